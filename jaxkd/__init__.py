@@ -1,0 +1,37 @@
+"""Data-free knowledge distillation, model extraction and defences in JAX.
+
+  import jaxkd
+  config = jaxkd.load_config("configs/cake.py:smoke")
+  student, report = jaxkd.distill(jaxkd.from_linen(net, variables), config)
+
+The loss kernels stand alone: `from jaxkd.losses import kd_loss`.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that `import jaxkd.losses` stays light.
+_PUBLIC = {
+  "Classifier": "types",
+  "DataSpec": "types",
+  "Dataset": "data",
+  "JaxkdError": "types",
+  "Outputs": "types",
+  "Samples": "types",
+  "distill": "pipeline",
+  "from_function": "models",
+  "from_linen": "models",
+  "from_nnx": "models",
+  "load_config": "config",
+  "load_classifier": "weights",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _PUBLIC:
+    raise AttributeError(f"module 'jaxkd' has no attribute {name!r}")
+  module = importlib.import_module(f"jaxkd.{_PUBLIC[name]}")
+  return getattr(module, name)

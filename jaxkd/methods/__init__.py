@@ -1,0 +1,57 @@
+"""One file per published method; the file's name is what `config.method`
+says.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+from jaxkd import checks
+from jaxkd.types import DataSpec, JaxkdError, Method
+
+
+def names() -> list[str]:
+  """All methods that there are."""
+  return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> ModuleType:
+  """The module of a method: a name from `names()` or a dotted path outside.
+
+  Raises:
+    JaxkdError: naming the nearest methods.
+  """
+  if "." not in name and name not in names():
+    raise JaxkdError(checks.unknown("method", name, names()))
+  path = name if "." in name else f"{__name__}.{name}"
+  try:
+    return importlib.import_module(path)
+  except ImportError as error:
+    raise JaxkdError(f"Method {name!r} can't be imported: {error}.") from error
+
+
+def build(name: str, spec: DataSpec, hyper: dict, synthesis: dict) -> Method:
+  """The method with its hyper-parameters.
+
+  Raises:
+    JaxkdError: for a field of `synthesis` that the method does not have or
+      lacks, or a value that can't be.
+  """
+  factory = find(name).build
+  parameters = inspect.signature(factory).parameters
+  expected = [p for p in parameters if p not in ("spec", "hyper")]
+  for field in synthesis:
+    if field not in expected:
+      raise JaxkdError(
+        f"{name}: " + checks.unknown("field synthesis", field, expected)
+      )
+  missing = [
+    field
+    for field in expected
+    if field not in synthesis
+    and parameters[field].default is inspect.Parameter.empty
+  ]
+  if missing:
+    raise JaxkdError(f"{name} needs synthesis.{', synthesis.'.join(missing)}.")
+  return factory(spec, hyper=hyper, **synthesis)

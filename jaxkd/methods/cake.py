@@ -1,0 +1,171 @@
+"""CAKE and LAKE: contrastive abductive knowledge extraction.
+
+Braun, Mundt and Kersting, "Deep Classifier Mimicry without Data Access",
+AISTATS 2024. A set of N images starts as noise, in groups of G images with
+distinct labels, and descends T steps on
+
+  w_cls  G CE(teacher(x), y)         to the right side of the boundary,
+  w_con  (1 / (B K)) sum ||f_g - f_h||^2     back towards the other classes,
+  w_tv   TV(x)                       towards images,
+
+with a step size that is constant inside a set and falls log-linearly over the
+sets, which scatters the sets along the boundary at different scales. LAKE
+(`dynamics="langevin"`) adds sqrt(2 eta) noise to every step. The teacher's
+soft answers to the final images are what the student learns.
+
+The poster pairs all samples with unlike labels (`contrast="all_pairs"`), the
+released code the members of a group (`"groups"`); the published weights belong
+to the groups. The poster prints its update as an ascent; this is the descent
+that the code does. `weights` of zero for contrast and total variation, and no
+decay, are the poster's "naive" synthesis.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, losses, optim, parallel
+from jaxkd.synthesis import pixels, priors
+from jaxkd.types import (
+  Array,
+  Context,
+  DataSpec,
+  Method,
+  Nets,
+  Outputs,
+  Phase,
+  Samples,
+  Terms,
+)
+
+CONTRASTS = ("groups", "all_pairs")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_sets: int,
+  set_size: int,
+  group_size: int,
+  num_steps: int,
+  step_size: float,
+  step_size_decades: float,
+  weights: dict[str, float],
+  contrast: str,
+  dynamics: str,
+  sets_per_round: int,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape, classes and normaliser of the data.
+    hyper: `temperature` and `alpha` of the student's `kd_loss`; CAKE has 1, 1.
+    num_sets: M, sets in all; one step size each.
+    set_size: N, images in a set.
+    group_size: G, images in a group, all of different classes.
+    num_steps: T, updates of a set.
+    step_size: of the first set.
+    step_size_decades: powers of ten that it falls over the sets.
+    weights: of the terms `classification`, `contrast`, `total_variation`.
+    contrast: `groups` or `all_pairs`.
+    dynamics: `sgd` (CAKE) or `langevin` (LAKE).
+    sets_per_round: S, sets that one dispatch works on.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    num_sets=num_sets, set_size=set_size, group_size=group_size,
+    num_steps=num_steps, step_size=step_size, sets_per_round=sets_per_round,
+  )  # fmt: skip
+  checks.choice("contrast", contrast, CONTRASTS)
+  checks.choice("dynamics", dynamics, tuple(optim.DYNAMICS))
+  checks.keys(
+    "weights", weights, ("classification", "contrast", "total_variation")
+  )
+  checks.at_most("group_size", group_size, spec.num_classes, "classes")
+  checks.multiple("set_size", set_size, "group_size", group_size)
+  checks.multiple("num_sets", num_sets, "sets_per_round", sets_per_round)
+  num_groups = set_size // group_size
+  sizes = optim.step_sizes(num_sets, step_size, step_size_decades)
+  is_image = len(spec.shape) == 3
+
+  def terms_of(logits: Array, inputs: Array, labels: Array) -> Terms:
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+    terms = {
+      "classification": group_size * cross_entropy(logits, labels).mean()
+    }
+    if contrast == "groups":
+      grouped = logits.reshape(num_groups, group_size, -1)
+      terms["contrast"] = losses.grouped_contrastive_loss(grouped)
+    else:
+      terms["contrast"] = losses.contrastive_loss(logits, labels)
+    if is_image:
+      terms["total_variation"] = losses.total_variation(inputs).mean()
+    return terms
+
+  def make_set(nets: Nets, key: Array, index: Array) -> tuple[Samples, Terms]:
+    start_key, label_key, noise_key = jax.random.split(
+      jax.random.fold_in(key, index), 3
+    )
+    labels = priors.distinct_labels(
+      label_key, num_groups, group_size, spec.num_classes
+    ).reshape(-1)
+
+    def loss(inputs: Array) -> tuple[Array, Terms]:
+      logits = nets.teacher(priors.to_pixels(inputs, spec)).logits
+      terms = terms_of(logits, inputs, labels)
+      return pixels.weighted(terms, weights), terms
+
+    inputs, terms = pixels.optimise(
+      loss,
+      priors.normal(start_key, set_size, spec),
+      optim.DYNAMICS[dynamics](sizes[index], noise_key),
+      num_steps,
+    )
+    step_sizes = jnp.full(set_size, sizes[index])
+    images = priors.to_pixels(inputs, spec)
+    return Samples(images, labels, extras={"step_size": step_sizes}), terms
+
+  def init(key: Array, nets: Nets):
+    del nets
+    return {"key": key, "next_set": jnp.zeros((), jnp.int32)}
+
+  def ask(state, nets: Nets, key: Array):
+    # A set's randomness comes from its index, not from the round, so that the
+    # images do not depend on how many sets go into one dispatch.
+    del key
+    indices = state["next_set"] + jnp.arange(sets_per_round)
+
+    def make_sets(shared, indices: Array):
+      nets, key = shared
+      return jax.vmap(lambda index: make_set(nets, key, index))(indices)
+
+    samples, terms = parallel.over_sets(make_sets)(
+      (nets, state["key"]), indices
+    )
+    samples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)
+    state = {**state, "next_set": state["next_set"] + sets_per_round}
+    return state, samples, terms
+
+  return Method(
+    init=init,
+    phases=(Phase(ask),),
+    rounds=num_sets // sets_per_round,
+    capacity=num_sets * set_size,
+    steps=num_steps,
+    objective=objective,
+    hyper=hyper,
+    needs="white_box",
+  )
+
+
+def objective(
+  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """The student's loss `[B]`: `kd_loss` against the stored soft answers."""
+  del context
+  return losses.kd_loss(
+    outputs.logits, samples.targets, samples.labels, **hyper
+  )

@@ -1,0 +1,87 @@
+"""The poster's "generative" strawman: a generator that only classifies.
+
+Braun, Mundt and Kersting, AISTATS 2024, figure on two moons. A small
+conditional generator x = G(z, y), z uniform in [0, 1)^5, is trained with
+CE(teacher(G(z, y)), y) alone (Adam at 1e-3); its samples, with the teacher's
+soft answers, are what the student learns. It collapses to few points per
+class, which is the point of it.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks
+from jaxkd.methods.cake import objective
+from jaxkd.models.generators import ConditionalMLP
+from jaxkd.synthesis import generator as engine, priors
+from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples
+
+LATENTS = 5
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_sets: int,
+  set_size: int,
+  num_steps: int,
+  batch_size: int,
+  step_size: float,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape, classes and normaliser of the data.
+    hyper: `temperature` and `alpha` of the student's `kd_loss`.
+    num_sets: M, sets that are drawn from the generator.
+    set_size: N, samples in a set.
+    num_steps: T, updates of the generator.
+    batch_size: samples in one update.
+    step_size: learning rate of Adam.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    num_sets=num_sets, set_size=set_size, num_steps=num_steps,
+    batch_size=batch_size, step_size=step_size,
+  )  # fmt: skip
+  network = ConditionalMLP(spec.shape, spec.num_classes)
+
+  def sample(params, key: Array, count: int) -> tuple[Array, Array]:
+    latent_key, label_key = jax.random.split(key)
+    latents = jax.random.uniform(latent_key, (count, LATENTS))
+    labels = jax.random.randint(label_key, (count,), 0, spec.num_classes)
+    images = priors.to_pixels(network.apply(params, latents, labels), spec)
+    return images, labels
+
+  def init(key: Array, nets: Nets):
+    del nets
+    return network.init(key, jnp.zeros((1, LATENTS)), jnp.zeros(1, jnp.int32))
+
+  def ask(params, nets: Nets, key: Array):
+    fit_key, sample_key = jax.random.split(key)
+
+    def loss(params, key: Array):
+      images, labels = sample(params, key, batch_size)
+      logits = nets.teacher(images).logits
+      error = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+      return error.mean(), {"classification": error.mean()}
+
+    params, terms = engine.fit(
+      loss, params, optax.adam(step_size), fit_key, num_steps
+    )
+    images, labels = sample(params, sample_key, num_sets * set_size)
+    return params, Samples(images, labels), terms
+
+  return Method(
+    init=init,
+    phases=(Phase(ask),),
+    rounds=1,
+    capacity=num_sets * set_size,
+    objective=objective,
+    hyper=hyper,
+    needs="white_box",
+  )

@@ -1,0 +1,124 @@
+"""optax chains from a config block, schedules, and Langevin dynamics."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd.types import Array, JaxkdError
+
+OPTIMISERS = ("sgd", "adam")
+SCHEDULES = ("constant", "one_cycle", "multistep", "cosine")
+
+
+def cosine_cycle(
+  total_steps: int, start: float, peak: float, end: float, rise: float = 0.3
+) -> optax.Schedule:
+  """From `start` to `peak` over the first `rise` of the steps, then to `end`.
+
+  Both arcs are half cosines with the corner points of PyTorch's OneCycleLR:
+  the peak falls on step `rise * total_steps - 1`, the end on the last step.
+  """
+  top = max(rise * total_steps - 1, 1e-6)
+  last = max(total_steps - 1, top + 1e-6)
+
+  def schedule(step: Array) -> Array:
+    def arc(a: float, b: float, fraction: Array) -> Array:
+      fraction = jnp.clip(fraction, 0, 1)
+      return b + (a - b) / 2 * (1 + jnp.cos(jnp.pi * fraction))
+
+    rising = arc(start, peak, step / top)
+    falling = arc(peak, end, (step - top) / (last - top))
+    return jnp.where(step <= top, rising, falling)
+
+  return schedule
+
+
+def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
+  """The schedule that `block.schedule` names, peaking at
+  `block.learning_rate`.
+
+  `multistep` multiplies by `block.factor` at the start of each 0-based epoch
+  in `block.milestones`; `one_cycle` starts at 1/25 of the peak and ends at
+  1/250,000 of it.
+  """
+  rate, total = block.learning_rate, steps_per_epoch * epochs
+  if block.schedule == "constant":
+    return optax.constant_schedule(rate)
+  if block.schedule == "one_cycle":
+    return cosine_cycle(total, rate / 25, rate, rate / 25e4)
+  if block.schedule == "cosine":
+    return optax.cosine_decay_schedule(rate, max(total, 1))
+  if block.schedule == "multistep":
+    drops = {epoch * steps_per_epoch: block.factor for epoch in block.milestones}
+    return optax.piecewise_constant_schedule(rate, drops)
+  raise JaxkdError(
+    f"Unknown schedule {block.schedule!r}; choose one of "
+    f"{', '.join(SCHEDULES)}."
+  )
+
+
+def optimiser(
+  block, steps_per_epoch: int, epochs: int
+) -> optax.GradientTransformation:
+  """The chain of `block`: `{name, learning_rate, schedule, momentum,
+  weight_decay, milestones, factor}`.
+
+  Weight decay is coupled (added to the gradient before momentum or Adam's
+  averages), on all parameters, as the published recipes have it. With
+  `one_cycle` SGD's momentum cycles .95, .85, .95 against the rate, which
+  replaces `block.momentum`.
+  """
+  rate = learning_rate(block, steps_per_epoch, epochs)
+  if block.name == "adam":
+    update = optax.adam(rate)
+  elif block.name == "sgd":
+    momentum: float | optax.Schedule = block.momentum
+    if block.schedule == "one_cycle":
+      momentum = cosine_cycle(steps_per_epoch * epochs, 0.95, 0.85, 0.95)
+    update = optax.inject_hyperparams(optax.sgd)(rate, momentum)
+  else:
+    raise JaxkdError(
+      f"Unknown optimiser {block.name!r}; choose one of "
+      f"{', '.join(OPTIMISERS)}."
+    )
+  return optax.chain(optax.add_decayed_weights(block.weight_decay), update)
+
+
+def step_sizes(num_sets: int, step_size: float, decades: float) -> Array:
+  """Pixel step size of each set, `[num_sets]`: falls log-linearly over the
+  sets by `decades` powers of ten, the last one excluded (CAKE).
+  """
+  fraction = jnp.arange(num_sets) / num_sets
+  return step_size * 10.0 ** (-decades * fraction)
+
+
+def langevin(step_size: Array, key: Array) -> optax.GradientTransformation:
+  """Unadjusted Langevin dynamics: `x <- x - eta grad + sqrt(2 eta) noise`.
+
+  Args:
+    step_size: eta, a scalar, may be traced.
+    key: of the noise, which is standard normal.
+  """
+
+  def init(params) -> Array:
+    del params
+    return key
+
+  def update(grads, state: Array, params=None):
+    del params
+    state, draw = jax.random.split(state)
+    noise = optax.tree.random_like(draw, grads, jax.random.normal)
+    scale = jnp.sqrt(2 * step_size)
+    return jax.tree.map(
+      lambda g, n: -step_size * g + scale * n, grads, noise
+    ), state
+
+  return optax.GradientTransformation(init, update)
+
+
+DYNAMICS: dict[str, Callable[[Array, Array], optax.GradientTransformation]] = {
+  "sgd": lambda step_size, key: optax.sgd(step_size),
+  "langevin": langevin,
+}

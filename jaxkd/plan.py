@@ -1,0 +1,67 @@
+"""What a run will do and need, said before it starts."""
+
+import json
+
+import jax
+import numpy as np
+
+from jaxkd import config as configs, data, methods, models
+from jaxkd.metrics import to_json
+from jaxkd.types import DataSpec, Method
+
+
+def describe(config) -> str:
+  """The resolved config, parameter counts, memory and queries, as text.
+
+  Nothing is loaded, trained or asked.
+
+  Raises:
+    JaxkdError: for all that a run would refuse before it starts.
+  """
+  config = configs.resolve(
+    config, jax.device_count(), jax.default_backend()
+  )
+  spec = data.spec(config.dataset, config.image_size)
+  method = methods.build(
+    config.method,
+    spec,
+    hyper=config.hyper.to_dict(),
+    synthesis=config.synthesis.to_dict(),
+  )
+  sections = {
+    "config": json.dumps(to_json(config.to_dict()), indent=2),
+    "networks": networks(config, spec),
+    "synthesis": synthesis(method),
+    "memory": memory(method, spec),
+    "queries": f"none; the teacher is open ({config.teacher.access})",
+  }
+  return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
+
+
+def networks(config, spec: DataSpec) -> str:
+  """Parameters of teacher and student."""
+  lines = []
+  for role in ("teacher", "student"):
+    name = config[role].model
+    count = models.count_parameters(models.shapes(name, spec))
+    lines.append(f"  {role}: {name}, {count:,} parameters")
+  return "\n".join(lines)
+
+
+def synthesis(method: Method) -> str:
+  """How many images, and how much work."""
+  images = method.capacity
+  return (
+    f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
+    f" {images * method.steps:,} image-steps"
+  )
+
+
+def memory(method: Method, spec: DataSpec) -> str:
+  """Bytes of the store, which an epoch's shuffled copy doubles."""
+  floats = int(np.prod(spec.shape)) + spec.num_classes
+  stored = method.capacity * 4 * floats
+  return (
+    f"  store {stored / 2**20:,.0f} MiB, {2 * stored / 2**20:,.0f} MiB with an "
+    f"epoch's shuffled copy; up to {2 * stored / 2**20:,.0f} MiB on disk"
+  )

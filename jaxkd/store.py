@@ -1,0 +1,67 @@
+"""Samples that the student is trained on: a ring buffer of arrays on the
+device.
+"""
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from jaxkd.types import Array, Samples
+
+
+@flax.struct.dataclass
+class Store:
+  """Attributes:
+
+  samples: leaves `[capacity, ...]`.
+  inserted: how many samples were ever inserted, int32.
+  """
+
+  samples: Samples
+  inserted: Array
+
+  @property
+  def capacity(self) -> int:
+    return self.samples.labels.shape[0]
+
+
+def init(capacity: int, like: Samples) -> Store:
+  """An empty store for samples of the shapes and types of `like [N, ...]`."""
+
+  def empty(leaf: jax.ShapeDtypeStruct) -> Array:
+    return jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype)
+
+  return Store(jax.tree.map(empty, like), jnp.zeros((), jnp.int32))
+
+
+def insert(store: Store, samples: Samples) -> Store:
+  """Writes the samples behind the last ones; a full store loses its oldest."""
+  count = samples.labels.shape[0]
+  if count > store.capacity:
+    raise ValueError(f"{count} samples into a store of {store.capacity}.")
+  slots = (store.inserted + jnp.arange(count)) % store.capacity
+  return Store(
+    jax.tree.map(
+      lambda kept, new: kept.at[slots].set(new, unique_indices=True),
+      store.samples,
+      samples,
+    ),
+    store.inserted + count,
+  )
+
+
+def take(store: Store, indices: Array) -> Samples:
+  """The samples at `indices`, of any shape, as `[*indices.shape, ...]`."""
+  return jax.tree.map(lambda leaf: leaf[indices], store.samples)
+
+
+def label_counts(store: Store, num_classes: int) -> Array:
+  """How often each class was meant, or answered in label mode: `[K]`."""
+  targets = store.samples.targets
+  labels = store.samples.labels
+  if targets is not None and jnp.issubdtype(targets.dtype, jnp.integer):
+    labels = targets
+  filled = jnp.arange(store.capacity) < store.inserted
+  return jnp.bincount(
+    jnp.where(filled, labels, num_classes), length=num_classes + 1
+  )[:num_classes]

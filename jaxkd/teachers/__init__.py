@@ -1,0 +1,1 @@
+"""Teachers: what a run may ask, and what it costs."""

@@ -1,0 +1,151 @@
+"""A teacher that we hold in our hands: loaded, or trained on real data."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import models, optim, parallel, training, weights
+from jaxkd.data import Dataset
+from jaxkd.metrics import MetricsWriter
+from jaxkd.types import (
+  Array,
+  Classifier,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Outputs,
+  Samples,
+)
+
+ANSWER_CHUNK = 512  # images that the labelling stage runs at once, per device
+
+
+@flax.struct.dataclass
+class WhiteBox:
+  """Full access: methods may differentiate through `classifier`."""
+
+  classifier: Classifier
+
+  access = "white_box"
+  budget = None  # asking costs nothing, so nothing is counted
+
+  def answer(self, images: Array) -> Array:
+    """Log-probabilities `[N, K]` for `images [N, ...]`; jittable."""
+
+    def chunked(classifier: Classifier, images: Array) -> Array:
+      def one(image: Array) -> Array:
+        return jax.nn.log_softmax(classifier(image[None]).logits[0])
+
+      return jax.lax.map(one, images, batch_size=ANSWER_CHUNK)
+
+    return parallel.over_sets(chunked)(self.classifier, images)
+
+
+def cross_entropy(
+  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """The objective `[B]` of a network that is trained on true labels."""
+  del hyper, context
+  return optax.softmax_cross_entropy_with_integer_labels(
+    outputs.logits, samples.labels
+  )
+
+
+def recipe_hash(block, dataset: str, image_size: int, seed: int) -> str:
+  """Names a teacher by all that decides its weights."""
+  recipe = {
+    "teacher": block.to_dict(),
+    "data": [dataset, image_size],
+    "seed": seed,
+    "jax": jax.__version__,
+    "backend": jax.default_backend(),
+    "devices": jax.device_count(),
+  }
+  text = json.dumps(recipe, sort_keys=True, default=list)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+  """Where teachers are kept between runs: `$JAXKD_CACHE/teachers`."""
+  root = os.environ.get("JAXKD_CACHE") or Path.home() / ".cache" / "jaxkd"
+  return Path(root) / "teachers"
+
+
+def obtain(
+  config, dataset: Dataset, key: Array, workdir: Path, metrics: MetricsWriter
+) -> Classifier:
+  """The teacher of `config`: loaded from `config.teacher.checkpoint`, reused
+  from a run with the same recipe, or trained.
+
+  A copy stays in the workdir, which a resumed run takes.
+
+  Raises:
+    JaxkdError: if the checkpoint does not fit the data set.
+  """
+  block, spec = config.teacher, dataset.spec
+  mine = workdir / "teacher.safetensors"
+  if mine.exists():
+    return _load(mine, spec)
+  if block.checkpoint:
+    classifier = _load(Path(block.checkpoint), spec)
+  else:
+    name = recipe_hash(block, config.dataset, config.image_size, config.seed)
+    cached = cache_folder() / f"{block.model}-{spec.name}-{name}.safetensors"
+    if cached.exists():
+      print(f"teacher: reused from {cached}")
+      classifier = _load(cached, spec)
+    else:
+      classifier = train(config, dataset, key, workdir, metrics)
+      weights.save(cached, classifier, spec, block.model)
+  weights.save(mine, classifier, spec, classifier.name)
+  return classifier
+
+
+def _load(path: Path, spec: DataSpec) -> Classifier:
+  classifier, found = weights.load_classifier(path)
+  if (found.shape, found.num_classes) != (spec.shape, spec.num_classes):
+    raise JaxkdError(
+      f"The teacher {path} is for inputs {found.shape} and "
+      f"{found.num_classes} classes; {spec.name} has {spec.shape} and "
+      f"{spec.num_classes}."
+    )
+  return classifier
+
+
+def train(
+  config, dataset: Dataset, key: Array, workdir: Path, metrics: MetricsWriter
+) -> Classifier:
+  """Trains `config.teacher.model` on the data set's training split."""
+  block, spec = config.teacher, dataset.spec
+  count = len(dataset.train_labels)
+  batch_size = training.check_batch_size(
+    block.batch_size, count, "teacher.batch_size"
+  )
+  tx = optim.optimiser(block.optimizer, count // batch_size, block.epochs)
+  init_key, train_key = jax.random.split(key)
+  network = models.init(block.model, init_key, spec)
+  state = training.create(network, tx)
+  states = training.fit(
+    "teacher",
+    training.Recipe(network.apply, tx, cross_entropy, tuple(block.augment)),
+    jax.tree.map(lambda leaf: leaf[None], state),
+    Samples(
+      jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels)
+    ),
+    epochs=block.epochs,
+    batch_size=batch_size,
+    num_classes=spec.num_classes,
+    hyper={},
+    key=train_key,
+    teacher=None,
+    workdir=workdir,
+    metrics=metrics,
+  )
+  variables = jax.tree.map(lambda leaf: leaf[0], states.variables)
+  return network.replace(variables=variables)

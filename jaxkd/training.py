@@ -1,0 +1,241 @@
+"""Training a network on samples: teachers on real data, students on stored
+samples. An epoch is one dispatch; several seeds train at once.
+"""
+
+from collections.abc import Callable
+import functools
+from pathlib import Path
+import time
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxkd import parallel
+from jaxkd.checkpointing import Checkpoints
+from jaxkd.data import to_float
+from jaxkd.metrics import MetricsWriter, Progress
+from jaxkd.synthesis import augment
+from jaxkd.types import (
+  ApplyFn,
+  Array,
+  Classifier,
+  Context,
+  JaxkdError,
+  Objective,
+  Samples,
+  Variables,
+)
+
+
+@flax.struct.dataclass
+class TrainState:
+  """A network in training; leaves have a leading axis where seeds train
+  together.
+  """
+
+  variables: Variables
+  opt_state: optax.OptState
+  step: Array
+
+
+class Recipe(NamedTuple):
+  """How a network is trained; hashable, so that it can be static.
+
+  Attributes:
+    apply: of the network.
+    tx: the optimiser.
+    objective: see `jaxkd.types.Objective`.
+    augment: names in `jaxkd.synthesis.augment.AUGMENTATIONS`, in order.
+    per_view: whether the teacher answers every augmented view.
+  """
+
+  apply: ApplyFn
+  tx: optax.GradientTransformation
+  objective: Objective
+  augment: tuple[str, ...] = ()
+  per_view: bool = False
+
+
+class Lesson(NamedTuple):
+  """What an epoch needs beside the batches; the same on every device."""
+
+  hyper: dict[str, Array]
+  context: Context
+  key: Array
+  teacher: Classifier | None = None
+
+
+def create(network: Classifier, tx: optax.GradientTransformation) -> TrainState:
+  """The state before the first step."""
+  opt_state = tx.init(network.variables["params"])
+  return TrainState(network.variables, opt_state, jnp.zeros((), jnp.int32))
+
+
+def train_step(
+  recipe: Recipe,
+  state: TrainState,
+  batch: Samples,
+  lesson: Lesson,
+  key: Array,
+  average: Callable[[Any], Any] = lambda tree: tree,
+) -> tuple[TrainState, Array]:
+  """One update on `batch [B, ...]`; returns the new state and the mean loss.
+
+  `average` is applied to all that depends on the batch: over devices, the
+  gradients, the loss and the batch statistics.
+  """
+  augment_key, dropout_key = jax.random.split(key)
+  images = augment.apply(recipe.augment, augment_key, to_float(batch.images))
+  batch = batch._replace(images=images)
+  if recipe.per_view:
+    answers = jax.nn.log_softmax(lesson.teacher(images).logits)
+    batch = batch._replace(targets=jax.lax.stop_gradient(answers))
+
+  def loss_of(params: Variables) -> tuple[Array, Variables]:
+    outputs, changed = recipe.apply(
+      {**state.variables, "params": params},
+      images,
+      train=True,
+      rng=dropout_key,
+    )
+    losses = recipe.objective(lesson.hyper, outputs, batch, lesson.context)
+    return losses.mean(), changed
+
+  params = state.variables["params"]
+  (loss, changed), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+  loss, changed, grads = average((loss, changed, grads))
+  updates, opt_state = recipe.tx.update(grads, state.opt_state, params)
+  variables = {
+    **state.variables,
+    **changed,
+    "params": optax.apply_updates(params, updates),
+  }
+  return TrainState(variables, opt_state, state.step + 1), loss
+
+
+@functools.cache
+def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
+  """`((states, lesson), batches) -> (states, loss)`, compiled once per recipe.
+
+  Args of the result: states stacked over seeds `[E, ...]`; batches
+  `[D, steps, B / D, ...]`, see `batches`. The loss is `[E]`, the mean over the
+  epoch.
+  """
+
+  def epoch(carry, batches: Samples):
+    states, lesson = carry
+    seeds = jnp.arange(states.step.shape[0])
+
+    def train(state: TrainState, seed: Array):
+      key = jax.random.fold_in(lesson.key, seed)
+      key = jax.random.fold_in(key, parallel.device_index())
+
+      def step(state: TrainState, batch: Samples):
+        step_key = jax.random.fold_in(key, state.step)
+        return train_step(
+          recipe, state, batch, lesson, step_key, parallel.mean
+        )
+
+      state, losses = jax.lax.scan(step, state, batches)
+      return state, losses.mean()
+
+    return parallel.ensemble(train)(states, seeds)
+
+  return parallel.data_parallel(epoch)
+
+
+@functools.partial(jax.jit, static_argnames="batch_size")
+def batches(samples: Samples, key: Array, batch_size: int) -> Samples:
+  """One epoch's batches in random order, `[D, steps, B / D, ...]`.
+
+  The permutation is global, so the batches do not depend on the number of
+  devices; the last incomplete batch is left out.
+  """
+  count = samples.labels.shape[0]
+  steps = count // batch_size
+  order = jax.random.permutation(key, count)[: steps * batch_size]
+  order = order.reshape(steps, batch_size)
+  return parallel.split_batches(jax.tree.map(lambda leaf: leaf[order], samples))
+
+
+def check_batch_size(batch_size: int, count: int, field: str) -> int:
+  """`batch_size`, or all samples if there are fewer, rounded to the devices.
+
+  Raises:
+    JaxkdError: if it can't be split evenly over the devices.
+  """
+  devices = jax.device_count()
+  size = min(batch_size, count // devices * devices)
+  if size == 0 or size % devices:
+    raise JaxkdError(
+      f"{field}={batch_size} can't be split over {devices} devices; choose a "
+      f"multiple of {devices}."
+    )
+  return size
+
+
+def fit(
+  stage: str,
+  recipe: Recipe,
+  states: TrainState,
+  samples: Samples,
+  *,
+  epochs: int,
+  batch_size: int,
+  num_classes: int,
+  hyper: dict[str, float],
+  key: Array,
+  teacher: Classifier | None,
+  workdir: Path,
+  metrics: MetricsWriter,
+) -> TrainState:
+  """Trains `states [E, ...]` for `epochs` over `samples`.
+
+  It goes on where the stage's checkpoints in `workdir` stand. Seeds differ in
+  their initial weights and augmentation; they see the same batches.
+
+  Raises:
+    JaxkdError: if a loss stops being finite.
+    Preempted: if the run was told to stop; the state is saved.
+  """
+  counts = jnp.bincount(
+    jnp.clip(samples.labels, 0, num_classes - 1), length=num_classes
+  )
+  hyper = {name: jnp.float32(value) for name, value in hyper.items()}
+  run_epoch = epoch_function(recipe)
+  with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
+    saved = {"epoch": 0, "states": states}
+    saved = checkpoints.restore(saved) or saved
+    states, start = parallel.replicate(saved["states"]), int(saved["epoch"])
+    metrics.rewind(stage, start)
+    with Progress(epochs, stage, "epochs", done=start) as progress:
+      for epoch in range(start, epochs):
+        began = time.monotonic()
+        shuffle_key, lesson_key = jax.random.split(
+          jax.random.fold_in(key, epoch)
+        )
+        context = Context(jnp.int32(epoch), counts)
+        lesson = Lesson(hyper, context, lesson_key, teacher)
+        states, loss = run_epoch(
+          (states, parallel.replicate(lesson)),
+          batches(samples, shuffle_key, batch_size),
+        )
+        loss = jax.device_get(loss)  # also keeps forced host devices in step
+        if not np.isfinite(loss).all():
+          raise JaxkdError(
+            f"The {stage}'s loss is {loss} in epoch {epoch + 1}; lower "
+            f"{stage}.optimizer.learning_rate."
+          )
+        seconds = time.monotonic() - began
+        metrics.write(stage, epoch + 1, loss=loss, seconds=seconds)
+        progress.advance(1, loss=loss.mean())
+        checkpoints.tick(
+          epoch + 1,
+          {"epoch": epoch + 1, "states": states},
+          last=epoch + 1 == epochs,
+        )
+  return states

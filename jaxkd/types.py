@@ -1,0 +1,197 @@
+"""The contracts: what a classifier, a set of samples and a method are.
+
+Axis letters, here and in every docstring: `S` sets (the vmapped axis), `N`
+samples in a set, `B` batch, `G` group, `K` classes, `H W C` image (NHWC), `D`
+features, `Z` latent, `T` synthesis steps, `E` ensemble members.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import flax
+import jax
+
+Array = jax.Array
+Variables = Any  # a pytree of arrays, e.g. {'params': ..., 'batch_stats': ...}
+
+
+class Outputs(NamedTuple):
+  """What a network says about a batch.
+
+  Attributes:
+    logits: `[B, K]`.
+    heads: logits `[B, K]` of early exits, if the network has any.
+    features: intermediate activations, if the network taps any.
+  """
+
+  logits: Array
+  heads: tuple[Array, ...] = ()
+  features: tuple[Array, ...] = ()
+
+
+class ApplyFn(Protocol):
+  """`(variables, images, train=False) -> (Outputs, changed variables)`.
+
+  `images` are `[B, H, W, C]` floats, [0, 1] in natural images; the
+  normaliser is inside. With `train=True` batch normalisation uses the batch
+  and the second value holds the collections that changed (`batch_stats`);
+  otherwise it is empty. `rng` is needed by networks with dropout.
+  """
+
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]: ...
+
+
+@flax.struct.dataclass
+class Classifier:
+  """A network as data: variables to differentiate, stack or shard, and how to
+  apply them.
+
+  `classifier(images)` gives `Outputs` in evaluation mode.
+  """
+
+  variables: Variables
+  apply: ApplyFn = flax.struct.field(pytree_node=False)
+  name: str = flax.struct.field(pytree_node=False, default="classifier")
+
+  def __call__(self, images: Array) -> Outputs:
+    return self.apply(self.variables, images)[0]
+
+
+class DataSpec(NamedTuple):
+  """What inputs look like; all that a data-free method knows of the data.
+
+  Attributes:
+    name: of the data set.
+    shape: of one input, `(H, W, C)`, or `(D,)` for points.
+    num_classes: K.
+    mean: per channel, in pixel space ([0, 1] for images).
+    std: per channel, likewise.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  num_classes: int
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+
+class Samples(NamedTuple):
+  """Images on their way through a run; every leaf has the same leading axes.
+
+  Attributes:
+    images: `[N, H, W, C]` float32 pixels (points `[N, 2]` in the toy).
+    labels: `[N]` int32, the class that was meant.
+    targets: what the teacher answered: log-probabilities `[N, K]`, or `[N]`
+      int32 from a teacher that gives labels alone; None before it was asked.
+    extras: further arrays `[N, ...]` that travel along, e.g. the step size.
+  """
+
+  images: Array
+  labels: Array
+  targets: Array | None = None
+  extras: dict[str, Array] = {}  # noqa: RUF012 (never written to)
+
+
+class Nets(NamedTuple):
+  """What a method may look at.
+
+  Attributes:
+    teacher: None behind a black box: no variables, so no gradient either.
+    student: the student that is in training, as it stands.
+    data: real samples, for the methods that are given some.
+  """
+
+  teacher: Classifier | None
+  student: Classifier
+  data: Samples | None = None
+
+
+Terms = dict[str, Array]  # what is logged, and must be finite: `[S]` or scalars
+Ask = Callable[[Any, Nets, Array], tuple[Any, Samples, Terms]]
+Tell = Callable[[Any, Nets, Samples, Array], tuple[Any, Samples, Terms]]
+
+
+def hand_on(
+  state: Any, nets: Nets, answered: Samples, key: Array
+) -> tuple[Any, Samples, Terms]:
+  """The default `tell`: the answered images are the training samples."""
+  del nets, key
+  return state, answered, {}
+
+
+class Phase(NamedTuple):
+  """One ask/tell exchange with the teacher; pure functions.
+
+  Attributes:
+    ask: `(state, nets, key) -> (state, samples, terms)`: images to be answered
+      (labels may be -1 where none was meant).
+    tell: `(state, nets, answered, key) -> (state, samples, terms)`: learn from
+      the answers; hands on what is stored and what the student is trained on.
+    repeats: times per round.
+    student_steps: updates of the student on these samples that follow.
+    keep: whether the samples go into the store.
+  """
+
+  ask: Ask
+  tell: Tell = hand_on
+  repeats: int = 1
+  student_steps: int = 0
+  keep: bool = True
+
+
+class Context(NamedTuple):
+  """What an objective may know beside the batch.
+
+  Attributes:
+    epoch: 0-based epoch of the student's training.
+    label_counts: `[K]` labels in the store so far.
+  """
+
+  epoch: Array
+  label_counts: Array
+
+
+Objective = Callable[[dict[str, Array], Outputs, Samples, Context], Array]
+
+
+class Method(NamedTuple):
+  """A published system, as pure functions.
+
+  Attributes:
+    init: `(key, nets) -> state`, a pytree of arrays.
+    phases: one round is these, in order.
+    rounds: how often.
+    capacity: samples that the store holds.
+    steps: updates that one image goes through (0: images are not optimised).
+    objective: `(hyper, outputs, samples, context) -> loss [B]`.
+    hyper: numbers that the objective gets, traced: a grid is a vmap over it.
+    answers: `once` keeps the teacher's answer with the image, `per_view` asks
+      for every view that the student is shown.
+    needs: what the teacher must give, one of `ACCESS`; a teacher that gives
+      less is refused before anything starts.
+  """
+
+  init: Callable[[Array, Nets], Any]
+  phases: tuple[Phase, ...]
+  rounds: int
+  capacity: int
+  objective: Objective
+  hyper: dict[str, float]
+  steps: int = 0
+  answers: str = "once"
+  needs: str = "probs"
+
+
+# What a teacher may give, from least to most.
+ACCESS = ("label", "top_k", "probs", "logits", "white_box")
+
+
+class JaxkdError(ValueError):
+  """A mistake in the input, said in one or two lines; exit status 2."""

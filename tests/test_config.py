@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from jaxkd import config as c
+from jaxkd.types import JaxkdError
+
+CONFIGS = sorted(Path(__file__).parents[1].joinpath("configs").glob("*.py"))
+
+
+def test_arguments():
+  found = c.arguments("dataset=mnist, student=vit4,smoke", dataset="cifar10")
+  assert found == {"dataset": "mnist", "student": "vit4", "smoke": True}
+
+
+@pytest.mark.parametrize(
+  "argument, message",
+  [
+    ("datset=mnist", "'datset'. Did you mean dataset"),
+    ("dataset", "needs a value"),
+  ],
+)
+def test_wrong_arguments(argument, message):
+  with pytest.raises(JaxkdError, match=message):
+    c.arguments(argument)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_builds_shrinks_and_imports_only_jaxkd_config(path):
+  config = c.load_config(str(path))
+  small = c.load_config(f"{path}:smoke")
+  assert config.method == small.method
+  assert small.teacher.epochs <= 2
+  imports = [
+    line
+    for line in path.read_text().splitlines()
+    if line.startswith(("import ", "from "))
+  ]
+  assert imports == ["from jaxkd import config as c"]
+  assert f"--config=configs/{path.name}" in path.read_text()
+
+
+def test_published_sizes_and_weights_are_the_cards():
+  config = c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=mnist")
+  sizes = config.synthesis
+  assert (sizes.num_sets, sizes.set_size, sizes.group_size) == (512, 500, 10)
+  assert (sizes.num_steps, sizes.step_size_decades) == (256, 4.0)
+  assert sizes.weights.to_dict() == {
+    "classification": 1e3,
+    "contrast": 1e-3,
+    "total_variation": 1e7,
+  }
+  assert sizes.contrast == "groups"
+
+
+def test_unknown_dataset_names_the_ones_with_a_recipe():
+  with pytest.raises(JaxkdError, match="'minst'. Did you mean mnist"):
+    c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=minst")
+
+
+def test_resolve_fills_in_and_checks():
+  config = c.load_config(f"{CONFIGS[0].parent}/cake.py")
+  resolved = c.resolve(config, 2, "cpu")
+  assert resolved.synthesis.sets_per_round == 4
+  assert config.synthesis.sets_per_round == 0
+  config.student.epochs = 0
+  with pytest.raises(JaxkdError, match="student.epochs=0"):
+    c.resolve(config, 2, "cpu")
+
+
+def test_sets_that_do_not_split_are_refused():
+  with pytest.raises(JaxkdError, match="num_sets=7 .* multiple of 2"):
+    c.sets_per_round(7, 4, 2)

@@ -1,0 +1,58 @@
+"""Two forced host devices (conftest.py) against the plain computation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxkd import parallel
+
+
+def test_there_are_two_devices():
+  assert jax.device_count() == 2
+
+
+def test_over_sets_splits_and_joins():
+  def scale(shared, batched):
+    return {"y": shared * batched, "local": jnp.full(1, batched.shape[0])}
+
+  result = parallel.over_sets(scale)(jnp.float32(3), jnp.arange(6.0))
+  np.testing.assert_allclose(result["y"], 3 * np.arange(6.0))
+  np.testing.assert_array_equal(result["local"], [3, 3])
+
+
+def test_data_parallel_gradient_is_that_of_the_whole_batch():
+  batch = jax.random.normal(jax.random.key(0), (8, 3))
+  weights = jnp.array([1.0, -2.0, 0.5])
+
+  def loss(weights, batch):
+    return jnp.mean((batch @ weights) ** 2)
+
+  def gradient(weights, batch):
+    return parallel.mean(jax.grad(loss)(weights, batch))
+
+  split = batch.reshape(2, 4, 3)
+  np.testing.assert_allclose(
+    parallel.data_parallel(gradient)(weights, split),
+    jax.grad(loss)(weights, batch),
+    rtol=1e-5,
+  )
+
+
+def test_split_batches_keeps_every_batch_together():
+  batches = jnp.arange(12).reshape(3, 4)  # three steps of four samples
+  split = parallel.split_batches(batches)
+  assert split.shape == (2, 3, 2)
+  for step in range(3):
+    np.testing.assert_array_equal(
+      np.sort(split[:, step].ravel()), batches[step]
+    )
+
+
+def test_ensemble_equals_a_loop():
+  def f(x, y):
+    return x + y, x * y
+
+  xs, ys = jnp.arange(3.0), jnp.arange(3.0) + 1
+  sums, products = parallel.ensemble(f)(xs, ys)
+  np.testing.assert_allclose(sums, xs + ys)
+  np.testing.assert_allclose(products, xs * ys)

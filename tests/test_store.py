@@ -1,0 +1,49 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd import store as stores
+from jaxkd.types import Samples
+
+
+def samples(first, count):
+  labels = jnp.arange(first, first + count, dtype=jnp.int32)
+  return Samples(labels[:, None] * jnp.ones((1, 2)), labels % 3)
+
+
+def filled(store):
+  return np.asarray(store.samples.images[:, 0]).tolist()
+
+
+def test_insert_appends_then_overwrites_the_oldest():
+  store = stores.init(5, samples(0, 2))
+  for first in (0, 2, 4):
+    store = jax.jit(stores.insert)(store, samples(first, 2))
+  assert filled(store) == [5, 1, 2, 3, 4]
+  assert int(store.inserted) == 6
+
+
+def test_more_than_fits_is_an_error():
+  store = stores.init(2, samples(0, 1))
+  with pytest.raises(ValueError, match="3 samples into a store of 2"):
+    stores.insert(store, samples(0, 3))
+
+
+def test_label_counts_leave_out_empty_slots():
+  store = stores.insert(stores.init(10, samples(0, 1)), samples(0, 4))
+  np.testing.assert_array_equal(stores.label_counts(store, 3), [2, 1, 1])
+
+
+def test_label_counts_of_answered_labels():
+  answered = samples(0, 4)._replace(targets=jnp.array([2, 2, 2, 0]))
+  store = stores.insert(stores.init(4, answered), answered)
+  np.testing.assert_array_equal(stores.label_counts(store, 3), [1, 0, 3])
+
+
+def test_extras_travel_along():
+  one = samples(0, 2)._replace(extras={"step_size": jnp.array([0.1, 0.2])})
+  store = stores.insert(stores.init(3, one), one)
+  np.testing.assert_allclose(
+    store.samples.extras["step_size"], [0.1, 0.2, 0.0]
+  )

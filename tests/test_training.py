@@ -1,0 +1,166 @@
+"""Training on two devices, with several seeds, and resumed, is the same
+training.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxkd import checkpointing, parallel, training
+from jaxkd.metrics import MetricsWriter, read_metrics
+from jaxkd.types import Classifier, Context, JaxkdError, Outputs, Samples
+
+
+def linear(variables, images, *, train=False, rng=None):
+  params = variables["params"]
+  changed = {}
+  if train:
+    changed = {"batch_stats": {"mean": images.mean(0)}}
+  return Outputs(images @ params["w"] + params["b"]), changed
+
+
+def objective(hyper, outputs, samples, context):
+  loss = optax.softmax_cross_entropy_with_integer_labels(
+    outputs.logits, samples.labels
+  )
+  return hyper["scale"] * loss
+
+
+def network(seed=0):
+  w = 0.1 * jax.random.normal(jax.random.key(seed), (2, 3))
+  params = {"w": w, "b": jnp.zeros(3)}
+  return Classifier(
+    {"params": params, "batch_stats": {"mean": jnp.zeros(2)}}, linear
+  )
+
+
+def samples(count=24):
+  images = jax.random.normal(jax.random.key(5), (count, 2))
+  return Samples(images, (images @ jnp.ones((2, 3))).argmax(-1).astype(int))
+
+
+TX = optax.sgd(0.1, momentum=0.9)
+RECIPE = training.Recipe(linear, TX, objective)
+
+
+def stacked(*seeds):
+  states = [training.create(network(seed), TX) for seed in seeds]
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+def fit(workdir, states=None, epochs=3, data=None, **changes):
+  with MetricsWriter(workdir) as metrics:
+    return training.fit(
+      "student",
+      RECIPE,
+      stacked(0) if states is None else states,
+      samples() if data is None else data,
+      **{
+        "epochs": epochs,
+        "batch_size": 8,
+        "num_classes": 3,
+        "hyper": {"scale": 1.0},
+        "key": jax.random.key(3),
+        "teacher": None,
+        "workdir": workdir,
+        "metrics": metrics,
+        **changes,
+      },
+    )
+
+
+def test_an_epoch_equals_a_plain_loop_on_one_device(tmp_path):
+  states = fit(tmp_path, epochs=1)
+  shuffle_key, _ = jax.random.split(jax.random.fold_in(jax.random.key(3), 0))
+  order = jax.random.permutation(shuffle_key, 24).reshape(3, 8)
+  state = training.create(network(), TX)
+  lesson = training.Lesson(
+    {"scale": 1.0}, Context(jnp.int32(0), jnp.zeros(3)), jax.random.key(0)
+  )
+  for rows in order:
+    batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], samples())
+    state, _ = training.train_step(
+      RECIPE, state, batch, lesson, jax.random.key(0)
+    )
+  for found, expected in zip(
+    jax.tree.leaves(states.variables),
+    jax.tree.leaves(state.variables),
+    strict=True,
+  ):
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+def test_every_sample_is_seen_once_an_epoch():
+  split = training.batches(samples(), jax.random.key(0), 8)
+  assert split.images.shape == (2, 3, 4, 2)
+  seen = np.sort(split.images.reshape(-1, 2), axis=0)
+  np.testing.assert_array_equal(seen, np.sort(samples().images, axis=0))
+
+
+def test_seeds_train_together_as_alone(tmp_path):
+  both = fit(tmp_path / "both", stacked(0, 1))
+  for index, seed in enumerate((0, 1)):
+    alone = fit(tmp_path / str(seed), stacked(seed))
+    np.testing.assert_allclose(
+      both.variables["params"]["w"][index],
+      alone.variables["params"]["w"][0],
+      atol=1e-6,
+    )
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
+  whole = fit(tmp_path / "whole", epochs=4)
+  checkpointing._stop.set()
+  try:
+    with pytest.raises(checkpointing.Preempted):
+      fit(tmp_path / "parts", epochs=4)
+  finally:
+    checkpointing._stop.clear()
+  parts = fit(tmp_path / "parts", epochs=4)
+  for found, expected in zip(
+    jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True
+  ):
+    np.testing.assert_array_equal(found, expected)
+  steps = [record["step"] for record in read_metrics(tmp_path / "parts")]
+  assert steps == [1, 2, 3, 4]
+
+
+def test_teachers_that_are_asked_per_view_see_the_augmented_images():
+  def follow(hyper, outputs, samples, context):
+    return -samples.targets[..., 0]
+
+  teacher = network(9)
+  recipe = RECIPE._replace(objective=follow, per_view=True)
+  lesson = training.Lesson(
+    {}, Context(jnp.int32(0), jnp.zeros(3)), jax.random.key(0), teacher
+  )
+  state = training.create(network(), TX)
+  _, loss = training.train_step(
+    recipe, state, samples(), lesson, jax.random.key(0)
+  )
+  expected = -jax.nn.log_softmax(teacher(samples().images).logits)[:, 0].mean()
+  np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_batch_statistics_are_averaged_over_devices(tmp_path):
+  states = fit(tmp_path, epochs=1, batch_size=24)
+  np.testing.assert_allclose(
+    states.variables["batch_stats"]["mean"][0],
+    samples().images.mean(0),
+    atol=1e-6,
+  )
+
+
+def test_a_loss_that_is_not_finite_is_told(tmp_path):
+  with pytest.raises(JaxkdError, match="student's loss is .* epoch 1"):
+    fit(tmp_path, hyper={"scale": float("nan")})
+
+
+def test_batch_sizes_split_over_the_devices():
+  assert parallel.mesh().size == 2
+  assert training.check_batch_size(8, 100, "x") == 8
+  assert training.check_batch_size(8, 5, "x") == 4
+  with pytest.raises(JaxkdError, match="x=7 .* multiple of 2"):
+    training.check_batch_size(7, 100, "x")
