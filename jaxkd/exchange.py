@@ -7,6 +7,7 @@ from typing import Any
 
 import flax
 import jax
+import jax.numpy as jnp
 
 from jaxkd import store as stores, training
 from jaxkd.store import Store
@@ -47,7 +48,10 @@ def new_play(
 ) -> Play:
   """The state before round 0, with an empty store of the right shapes."""
   nets = _nets(teacher, student)
-  state = method.init(key, nets)
+  # Copies, because rounds reuse the memory of what they are given.
+  state, student_state = jax.tree.map(
+    jnp.copy, (method.init(key, nets), student_state)
+  )
   kept = [phase for phase in method.phases if phase.keep]
 
   def one_exchange(state: Any) -> Samples:

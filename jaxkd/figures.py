@@ -32,7 +32,7 @@ def samples_figure(
   path: str | Path,
   images: Array,
   labels: Array,
-  step_sizes: Array,
+  step_sizes: Array | None,
   num_classes: int,
 ) -> None:
   """Synthetic images: a row per class, step sizes falling from left to right.
@@ -45,41 +45,42 @@ def samples_figure(
     path: of the PNG file.
     images: `[N, H, W, C]` floats, C = 1 or 3.
     labels: `[N]` classes meant.
-    step_sizes: `[N]` step size that each image was made with.
+    step_sizes: `[N]` step size that each image was made with; None if the
+      method has none.
     num_classes: K.
   """
-  images = np.asarray(images, np.float32)
-  step_sizes = np.asarray(step_sizes)
+  none = step_sizes is None
+  sizes = np.zeros(len(labels)) if none else np.asarray(step_sizes)
   classes = _spread(np.arange(num_classes), MAX_ROWS)
-  grid = []
+  grid, captions = [], []
   for label in classes:
     members = np.flatnonzero(np.asarray(labels) == label)
-    falling = members[np.argsort(-step_sizes[members], kind="stable")]
-    grid.append(_spread(falling, MAX_COLUMNS))
-  captions = [[f"{size:.2g}" for size in step_sizes[row]] for row in grid]
+    falling = members[np.argsort(-sizes[members], kind="stable")]
+    row = _spread(falling, MAX_COLUMNS)
+    grid.append([_stretch(image) for image in np.asarray(images[row])])
+    captions.append([f"{size:.2g}" for size in sizes[row]])
   # Sets that hold all classes give every row the same step sizes.
-  one_line = all(row == captions[0] for row in captions)
-  _draw_grid(
-    path,
-    [[_stretch(images[member]) for member in row] for row in grid],
-    captions[:1] if one_line else captions,
-    classes,
-  )
+  if all(row == captions[0] for row in captions):
+    captions = captions[:1]
+  axes = _draw_grid(grid, images.shape[1:3], [] if none else captions)
+  axes.set_yticks(axes.get_yticks(), classes)
+  axes.set_ylabel("class", color=INK)
+  if not none:
+    axes.set_title("step size →", loc="left", fontsize=10, color=INK, pad=16)
+  axes.figure.savefig(path, dpi=DPI)
 
 
 def _draw_grid(
-  path: str | Path,
   grid: list[list[np.ndarray]],
+  shape: tuple[int, int],
   captions: list[list[str]],
-  classes: np.ndarray,
-) -> None:
-  height, width = next(tile.shape[:2] for row in grid for tile in row)
-  zoom = max(1, round(72 / max(height, width)))
-  height, width = height * zoom, width * zoom
+) -> Axes:
+  """Rows of images with captions above; a y tick for each row."""
+  zoom = max(1, round(72 / max(shape)))
+  height, width = shape[0] * zoom, shape[1] * zoom
   gap = 24 if len(captions) > 1 else 5
-  columns = max(map(len, grid))
-  size = (len(grid) * (height + gap), columns * (width + 5), 3)
-  canvas = np.ones(size, np.float32)
+  columns = max(1, *map(len, grid))
+  canvas = np.ones((len(grid) * (height + gap), columns * (width + 5), 3))
   axes = _pixel_axes(canvas)
   for row, tiles in enumerate(grid):
     top = row * (height + gap) + gap
@@ -91,11 +92,8 @@ def _draw_grid(
         caption = captions[row][column]
         axes.text(left + width / 2, top - 4, caption, **CAPTION)
   axes.imshow(canvas, interpolation="nearest")
-  middles = np.arange(len(grid)) * (height + gap) + gap + height / 2
-  axes.set_yticks(middles, classes)
-  axes.set_ylabel("class", color=INK)
-  axes.set_title("step size →", loc="left", fontsize=10, color=INK, pad=16)
-  axes.figure.savefig(path, dpi=DPI)
+  axes.set_yticks(np.arange(len(grid)) * (height + gap) + gap + height / 2)
+  return axes
 
 
 def _spread(values: np.ndarray, count: int) -> np.ndarray:
@@ -105,6 +103,7 @@ def _spread(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _stretch(image: np.ndarray) -> np.ndarray:
+  image = image.astype(np.float32)
   low, high = np.percentile(image, (1, 99))
   image = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
   return np.broadcast_to(image, (*image.shape[:2], 3))
@@ -164,12 +163,9 @@ def _draw_curve(
   marker = "o" if len(steps) < 15 else None
   means = [numbers.mean() for numbers in values]
   axes.plot(steps, means, color=colour, lw=1.6, marker=marker, ms=3)
-  low = [numbers.min() for numbers in values]
-  high = [numbers.max() for numbers in values]
-  if low != high:
-    axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+  low, high = zip(*[(n.min(), n.max()) for n in values], strict=True)
+  axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
   axes.grid(color="#e4e4e4", lw=0.6)
-  axes.set_axisbelow(True)
   axes.spines[["top", "right"]].set_visible(False)
   axes.spines[["left", "bottom"]].set_color(FAINT)
   axes.tick_params(colors=FAINT, labelsize=7)
@@ -213,15 +209,11 @@ def decision_boundary_figure(
   figure = Figure((5.2, 5), layout="constrained")
   axes = figure.add_subplot()
   colours = PALETTE[np.arange(logits(teacher).shape[-1]) % len(PALETTE)]
-  axes.imshow(
-    (0.7 + 0.3 * colours)[logits(teacher).argmax(-1)],
-    extent=(left, right, bottom, top),
-    origin="lower",
-    aspect="auto",
-    interpolation="bilinear",
-  )
-  areas = {"marker": "s", "s": 60, "color": 0.7 + 0.3 * PALETTE[0]}
-  axes.scatter([], [], **areas, label="teacher's classes (areas)")
+  place = {"extent": (left, right, bottom, top), "origin": "lower"}
+  areas = (0.7 + 0.3 * colours)[logits(teacher).argmax(-1)]
+  axes.imshow(areas, aspect="auto", interpolation="bilinear", **place)
+  square = {"marker": "s", "s": 60, "color": 0.7 + 0.3 * PALETTE[0]}
+  axes.scatter([], [], **square, label="teacher's classes (areas)")
   axes.plot([], [], color=INK, lw=2, label="student's boundary")
   dots = {"s": 18, "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
   meant = "synthetic points, by class meant"

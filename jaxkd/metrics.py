@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
+from jaxkd.quantities import duration
 from jaxkd.types import JaxkdError
 
 FILE_NAME = "metrics.jsonl"
@@ -167,27 +168,13 @@ class _Events:
     for name, numbers in numbers_of(record).items():
       tag, mean = f"{record['stage']}/{name}", numbers.mean()
       if math.isfinite(mean):
-        self._writer.add_scalar(tag, mean, record["step"], None, record["time"])
+        self._writer.add_scalar(
+          tag, mean, record["step"], walltime=record["time"]
+        )
 
   def close(self) -> None:
     if self._writer:
       self._writer.close()
-
-
-def duration(seconds: float) -> str:
-  """Seconds in words.
-
-  >>> [duration(s) for s in (0.25, 42, 200, 7500)]
-  ['0.2 s', '42 s', '3 min 20 s', '2 h 05 min']
-  """
-  if seconds < 9.95:
-    return f"{seconds:.1f} s"
-  minutes, rest = divmod(round(seconds), 60)
-  if not minutes:
-    return f"{rest} s"
-  if minutes < 60:
-    return f"{minutes} min {rest:02d} s"
-  return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class Progress:

@@ -23,6 +23,7 @@ from jaxkd import (
   report,
   store as stores,
   training,
+  weights,
   workdirs,
 )
 from jaxkd.checkpointing import Checkpoints
@@ -32,6 +33,7 @@ from jaxkd.teachers import white_box
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import Array, Classifier, JaxkdError, Method, Samples
 
+STAGES = ("teacher", "synthesis", "student")
 TEACHER, SYNTHESIS, STUDENT, HOLDOUT = 1, 2, 3, 4  # streams of randomness
 
 
@@ -43,6 +45,7 @@ class Run(NamedTuple):
   method: Method
   workdir: Path
   metrics: MetricsWriter
+  began: float  # on the monotonic clock, earlier parts of the run set off
 
   def key(self, stream: int) -> Array:
     return jax.random.fold_in(jax.random.key(self.config.seed), stream)
@@ -81,13 +84,21 @@ def distill(
     workdirs.claimed(workdir, config) as folder,
     MetricsWriter(folder, tensorboard=config.tensorboard) as metrics,
   ):
-    run = Run(config, dataset, method, folder, metrics)
+    earlier = sum(stage_seconds(metrics).values())
+    began = time.monotonic() - earlier
+    run = Run(config, dataset, method, folder, metrics, began)
     teacher = open_teacher(run, classifier)
     students = new_students(run)
     play = play_rounds(run, teacher, students[0])
     train, held_out = split(play.store.samples, run)
     students = teach(run, teacher, students, play, train)
     result = judge(run, teacher, students, held_out)
+    weights.save(
+      folder / "student.safetensors",
+      students[0],
+      dataset.spec,
+      config.student.model,
+    )
     report.publish(
       folder, result, dataset, teacher.classifier, students[0], train
     )
@@ -267,11 +278,9 @@ def judge(
   judged = [compare(student) for student in students]
   accuracies = [each["accuracy"] for each in judged]
   many = len(students) > 1 and accuracies[0] is not None
-  seconds = {
-    stage: run.metrics.seconds(stage)
-    for stage in ("teacher", "synthesis", "student")
-  }
-  seconds["total"] = sum(seconds.values())
+  seconds = stage_seconds(run.metrics)
+  synthesis_s = run.metrics.seconds("synthesis")
+  seconds["total"] = time.monotonic() - run.began
   image_steps = method.capacity * method.steps
   return {
     "method": config.method,
@@ -290,8 +299,8 @@ def judge(
     "synthesis": {
       "images": method.capacity,
       "steps": method.steps,
-      "image_steps_per_s": image_steps / seconds["synthesis"],
-      "seconds": seconds["synthesis"],
+      "image_steps_per_s": image_steps / synthesis_s,
+      "seconds": synthesis_s,
       "compile_seconds": run.metrics.seconds("synthesis", "compile_seconds"),
     },
     "queries": {
@@ -302,6 +311,14 @@ def judge(
     "seconds": seconds,
     "config": config.to_dict(),
     **report.environment(),
+  }
+
+
+def stage_seconds(metrics: MetricsWriter) -> dict[str, float]:
+  """Seconds of each stage so far, compilation and earlier parts included."""
+  return {
+    stage: metrics.seconds(stage) + metrics.seconds(stage, "compile_seconds")
+    for stage in STAGES
   }
 
 

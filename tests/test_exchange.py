@@ -1,5 +1,7 @@
 """One round, with a two-player method and a black box made for the test."""
 
+import functools
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -75,15 +77,17 @@ def two_player(seen):
 
 def play(teacher, method, rounds):
   student = classifier(1)
-  recipe = training.Recipe(linear, optax.sgd(0.5), objective)
+  recipe = training.Recipe(linear, optax.sgd(0.5), method.objective)
   state = training.create(student, recipe.tx)
   key = jax.random.key(0)
   now = exchange.new_play(method, teacher, student, state, key)
+  play_round = jax.jit(
+    functools.partial(exchange.play_round, method, recipe, SPEC)
+  )
   for index in range(rounds):
-    now, terms = jax.jit(exchange.play_round, static_argnums=(0, 1, 2))(
-      method, recipe, SPEC, now, teacher, student, {},
-      jax.random.fold_in(key, index),
-    )  # fmt: skip
+    now, terms = play_round(
+      now, teacher, student, {}, jax.random.fold_in(key, index)
+    )
   return now, terms
 
 

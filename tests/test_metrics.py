@@ -137,7 +137,7 @@ def test_events_follow_the_lines_through_a_resume(tmp_path, monkeypatch):
     def __init__(self, directory):
       written.clear()
 
-    def add_scalar(self, tag, value, step, *_):
+    def add_scalar(self, tag, value, step, walltime):
       written.append((tag, value, step))
 
     def close(self):

@@ -1,0 +1,11 @@
+"""Data sets: two that come with the package, five that TFDS keeps on disk.
+
+A data-free method needs only `spec`. `load` serves teachers and evaluation; it
+never opens a network connection. `python -m jaxkd.data prepare NAME` puts a
+full set where `load` finds it.
+"""
+
+from jaxkd.data.loading import load, to_float
+from jaxkd.data.table import DATASETS, Dataset, names, spec
+
+__all__ = ["DATASETS", "Dataset", "load", "names", "spec", "to_float"]

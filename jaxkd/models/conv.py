@@ -190,15 +190,53 @@ def _canonical(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
 
 def _input_gradient(dy, kernel, strides, padding, size):
   """dx, `[B, H, W, C]`: interleaves the phases of both spatial axes."""
-  flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-  rows, columns = (
-    [_phase(*axis, phase) for phase in range(axis[2])]
-    for axis in zip(
-      size, dy.shape[1:3], strides, padding, kernel.shape[:2], strict=True
-    )
+  # A kernel smaller than the stride leaves phases without a tap: give it zeros.
+  missing = [
+    (0, max(stride - taps, 0))
+    for stride, taps in zip(strides, kernel.shape[:2], strict=True)
+  ]
+  kernel = jnp.pad(kernel, (*missing, (0, 0), (0, 0)))
+  axes = zip(
+    size, dy.shape[1:3], strides, padding, kernel.shape[:2], strict=True
   )
-  del flipped
-  return rows, columns
+  rows, columns = ([_phase(r, *axis) for r in range(axis[2])] for axis in axes)
+  flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+  phases = [
+    [
+      _canonical((1, 1), (row_padding, column_padding))(
+        dy, flipped[row_taps, column_taps]
+      )
+      for column_taps, column_padding in columns
+    ]
+    for row_taps, row_padding in rows
+  ]
+  if strides == (1, 1):
+    return phases[0][0]
+  dx = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)
+  batch, height, row_stride, width, column_stride, channels = dx.shape
+  dx = dx.reshape(batch, height * row_stride, width * column_stride, channels)
+  return dx[:, : size[0], : size[1]]
+
+
+def _phase(phase, length, steps, stride, padding, taps):
+  """Which taps reach the positions `stride q + phase` of one axis, and how dy
+  is padded for them.
+
+  Tap i sends dy[y] to x[stride y + i - low], so position `stride q + phase`
+  hears from the taps `first + stride m`, each with y = q + shift - m.
+
+  Returns:
+    The slice of the flipped taps, and the padding of dy, that give
+    ceil(length / stride) positions.
+  """
+  shift, first = divmod(phase + padding[0], stride)
+  count = len(range(first, taps, stride))
+  last = first + (count - 1) * stride
+  positions = -(-length // stride)
+  return (
+    slice(taps - 1 - last, taps - first, stride),
+    (count - 1 - shift, positions - steps + shift),
+  )
 
 
 def _kernel_gradient(x, dy, strides, padding, size):

@@ -1,0 +1,82 @@
+"""Lists data sets and prepares them.
+
+python -m jaxkd.data list
+python -m jaxkd.data prepare cifar10
+python -m jaxkd.data prepare fashion_mnist --from=FOLDER
+"""
+
+import argparse
+from collections.abc import Sequence
+import sys
+
+from jaxkd.data.builder import prepare, prepared_dir
+from jaxkd.data.table import DATASETS
+from jaxkd.types import JaxkdError
+
+_FROM_HELP = """\
+folder with the official files; without it they are downloaded.
+mnist, fashion_mnist: the four IDX files, gzipped or plain
+  (Debian's package dataset-fashion-mnist puts them into
+  /usr/share/datasets/fashion-mnist);
+cifar10: cifar-10-python.tar.gz; cifar100: cifar-100-python.tar.gz;
+svhn_cropped: train_32x32.mat and test_32x32.mat"""
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="python -m jaxkd.data", description="Lists and prepares data sets."
+  )
+  commands = parser.add_subparsers(dest="command", required=True)
+  listing = commands.add_parser("list", help="what there is, what is prepared")
+  preparing = commands.add_parser(
+    "prepare",
+    help="write a full set where jaxkd and TFDS find it",
+    formatter_class=argparse.RawTextHelpFormatter,
+  )
+  preparing.add_argument("name", metavar="NAME")
+  preparing.add_argument(
+    "--from", dest="folder", metavar="FOLDER", help=_FROM_HELP
+  )
+  for command in (listing, preparing):
+    command.add_argument(
+      "--data_dir",
+      metavar="DIR",
+      help="TFDS folder (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+  return parser
+
+
+def _list(data_dir: str | None) -> None:
+  for name, entry in DATASETS.items():
+    if not entry.urls:
+      state = "embedded"
+    else:
+      state = "prepared" if prepared_dir(name, data_dir) else "not prepared"
+    shape = "x".join(str(n) for n in entry.spec.shape)
+    print(
+      f"{name:14}{shape:9}{entry.spec.num_classes:4} classes  {state:14}"
+      f"{entry.origin}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one command; returns the exit status, 2 for a mistake."""
+  arguments = _parser().parse_args(argv)
+  try:
+    if arguments.command == "list":
+      _list(arguments.data_dir)
+    else:
+      prepare(
+        arguments.name,
+        arguments.folder,
+        data_dir=arguments.data_dir,
+        report=lambda line: print(line, flush=True),
+      )
+  except JaxkdError as error:
+    print(error, file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

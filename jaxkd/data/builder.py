@@ -1,0 +1,182 @@
+"""Prepares a data set for TFDS without TensorFlow.
+
+The stock TFDS builders of these sets need TensorFlow. This one reads the same
+official files and writes PNG images into array_record files, under the stock
+name and version: whatever reads TFDS without its own copy of the builder can
+read the result.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+from pathlib import Path
+import shutil
+import tempfile
+import urllib.request
+
+import numpy as np
+from PIL import Image
+
+from jaxkd.data.parsers import READERS
+from jaxkd.data.table import Arrays, Entry, entry
+from jaxkd.types import JaxkdError
+
+_TIMEOUT_S = 15
+
+
+def data_root(data_dir: str | os.PathLike | None = None) -> Path:
+  """`data_dir`, or `TFDS_DATA_DIR`, or TFDS' default folder."""
+  chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
+  return Path(chosen or "~/tensorflow_datasets").expanduser()
+
+
+def prepared_dir(name: str, data_dir: str | os.PathLike | None) -> Path | None:
+  """Where TFDS keeps the newest complete version of a set, if it does.
+
+  Looks at file names alone: TFDS writes into another folder and renames it
+  when it is done.
+  """
+  found = [
+    path.parent
+    for path in (data_root(data_dir) / name).glob("*/dataset_info.json")
+    if path.parent.name.replace(".", "").isdigit()
+  ]
+  version = lambda path: tuple(int(n) for n in path.name.split("."))
+  return max(found, key=version, default=None)
+
+
+def prepare(
+  name: str,
+  folder: str | os.PathLike | None = None,
+  *,
+  data_dir: str | os.PathLike | None = None,
+  report: Callable[[str], None] = lambda line: None,
+) -> Path:
+  """Writes a full set where `load` and TFDS find it.
+
+  Args:
+    name: a set that has official files.
+    folder: where those files lie; None downloads them.
+    data_dir: TFDS folder; None is `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+    report: is told what happens, line by line.
+
+  Returns:
+    The folder of the prepared set. One that is complete is left as it is.
+
+  Raises:
+    JaxkdError: nothing to prepare, no network, or a damaged file. No partly
+      written set remains.
+  """
+  chosen = entry(name)
+  if not chosen.urls:
+    raise JaxkdError(f"{name} comes with the package; nothing to prepare.")
+  if (done := prepared_dir(name, data_dir)) is not None:
+    report(f"{name} is already prepared; delete {done} to do it again.")
+    return done
+  if folder is not None:
+    if not Path(folder).is_dir():
+      raise JaxkdError(f"--from={folder} is not a folder.")
+    return _write(chosen, READERS[name](Path(folder)), data_dir, report)
+  with tempfile.TemporaryDirectory() as downloads:
+    _download(chosen, Path(downloads), report)
+    arrays = READERS[name](Path(downloads))
+    return _write(chosen, arrays, data_dir, report)
+
+
+def _download(
+  chosen: Entry, folder: Path, report: Callable[[str], None]
+) -> None:
+  """Fetches the official files; compares the hashes that TFDS knows."""
+  import tensorflow_datasets as tfds
+
+  known = tfds.builder_cls(chosen.spec.name).url_infos or {}
+  for url in chosen.urls:
+    report(f"downloading {url}")
+    path = folder / _file_name(url)
+    try:
+      with (
+        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
+        path.open("wb") as file,
+      ):
+        shutil.copyfileobj(response, file)
+    except (OSError, http.client.HTTPException) as error:
+      reason = getattr(error, "reason", error)
+      raise JaxkdError(
+        f"Cannot download {url} ({reason}). Get"
+        f" {', '.join(_file_name(u) for u in chosen.urls)} yourself, then:\n"
+        f"python -m jaxkd.data prepare {chosen.spec.name} --from=FOLDER"
+      ) from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if url in known and digest != known[url].checksum:
+      raise JaxkdError(f"{url} is not the file that TFDS knows; try again.")
+
+
+def _file_name(url: str) -> str:
+  return url.rsplit("/", 1)[-1]
+
+
+def _png(image: np.ndarray) -> bytes:
+  buffer = io.BytesIO()
+  squeezed = image[..., 0] if image.shape[-1] == 1 else image
+  Image.fromarray(squeezed).save(buffer, format="png")
+  return buffer.getvalue()
+
+
+def _write(
+  chosen: Entry,
+  arrays: Arrays,
+  data_dir: str | os.PathLike | None,
+  report: Callable[[str], None],
+) -> Path:
+  import tensorflow_datasets as tfds
+
+  name, shape = chosen.spec.name, chosen.spec.shape
+  train_images, train_labels, test_images, test_labels = arrays
+
+  class ArrayBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes arrays that are already in memory."""
+
+    VERSION = tfds.core.Version(chosen.version)
+
+    def _info(self):
+      return tfds.core.DatasetInfo(
+        builder=self,
+        description=chosen.origin,
+        features=tfds.features.FeaturesDict(
+          {
+            "image": tfds.features.Image(shape=shape),
+            "label": tfds.features.ClassLabel(
+              num_classes=chosen.spec.num_classes
+            ),
+          }
+        ),
+        supervised_keys=("image", "label"),
+      )
+
+    def _split_generators(self, dl_manager):
+      return {
+        "train": self._generate_examples(train_images, train_labels),
+        "test": self._generate_examples(test_images, test_labels),
+      }
+
+    def _generate_examples(self, images, labels) -> Iterator[tuple[int, dict]]:
+      for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        yield i, {"image": _png(image), "label": int(label)}
+
+  ArrayBuilder.name = name
+  report(f"writing {len(train_labels)} + {len(test_labels)} images of {name}")
+  tfds.disable_progress_bar()
+  try:
+    builder = ArrayBuilder(data_dir=data_root(data_dir))
+    # TFDS prints that it downloads a set of unknown size; it does not.
+    with contextlib.redirect_stdout(io.StringIO()):
+      builder.download_and_prepare(file_format="array_record")
+  except OSError as error:
+    raise JaxkdError(
+      f"Cannot write {name} to {data_root(data_dir)}: {error}"
+    ) from error
+  report(f"prepared {builder.data_path}")
+  return Path(builder.data_path)

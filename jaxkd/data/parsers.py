@@ -1,0 +1,212 @@
+"""Readers of the official files: IDX, CIFAR's pickles, SVHN's .mat files.
+
+Each reads one folder and checks what it reads: a missing, truncated or foreign
+file is a `JaxkdError` that names it.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import functools
+import gzip
+import io
+import math
+from pathlib import Path
+import pickle
+import tarfile
+from typing import Any
+import zlib
+
+import numpy as np
+
+from jaxkd.data.table import Arrays
+from jaxkd.types import JaxkdError
+
+_READ_ERRORS = (
+  AttributeError,
+  EOFError,
+  ImportError,
+  IndexError,
+  KeyError,
+  OSError,
+  TypeError,
+  ValueError,
+  pickle.UnpicklingError,
+  tarfile.TarError,
+  zlib.error,
+)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+  """Says which file it was when a decoder gives up."""
+  try:
+    yield
+  except JaxkdError:
+    raise
+  except _READ_ERRORS as error:
+    raise JaxkdError(
+      f"{path} is damaged or not what its name says"
+      f" ({type(error).__name__}: {error}); get the file again."
+    ) from error
+
+
+def _find(folder: Path, *candidates: str) -> Path:
+  for name in candidates:
+    if (folder / name).is_file():
+      return folder / name
+  raise JaxkdError(f"{folder} has no file {' or '.join(candidates)}.")
+
+
+def _checked(
+  images: np.ndarray, labels: np.ndarray, num_classes: int, path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+  """Images uint8 and labels int32, equally many and in range."""
+  if len(images) != len(labels):
+    raise JaxkdError(
+      f"{path} has {len(labels)} labels for {len(images)} images."
+    )
+  if len(labels) == 0:
+    raise JaxkdError(f"{path} has no examples.")
+  if labels.min() < 0 or labels.max() >= num_classes:
+    raise JaxkdError(
+      f"{path} has labels {labels.min()} to {labels.max()}; expected"
+      f" 0 to {num_classes - 1}."
+    )
+  if images.dtype != np.uint8:
+    raise JaxkdError(f"{path} has {images.dtype} pixels; expected uint8.")
+  return np.ascontiguousarray(images), labels.astype(np.int32)
+
+
+def read_idx(path: Path) -> np.ndarray:
+  """An IDX file of unsigned bytes, plain or gzipped.
+
+  The header is two zero bytes, the type (8 = unsigned byte), the number of
+  axes, and each axis' length as a big-endian 32-bit integer.
+  """
+  with _reading(path):
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+      data = gzip.decompress(data)
+    if data[:3] != b"\0\0\x08":
+      raise JaxkdError(f"{path} is no IDX file of bytes (wrong magic number).")
+    shape = np.frombuffer(data, ">u4", count=data[3], offset=4).tolist()
+    values = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape))
+    if math.prod(shape) != values.size:
+      raise JaxkdError(
+        f"{path} has {values.size} values, its header says {shape}; the file"
+        " is cut short or has been added to."
+      )
+  return values.reshape(shape)
+
+
+def read_mnist(folder: Path) -> Arrays:
+  """MNIST or Fashion-MNIST from their four IDX files."""
+  arrays = []
+  for part in ("train", "t10k"):
+    stems = (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
+    # Some unpackers write a dot before `idx`.
+    image_path, label_path = (
+      _find(folder, f"{stem}.gz", stem, stem.replace("-idx", ".idx"))
+      for stem in stems
+    )
+    images, labels = read_idx(image_path), read_idx(label_path)
+    if images.shape[1:] != (28, 28):
+      raise JaxkdError(
+        f"{image_path} has shape {images.shape}; expected (N, 28, 28)."
+      )
+    if labels.ndim != 1:
+      raise JaxkdError(f"{label_path} has shape {labels.shape}; expected (N,).")
+    arrays += _checked(images[..., None], labels, 10, label_path)
+  return tuple(arrays)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+  """Unpickles dicts, lists, bytes and numpy arrays, and nothing else.
+
+  A pickle can name any function to be called. CIFAR's name these three.
+  """
+
+  def find_class(self, module: str, name: str) -> Any:
+    reconstruct = np.zeros(0).__reduce__()[0]  # its module moved in numpy 2
+    allowed = {
+      ("numpy.core.multiarray", "_reconstruct"): reconstruct,
+      ("numpy._core.multiarray", "_reconstruct"): reconstruct,
+      ("numpy", "ndarray"): np.ndarray,
+      ("numpy", "dtype"): np.dtype,
+    }
+    if (module, name) not in allowed:
+      raise pickle.UnpicklingError(f"refused to call {module}.{name}")
+    return allowed[module, name]
+
+
+def _read_cifar(
+  folder: Path,
+  *,
+  archive: str,
+  parts: tuple[tuple[str, ...], tuple[str, ...]],
+  label_key: bytes,
+  num_classes: int,
+) -> Arrays:
+  path = _find(folder, archive)
+  arrays = []
+  with _reading(path), tarfile.open(path, "r:gz") as tar:
+    for members in parts:
+      batches = [
+        _ArrayUnpickler(
+          io.BytesIO(tar.extractfile(member).read()), encoding="bytes"
+        ).load()
+        for member in members
+      ]
+      rows = np.concatenate([batch[b"data"] for batch in batches])
+      labels = np.concatenate([batch[label_key] for batch in batches])
+      images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+      arrays += _checked(images, labels, num_classes, path)
+  return tuple(arrays)
+
+
+read_cifar10 = functools.partial(
+  _read_cifar,
+  archive="cifar-10-python.tar.gz",
+  parts=(
+    tuple(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
+    ("cifar-10-batches-py/test_batch",),
+  ),
+  label_key=b"labels",
+  num_classes=10,
+)
+
+read_cifar100 = functools.partial(
+  _read_cifar,
+  archive="cifar-100-python.tar.gz",
+  parts=(("cifar-100-python/train",), ("cifar-100-python/test",)),
+  label_key=b"fine_labels",
+  num_classes=100,
+)
+
+
+def read_svhn(folder: Path) -> Arrays:
+  """Cropped SVHN; the files write the digit 0 as class 10."""
+  import scipy.io
+
+  arrays = []
+  for part in ("train", "test"):
+    path = _find(folder, f"{part}_32x32.mat")
+    with _reading(path):
+      content = scipy.io.loadmat(path, variable_names=("X", "y"))
+      images, labels = content["X"], content["y"].ravel()
+      if images.ndim != 4 or images.shape[:3] != (32, 32, 3):
+        raise JaxkdError(
+          f"{path} has X of shape {images.shape}; expected (32, 32, 3, N)."
+        )
+      labels = np.where(labels == 10, 0, labels.astype(np.int32))
+      arrays += _checked(images.transpose(3, 0, 1, 2), labels, 10, path)
+  return tuple(arrays)
+
+
+READERS = {
+  "mnist": read_mnist,
+  "fashion_mnist": read_mnist,
+  "svhn_cropped": read_svhn,
+  "cifar10": read_cifar10,
+  "cifar100": read_cifar100,
+}

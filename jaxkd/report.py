@@ -1,0 +1,169 @@
+"""What a run found: measurements, and the report in all its forms."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+import json
+import os
+from pathlib import Path
+import platform
+import statistics
+import subprocess
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd import __version__, figures
+from jaxkd.metrics import read_metrics, to_json
+from jaxkd.page import write_html
+from jaxkd.summary import summary
+from jaxkd.types import Classifier, DataSpec, Samples
+
+DISTRIBUTIONS = {
+  "jax": "jax",
+  "jaxlib": "jaxlib",
+  "flax": "flax",
+  "optax": "optax",
+  "orbax": "orbax-checkpoint",
+  "numpy": "numpy",
+}
+WARM_UPS, REPEATS = 3, 30
+
+
+def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
+  """What a network costs.
+
+  Args:
+    classifier: in evaluation mode.
+    spec: shape of its input.
+
+  Returns:
+    `model` (name); `parameters` (numbers in the collection `params`; all
+    variables if there is none); `bytes` of all variables; `flops` of one
+    image, as XLA counts them, None where a backend does not say; `latency_ms`,
+    the median of a jitted forward pass of one image.
+  """
+  variables = classifier.variables
+  has_params = isinstance(variables, dict) and "params" in variables
+  image = jnp.zeros((1, *spec.shape), jnp.float32)
+  forward = jax.jit(lambda classifier, image: classifier(image).logits)
+  compiled = forward.lower(classifier, image).compile()
+  return {
+    "model": classifier.name,
+    "parameters": sum(
+      leaf.size
+      for leaf in jax.tree.leaves(
+        variables["params"] if has_params else variables
+      )
+    ),
+    "bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(variables)),
+    "flops": _flops(compiled),
+    "latency_ms": _latency_ms(lambda: compiled(classifier, image)),
+  }
+
+
+def _flops(compiled: jax.stages.Compiled) -> float | None:
+  try:
+    flops = (compiled.cost_analysis() or {}).get("flops", 0)
+  except (NotImplementedError, RuntimeError):
+    return None
+  return float(flops) if flops > 0 else None
+
+
+def _latency_ms(run: Callable[[], Any]) -> float:
+  times = []
+  for _ in range(WARM_UPS + REPEATS):
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    times.append(1000 * (time.perf_counter() - start))
+  return statistics.median(times[WARM_UPS:])
+
+
+def environment() -> dict[str, Any]:
+  """`versions`, `devices`, `commit` of this package's checkout, `date`."""
+  versions = {name: metadata.version(d) for name, d in DISTRIBUTIONS.items()}
+  versions |= {"python": platform.python_version(), "jaxkd": __version__}
+  return {
+    "versions": versions,
+    "devices": [device.device_kind for device in jax.devices()],
+    "commit": commit(Path(__file__).parent),
+    "date": datetime.now(UTC).isoformat(timespec="seconds"),
+  }
+
+
+def commit(folder: Path) -> str | None:
+  """The commit that `folder` is at, with `-dirty` if tracked files differ.
+
+  None where git does not track the folder's `__init__.py`: an installed
+  package may lie inside somebody else's checkout.
+  """
+
+  def git(*arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    done.check_returncode()
+    return done.stdout.strip()
+
+  try:
+    git("ls-files", "--error-unmatch", "__init__.py")
+    return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+  except (OSError, subprocess.SubprocessError):
+    return None
+
+
+def write_json(path: str | Path, tree: Any) -> None:
+  """Writes a tree as JSON, whole or not at all; NaN becomes null."""
+  path = Path(path)
+  partial = path.with_name(path.name + ".partial")
+  with partial.open("w", encoding="utf-8") as file:
+    json.dump(to_json(tree), file, indent=2, allow_nan=False)
+    file.write("\n")
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(partial, path)
+
+
+def publish(
+  folder: Path,
+  report: dict[str, Any],
+  dataset: Any,
+  teacher: Classifier,
+  student: Classifier,
+  samples: Samples,
+) -> None:
+  """Writes the figures, `report.json` and `report.html`; prints the summary."""
+  drawn = draw(folder, dataset, teacher, student, samples)
+  write_json(folder / "report.json", report)
+  write_html(folder / "report.html", report, drawn)
+  print(f"\n{summary(report)}\nreport      {folder / 'report.html'}")
+
+
+def draw(
+  folder: Path,
+  dataset: Any,
+  teacher: Classifier,
+  student: Classifier,
+  samples: Samples,
+) -> list[Path]:
+  """The figures that suit the data: boundary or images, then the curves."""
+  drawn, spec = [], dataset.spec
+  if spec.shape == (2,):
+    drawn.append(folder / "decision_boundary.png")
+    real = dataset.test_images if len(dataset.test_labels) else None
+    figures.decision_boundary_figure(
+      drawn[-1], teacher, student, samples.images, samples.labels, real
+    )
+  elif len(spec.shape) == 3:
+    drawn.append(folder / "samples.png")
+    figures.samples_figure(
+      drawn[-1],
+      samples.images,
+      samples.labels,
+      samples.extras.get("step_size"),
+      spec.num_classes,
+    )
+  drawn.append(folder / "curves.png")
+  figures.curves_figure(drawn[-1], read_metrics(folder))
+  return drawn

@@ -1,0 +1,101 @@
+"""A run in words, for the terminal and for the page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxkd.quantities import (
+  comparison,
+  count,
+  duration,
+  percent,
+  scaled,
+  tally,
+)
+
+
+def summary(report: dict[str, Any]) -> str:
+  """A run in a few lines, for the terminal."""
+  teacher, student = report["teacher"], report["student"]
+  synthesis, seconds = report["synthesis"], report["seconds"]
+
+  def pair(field: str, show: Callable[[Any], str]) -> str:
+    before, after = teacher[field], student[field]
+    return f"{show(before)} -> {show(after)}, {comparison(after, before)}"
+
+  stages = ("teacher", "synthesis", "student")
+  lines = {
+    "run": f"{report['method']} on {report['dataset']}: "
+    f"{teacher['model']} -> {student['model']}",
+    "accuracy": f"teacher {percent(teacher['accuracy'])}, "
+    f"student {accuracy(student)}",
+    "agreement": f"{percent(student['agreement'])} of the test data",
+    "parameters": pair("parameters", count),
+    "work": pair("flops", lambda flops: scaled(flops, "FLOP")),
+    "images": f"{count(synthesis['images'])} in {count(synthesis['steps'])} "
+    f"steps, {count(synthesis['image_steps_per_s'])} image-steps/s",
+    "queries": queries(report["queries"]),
+    "time": f"{duration(seconds['total'])}: "
+    + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
+    "devices": tally(report["devices"]),
+  }
+  if teacher["accuracy"] is None:
+    lines |= {"accuracy": "unknown: there is no test data"}
+    del lines["agreement"]
+  return "\n".join(f"{name:11} {text}" for name, text in lines.items())
+
+
+def headline(report: dict[str, Any]) -> str:
+  """What was kept, and at what size, in one sentence."""
+  teacher, student = report["teacher"], report["student"]
+  size = ""
+  if teacher["parameters"] and student["parameters"]:
+    share = student["parameters"] / teacher["parameters"]
+    size = f" at {percent(share)} of its size"
+  if teacher["accuracy"] is None or student["accuracy"] is None:
+    return f"A copy of the teacher{size}, with no test data to judge it"
+  return f"The student keeps {kept(report)} of the teacher's accuracy{size}"
+
+
+def kept(report: dict[str, Any]) -> str:
+  """The student's accuracy as a share of the teacher's."""
+  before, after = report["teacher"]["accuracy"], report["student"]["accuracy"]
+  return percent(after / before if before and after is not None else None)
+
+
+def story(report: dict[str, Any]) -> str:
+  """What was done, as a paragraph."""
+  synthesis, student = report["synthesis"], report["student"]
+  made = f"took {count(synthesis['images'])} images"
+  if synthesis["steps"]:
+    made = (
+      f"made {count(synthesis['images'])} images in {synthesis['steps']} steps "
+      f"each, at {count(synthesis['image_steps_per_s'])} image-steps per second"
+    )
+  trained = f"The student, {student['model']}, was trained on the answers"
+  if student["seeds"] > 1:
+    trained += f" from {student['seeds']} seeds, whose means are given here"
+  paragraph = (
+    f"The method {report['method']} {made}. The teacher, "
+    f"{report['teacher']['model']}, answered them. {trained}."
+  )
+  if student["accuracy"] is not None:
+    paragraph += f" Test data of {report['dataset']} was used only to judge."
+  return paragraph
+
+
+def accuracy(student: dict[str, Any]) -> str:
+  """The student's accuracy, with its standard deviation over the seeds."""
+  text = percent(student["accuracy"])
+  if student["accuracy_std"] is not None:
+    text += f" ± {percent(student['accuracy_std'])} ({student['seeds']} seeds)"
+  return text
+
+
+def queries(spent: dict[str, Any]) -> str:
+  """Images that a black box was asked about, of the budget, by class."""
+  limit = spent["budget"]
+  text = f"{count(spent['spent'])} spent, " + (
+    "no budget" if limit is None else f"budget {count(limit)}"
+  )
+  classes = [f"{name} {count(n)}" for name, n in spent["by_class"].items() if n]
+  return f"{text}: {', '.join(classes)}" if classes else text

@@ -1,0 +1,101 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from jaxkd.data import DATASETS, load, names, spec, to_float
+from jaxkd.types import JaxkdError
+
+
+@pytest.fixture(scope="module")
+def digits():
+  return load("mnist_5k")
+
+
+def test_mnist_5k_is_stratified(digits):
+  assert digits.train_images.shape == (4000, 28, 28, 1)
+  assert digits.test_images.shape == (1000, 28, 28, 1)
+  assert digits.train_images.dtype == np.uint8
+  assert digits.train_labels.dtype == np.int32
+  np.testing.assert_array_equal(np.bincount(digits.train_labels), [400] * 10)
+  np.testing.assert_array_equal(np.bincount(digits.test_labels), [100] * 10)
+  np.testing.assert_array_equal(np.bincount(digits.train_labels[:50]), [5] * 10)
+
+
+def test_mnist_5k_splits_are_disjoint(digits):
+  train = {image.tobytes() for image in digits.train_images}
+  test = {image.tobytes() for image in digits.test_images}
+  assert len(train) == 4000
+  assert not train & test
+
+
+def test_mnist_5k_never_changes(digits):
+  digest = hashlib.sha256()
+  for array in digits[1:]:
+    digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+  assert digest.hexdigest()[:16] == "9daf543b6cbdc633"
+
+
+def test_mnist_5k_matches_its_normaliser(digits):
+  pixels = to_float(digits.train_images)
+  assert pixels.dtype == np.float32
+  np.testing.assert_allclose(pixels.mean(), digits.spec.mean[0], atol=0.005)
+  np.testing.assert_allclose(pixels.std(), digits.spec.std[0], atol=0.005)
+
+
+def test_resize_keeps_constants_and_brightness(digits):
+  large = load("mnist_5k", image_size=32)
+  assert large.spec.shape == (32, 32, 1)
+  assert large.train_images.shape == (4000, 32, 32, 1)
+  assert large.train_images.dtype == np.uint8
+  np.testing.assert_array_equal(large.train_labels, digits.train_labels)
+  np.testing.assert_allclose(
+    large.train_images.mean((1, 2, 3)),
+    digits.train_images.mean((1, 2, 3)),
+    atol=1.0,
+  )
+
+
+def test_two_moons_are_standardised_with_train_statistics():
+  moons = load("two_moons")
+  assert moons.train_images.shape == moons.test_images.shape == (5000, 2)
+  assert moons.train_images.dtype == np.float32
+  np.testing.assert_allclose(moons.train_images.mean(0), 0, atol=1e-5)
+  np.testing.assert_allclose(moons.train_images.std(0), 1, atol=1e-5)
+  assert abs(moons.test_images.mean(0)).max() > 1e-5  # not its own statistics
+  np.testing.assert_allclose(moons.test_images.std(0), 1, atol=0.05)
+  np.testing.assert_array_equal(np.bincount(moons.test_labels), [2500] * 2)
+  train = {point.tobytes() for point in moons.train_images}
+  assert not train & {point.tobytes() for point in moons.test_images}
+
+
+def test_to_float_passes_floats_unchanged():
+  points = np.array([[-2.0, 3.0]], np.float32)
+  assert to_float(points) is points
+
+
+def test_specs_agree_with_their_shapes():
+  for name in names():
+    native = spec(name)
+    assert native.name == name
+    channels = native.shape[-1]
+    assert len(native.mean) == len(native.std) == channels
+    assert min(native.std) > 0
+    assert bool(DATASETS[name].urls) == bool(DATASETS[name].version)
+
+
+@pytest.mark.parametrize(
+  ("name", "size", "message"),
+  [
+    ("mnst", 0, "choose .*mnist"),
+    ("cifar11", 0, "cifar10"),
+    ("imagenet", 0, "two_moons"),
+    ("two_moons", 32, "points"),
+    ("mnist", -1, "negative"),
+  ],
+)
+def test_spec_names_the_mistake(name, size, message):
+  with pytest.raises(JaxkdError, match=message):
+    spec(name, size)
+  with pytest.raises(JaxkdError, match=message):
+    load(name, image_size=size)

@@ -1,0 +1,167 @@
+"""The command line as a user meets it, in processes of its own."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxkd.metrics import read_metrics
+
+ROOT = Path(__file__).parents[1]
+TOY = "--config=configs/cake.py:dataset=two_moons,smoke"
+
+
+def command(*arguments):
+  return [sys.executable, "-m", "jaxkd.main", *arguments]
+
+
+def run(*arguments, **environment):
+  return subprocess.run(
+    command(*arguments),
+    cwd=ROOT,
+    env=os.environ | environment,
+    capture_output=True,
+    text=True,
+    timeout=240,
+    check=False,
+  )
+
+
+def refused(result):
+  """The one or two lines of a refusal."""
+  assert result.returncode == 2, result.stderr
+  assert "Traceback" not in result.stderr
+  lines = result.stderr.strip().splitlines()
+  assert len(lines) <= 2, result.stderr
+  return " ".join(lines)
+
+
+def test_list_names_everything():
+  result = run("--list")
+  assert result.returncode == 0, result.stderr
+  for name in ("cake", "lenet5_half", "resnet34", "two_moons", "svhn_cropped"):
+    assert name in result.stdout
+
+
+def test_plan_says_what_a_run_would_do():
+  result = run("--config=configs/cake.py:dataset=cifar10", "--plan")
+  assert result.returncode == 0, result.stderr
+  assert "21,282,122 parameters" in result.stdout
+  assert "64,000,000 image-steps" in result.stdout
+
+
+@pytest.mark.parametrize(
+  "arguments, message",
+  [
+    (["--config=configs/cake.py", "--config.method=cakee"], "Did you mean cake"),
+    (["--config=configs/cake.py:datset=mnist"], "Did you mean dataset"),
+    (["--config=configs/cak.py"], "configs/cak.py"),
+    (["--config=configs/cake.py", "--config.sed=1"], "sed"),
+    (["--config=configs/cake.py", "--config.student.epochs=many"], "epochs"),
+    ([TOY, "--config.student.model=mpl"], "Did you mean mlp"),
+    ([TOY, "--config.synthesis.set_size=101"], "set_size=101"),
+    ([TOY, "--config.synthesis.group_size=5"], "only 2 classes"),
+    ([TOY, "--workdir="], "--workdir is empty"),
+    ([TOY, "--workdir=/dev/null/run"], "can't be written"),
+    (["--config=configs/cake.py:dataset=cifar100"], "jaxkd.data prepare"),
+    ([], "--config is missing"),
+    (["more"], "All arguments are flags"),
+  ],
+)  # fmt: skip
+def test_wrong_input_is_told_in_a_line_or_two(arguments, message, tmp_path):
+  began = time.monotonic()
+  if not any(argument.startswith("--workdir") for argument in arguments):
+    arguments = [*arguments, f"--workdir={tmp_path}"]
+  told = refused(run(*arguments, TFDS_DATA_DIR=str(tmp_path)))
+  assert message in told
+  assert time.monotonic() - began < 60
+
+
+def test_nan_names_the_term_and_the_set(tmp_path):
+  told = refused(
+    run(TOY, f"--workdir={tmp_path}", "--config.synthesis.step_size=1e30")
+  )
+  assert "term" in told
+  assert "set 0" in told
+
+
+def test_a_changed_config_and_a_damaged_checkpoint_are_refused(tmp_path):
+  folder = f"--workdir={tmp_path}"
+  assert run(TOY, folder).returncode == 0
+  told = refused(run(TOY, folder, "--config.seed=1"))
+  assert "seed (0, now 1)" in told
+  for path in (tmp_path / "checkpoints" / "synthesis").rglob("*"):
+    if path.is_file() and "ocdbt" in str(path):
+      path.write_bytes(b"damaged")
+  told = refused(run(TOY, folder))
+  assert "can't be read" in told
+
+
+def weights(folder):
+  from safetensors.numpy import load_file
+
+  return load_file(folder / "student.safetensors")
+
+
+def start(folder, *more):
+  return subprocess.Popen(
+    command(TOY, f"--workdir={folder}", "--config.synthesis.sets_per_round=2",
+            "--config.student.epochs=300", *more),
+    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+  )  # fmt: skip
+
+
+def wait_for(folder, stage, step):
+  """Until the run has done a step of a stage."""
+  deadline = time.monotonic() + 120
+  while time.monotonic() < deadline:
+    records = read_metrics(folder)
+    if any(r["stage"] == stage and r["step"] >= step for r in records):
+      return
+    time.sleep(0.05)
+  raise AssertionError(f"{stage} {step} was not reached: {records}")
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
+  process = start(tmp_path / "stopped")
+  wait_for(tmp_path / "stopped", "student", 3)
+  process.send_signal(signal.SIGTERM)
+  output, _ = process.communicate(timeout=60)
+  assert process.returncode == 143, output
+  assert "goes on" in output
+  assert start(tmp_path / "stopped").wait(240) == 0
+  assert start(tmp_path / "whole").wait(240) == 0
+  whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+  for name in whole:
+    np.testing.assert_array_equal(whole[name], stopped[name])
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_in_the_identical_student(tmp_path):
+  """SIGKILL at ten random moments; then the run is left alone."""
+  began = time.monotonic()
+  assert start(tmp_path / "whole").wait(240) == 0
+  whole_s = time.monotonic() - began
+  moments = np.random.default_rng(0).uniform(0.2, 1.0, 10) * whole_s
+  killed = 0
+  for moment in moments:
+    process = start(tmp_path / "killed")
+    try:
+      process.wait(moment)
+      break
+    except subprocess.TimeoutExpired:
+      process.kill()
+      process.wait()
+      killed += 1
+  assert killed >= 1
+  assert start(tmp_path / "killed").wait(240) == 0
+  whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+  for name in whole:
+    np.testing.assert_array_equal(whole[name], resumed[name])
+  steps = [(r["stage"], r["step"]) for r in read_metrics(tmp_path / "killed")]
+  assert len(steps) == len(set(steps))

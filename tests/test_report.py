@@ -1,0 +1,281 @@
+"""The report: measurements, JSON, page and summary."""
+
+import base64
+from html.parser import HTMLParser
+import json
+import re
+import subprocess
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd import report as reports
+from jaxkd.metrics import MetricsWriter
+from jaxkd.types import Classifier, DataSpec, Outputs, Samples
+
+SPEC = DataSpec("digits", (2, 3, 1), 4, (0.5,), (0.5,))
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+def linear(spec=SPEC, name="linear"):
+  def apply(variables, images, *, train=False, rng=None):
+    flat = images.reshape(len(images), -1) - variables["batch_stats"]["mean"]
+    return Outputs(flat @ variables["params"]["kernel"]), {}
+
+  size = int(np.prod(spec.shape))
+  variables = {
+    "params": {"kernel": jnp.ones((size, spec.num_classes))},
+    "batch_stats": {"mean": jnp.zeros(size)},
+  }
+  return Classifier(variables, apply, name)
+
+
+def a_report(**changes):
+  network = {"parameters": 400, "bytes": 1600, "flops": 8e5, "latency_ms": 0.4}
+  report = {
+    "method": "cake",
+    "dataset": "mnist",
+    "teacher": {**network, "model": "lenet5", "accuracy": 0.8},
+    "student": {
+      "model": "<half & half>",
+      "accuracy": 0.6,
+      "accuracy_std": 0.012,
+      "agreement": 0.7,
+      "kl": 0.25,
+      "parameters": 100,
+      "bytes": 400,
+      "flops": 2e5,
+      "latency_ms": 0.2,
+      "seeds": 3,
+    },
+    "synthesis": {
+      "images": 2000,
+      "steps": 256,
+      "image_steps_per_s": 12345.6,
+      "seconds": 41.5,
+    },
+    "queries": {
+      "spent": 2500,
+      "budget": 25000,
+      "by_class": {"train": 2000, "evaluate": 500, "probe": 0, "retry": 0},
+    },
+    "seconds": {
+      "teacher": 20.0,
+      "synthesis": 41.5,
+      "student": 80.0,
+      "total": 141.5,
+    },
+    "config": {"seed": 0, "teacher": {"url": "<script>alert(1)</script>"}},
+    "versions": {"jax": "0.10.2"},
+    "devices": ["cpu", "cpu"],
+    "commit": None,
+    "date": "2024-01-02T03:04:05+00:00",
+  }
+  for path, value in changes.items():
+    block, _, field = path.partition("__")
+    if field:
+      report[block] = {**report[block], field: value}
+    else:
+      report[block] = value
+  return report
+
+
+UNKNOWN = {
+  "teacher__accuracy": None,
+  "teacher__parameters": None,
+  "teacher__bytes": None,
+  "teacher__flops": None,
+  "teacher__latency_ms": None,
+  "student__accuracy": None,
+  "student__accuracy_std": None,
+  "student__agreement": None,
+  "student__kl": None,
+  "student__seeds": 1,
+  "queries__budget": None,
+}
+
+
+class Page(HTMLParser):
+  """Text and attributes of a page; fails on tags that do not match."""
+
+  def __init__(self, html):
+    super().__init__()
+    self.open, self.texts, self.attributes = [], [], []
+    self.feed(html)
+    self.close()
+    assert self.open == []
+
+  @property
+  def text(self):
+    return " ".join(self.texts)
+
+  def handle_starttag(self, tag, attrs):
+    self.attributes += attrs
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    if self.open and self.open[-1] not in ("style", "script"):
+      self.texts.append(data.strip())
+    assert "script" not in self.open
+
+
+def page_of(report, tmp_path, figures=()):
+  path = tmp_path / "report.html"
+  reports.write_html(path, report, figures)
+  return Page(path.read_text(encoding="utf-8"))
+
+
+def test_measure_counts_parameters_bytes_and_flops():
+  result = reports.measure(linear(), SPEC)
+  latency = result.pop("latency_ms")
+  assert 0 < latency < 1000
+  flops = result.pop("flops")
+  assert 2 * 6 * 4 <= flops <= 2 * 6 * 4 + 6
+  assert result == {"model": "linear", "parameters": 24, "bytes": 4 * (24 + 6)}
+
+
+def test_measure_takes_any_tree_of_variables():
+  def apply(variables, images, *, train=False, rng=None):
+    return Outputs(images.reshape(1, -1) @ variables[0]), {}
+
+  classifier = Classifier([jnp.ones((6, 4), jnp.bfloat16)], apply)
+  result = reports.measure(classifier, SPEC)
+  assert (result["parameters"], result["bytes"]) == (24, 48)
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"flops": -1.0}, RuntimeError()])
+def test_flops_are_none_where_the_backend_does_not_say(answer):
+  def cost_analysis():
+    if isinstance(answer, Exception):
+      raise answer
+    return answer
+
+  assert reports._flops(SimpleNamespace(cost_analysis=cost_analysis)) is None
+
+
+def test_environment_names_what_ran():
+  result = reports.environment()
+  assert result.keys() == {"versions", "devices", "commit", "date"}
+  assert {"jax", "jaxlib", "flax", "optax", "orbax", "numpy", "python"} < (
+    result["versions"].keys()
+  )
+  assert re.match(r"\d{4}-\d\d-\d\dT.*\+00:00$", result["date"])
+  assert result["devices"]
+
+
+def test_commit_is_that_of_the_package_alone(tmp_path):
+  def git(*arguments):
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True)
+
+  package = tmp_path / "package"
+  package.mkdir()
+  (package / "__init__.py").write_text("")
+  assert reports.commit(package) is None
+  git("init", "-q")
+  assert reports.commit(package) is None  # installed in another's checkout
+  git("add", ".")
+  git("commit", "-q", "-m", "first")
+  assert re.fullmatch("[0-9a-f]{40}", reports.commit(package))
+  (package / "__init__.py").write_text("changed = True\n")
+  assert reports.commit(package).endswith("-dirty")
+
+
+def test_json_is_replaced_whole_and_holds_no_nan(tmp_path):
+  path = tmp_path / "report.json"
+  path.write_text("old")
+  with pytest.raises(TypeError):
+    reports.write_json(path, {"a": object()})
+  assert path.read_text() == "old"
+  reports.write_json(path, {"a": jnp.float32("nan"), "b": np.arange(2)})
+  assert json.loads(path.read_text()) == {"a": None, "b": [0, 1]}
+  assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_page_tells_the_result(tmp_path):
+  text = page_of(a_report(), tmp_path).text
+  assert "keeps 75.0 % of the teacher's accuracy at 25.0 % of its size" in text
+  assert "60.0 % ± 1.2 % (3 seeds)" in text
+  assert "4.0 × less" in text
+  assert "2,500 spent, budget 25,000: train 2,000, evaluate 500" in text
+  assert "2 × cpu" in text
+  assert "1 min 20 s" in text
+
+
+def test_page_is_self_contained_and_escaped(tmp_path):
+  figure = tmp_path / "my_plot.png"
+  figure.write_bytes(b"\x89PNG bytes")
+  page = page_of(a_report(), tmp_path, [figure])
+  assert "<half & half>" in page.text
+  assert '"<script>alert(1)</script>"' in page.text
+  sources = [v for k, v in page.attributes if k in ("src", "href")]
+  (source,) = sources
+  kind, _, content = source.partition(",")
+  assert kind == "data:image/png;base64"
+  assert base64.b64decode(content) == b"\x89PNG bytes"
+  assert "my plot" in page.text
+  html = (tmp_path / "report.html").read_text()
+  assert not re.search(r"https?:|url\(|@import", html)
+
+
+def test_page_copes_with_what_is_unknown(tmp_path):
+  text = page_of(a_report(**UNKNOWN), tmp_path).text
+  assert "no test data to judge it" in text
+  assert "no budget" in text
+  assert "None" not in text
+  assert "±" not in text
+
+
+def test_summary_is_a_few_lines():
+  lines = reports.summary(a_report()).splitlines()
+  assert 6 <= len(lines) <= 10
+  assert lines[0].split() == (
+    ["run", "cake", "on", "mnist:", "lenet5", "->", "<half", "&", "half>"]
+  )
+  text = "\n".join(lines)
+  assert "teacher 80.0 %, student 60.0 % ± 1.2 % (3 seeds)" in text
+  assert "400 -> 100, 4.0 × less" in text
+  assert "12,346 image-steps/s" in text
+
+
+def test_summary_copes_with_what_is_unknown():
+  text = reports.summary(a_report(**UNKNOWN))
+  assert 6 <= len(text.splitlines()) <= 10
+  assert "None" not in text
+  assert "no test data" in text
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])
+def test_publish_writes_all_forms(tmp_path, capsys, shape):
+  spec = SPEC._replace(shape=shape)
+  rng = np.random.default_rng(0)
+  inputs = jnp.asarray(rng.normal(size=(12, *shape)), jnp.float32)
+  labels = jnp.arange(12) % spec.num_classes
+  dataset = SimpleNamespace(spec=spec, test_images=inputs, test_labels=labels)
+  with MetricsWriter(tmp_path) as metrics:
+    metrics.write("student", 1, loss=0.5)
+  reports.publish(
+    tmp_path,
+    a_report(),
+    dataset,
+    linear(spec),
+    linear(spec),
+    Samples(inputs, labels),
+  )
+  drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+  first = "decision_boundary" if shape == (2,) else "samples"
+  assert drawn == {first, "curves"}
+  assert (
+    json.loads((tmp_path / "report.json").read_text())["dataset"] == "mnist"
+  )
+  html = (tmp_path / "report.html").read_text()
+  assert html.count("data:image/png") == 2
+  out = capsys.readouterr().out
+  assert "report.html" in out
+  assert "cake on mnist" in out
