@@ -43,6 +43,8 @@ def get_config(argument: str = ""):
     SYNTHESIS, found["dataset"]
   )
   classification, contrast, total_variation = weights
+  small = found["dataset"] == "mnist_5k"
+  batch_size = 128 if small else 256
   sgd = c.optimizer("sgd", peak, "one_cycle", weight_decay=5e-4)
   return c.experiment(
     "cake",
@@ -51,14 +53,14 @@ def get_config(argument: str = ""):
     teacher={
       "model": teacher,
       "epochs": 30,
-      "batch_size": 256,
+      "batch_size": batch_size,
       "augment": augment,
       "optimizer": sgd,
     },
     student={
       "model": student,
-      "epochs": 20 if found["dataset"] == "mnist_5k" else 30,
-      "batch_size": 256,
+      "epochs": 20 if small else 30,
+      "batch_size": batch_size,
       "optimizer": sgd,
     },
     synthesis={

@@ -12,12 +12,13 @@ SIGTERM and 130 by SIGINT, with everything saved.
 from collections.abc import Sequence
 import errno
 import sys
+from typing import NoReturn
 
 from absl import app, flags, logging
 import jax
 from ml_collections import config_flags
 
-from jaxkd import checkpointing, data, methods, models, pipeline, plan
+from jaxkd import checkpointing, config as configs, data, methods, models, pipeline, plan
 from jaxkd.types import JaxkdError
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -33,18 +34,20 @@ PLAN = flags.DEFINE_bool("plan", False, "Say what a run would do, and stop.")
 def parse(argv: Sequence[str]) -> Sequence[str]:
   """Flags, with mistakes told in a line or two instead of a traceback."""
   try:
+    for argument in argv:
+      if argument.startswith("--config="):  # the flag would bury its mistakes
+        configs.load_config(argument.removeprefix("--config="))
     return flags.FLAGS(argv)
   except (JaxkdError, flags.Error) as error:
     fail(str(error))
-  except OSError as error:
-    fail(f"The config file can't be read: {error}.")
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    fail(f"The config does not take that: {error.args[0] if error.args else error}")
+    told = str(error).replace("\\n", " ").replace("\\'", "'")
+    fail(f"The config does not take that: {told}")
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
   """Ends the process with status 2."""
-  print(f"jaxkd: {message.strip()}", file=sys.stderr)
+  print(f"jaxkd: {' '.join(message.split())}", file=sys.stderr)
   sys.exit(2)
 
 

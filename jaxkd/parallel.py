@@ -47,9 +47,16 @@ def data_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
   The state is a plain pytree, the same on all devices before and after; inside
   use `mean` on everything that depends on the batch.
   """
-  return jax.pmap(
+  mapped = jax.pmap(
     function, axis_name=DATA, in_axes=(None, 0), out_axes=None
   )
+
+  def run(state: Any, batches: Any) -> Any:
+    # pmap refuses arrays that lie otherwise than it would lay them.
+    batches = jax.device_put(batches, NamedSharding(mesh(), P(DATA)))
+    return mapped(replicate(state), batches)
+
+  return run
 
 
 def mean(tree: Any) -> Any:

@@ -210,7 +210,7 @@ def fit(
   with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
     saved = {"epoch": 0, "states": states}
     saved = checkpoints.restore(saved) or saved
-    states, start = parallel.replicate(saved["states"]), int(saved["epoch"])
+    states, start = saved["states"], int(saved["epoch"])
     metrics.rewind(stage, start)
     with Progress(epochs, stage, "epochs", done=start) as progress:
       for epoch in range(start, epochs):
@@ -221,8 +221,7 @@ def fit(
         context = Context(jnp.int32(epoch), counts)
         lesson = Lesson(hyper, context, lesson_key, teacher)
         states, loss = run_epoch(
-          (states, parallel.replicate(lesson)),
-          batches(samples, shuffle_key, batch_size),
+          (states, lesson), batches(samples, shuffle_key, batch_size)
         )
         loss = jax.device_get(loss)  # also keeps forced host devices in step
         if not np.isfinite(loss).all():

@@ -16,7 +16,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 def small(name="cake", dataset="two_moons", **fields):
   config = jaxkd.load_config(f"{CONFIGS}/{name}.py:dataset={dataset},smoke")
-  config.update_from_flattened_dict(fields)
+  if name == "generative":
+    return config
+  config.update_from_flattened_dict({"synthesis.sets_per_round": 2} | fields)
   return config
 
 
@@ -79,7 +81,7 @@ def test_the_same_folder_again_gives_the_same_without_work(whole):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 5])
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_stopped_anywhere_it_ends_in_the_identical_student(
   whole, tmp_path, monkeypatch, stop_after
 ):
@@ -93,16 +95,15 @@ def test_stopped_anywhere_it_ends_in_the_identical_student(
     tick(self, step, tree, last)
 
   monkeypatch.setattr(checkpointing.Checkpoints, "tick", stopping)
-  config = small(**{"synthesis.sets_per_round": 2})
   try:
     with pytest.raises(checkpointing.Preempted):
-      jaxkd.distill(None, config, tmp_path)
+      jaxkd.distill(None, small(), tmp_path)
   finally:
     checkpointing._stop.clear()
   monkeypatch.undo()
-  student, _ = jaxkd.distill(None, config, tmp_path)
+  student, _ = jaxkd.distill(None, small(), tmp_path)
   for found, expected in zip(weights(student), weights(whole[0]), strict=True):
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(found, expected)
   steps = [(r["stage"], r["step"]) for r in read_metrics(tmp_path)]
   assert len(steps) == len(set(steps))
   assert steps.count(("student", 2)) == 1

@@ -1,10 +1,10 @@
 """The table of data sets: shapes, classes, normalisation and origin."""
 
-import difflib
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd import checks
 from jaxkd.types import DataSpec, JaxkdError
 
 # Train images, train labels, test images, test labels.
@@ -27,6 +27,12 @@ class Dataset(NamedTuple):
   train_labels: np.ndarray
   test_images: np.ndarray
   test_labels: np.ndarray
+
+  @classmethod
+  def without_images(cls, spec: DataSpec) -> "Dataset":
+    """Nothing but the description: for a teacher that comes without data."""
+    images, labels = np.zeros((0, *spec.shape), np.uint8), np.zeros(0, np.int32)
+    return cls(spec, images, labels, images, labels)
 
 
 class Entry(NamedTuple):
@@ -116,9 +122,7 @@ def names() -> tuple[str, ...]:
 
 def entry(name: str) -> Entry:
   """The row of a data set; an unknown name is a `JaxkdError`."""
-  if name not in DATASETS:
-    near = difflib.get_close_matches(name, DATASETS, n=3) or names()
-    raise JaxkdError(f"Unknown dataset '{name}'; choose {' or '.join(near)}.")
+  checks.choice("dataset", name, DATASETS)
   return DATASETS[name]
 
 

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import optax
 
-from jaxkd.losses._numerics import full_precision, kl_divergence, log_softmax
+from jaxkd.losses._numerics import (
+  full_precision,
+  kl_divergence,
+  log_softmax,
+  magnitude,
+)
 
 KINDS = ("kl", "l1", "js")
 
@@ -61,7 +66,7 @@ def disagreement_loss(
   if kind == "l1":
     chex.assert_rank(temperature, 0)
     gap = full_precision(student_logits) - full_precision(teacher_logits)
-    return jnp.mean(jnp.abs(gap), axis=-1) / full_precision(temperature)
+    return jnp.mean(magnitude(gap), axis=-1) / full_precision(temperature)
   log_p = log_softmax(teacher_logits, temperature)
   log_q = log_softmax(student_logits, temperature)
   if kind == "kl":

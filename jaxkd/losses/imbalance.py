@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxkd.losses._numerics import cross_entropy, full_precision
+from jaxkd.losses._numerics import cross_entropy, full_precision, shifted
 
 
 def _seen(class_counts, logits):
@@ -39,11 +39,11 @@ def ldam_loss(
     `[...]` float32, nats per sample.
 
   Example:
-    >>> logits, counts = jnp.array([[0.25, 0.0]]), jnp.array([16, 1])
-    >>> ldam_loss(
-    ...   logits, jnp.array([0]), class_counts=counts, scale=1.0
-    ... ).round(4)  # ln 2: the margin of class 0 is 0.5 / 16^(1/4)
-    Array([0.6931], dtype=float32)
+    >>> logits, label = jnp.array([0.25, 0.0]), jnp.array(0)
+    >>> counts = jnp.array([16, 1])
+    >>> loss = ldam_loss(logits, label, class_counts=counts, scale=1.0)
+    >>> print(f"{loss:.4f}")  # ln 2: the margin of class 0 is 0.5 / 16^(1/4)
+    0.6931
 
   Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware
   Margin Loss", NeurIPS 2019, with the code's defaults. There the logits are
@@ -53,7 +53,7 @@ def ldam_loss(
   counts = _seen(class_counts, logits)
   margins = full_precision(max_margin) * (counts.min() / counts) ** 0.25
   onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=margins.dtype)
-  logits = full_precision(logits) - onehot * margins[labels][..., None]
+  logits = shifted(logits) - onehot * margins[labels][..., None]
   return cross_entropy(full_precision(scale) * logits, labels)
 
 
@@ -83,10 +83,11 @@ def class_balanced_focal_loss(
     `[...]` float32, nats per sample.
 
   Example:
-    >>> class_balanced_focal_loss(
-    ...   jnp.zeros((1, 2)), jnp.array([0]), class_counts=jnp.array([9, 9])
-    ... ).round(4)  # 2 (1/2)^2 ln 2
-    Array([0.3466], dtype=float32)
+    >>> logits, label = jnp.array([0.0, 0.0]), jnp.array(0)
+    >>> counts = jnp.array([9, 9])
+    >>> loss = class_balanced_focal_loss(logits, label, class_counts=counts)
+    >>> print(f"{loss:.4f}")  # 2 (1/2)^2 ln 2
+    0.3466
 
   Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR
   2019; the focal loss is that of Lin et al., ICCV 2017. The code divides the

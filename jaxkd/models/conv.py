@@ -83,7 +83,7 @@ def conv_general_dilated(
         lhs.shape[1:3], rhs.shape[:2], strides, padding
       )
     padding = tuple((int(low), int(high)) for low, high in padding)
-    return _convolve(lhs, rhs, strides, padding)
+    return convolve(lhs, rhs, strides, padding)
   return lax.conv_general_dilated(
     lhs,
     rhs,
@@ -125,10 +125,23 @@ def max_pool(images: Array, window: int = 2, stride: int = 2) -> Array:
   return images
 
 
-def _convolve(
-  x: Array, kernel: Array, strides: Pair, padding: tuple[Pair, Pair]
+def convolve(
+  x: Array,
+  kernel: Array,
+  strides: Pair = (1, 1),
+  padding: tuple[Pair, Pair] = ((0, 0), (0, 0)),
 ) -> Array:
-  """The fast path; two kinds of convolution are one matrix product."""
+  """The CPU's convolution; two kinds of it are one matrix product.
+
+  Args:
+    x: `[B, H, W, C]`.
+    kernel: `[i, j, C, O]`.
+    strides: of rows and columns.
+    padding: low and high, of rows and columns.
+
+  Returns:
+    `[B, H', W', O]`.
+  """
   unpadded = padding == ((0, 0), (0, 0))
   if unpadded and kernel.shape[:2] == x.shape[1:3]:
     y = x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1])

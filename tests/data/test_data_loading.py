@@ -167,7 +167,7 @@ def test_complete_set_is_left_alone(folders, capsys):
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (["mnsit"], "Unknown dataset 'mnsit'; choose mnist"),
+    (["mnsit"], "Unknown dataset 'mnsit'. Did you mean mnist"),
     (["mnist_5k"], "nothing to prepare"),
     (["mnist", "--from=nowhere"], "--from=nowhere is not a folder"),
     (["mnist", "--from=."], "no file train-images"),

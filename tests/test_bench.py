@@ -1,0 +1,11 @@
+import pytest
+
+
+@pytest.mark.slow
+def test_pytorch_makes_the_same_images_and_is_slower():
+  pytest.importorskip("torch")
+  from jaxkd import bench
+
+  result = bench.compare(num_steps=10, repeats=3)
+  assert result.difference < 1e-3
+  assert result.ratio > 3
