@@ -77,29 +77,31 @@ def experiment(
     synthesis: keyword arguments of the method's `build`.
     image_size: pixels that images are resized to; 0 leaves them.
   """
-  config = ConfigDict({
-    "method": method,
-    "dataset": found["dataset"],
-    "image_size": image_size,
-    "seed": 0,
-    "teacher": {
-      "access": "white_box",
-      "checkpoint": "",
-      "augment": (),
-      **teacher,
-      **_named(found, "teacher"),
-    },
-    "student": {
-      "seeds": 1,
-      "augment": (),
-      "holdout": 0.01,
-      **student,
-      **_named(found, "student"),
-    },
-    "synthesis": synthesis,
-    "hyper": {"temperature": 1.0, "alpha": 1.0},
-    "tensorboard": False,
-  })
+  config = ConfigDict(
+    {
+      "method": method,
+      "dataset": found["dataset"],
+      "image_size": image_size,
+      "seed": 0,
+      "teacher": {
+        "access": "white_box",
+        "checkpoint": "",
+        "augment": (),
+        **teacher,
+        **_named(found, "teacher"),
+      },
+      "student": {
+        "seeds": 1,
+        "augment": (),
+        "holdout": 0.01,
+        **student,
+        **_named(found, "student"),
+      },
+      "synthesis": synthesis,
+      "hyper": {"temperature": 1.0, "alpha": 1.0},
+      "tensorboard": False,
+    }
+  )
   return smoke(config, found) if found["smoke"] else config
 
 
@@ -173,11 +175,13 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
   config = ConfigDict(config.to_dict())
   for role in ("teacher", "student"):
     block = config[role]
-    checks.positive(**{
-      f"{role}.epochs": block.epochs,
-      f"{role}.batch_size": block.batch_size,
-      f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
-    })
+    checks.positive(
+      **{
+        f"{role}.epochs": block.epochs,
+        f"{role}.batch_size": block.batch_size,
+        f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
+      }
+    )
   checks.positive(**{"student.seeds": config.student.seeds})
   if not 0 <= config.student.holdout < 1:
     raise JaxkdError(

@@ -9,7 +9,8 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from jaxkd import store as stores, training
+from jaxkd import store as stores
+from jaxkd import training
 from jaxkd.store import Store
 from jaxkd.training import TrainState
 from jaxkd.types import (

@@ -18,7 +18,17 @@ from absl import app, flags, logging
 import jax
 from ml_collections import config_flags
 
-from jaxkd import checkpointing, config as configs, data, methods, models, pipeline, plan
+from jaxkd import (
+  checkpointing,
+  data,
+  methods,
+  models,
+  pipeline,
+  plan,
+)
+from jaxkd import (
+  config as configs,
+)
 from jaxkd.types import JaxkdError
 
 CONFIG = config_flags.DEFINE_config_file(

@@ -51,7 +51,9 @@ def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
   if block.schedule == "cosine":
     return optax.cosine_decay_schedule(rate, max(total, 1))
   if block.schedule == "multistep":
-    drops = {epoch * steps_per_epoch: block.factor for epoch in block.milestones}
+    drops = {
+      epoch * steps_per_epoch: block.factor for epoch in block.milestones
+    }
     return optax.piecewise_constant_schedule(rate, drops)
   raise JaxkdError(
     f"Unknown schedule {block.schedule!r}; choose one of "

@@ -10,7 +10,8 @@ import functools
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 DATA = "data"
 
@@ -47,9 +48,7 @@ def data_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
   The state is a plain pytree, the same on all devices before and after; inside
   use `mean` on everything that depends on the batch.
   """
-  mapped = jax.pmap(
-    function, axis_name=DATA, in_axes=(None, 0), out_axes=None
-  )
+  mapped = jax.pmap(function, axis_name=DATA, in_axes=(None, 0), out_axes=None)
 
   def run(state: Any, batches: Any) -> Any:
     # pmap refuses arrays that lie otherwise than it would lay them.

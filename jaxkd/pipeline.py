@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxkd import (
   config as configs,
+)
+from jaxkd import (
   data,
   evaluate,
   exchange,
@@ -21,7 +23,6 @@ from jaxkd import (
   optim,
   parallel,
   report,
-  store as stores,
   training,
   weights,
   workdirs,

@@ -5,7 +5,8 @@ import json
 import jax
 import numpy as np
 
-from jaxkd import config as configs, data, methods, models
+from jaxkd import config as configs
+from jaxkd import data, methods, models
 from jaxkd.metrics import to_json
 from jaxkd.types import DataSpec, Method
 
@@ -18,9 +19,7 @@ def describe(config) -> str:
   Raises:
     JaxkdError: for all that a run would refuse before it starts.
   """
-  config = configs.resolve(
-    config, jax.device_count(), jax.default_backend()
-  )
+  config = configs.resolve(config, jax.device_count(), jax.default_backend())
   spec = data.spec(config.dataset, config.image_size)
   method = methods.build(
     config.method,

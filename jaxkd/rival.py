@@ -33,10 +33,10 @@ def lenet5(variables: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     return F.linear(inputs, kernel.T, bias)
 
   def apply(inputs: Tensor) -> Tensor:
-    features = F.max_pool2d(convolution(inputs, "conv1"), 2)
-    features = F.max_pool2d(convolution(features, "conv2"), 2)
-    features = convolution(features, "conv3").flatten(1)
-    return linear(F.relu(linear(features, "fc1")), "fc2")
+    features = F.max_pool2d(convolution(inputs, "Conv_0"), 2)
+    features = F.max_pool2d(convolution(features, "Conv_1"), 2)
+    features = convolution(features, "Conv_2").flatten(1)
+    return linear(F.relu(linear(features, "Dense_0")), "Dense_1")
 
   return apply
 

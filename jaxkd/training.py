@@ -136,9 +136,7 @@ def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
 
       def step(state: TrainState, batch: Samples):
         step_key = jax.random.fold_in(key, state.step)
-        return train_step(
-          recipe, state, batch, lesson, step_key, parallel.mean
-        )
+        return train_step(recipe, state, batch, lesson, step_key, parallel.mean)
 
       state, losses = jax.lax.scan(step, state, batches)
       return state, losses.mean()

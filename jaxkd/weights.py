@@ -79,9 +79,9 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
         )
       tensors = {name: file.get_tensor(name) for name in found}
   except (SafetensorError, json.JSONDecodeError, TypeError) as error:
-    raise JaxkdError(f"{path} is damaged or no safetensors file: {error}.") from (
-      error
-    )
+    raise JaxkdError(
+      f"{path} is damaged or no safetensors file: {error}."
+    ) from (error)
   for name, tensor in tensors.items():
     if not np.isfinite(tensor).all():
       raise JaxkdError(f"{path}: {name} has values that are not finite.")

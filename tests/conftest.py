@@ -9,8 +9,7 @@ import os
 os.environ["NPROC"] = "16"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
-  os.environ.get("XLA_FLAGS", "")
-  + " --xla_force_host_platform_device_count=2"
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
 
 import pytest  # noqa: E402
@@ -19,4 +18,6 @@ import pytest  # noqa: E402
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
   """No test reads or leaves teachers and data in the user's cache."""
-  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+  monkeypatch.setenv(
+    "JAXKD_CACHE", str(tmp_path_factory.getbasetemp() / "cache")
+  )

@@ -15,7 +15,11 @@ def stop():
 
 
 def tree(value):
-  return {"epoch": value, "x": jnp.full(3, float(value)), "key": jax.random.key(value)}
+  return {
+    "epoch": value,
+    "x": jnp.full(3, float(value)),
+    "key": jax.random.key(value),
+  }
 
 
 def test_nothing_saved_is_none(tmp_path):

@@ -43,13 +43,13 @@ class LabelsOnly:
 
 
 def objective(hyper, outputs, samples, context):
-  return optax.softmax_cross_entropy(
-    outputs.logits, jnp.exp(samples.targets)
-  )
+  return optax.softmax_cross_entropy(outputs.logits, jnp.exp(samples.targets))
 
 
 def noise(key, count=8):
-  return Samples(jax.random.normal(key, (count, 2)), jnp.zeros(count, jnp.int32))
+  return Samples(
+    jax.random.normal(key, (count, 2)), jnp.zeros(count, jnp.int32)
+  )
 
 
 def two_player(seen):

@@ -58,7 +58,7 @@ def test_plan_says_what_a_run_would_do():
 @pytest.mark.parametrize(
   "arguments, message",
   [
-    (["--config=configs/cake.py", "--config.method=cakee"], "Did you mean cake"),
+    ([TOY, "--config.method=cakee"], "Did you mean cake"),
     (["--config=configs/cake.py:datset=mnist"], "Did you mean dataset"),
     (["--config=configs/cak.py"], "configs/cak.py"),
     (["--config=configs/cake.py", "--config.sed=1"], "sed"),

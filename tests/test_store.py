@@ -44,6 +44,4 @@ def test_label_counts_of_answered_labels():
 def test_extras_travel_along():
   one = samples(0, 2)._replace(extras={"step_size": jnp.array([0.1, 0.2])})
   store = stores.insert(stores.init(3, one), one)
-  np.testing.assert_allclose(
-    store.samples.extras["step_size"], [0.1, 0.2, 0.0]
-  )
+  np.testing.assert_allclose(store.samples.extras["step_size"], [0.1, 0.2, 0.0])

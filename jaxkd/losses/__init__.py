@@ -21,10 +21,10 @@ from jaxkd.losses.distillation import (
   htc_loss,
   htc_targets,
   kd_loss,
-  nasty_loss,
   scm_loss,
 )
 from jaxkd.losses.imbalance import class_balanced_focal_loss, ldam_loss
+from jaxkd.losses.nasty_teacher import nasty_loss
 from jaxkd.losses.priors import (
   activation_loss,
   batch_norm_loss,

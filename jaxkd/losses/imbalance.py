@@ -9,9 +9,10 @@ from jaxkd.losses._numerics import cross_entropy, full_precision, shifted
 
 
 def _seen(class_counts, logits):
-  """Counts as floats; a class without samples counts as one seen once."""
+  """Counts, `[K]`; a class without samples counts as one seen once."""
   chex.assert_shape(class_counts, logits.shape[-1:])
-  return jnp.maximum(full_precision(class_counts), 1.0)
+  dtype = full_precision(logits).dtype
+  return jnp.maximum(jnp.asarray(class_counts, dtype), 1.0)
 
 
 @jax.jit

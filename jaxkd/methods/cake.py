@@ -145,7 +145,9 @@ def build(
     samples, terms = parallel.over_sets(make_sets)(
       (nets, state["key"]), indices
     )
-    samples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)
+    samples = jax.tree.map(
+      lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples
+    )
     state = {**state, "next_set": state["next_set"] + sets_per_round}
     return state, samples, terms
 

@@ -14,7 +14,8 @@ import optax
 from jaxkd import checks
 from jaxkd.methods.cake import objective
 from jaxkd.models.generators import ConditionalMLP
-from jaxkd.synthesis import generator as engine, priors
+from jaxkd.synthesis import generator as engine
+from jaxkd.synthesis import priors
 from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples
 
 LATENTS = 5

@@ -1,22 +1,21 @@
-"""Networks by name, and adapters for networks that are not ours."""
+"""The networks, by name, and classifiers from networks of your own."""
 
-from collections.abc import Callable
+import difflib
 import functools
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks
 from jaxkd.models.adapters import from_function, from_linen, from_nnx
 from jaxkd.models.alexnet import AlexNet
-from jaxkd.models.cnn import CNN
-from jaxkd.models.layers import Dtype
+from jaxkd.models.cnn import CNN, CakeCNN
 from jaxkd.models.lenet import LeNet
 from jaxkd.models.mlp import MLP
-from jaxkd.models.resnet import BasicBlock, Bottleneck, ResNet
+from jaxkd.models.resnet import ResNet
 from jaxkd.models.vit import ViT
-from jaxkd.types import Classifier, DataSpec, Variables
+from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
   "count_parameters",
@@ -29,88 +28,97 @@ __all__ = [
   "shapes",
 ]
 
-
-def _lenet(size: int, channels: tuple[int, int], *hidden: int):
-  return functools.partial(
-    LeNet, image_size=size, channels=channels, hidden=hidden
-  )
-
-
-def _resnet(block: type[nn.Module], *depths: int):
-  return functools.partial(ResNet, block=block, depths=depths)
-
-
-_MODELS: dict[str, Callable[..., nn.Module]] = {
-  "alexnet": AlexNet,
-  "alexnet_half": functools.partial(AlexNet, divisor=2),
-  "alexnet_quarter": functools.partial(AlexNet, divisor=4),
+_partial = functools.partial
+_MODELS = {
+  "cake_cnn": CakeCNN,
   "cnn": CNN,
-  "lenet5": _lenet(32, (6, 16), 120, 84),
-  "lenet5_half": _lenet(32, (3, 8), 60, 42),
+  "lenet5": LeNet,
+  "lenet5_half": _partial(LeNet, channels=(3, 8, 60), hidden=42),
   "mlp": MLP,
-  "resnet18": _resnet(BasicBlock, 2, 2, 2, 2),
-  "resnet34": _resnet(BasicBlock, 3, 4, 6, 3),
-  "resnet50": _resnet(Bottleneck, 3, 4, 6, 3),
-  "vit4": functools.partial(ViT, depth=4),
-  "vit8": functools.partial(ViT, depth=8),
-  "zsdb3kd_lenet5": _lenet(28, (20, 50), 200),
-  "zsdb3kd_lenet5_half": _lenet(28, (10, 25), 100),
-  "zsdb3kd_lenet5_fifth": _lenet(28, (4, 10), 40),
+  "resnet18": ResNet,
+  "resnet34": _partial(ResNet, blocks=(3, 4, 6, 3)),
+  "resnet50": _partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+  "vit4": _partial(ViT, depth=4),
+  "vit8": ViT,
+  "zsdb3kd_alexnet": AlexNet,
+  "zsdb3kd_alexnet_half": _partial(AlexNet, divisor=2),
+  "zsdb3kd_alexnet_quarter": _partial(AlexNet, divisor=4),
+  "zsdb3kd_lenet5": _partial(LeNet, channels=(20, 50), hidden=200, side=28),
+  "zsdb3kd_lenet5_fifth": _partial(LeNet, channels=(4, 10), hidden=40, side=28),
+  "zsdb3kd_lenet5_half": _partial(
+    LeNet, channels=(10, 25), hidden=100, side=28
+  ),
 }
 
 
 def names() -> list[str]:
-  """All models of the zoo."""
+  """All names that `create` takes.
+
+  >>> "lenet5" in names()
+  True
+  """
   return sorted(_MODELS)
 
 
-def create(name: str, spec: DataSpec, dtype: Dtype = jnp.float32) -> nn.Module:
-  """The module for inputs like `spec`.
+def create(
+  name: str, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
+) -> nn.Module:
+  """The network `name` for inputs like `spec`, without parameters.
 
   Args:
     name: one of `names()`.
-    spec: its number of classes is taken.
-    dtype: of the computation; parameters and logits are float32.
+    spec: of the inputs.
+    dtype: to compute in; parameters and logits are float32.
 
   Raises:
-    JaxkdError: naming the nearest models.
+    JaxkdError: if there is no such network, or it takes no such inputs.
   """
-  checks.choice("model", name, names())
+  if name not in _MODELS:
+    near = difflib.get_close_matches(name, names(), cutoff=0.4) or names()
+    raise JaxkdError(f"Unknown model {name!r}; choose e.g. {', '.join(near)}.")
+  if len(spec.shape) != 3 and name != "mlp":
+    raise JaxkdError(
+      f"Model {name!r} takes images [H, W, C], and {spec.name} has inputs of "
+      f"shape {spec.shape}; choose 'mlp'."
+    )
   return _MODELS[name](num_classes=spec.num_classes, dtype=dtype)
 
 
-def shapes(name: str, spec: DataSpec) -> Variables:
-  """The model's variables as shapes and types; nothing is computed.
-
-  Raises:
-    JaxkdError: if there is no such model, or it does not take such inputs.
-  """
-  return jax.eval_shape(
-    create(name, spec).init, jax.random.key(0), _one_input(spec)
-  )
-
-
 def init(
-  name: str, key: jax.Array, spec: DataSpec, dtype: Dtype = jnp.float32
+  name: str, key: Array, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
 ) -> Classifier:
-  """A fresh classifier for inputs like `spec`, its normaliser inside.
+  """The network `name` with random parameters, normalising like `spec`.
+
+  The same key gives the same parameters on the same kind of device.
 
   Raises:
-    JaxkdError: if there is no such model, or it does not take such inputs.
+    JaxkdError: see `create`; also if the images have the wrong size.
   """
-  module = create(name, spec, dtype)
-  # XLA compiles this generator's many small draws five times faster.
-  key = jax.random.key(jax.random.bits(key), impl="rbg")
-  variables = jax.jit(module.init)(key, _one_input(spec))
-  return from_linen(
-    module, variables, mean=spec.mean, std=spec.std, name=name
-  )
+  module = create(name, spec, dtype=dtype)
+  variables = _init(module, spec.shape, jax.random.bits(key, (4,)))
+  return from_linen(module, variables, mean=spec.mean, std=spec.std, name=name)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _init(module: nn.Module, shape: tuple[int, ...], seed: Array) -> Variables:
+  # Threefry draws take seconds to compile for a deep network, these do not.
+  key = jax.random.wrap_key_data(seed, impl="rbg")
+  return module.init(key, jnp.zeros((1, *shape)))
+
+
+def shapes(name: str, spec: DataSpec) -> Variables:
+  """Shapes and dtypes of the variables of network `name`; computes nothing.
+
+  Raises:
+    JaxkdError: see `init`.
+  """
+  module = create(name, spec)
+  images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
+  return jax.eval_shape(module.init, jax.random.key(0), images)
 
 
 def count_parameters(variables: Variables) -> int:
-  """Numbers that are trained: those in `params`."""
-  return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-
-
-def _one_input(spec: DataSpec) -> jax.Array:
-  return jnp.zeros((1, *spec.shape))
+  """Entries of the trainable arrays, `variables['params']`."""
+  return sum(
+    math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])
+  )

@@ -1,104 +1,162 @@
-"""Any network as a `Classifier`: linen, nnx, or a plain function.
+"""Classifiers from linen modules, nnx modules and plain functions.
 
-Images are floats in [0, 1]; with `mean` and `std` the classifier normalises
-them itself. What is returned compares equal for equal networks, so that two
-classifiers of one architecture share their compiled programs.
+Two classifiers of the same recipe (module, mean, std) have equal `apply`, which
+is static under `jax.jit`: what was compiled for the one serves the other.
 """
 
-from collections.abc import Callable, Sequence
-import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 import inspect
 from typing import Any
 
-import flax.linen as nn
 from flax import nnx
+import flax.linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
+import jax
 import jax.numpy as jnp
 
-from jaxkd.types import Array, Classifier, Outputs, Variables
+from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
-Channels = tuple[float, ...] | None
+# How modules are told that they are in training.
+_MODES = {
+  "train": lambda train: train,
+  "training": lambda train: train,
+  "is_training": lambda train: train,
+  "deterministic": lambda train: not train,
+  "use_running_average": lambda train: not train,
+}
 
 
 def from_linen(
   module: nn.Module,
   variables: Variables,
   *,
-  mean: Sequence[float] | None = None,
-  std: Sequence[float] | None = None,
+  mean: tuple[float, ...] | None = None,
+  std: tuple[float, ...] | None = None,
   name: str | None = None,
 ) -> Classifier:
-  """A `flax.linen` module and its variables.
+  """A classifier from a linen module.
 
   Args:
-    module: whose call takes images and returns logits or `Outputs`. If it has
-      an argument `train`, it is given.
-    variables: `{"params": ..., "batch_stats": ...}`.
-    mean: per channel, of the normaliser; None if the module does it itself.
+    module: takes normalised images `[B, H, W, C]` and returns logits `[B, K]`
+      or `Outputs`. In training it is told so by its keyword `train` (or
+      `training`, `is_training`, `deterministic`, `use_running_average`), if
+      there is one, and all collections but `params` may change.
+    variables: `{'params': ...}` and what else the module has.
+    mean: per channel, in pixel space; images are taken as they are without it.
     std: per channel, likewise.
-    name: for reports; None takes the module's class.
+    name: for messages and reports; the module's class without it.
+
+  Raises:
+    JaxkdError: if there is a mean without std or the reverse.
   """
-  has_train = "train" in inspect.signature(module.__call__).parameters
-  apply = _Linen(_channels(mean), _channels(std), module, has_train)
+  mode = next(
+    (
+      mode
+      for mode in _MODES
+      if mode in inspect.signature(type(module).__call__).parameters
+    ),
+    None,
+  )
+  apply = _Linen(_Normaliser.of(mean, std), module, mode)
   return Classifier(variables, apply, name or type(module).__name__)
 
 
 def from_nnx(
   model: nnx.Module,
   *,
-  mean: Sequence[float] | None = None,
-  std: Sequence[float] | None = None,
+  mean: tuple[float, ...] | None = None,
+  std: tuple[float, ...] | None = None,
   name: str | None = None,
 ) -> Classifier:
-  """A `flax.nnx` model; its parameters and statistics are copied out.
+  """A classifier from an nnx module, whose arrays are copied out of it.
+
+  `model.train()` and `model.eval()` set its mode. Its random streams are not
+  kept: in training they start from the step's key.
 
   Args:
-    model: whose call takes images and returns logits or `Outputs`; layers with
-      modes (batch normalisation, dropout) are switched by `train()` and
-      `eval()`.
-    mean: per channel, of the normaliser; None if the model does it itself.
-    std: per channel, likewise.
-    name: for reports; None takes the model's class.
+    model: takes normalised images and returns logits or `Outputs`.
+    mean: see `from_linen`.
+    std: see `from_linen`.
+    name: see `from_linen`.
+
+  Raises:
+    JaxkdError: if there is a mean without std or the reverse.
   """
-  graph, params, rest = nnx.split(model, nnx.Param, ...)
+  graph, params, batch_stats, streams, state = nnx.split(
+    model, nnx.Param, nnx.BatchStat, nnx.RngState, ...
+  )
+  paths = tuple(
+    (path, jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    for path, leaf in flatten_dict(nnx.to_pure_dict(streams)).items()
+  )
   variables = {
     "params": nnx.to_pure_dict(params),
-    "batch_stats": nnx.to_pure_dict(rest),
+    "batch_stats": nnx.to_pure_dict(batch_stats),
+    "state": nnx.to_pure_dict(state),
   }
-  apply = _Nnx(_channels(mean), _channels(std), graph)
+  apply = _Nnx(_Normaliser.of(mean, std), graph, paths)
   return Classifier(variables, apply, name or type(model).__name__)
 
 
 def from_function(
-  function: Callable[[Variables, Array], Array],
+  function: Callable[[Variables, Array], Array | Outputs],
   variables: Variables,
   *,
-  mean: Sequence[float] | None = None,
-  std: Sequence[float] | None = None,
+  mean: tuple[float, ...] | None = None,
+  std: tuple[float, ...] | None = None,
   name: str | None = None,
 ) -> Classifier:
-  """A plain function `(variables, images) -> logits`, the same in training.
+  """A classifier from a pure function that is the same in training.
 
   Args:
-    function: pure and jittable; returns logits `[B, K]` or `Outputs`.
-    variables: its first argument, a pytree of arrays.
-    mean: per channel, of the normaliser; None if the function does it itself.
-    std: per channel, likewise.
-    name: for reports; None takes the function's name.
+    function: `(variables, normalised images) -> logits` or `Outputs`.
+    variables: its first argument; a dict with `params` if it is to be trained.
+    mean: see `from_linen`.
+    std: see `from_linen`.
+    name: see `from_linen`.
+
+  Raises:
+    JaxkdError: if there is a mean without std or the reverse.
+
+  >>> double = from_function(lambda scale, images: scale * images, 2.0)
+  >>> double(jnp.ones((1, 3))).logits
+  Array([[2., 2., 2.]], dtype=float32)
   """
-  apply = _Function(_channels(mean), _channels(std), function)
-  return Classifier(variables, apply, name or function.__name__)
+  apply = _Function(_Normaliser.of(mean, std), function)
+  return Classifier(
+    variables, apply, name or getattr(function, "__name__", "function")
+  )
 
 
-def _channels(values: Sequence[float] | None) -> Channels:
-  return None if values is None else tuple(float(value) for value in values)
+@dataclass(frozen=True)
+class _Normaliser:
+  mean: tuple[float, ...] | None
+  std: tuple[float, ...] | None
+
+  @classmethod
+  def of(cls, mean, std) -> "_Normaliser":
+    if (mean is None) != (std is None):
+      raise JaxkdError(
+        f"mean={mean} and std={std}: give both or neither, one number per "
+        "channel, e.g. mean=(0.5,), std=(0.5,)."
+      )
+    if mean is None:
+      return cls(None, None)
+    return cls(tuple(map(float, mean)), tuple(map(float, std)))
+
+  def __call__(self, images: Array) -> Array:
+    if self.mean is None:
+      return images
+    mean = jnp.asarray(self.mean, images.dtype)
+    return (images - mean) / jnp.asarray(self.std, images.dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Apply:
-  """An `ApplyFn`: the normaliser, and the network behind it."""
-
-  mean: Channels
-  std: Channels
+@dataclass(frozen=True)
+class _Linen:
+  normalise: _Normaliser
+  module: nn.Module
+  mode: str | None
 
   def __call__(
     self,
@@ -108,56 +166,80 @@ class _Apply:
     train: bool = False,
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
-    if self.mean is not None:
-      images = images - jnp.asarray(self.mean, jnp.float32)
-    if self.std is not None:
-      images = images / jnp.asarray(self.std, jnp.float32)
-    outputs, changed = self.network(variables, images, train, rng)
-    if not isinstance(outputs, Outputs):
-      outputs = Outputs(outputs)
-    return outputs, changed if train else {}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Linen(_Apply):
-  module: nn.Module
-  has_train: bool
-
-  def network(self, variables, images, train, rng):
-    options: dict[str, Any] = {"train": train} if self.has_train else {}
-    if not train:
-      return self.module.apply(variables, images, **options), {}
-    mutable = [name for name in variables if name != "params"]
-    return self.module.apply(
+    outputs, changed = self.module.apply(
       variables,
-      images,
-      mutable=mutable,
-      rngs={} if rng is None else {"dropout": rng},
-      **options,
+      self.normalise(images),
+      mutable=[name for name in variables if train and name != "params"],
+      rngs=None if rng is None else {"dropout": rng},
+      **({self.mode: _MODES[self.mode](train)} if self.mode else {}),
     )
+    return _outputs(outputs), changed
 
 
-@dataclasses.dataclass(frozen=True)
-class _Nnx(_Apply):
-  graph: nnx.GraphDef
+@dataclass(frozen=True)
+class _Nnx:
+  normalise: _Normaliser
+  graph: Any
+  streams: tuple[tuple[tuple, bool], ...]  # path, and whether it is the key
 
-  def network(self, variables, images, train, rng):
-    del rng  # the model keeps its own random state
-    collections = [variables["params"], variables["batch_stats"]]
-    model = nnx.merge(self.graph, *map(nnx.State, collections), copy=True)
-    if train:
-      model.train()
-    else:
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    key = jax.random.key(0) if rng is None else rng
+    streams = {
+      path: jax.random.fold_in(key, index) if is_key else jnp.uint32(0)
+      for index, (path, is_key) in enumerate(self.streams)
+    }
+    model = nnx.merge(
+      self.graph,
+      variables["params"],
+      variables["batch_stats"],
+      unflatten_dict(streams),
+      variables["state"],
+      copy=True,
+    )
+    if not train:
       model.eval()
-    outputs = model(images)
-    rest = nnx.split(model, nnx.Param, ...)[2]
-    return outputs, {"batch_stats": nnx.to_pure_dict(rest)}
+      return _outputs(model(self.normalise(images))), {}
+    model.train()
+    outputs = _outputs(model(self.normalise(images)))
+    _, _, batch_stats, _, state = nnx.split(
+      model, nnx.Param, nnx.BatchStat, nnx.RngState, ...
+    )
+    return outputs, {
+      "batch_stats": nnx.to_pure_dict(batch_stats),
+      "state": nnx.to_pure_dict(state),
+    }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Function(_Apply):
-  function: Callable[[Variables, Array], Array]
+@dataclass(frozen=True)
+class _Function:
+  normalise: _Normaliser
+  function: Callable[[Variables, Array], Array | Outputs]
 
-  def network(self, variables, images, train, rng):
-    del train, rng
-    return self.function(variables, images), {}
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    del train, rng  # a plain function has no modes
+    return _outputs(self.function(variables, self.normalise(images))), {}
+
+
+def _outputs(returned: Array | Outputs) -> Outputs:
+  if isinstance(returned, Outputs):
+    return returned
+  if not isinstance(returned, jax.Array):
+    raise JaxkdError(
+      f"The network returned a {type(returned).__name__}; it must return "
+      "logits [B, K] or jaxkd.Outputs. Wrap it with jaxkd.from_function."
+    )
+  return Outputs(returned)

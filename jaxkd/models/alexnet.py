@@ -1,49 +1,56 @@
-"""The AlexNet family of ZSDB3KD, for 32 pixels."""
+"""AlexNet for 32x32 images, as ZSDB3KD trains it."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models import conv
-from jaxkd.models.layers import Conv, Dense, Dtype, batch_norm, flatten
+from jaxkd.models.conv import max_pool
+from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, Outputs
-
-# Channels, stride, and whether a 2x2 max pool follows.
-LAYERS = (
-  (64, 2, True),
-  (192, 1, True),
-  (384, 1, False),
-  (256, 1, False),
-  (256, 1, True),
-)
 
 
 class AlexNet(nn.Module):
-  """Five 3x3 convolutions with batch normalisation; two linear blocks in the
-  order linear, ReLU, dropout, batch normalisation; the classes.
+  """Five convolutions and three linear layers, with batch normalisation.
+
+  Linear layers are followed by ReLU, dropout and normalisation, in this order.
+  `features` are the outputs of the five convolution layers and of the two
+  hidden linear layers.
 
   Attributes:
     num_classes: K.
-    divisor: of all widths: 1, 2 (half) or 4 (quarter).
-    dtype: of the computation.
+    divisor: of all widths: 1, 2 or 4.
+    dropout: probability that a hidden unit is dropped in training.
+    dtype: to compute in.
   """
 
   num_classes: int
   divisor: int = 1
-  dtype: Dtype = jnp.float32
+  dropout: float = 0.5
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    x, taps = images, []
-    for channels, stride, pool in LAYERS:
-      width = channels // self.divisor
+    """`images [B, 32, 32, C]`, normalised; training needs a dropout key."""
+    check_side(images, 32, "AlexNet")
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = images
+    features = []
+    for width, stride, pooled in (
+      (64, 2, True),
+      (192, 1, True),
+      (384, 1, False),
+      (256, 1, False),
+      (256, 1, True),
+    ):
+      width //= self.divisor
       x = Conv(width, 3, stride, padding=1, dtype=self.dtype)(x)
-      x = nn.relu(batch_norm(train, self.dtype)(x))
-      x = conv.max_pool(x) if pool else x
-      taps.append(x)
-    x = flatten(x)
+      x = nn.relu(norm()(x))
+      x = max_pool(x) if pooled else x
+      features.append(x)
+    x = x.reshape(len(x), -1)
     for _ in range(2):
       x = nn.relu(Dense(4096 // self.divisor, dtype=self.dtype)(x))
-      x = nn.Dropout(0.5, deterministic=not train)(x)
-      x = batch_norm(train, self.dtype)(x)
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+      x = norm()(x)
+      features.append(x)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
-    return Outputs(logits.astype(jnp.float32), features=(*taps, x))
+    return Outputs(logits.astype(jnp.float32), features=tuple(features))

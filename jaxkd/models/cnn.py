@@ -1,33 +1,70 @@
-"""The plain CNN of the Nasty Teacher family."""
+"""The plain convolutional networks of Nasty Teacher and of CAKE."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models import conv
-from jaxkd.models.layers import Conv, Dense, Dtype, batch_norm, flatten
+from jaxkd.models.conv import max_pool
+from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 
 
 class CNN(nn.Module):
-  """Three times 3x3 convolution, batch normalisation, 2x2 max pool, ReLU; a
-  linear layer of 128 with batch normalisation and ReLU; the classes.
+  """Three times convolution, normalisation, pool, ReLU (Nasty Teacher's "net").
+
+  `features` are the three maps and the hidden layer.
 
   Attributes:
     num_classes: K.
-    dtype: of the computation.
+    channels: of the convolutions.
+    hidden: width of the linear layer before the last.
+    dtype: to compute in.
   """
 
   num_classes: int
-  dtype: Dtype = jnp.float32
+  channels: tuple[int, ...] = (32, 64, 128)
+  hidden: int = 128
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    x, taps = images, []
-    for width in (32, 64, 128):
-      x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
-      x = nn.relu(conv.max_pool(batch_norm(train, self.dtype)(x)))
-      taps.append(x)
-    x = Dense(128, dtype=self.dtype)(flatten(x))
-    x = nn.relu(batch_norm(train, self.dtype)(x))
+    """`images [B, H, W, C]`, normalised, at least 8x8."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = images
+    features = []
+    for width in self.channels:
+      x = norm()(Conv(width, 3, padding=1, dtype=self.dtype)(x))
+      x = nn.relu(max_pool(x))
+      features.append(x)
+    x = Dense(self.hidden, dtype=self.dtype)(x.reshape(len(x), -1))
+    x = nn.relu(norm()(x))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
-    return Outputs(logits.astype(jnp.float32), features=(*taps, x))
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))
+
+
+class CakeCNN(nn.Module):
+  """Four convolutions without padding and one linear layer (CAKE's mnist-cnn).
+
+  `features` are the maps; the last one, flat, is what the linear layer sees.
+
+  Attributes:
+    num_classes: K.
+    channels: of the convolutions, which are 3, 4, 3 and 3 wide.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  channels: tuple[int, int, int, int] = (32, 64, 64, 64)
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised, 28x28 in CAKE."""
+    del train  # there is nothing that differs
+    x = nn.relu(Conv(self.channels[0], 3, dtype=self.dtype)(images))
+    features = [x]
+    for width, size in zip(self.channels[1:], (4, 3, 3), strict=True):
+      x = nn.relu(max_pool(Conv(width, size, dtype=self.dtype)(x)))
+      features.append(x)
+    features[-1] = x = x.reshape(len(x), -1)
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=tuple(features))

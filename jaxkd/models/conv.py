@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jaxkd.types import Array
 
 Pair = tuple[int, int]
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def on_cpu() -> bool:
@@ -63,7 +63,7 @@ def conv_general_dilated(
 
   >>> images, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
   >>> conv_general_dilated(
-  ...   images, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT
+  ...   images, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT
   ... ).shape
   (2, 4, 4, 5)
   """
@@ -74,7 +74,7 @@ def conv_general_dilated(
     and preferred_element_type in (None, lhs.dtype)
     and lhs.dtype == rhs.dtype
     and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _LAYOUT)
+    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, LAYOUT)
   )
   if plain and on_cpu():
     strides = tuple(window_strides)
@@ -183,7 +183,7 @@ def _canonical(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
       strides,
       padding,
       rhs_dilation=dilation,
-      dimension_numbers=_LAYOUT,
+      dimension_numbers=LAYOUT,
     )
 
   @conv.def_vmap

@@ -1,10 +1,11 @@
-"""The layers of the zoo: PyTorch's default initialisation, and one convolution.
+"""The layers of the zoo, in PyTorch's default initialisation.
 
-PyTorch draws the kernels and biases of its linear and convolution layers from
-U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)); the networks of the field were trained
-from there. Parameters are float32 whatever a layer computes in.
+Kernels and biases are drawn from U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), where
+the networks of the field were trained from. Parameters are float32; `dtype` is
+what a layer computes in.
 """
 
+import functools
 import math
 
 import flax.linen as nn
@@ -12,101 +13,103 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.models import conv
-from jaxkd.types import Array
-
-Dtype = jnp.dtype | type
-
-
-def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
-  """U(-1 / sqrt(fan_in), 1 / sqrt(fan_in))."""
-  bound = 1 / math.sqrt(fan_in)
-
-  def draw(key: Array, shape, dtype=jnp.float32) -> Array:
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-  return draw
-
-
-def weights(
-  module: nn.Module, shape: tuple[int, ...], dtype: Dtype, bias: bool = True
-) -> tuple[Array, Array | float]:
-  """The kernel of `module`, output features last, and its bias (or 0)."""
-  draw = fan_in_uniform(math.prod(shape[:-1]))
-  kernel = module.param("kernel", draw, shape).astype(dtype)
-  if not bias:
-    return kernel, 0.0
-  return kernel, module.param("bias", draw, shape[-1:]).astype(dtype)
-
-
-def convolve(
-  x: Array, kernel: Array, stride: int = 1, padding: int = 0
-) -> Array:
-  """`x [B, H, W, C]` with `kernel [k, k, C, O]`; zeros around the image."""
-  return conv.conv_general_dilated(
-    x,
-    kernel,
-    (stride, stride),
-    [(padding, padding)] * 2,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )
+from jaxkd.types import Array, JaxkdError
 
 
 class Conv(nn.Module):
-  """Convolution with PyTorch's initialisation and padding.
+  """A convolution, fast in loops on the CPU (see `jaxkd.models.conv`).
 
   Attributes:
     features: output channels.
     size: side of the kernel.
-    stride: in both directions.
-    padding: zeros on every side.
-    bias: whether there is one.
-    dtype: of the computation.
+    stride: of rows and columns.
+    padding: zeros on each side.
+    use_bias: whether there is a bias.
+    dtype: to compute in.
   """
 
   features: int
   size: int
   stride: int = 1
   padding: int = 0
-  bias: bool = True
-  dtype: Dtype = jnp.float32
+  use_bias: bool = True
+  dtype: jnp.dtype = jnp.float32
+
+  def __call__(self, x: Array) -> Array:
+    """`[B, H, W, C]` to `[B, H', W', features]`."""
+    kernel, bias = self.weights(x.shape[-1])
+    y = conv.conv_general_dilated(
+      x.astype(self.dtype),
+      kernel,
+      (self.stride, self.stride),
+      ((self.padding, self.padding),) * 2,
+      dimension_numbers=conv.LAYOUT,
+    )
+    return y if bias is None else y + bias
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
-    shape = (self.size, self.size, x.shape[-1], self.features)
-    kernel, bias = weights(self, shape, self.dtype, self.bias)
-    return convolve(x.astype(self.dtype), kernel, self.stride, self.padding) + (
-      bias
-    )
+  def weights(self, channels: int) -> tuple[Array, Array | None]:
+    """Kernel `[size, size, channels, features]` and bias, in `dtype`."""
+    shape = (self.size, self.size, channels, self.features)
+    return _weights(self, shape, self.use_bias)
 
 
 class Dense(nn.Module):
-  """Linear layer with PyTorch's initialisation."""
+  """A linear layer.
+
+  Attributes:
+    features: outputs.
+    use_bias: whether there is a bias.
+    dtype: to compute in.
+  """
 
   features: int
-  bias: bool = True
-  dtype: Dtype = jnp.float32
+  use_bias: bool = True
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
+    """`[..., D]` to `[..., features]`."""
     shape = (x.shape[-1], self.features)
-    kernel, bias = weights(self, shape, self.dtype, self.bias)
-    return x.astype(self.dtype) @ kernel + bias
+    kernel, bias = _weights(self, shape, self.use_bias)
+    y = x.astype(self.dtype) @ kernel
+    return y if bias is None else y + bias
 
 
-def batch_norm(train: bool, dtype: Dtype, **options) -> nn.BatchNorm:
-  """PyTorch's batch normalisation: eps 1e-5, a tenth of the new statistics.
+def batch_norm(*, train: bool, dtype: jnp.dtype):
+  """Builds `nn.BatchNorm` layers with PyTorch's constants.
 
-  The running variance is the biased one, where PyTorch keeps the unbiased.
+  PyTorch's momentum 0.1 is flax's 0.9. The running variance is the biased one
+  here, the unbiased one there.
   """
-  return nn.BatchNorm(
+  return functools.partial(
+    nn.BatchNorm,
     use_running_average=not train,
     momentum=0.9,
     epsilon=1e-5,
     dtype=dtype,
-    **options,
   )
 
 
-def flatten(x: Array) -> Array:
-  """`[B, ...]` to `[B, D]`."""
-  return x.reshape(x.shape[0], -1)
+def check_side(images: Array, side: int, model: str) -> None:
+  """Raises a `JaxkdError` unless `images` are `[B, side, side, C]`."""
+  if images.shape[1:3] != (side, side):
+    found = "x".join(map(str, images.shape[1:3]))
+    raise JaxkdError(
+      f"{model} takes {side}x{side} images, not {found}; set image_size={side}."
+    )
+
+
+def _weights(
+  module: nn.Module, shape: tuple[int, ...], use_bias: bool
+) -> tuple[Array, Array | None]:
+  bound = 1 / math.sqrt(math.prod(shape[:-1]))
+
+  def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+  kernel = module.param("kernel", uniform, shape).astype(module.dtype)
+  if not use_bias:
+    return kernel, None
+  bias = module.param("bias", uniform, shape[-1:])
+  return kernel, bias.astype(module.dtype)

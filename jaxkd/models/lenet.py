@@ -1,83 +1,57 @@
-"""The two LeNet families: DAFL's and CAKE's at 32 pixels, ZSDB3KD's at 28.
-
-On the CPU both convolutions with their pools run in phase layout
-(`jaxkd.models.phase`), with the same parameters and the same values.
-"""
-
-from collections.abc import Sequence
+"""LeNet-5 as the data-free papers use it, and ZSDB3KD's smaller relatives."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxkd.models import conv, phase
-from jaxkd.models.layers import Conv, Dense, Dtype, convolve, flatten, weights
-from jaxkd.types import Array, JaxkdError, Outputs
-
-KERNEL = 5
-
-
-class ConvPool(nn.Module):
-  """The parameters of a 5x5 convolution, and the layer in its plain form:
-  convolution without padding, 2x2 max pool, ReLU.
-
-  Attributes:
-    features: output channels.
-    channels: input channels.
-    dtype: of the computation.
-  """
-
-  features: int
-  channels: int
-  dtype: Dtype = jnp.float32
-
-  def setup(self):
-    shape = (KERNEL, KERNEL, self.channels, self.features)
-    self.layer = weights(self, shape, self.dtype)
-
-  def __call__(self, x: Array) -> Array:
-    kernel, bias = self.layer
-    return nn.relu(conv.max_pool(convolve(x, kernel)) + bias)
+from jaxkd.models.layers import Conv, Dense, check_side
+from jaxkd.types import Array, Outputs
 
 
 class LeNet(nn.Module):
-  """Two `ConvPool`, then linear layers with ReLU, the first a convolution that
-  spans its whole map.
+  """Convolutions 5x5 without padding, the first two pooled, then linear layers.
+
+  `features` are the two pooled maps and the flat output of the last convolution
+  (LeNet-5, where DAFL takes its 120 features) or, without a third convolution,
+  of the hidden layer.
+
+  On the CPU the first two layers run in phase layout (`jaxkd.models.phase`)
+  with the same parameters.
 
   Attributes:
     num_classes: K.
-    image_size: pixels of a side.
-    channels: of the two convolutions.
-    hidden: widths of the linear layers; the first is the penultimate feature of
-      DAFL, which taps the map of one pixel.
-    dtype: of the computation.
+    channels: of the convolutions, two or three.
+    hidden: width of the hidden linear layer.
+    side: of the images.
+    dtype: to compute in.
   """
 
   num_classes: int
-  image_size: int
-  channels: tuple[int, int]
-  hidden: Sequence[int]
-  dtype: Dtype = jnp.float32
+  channels: tuple[int, ...] = (6, 16, 120)
+  hidden: int = 84
+  side: int = 32
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    del train
-    if images.shape[1:3] != (self.image_size, self.image_size):
-      raise JaxkdError(
-        f"This LeNet takes images of {self.image_size} pixels, not "
-        f"{images.shape[1]}x{images.shape[2]}; set image_size="
-        f"{self.image_size}."
+    """`images [B, side, side, C]`, normalised."""
+    del train  # there is nothing that differs
+    check_side(images, self.side, "This LeNet")
+    layers = [Conv(width, 5, dtype=self.dtype) for width in self.channels]
+    maps = self._first_two(images.astype(self.dtype), *layers[:2])
+    x = maps[1]
+    for layer in layers[2:]:
+      x = nn.relu(layer(x))
+    x = x.reshape(len(x), -1)
+    hidden = nn.relu(Dense(self.hidden, dtype=self.dtype)(x))
+    logits = Dense(self.num_classes, dtype=self.dtype)(hidden)
+    last = x if layers[2:] else hidden
+    return Outputs(logits.astype(jnp.float32), features=(*maps, last))
+
+  def _first_two(self, x: Array, first: Conv, second: Conv):
+    if conv.on_cpu() and phase.fits(x.shape, 5):
+      return phase.two_layers(
+        x, first.weights(x.shape[-1]), second.weights(first.features)
       )
-    x, (one, two) = images.astype(self.dtype), self.channels
-    first = ConvPool(one, x.shape[-1], self.dtype, name="conv1")
-    second = ConvPool(two, one, self.dtype, name="conv2")
-    if conv.on_cpu() and phase.fits(x.shape, KERNEL):
-      _, x = phase.two_layers(x, first.layer, second.layer)
-    else:
-      x = second(first(x))
-    width, *rest = self.hidden
-    tap = Conv(width, x.shape[1], dtype=self.dtype, name="conv3")(x)
-    tap = x = nn.relu(flatten(tap))
-    for index, width in enumerate(rest, start=1):
-      x = nn.relu(Dense(width, dtype=self.dtype, name=f"fc{index}")(x))
-    last = Dense(self.num_classes, dtype=self.dtype, name=f"fc{len(rest) + 1}")
-    return Outputs(last(x).astype(jnp.float32), features=(tap,))
+    x = nn.relu(conv.max_pool(first(x)))
+    return x, nn.relu(conv.max_pool(second(x)))

@@ -1,32 +1,38 @@
-"""A multi-layer perceptron on flattened inputs (CAKE)."""
+"""CAKE's multilayer perceptron, for points and for flattened images."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models.layers import Dense, Dtype, flatten
+from jaxkd.models.layers import Dense
 from jaxkd.types import Array, Outputs
 
 
 class MLP(nn.Module):
-  """Linear layers with ReLU between them.
+  """Linear layers with ReLU; `features` are their outputs.
+
+  CAKE counts the hidden layers after the first: its `num_hidden=2` is
+  `layers=3` here.
 
   Attributes:
     num_classes: K.
-    width: of every hidden layer.
-    depth: hidden layers.
-    dtype: of the computation.
+    width: of the hidden layers.
+    layers: how many hidden layers.
+    dtype: to compute in.
   """
 
   num_classes: int
   width: int = 20
-  depth: int = 3
-  dtype: Dtype = jnp.float32
+  layers: int = 3
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, inputs: Array, *, train: bool = False) -> Outputs:
-    del train
-    x = flatten(inputs)
-    for index in range(self.depth):
-      x = nn.relu(Dense(self.width, dtype=self.dtype, name=f"fc{index}")(x))
-    logits = Dense(self.num_classes, dtype=self.dtype, name="head")(x)
-    return Outputs(logits.astype(jnp.float32), features=(x,))
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, ...]`, normalised."""
+    del train  # there is nothing that differs
+    x = images.reshape(len(images), -1)
+    features = []
+    for _ in range(self.layers):
+      x = nn.relu(Dense(self.width, dtype=self.dtype)(x))
+      features.append(x)
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=tuple(features))

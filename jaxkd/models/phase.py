@@ -41,7 +41,9 @@ def fits(shape: tuple[int, ...], size: int) -> bool:
     shape: of the images, `(B, H, W, C)`.
     size: k, of both kernels.
   """
-  return all(side % 4 == 0 and (side - size + 1) % 4 == 0 for side in shape[1:3])
+  return all(
+    side % 4 == 0 and (side - size + 1) % 4 == 0 for side in shape[1:3]
+  )
 
 
 def two_layers(

@@ -1,90 +1,84 @@
-"""ResNets for small images: the design that the whole field shares."""
+"""ResNets with the CIFAR stem: one 3x3 convolution and no pool.
 
-from collections.abc import Sequence
+He et al., Deep Residual Learning for Image Recognition (2016), in the form that
+Nasty Teacher, IDEAL and the data-free papers share.
+"""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models.layers import Conv, Dense, Dtype, batch_norm
+from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 
-WIDTHS, STRIDES = (64, 128, 256, 512), (1, 2, 2, 2)
 
+class Block(nn.Module):
+  """A residual block: two 3x3 convolutions, or 1x1, 3x3 and 1x1.
 
-class BasicBlock(nn.Module):
-  """Two 3x3 convolutions around a shortcut."""
-
-  width: int
-  stride: int
-  dtype: Dtype = jnp.float32
-
-  expansion = 1
-
-  @nn.compact
-  def __call__(self, x: Array, train: bool) -> Array:
-    y = _convolved(self, x, self.width, 3, self.stride, train)
-    y = _convolved(self, nn.relu(y), self.width, 3, 1, train)
-    return nn.relu(y + _shortcut(self, x, train))
-
-
-class Bottleneck(nn.Module):
-  """1x1, 3x3 with the stride, and 1x1 to four times the width."""
+  Attributes:
+    width: channels of the 3x3 convolutions.
+    stride: of the first 3x3 convolution.
+    bottleneck: three convolutions, of which the last is 4 times as wide.
+    dtype: to compute in.
+  """
 
   width: int
   stride: int
-  dtype: Dtype = jnp.float32
-
-  expansion = 4
+  bottleneck: bool
+  dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: Array, train: bool) -> Array:
-    y = nn.relu(_convolved(self, x, self.width, 1, 1, train))
-    y = nn.relu(_convolved(self, y, self.width, 3, self.stride, train))
-    y = _convolved(self, y, self.width * self.expansion, 1, 1, train)
-    return nn.relu(y + _shortcut(self, x, train))
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    """`[B, H, W, C]` to `[B, H / stride, W / stride, C']`."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+
+    def conv_norm(x: Array, features: int, size: int, stride: int = 1) -> Array:
+      x = Conv(features, size, stride, size // 2, False, self.dtype)(x)
+      return norm()(x)
+
+    if self.bottleneck:
+      features = 4 * self.width
+      y = nn.relu(conv_norm(x, self.width, 1))
+      y = nn.relu(conv_norm(y, self.width, 3, self.stride))
+      y = conv_norm(y, features, 1)
+    else:
+      features = self.width
+      y = nn.relu(conv_norm(x, self.width, 3, self.stride))
+      y = conv_norm(y, self.width, 3)
+    if self.stride != 1 or x.shape[-1] != features:
+      x = conv_norm(x, features, 1, self.stride)
+    return nn.relu(x + y)
 
 
 class ResNet(nn.Module):
-  """3x3 stem without pooling, four stages, global average, linear.
+  """Four stages of residual blocks, global average pool, linear layer.
+
+  `features` are the outputs of the stages and the pooled vector.
 
   Attributes:
     num_classes: K.
-    block: of which the stages are made.
-    depths: blocks in each stage.
-    dtype: of the computation.
+    blocks: per stage.
+    bottleneck: whether blocks have three convolutions.
+    dtype: to compute in.
   """
 
   num_classes: int
-  block: type[BasicBlock] | type[Bottleneck]
-  depths: Sequence[int]
-  dtype: Dtype = jnp.float32
+  blocks: tuple[int, ...] = (2, 2, 2, 2)
+  bottleneck: bool = False
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    x = nn.relu(_convolved(self, images, WIDTHS[0], 3, 1, train))
-    taps = []
-    for depth, width, stride in zip(self.depths, WIDTHS, STRIDES, strict=True):
-      for index in range(depth):
-        block = self.block(width, 1 if index else stride, self.dtype)
-        x = block(x, train)
-      taps.append(x)
+    """`images [B, H, W, C]`, normalised."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = Conv(64, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
+    x = nn.relu(norm()(x))
+    features = []
+    for stage, count in enumerate(self.blocks):
+      for index in range(count):
+        stride = 2 if stage > 0 and index == 0 else 1
+        block = Block(64 * 2**stage, stride, self.bottleneck, self.dtype)
+        x = block(x, train=train)
+      features.append(x)
     x = x.mean((1, 2))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
-    return Outputs(logits.astype(jnp.float32), features=(*taps, x))
-
-
-def _convolved(
-  module: nn.Module, x: Array, width: int, size: int, stride: int, train: bool
-) -> Array:
-  """Convolution without bias, then batch normalisation."""
-  dtype = module.dtype
-  x = Conv(width, size, stride, size // 2, bias=False, dtype=dtype)(x)
-  return batch_norm(train, dtype)(x)
-
-
-def _shortcut(module: BasicBlock | Bottleneck, x: Array, train: bool) -> Array:
-  """`x`, projected by 1x1 where the block changes its shape."""
-  width = module.width * module.expansion
-  if module.stride == 1 and x.shape[-1] == width:
-    return x
-  return _convolved(module, x, width, 1, module.stride, train)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))

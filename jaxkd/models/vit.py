@@ -1,117 +1,135 @@
-"""The vision transformer for small data sets (Lee, Lee and Song, 2021), in the
-sizes of CAKE: shifted patch tokens, and attention that can't look at itself.
+"""The vision transformer for small data sets that CAKE distils.
+
+Lee et al., Vision Transformer for Small-Size Datasets (2021): shifted patch
+tokenisation and locality self-attention.
 """
 
-import math
-
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from jaxkd.models.layers import Dense, Dtype
-from jaxkd.types import Array, Outputs
+from jaxkd.models.layers import Dense
+from jaxkd.types import Array, JaxkdError, Outputs
 
 
 class ShiftedPatches(nn.Module):
-  """The image and its four one-pixel shifts, cut into patches.
+  """Patches of the image and of four copies moved by one pixel, as tokens.
 
   Attributes:
-    patch: side of a patch in pixels.
-    width: of a token.
-    dtype: of the computation.
+    patch: side of a patch.
+    dim: of a token.
+    dtype: to compute in.
   """
 
   patch: int
-  width: int
-  dtype: Dtype = jnp.float32
+  dim: int
+  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
-    """`[B, H, W, C]` to `[B, H W / patch^2, width]`."""
+    """`[B, H, W, C]` to `[B, H W / patch^2, dim]`."""
+    batch, height, width, _ = images.shape
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    height, width = images.shape[1:3]
-    corners = ((1, 1), (1, 0), (1, 2), (0, 1), (2, 1))
-    shifted = [padded[:, y : y + height, x : x + width] for y, x in corners]
-    tokens = _cut(jnp.concatenate(shifted, axis=-1), self.patch)
-    tokens = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype)(tokens)
-    return Dense(self.width, dtype=self.dtype)(tokens)
+    # Here, then moved right, left, down and up.
+    x = jnp.concatenate(
+      [
+        padded[:, row : row + height, column : column + width]
+        for row, column in ((1, 1), (1, 0), (1, 2), (0, 1), (2, 1))
+      ],
+      axis=-1,
+    )
+    rows, columns = height // self.patch, width // self.patch
+    x = x.reshape(batch, rows, self.patch, columns, self.patch, -1)
+    x = x.swapaxes(2, 3).reshape(batch, rows * columns, -1)
+    return Dense(self.dim, dtype=self.dtype)(_norm(self.dtype)(x))
 
 
-def _cut(images: Array, patch: int) -> Array:
-  """`[B, H, W, C]` to `[B, H W / patch^2, patch^2 C]`."""
-  batch, height, width, channels = images.shape
-  x = images.reshape(
-    batch, height // patch, patch, width // patch, patch, channels
-  )
-  return x.swapaxes(2, 3).reshape(batch, -1, patch**2 * channels)
-
-
-class LocalAttention(nn.Module):
-  """Self-attention with a learned temperature and without the diagonal.
+class LocalityAttention(nn.Module):
+  """Self-attention with a learned temperature in which no token sees itself.
 
   Attributes:
-    heads: attention heads.
-    head_width: of each.
-    dtype: of the computation.
+    heads: how many.
+    head_dim: of queries, keys and values.
+    dtype: to compute in; the softmax is float32.
   """
 
   heads: int
-  head_width: int
-  dtype: Dtype = jnp.float32
+  head_dim: int
+  dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, tokens: Array) -> Array:
-    batch, count, width = tokens.shape
-    inner = self.heads * self.head_width
-    start = math.log(self.head_width**-0.5)
-    log_scale = self.param("log_scale", nn.initializers.constant(start), ())
-    qkv = Dense(3 * inner, bias=False, dtype=self.dtype, name="qkv")(tokens)
-    qkv = qkv.reshape(batch, count, 3, self.heads, self.head_width)
-    queries, keys, values = jnp.moveaxis(qkv, 2, 0)
-    scores = jnp.einsum("bihd,bjhd->bhij", queries, keys).astype(jnp.float32)
-    scores = scores * jnp.exp(log_scale)
-    itself = jnp.eye(count, dtype=bool)
+  def __call__(self, x: Array) -> Array:
+    """`[B, tokens, D]` to the same."""
+    batch, tokens, dim = x.shape
+    qkv = Dense(3 * self.heads * self.head_dim, False, self.dtype)(x)
+    qkv = qkv.reshape(batch, tokens, 3, self.heads, self.head_dim)
+    query, key, value = jnp.moveaxis(qkv, 2, 0)
+    initial = nn.initializers.constant(-0.5 * jnp.log(self.head_dim))
+    scale = jnp.exp(self.param("log_scale", initial, ()))
+    scores = jnp.einsum("bihd,bjhd->bhij", query, key)
+    scores = scores.astype(jnp.float32) * scale
+    itself = jnp.eye(tokens, dtype=bool)
     scores = jnp.where(itself, jnp.finfo(scores.dtype).min, scores)
-    attention = nn.softmax(scores).astype(self.dtype)
-    mixed = jnp.einsum("bhij,bjhd->bihd", attention, values)
-    out = Dense(width, dtype=self.dtype, name="out")
-    return out(mixed.reshape(batch, count, inner))
+    attention = jax.nn.softmax(scores).astype(self.dtype)
+    x = jnp.einsum("bhij,bjhd->bihd", attention, value)
+    return Dense(dim, dtype=self.dtype)(x.reshape(batch, tokens, -1))
 
 
 class ViT(nn.Module):
-  """Pre-norm transformer over 4x4 patches, read at the class token.
+  """Pre-norm transformer on shifted patches with a class token.
+
+  `features` are the class token after each layer and, last, normalised.
 
   Attributes:
     num_classes: K.
-    depth: blocks.
-    dtype: of the computation.
+    depth: transformer layers.
+    dim: of a token.
+    heads: of the attention.
+    head_dim: of queries, keys and values.
+    hidden: width of the perceptrons.
+    patch: side of a patch; it divides the image's.
+    dtype: to compute in.
   """
 
   num_classes: int
-  depth: int
-  dtype: Dtype = jnp.float32
-
-  patch, width, heads, head_width, hidden = 4, 64, 8, 64, 64
+  depth: int = 8
+  dim: int = 64
+  heads: int = 8
+  head_dim: int = 64
+  hidden: int = 64
+  patch: int = 4
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    del train
-    dtype, normal = self.dtype, nn.initializers.normal(1.0)
-
-    def norm(x: Array) -> Array:
-      return nn.LayerNorm(epsilon=1e-5, dtype=dtype)(x)
-
-    tokens = ShiftedPatches(self.patch, self.width, dtype)(images)
-    batch, count, width = tokens.shape
-    first = self.param("class_token", normal, (1, 1, width)).astype(dtype)
-    places = self.param("places", normal, (1, count + 1, width)).astype(dtype)
-    first = jnp.broadcast_to(first, (batch, 1, width))
-    x = jnp.concatenate([first, tokens], axis=1) + places
-    taps = []
+    """`images [B, H, W, C]`, normalised."""
+    del train  # CAKE trains it without dropout
+    height, width = images.shape[1:3]
+    if height % self.patch or width % self.patch:
+      raise JaxkdError(
+        f"ViT takes images whose sides are multiples of {self.patch}, not "
+        f"{height}x{width}; set image_size to one, e.g. 32."
+      )
+    x = ShiftedPatches(self.patch, self.dim, self.dtype)(images)
+    normal = nn.initializers.normal(1.0)
+    token = self.param("class_token", normal, (self.dim,))
+    token = jnp.broadcast_to(token, (len(x), 1, self.dim)).astype(self.dtype)
+    x = jnp.concatenate([token, x], axis=1)
+    position = self.param("position", normal, x.shape[1:])
+    x += position.astype(self.dtype)
+    features = []
     for _ in range(self.depth):
-      x = x + LocalAttention(self.heads, self.head_width, dtype)(norm(x))
-      hidden = nn.gelu(Dense(self.hidden, dtype=dtype)(norm(x)), approximate=False)
-      x = x + Dense(width, dtype=dtype)(hidden)
-      taps.append(x)
-    x = norm(x[:, 0])
-    logits = Dense(self.num_classes, dtype=dtype)(x)
-    return Outputs(logits.astype(jnp.float32), features=(*taps, x))
+      attention = LocalityAttention(self.heads, self.head_dim, self.dtype)
+      x += attention(_norm(self.dtype)(x))
+      y = Dense(self.hidden, dtype=self.dtype)(_norm(self.dtype)(x))
+      y = nn.gelu(y, approximate=False)
+      x += Dense(self.dim, dtype=self.dtype)(y)
+      features.append(x[:, 0])
+    x = _norm(self.dtype)(x[:, 0])
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))
+
+
+def _norm(dtype: jnp.dtype) -> nn.LayerNorm:
+  """Layer normalisation with PyTorch's epsilon."""
+  return nn.LayerNorm(epsilon=1e-5, dtype=dtype)

@@ -9,8 +9,14 @@ import pytest
 
 from jaxkd.losses import class_balanced_focal_loss, ldam_loss
 
+
+def normal(seed, shape):
+  values = np.random.default_rng(seed).normal(size=shape)
+  return jnp.asarray(values, jnp.float32)
+
+
 K = 4
-LOGITS = jax.random.normal(jax.random.key(0), (3, K))
+LOGITS = normal(0, (3, K))
 LABELS = jnp.array([0, 2, 3])
 ONEHOT = jax.nn.one_hot(LABELS, K)
 COUNTS = jnp.array([16, 81, 1, 256])

@@ -308,14 +308,13 @@ def test_every_public_kernel_has_a_case():
   assert {case.kernel for case in CASES.values()} == set(losses.__all__)
 
 
-def assert_agrees_with_float64(value, case, floats, integers):
+def assert_agrees_with_float64(value, case, floats, integers, rtol=2e-5):
   double = jax.tree.map(lambda x: np.asarray(x, np.float64), floats)
   integers = jax.tree.map(np.asarray, integers)
   expected = case.reference(**double, **integers, **case.weights)
-  assert value.dtype == jnp.float32
   # Where terms of 1e4 cancel, float32 is right to a millionth of the terms.
-  atol = 1e-6 * (1.0 + np.abs(expected).max())
-  np.testing.assert_allclose(value, expected, rtol=2e-5, atol=atol)
+  atol = rtol / 20 * (1.0 + np.abs(expected).max())
+  np.testing.assert_allclose(value, expected, rtol=rtol, atol=atol)
 
 
 @every_regime
@@ -323,6 +322,7 @@ def test_value_and_finite_gradients(name, regime):
   case = CASES[name]
   inputs = make_inputs(case, regime)
   gradients, value = compiled(name)(*inputs, case.weights)
+  assert value.dtype == jnp.float32
   assert_agrees_with_float64(value, case, *inputs)
   for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
     assert jnp.isfinite(gradient).all(), jax.tree_util.keystr(path)
@@ -333,7 +333,18 @@ def test_bfloat16_is_counted_in_float32(name, regime):
   case = CASES[name]
   inputs = make_inputs(case, regime, jnp.bfloat16)
   value = call(case, *inputs, case.weights)
+  assert value.dtype == jnp.float32
   assert_agrees_with_float64(value, case, *inputs)
+
+
+@every_kernel
+def test_float64_stays_float64(name):
+  case = CASES[name]
+  with jax.enable_x64(True):
+    inputs = make_inputs(case, "moderate", jnp.float64)
+    value = call(case, *inputs, case.weights)
+    assert value.dtype == jnp.float64
+    assert_agrees_with_float64(value, case, *inputs, rtol=1e-10)
 
 
 @every_kernel

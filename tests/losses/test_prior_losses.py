@@ -15,8 +15,14 @@ from jaxkd.losses import (
   total_variation,
 )
 
+
+def normal(seed, shape):
+  values = np.random.default_rng(seed).normal(size=shape)
+  return jnp.asarray(values, jnp.float32)
+
+
 K = 5
-LOGITS = jax.random.normal(jax.random.key(0), (4, K))
+LOGITS = normal(0, (4, K))
 
 
 def assert_close(a, b, **tolerance):

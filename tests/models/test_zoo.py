@@ -1,4 +1,4 @@
-"""Parameter counts from the published layer lists; shapes; normalisation."""
+"""The networks by name: sizes, modes, initialisation, errors."""
 
 import jax
 import jax.numpy as jnp
@@ -8,143 +8,161 @@ import pytest
 from jaxkd import models
 from jaxkd.types import DataSpec, JaxkdError
 
-COUNTS = [
-  ("lenet5", (32, 32, 1), 10, 61_706),
-  ("lenet5", (32, 32, 3), 10, 62_006),
-  ("lenet5_half", (32, 32, 1), 10, 15_738),
-  ("lenet5_half", (32, 32, 3), 10, 15_888),
-  ("zsdb3kd_lenet5", (28, 28, 1), 10, 187_780),
-  ("zsdb3kd_lenet5_half", (28, 28, 1), 10, 47_645),
-  ("zsdb3kd_lenet5_fifth", (28, 28, 1), 10, 7_964),
-  ("alexnet", (32, 32, 3), 10, 23_290_954),
-  ("alexnet_half", (32, 32, 3), 10, 5_840_426),
-  ("alexnet_quarter", (32, 32, 3), 10, 1_468_954),
-  ("mlp", (2,), 2, 942),
-  ("cnn", (32, 32, 3), 10, 357_514),
-  ("cnn", (32, 32, 3), 100, 369_124),
-  ("resnet18", (32, 32, 1), 10, 11_172_810),
-  ("resnet18", (32, 32, 3), 10, 11_173_962),
-  ("resnet18", (32, 32, 3), 12, 11_174_988),
-  ("resnet18", (32, 32, 3), 100, 11_220_132),
-  ("resnet18", (64, 64, 3), 200, 11_271_432),
-  ("resnet34", (32, 32, 3), 10, 21_282_122),
-  ("resnet34", (32, 32, 3), 100, 21_328_292),
-  ("resnet34", (64, 64, 3), 200, 21_379_592),
-  ("resnet50", (32, 32, 3), 10, 23_520_842),
-  ("resnet50", (32, 32, 3), 100, 23_705_252),
-  ("resnet50", (64, 64, 3), 200, 23_910_152),
-  ("vit8", (32, 32, 3), 10, 1_138_610),
-  ("vit4", (32, 32, 3), 10, 579_758),
-  ("vit8", (32, 32, 1), 10, 1_128_050),
-]
+
+def spec(side=32, channels=3, classes=10):
+  half = (0.5,) * channels
+  return DataSpec("test", (side, side, channels), classes, half, half)
 
 
-def spec(shape, num_classes=10):
-  channels = shape[-1]
-  return DataSpec("x", shape, num_classes, (0.4,) * channels, (0.2,) * channels)
-
-
-@pytest.mark.parametrize("name, shape, num_classes, count", COUNTS)
-def test_parameter_counts(name, shape, num_classes, count):
-  shapes = models.shapes(name, spec(shape, num_classes))
-  assert models.count_parameters(shapes) == count
+@pytest.mark.parametrize(
+  ("name", "inputs", "count"),
+  [
+    ("lenet5", spec(channels=1), 61_706),
+    ("lenet5", spec(), 62_006),
+    ("lenet5_half", spec(channels=1), 15_738),
+    ("lenet5_half", spec(), 15_888),
+    ("zsdb3kd_lenet5", spec(28, 1), 187_780),
+    ("zsdb3kd_lenet5_half", spec(28, 1), 47_645),
+    ("zsdb3kd_lenet5_fifth", spec(28, 1), 7_964),
+    ("zsdb3kd_alexnet", spec(), 23_290_954),
+    ("zsdb3kd_alexnet_half", spec(), 5_840_426),
+    ("zsdb3kd_alexnet_quarter", spec(), 1_468_954),
+    ("cnn", spec(), 357_514),
+    ("cnn", spec(classes=100), 369_124),
+    ("cake_cnn", spec(28, 1), 107_658),
+    ("resnet18", spec(), 11_173_962),
+    ("resnet18", spec(classes=12), 11_174_988),
+    ("resnet18", spec(64, classes=200), 11_271_432),
+    ("resnet18", spec(channels=1), 11_172_810),
+    ("resnet34", spec(), 21_282_122),
+    ("resnet34", spec(classes=100), 21_328_292),
+    ("resnet50", spec(), 23_520_842),
+    ("resnet50", spec(classes=100), 23_705_252),
+    ("vit8", spec(), 1_138_610),
+    ("vit8", spec(channels=1), 1_128_050),
+    ("vit4", spec(), 579_758),
+    ("mlp", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 942),
+  ],
+)
+def test_parameter_counts(name, inputs, count):
+  assert models.count_parameters(models.shapes(name, inputs)) == count
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_every_model_gives_logits_and_a_penultimate_feature(name):
-  side = 28 if name.startswith("zsdb3kd") else 32
-  inputs = spec((side, side, 3), 7)
-  module, shapes = models.create(name, inputs), models.shapes(name, inputs)
-  outputs = jax.eval_shape(
-    module.apply, shapes, jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
-  )
-  assert outputs.logits.shape == (2, 7)
-  assert outputs.logits.dtype == jnp.float32
-  assert outputs.features[-1].ndim == 2
-
-
-def test_initial_weights_are_pytorchs_and_follow_the_key():
-  def kernel(seed):
-    classifier = models.init("lenet5", jax.random.key(seed), spec((32, 32, 1)))
-    return classifier.variables["params"]["fc1"]["kernel"]
-
-  bound = 1 / np.sqrt(120)
-  assert kernel(0).shape == (120, 84)
-  assert float(jnp.abs(kernel(0)).max()) == pytest.approx(bound, rel=0.01)
-  assert float(kernel(0).std()) == pytest.approx(bound / np.sqrt(3), rel=0.05)
-  np.testing.assert_array_equal(kernel(0), kernel(0))
-  assert not np.allclose(kernel(0), kernel(1))
-
-
-def test_the_normaliser_is_inside():
-  inputs = spec((4,))
-  classifier = models.init("mlp", jax.random.key(0), inputs)
-  images = jax.random.uniform(jax.random.key(1), (3, 4))
-  module = models.create("mlp", inputs)
-  normalised = (images - 0.4) / 0.2
-  np.testing.assert_allclose(
-    classifier(images).logits,
-    module.apply(classifier.variables, normalised).logits,
-    rtol=1e-5,
-  )
-
-
-def test_a_wrong_size_names_the_field():
-  with pytest.raises(JaxkdError, match="image_size=32"):
-    models.shapes("lenet5", spec((28, 28, 1)))
-
-
-def test_unknown_models_name_the_nearest():
-  with pytest.raises(JaxkdError, match="Did you mean resnet18"):
-    models.create("resnet19", spec((32, 32, 3)))
-
-
-def test_bfloat16_computes_near_and_keeps_float32_weights():
-  inputs = spec((32, 32, 1))
-  images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 1))
-  full = models.init("lenet5", jax.random.key(0), inputs)
-  half = models.init("lenet5", jax.random.key(0), inputs, jnp.bfloat16)
-  assert {x.dtype for x in jax.tree.leaves(half.variables)} == {
-    jnp.dtype("float32")
+def test_contract(name):
+  """Shapes and dtypes in both modes and both precisions, without computing."""
+  inputs = spec(28 if name.startswith(("zsdb3kd_lenet", "cake")) else 32)
+  images = jax.ShapeDtypeStruct((2, *inputs.shape), jnp.float32)
+  variables = models.shapes(name, inputs)
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
+    jnp.dtype(jnp.float32)
   }
-  np.testing.assert_allclose(
-    half(images).logits, full(images).logits, atol=0.02
+  for dtype in (jnp.float32, jnp.bfloat16):
+    module = models.create(name, inputs, dtype=dtype)
+    apply = models.from_linen(module, variables).apply
+
+    def run(variables, images, key, train, apply=apply):
+      return apply(variables, images, train=train, rng=key)
+
+    for train in (False, True):
+      outputs, changed = jax.eval_shape(
+        lambda v, x, key, train=train, run=run: run(v, x, key, train),
+        variables,
+        images,
+        jax.random.key(0),
+      )
+      assert outputs.logits.shape == (2, 10)
+      assert outputs.logits.dtype == jnp.float32
+      assert outputs.features[-1].ndim == 2
+      assert all(len(feature) == 2 for feature in outputs.features)
+      assert {feature.dtype for feature in outputs.features} == {dtype}
+      statistics = variables.get("batch_stats") if train else None
+      found = changed.get("batch_stats")
+      assert jax.tree.structure(found) == jax.tree.structure(statistics)
+
+
+def test_initialisation_is_pytorchs():
+  """Uniform within 1 / sqrt(fan_in), biases too, and a function of the key."""
+  first = models.init("lenet5", jax.random.key(0), spec())
+  params = first.variables["params"]
+  for layer, fan_in in {"Conv_0": 75, "Conv_1": 150, "Dense_0": 120}.items():
+    bound = fan_in**-0.5
+    kernel = params[layer]["kernel"]
+    assert 0.9 * bound < np.abs(kernel).max() <= bound
+    np.testing.assert_allclose(kernel.std(), bound / 3**0.5, rtol=0.1)
+    assert 0.3 * bound < np.abs(params[layer]["bias"]).max() <= bound
+  again = models.init("lenet5", jax.random.key(0), spec())
+  other = models.init("lenet5", jax.random.key(1), spec())
+  jax.tree.map(np.testing.assert_array_equal, first.variables, again.variables)
+  assert not np.array_equal(
+    params["Conv_0"]["kernel"], other.variables["params"]["Conv_0"]["kernel"]
   )
 
 
-def test_attention_never_looks_at_itself():
-  from jaxkd.models.vit import LocalAttention
-
-  layer = LocalAttention(heads=1, head_width=4)
-  tokens = jax.random.normal(jax.random.key(0), (1, 3, 4))
-  variables = layer.init(jax.random.key(1), tokens)
-  qkv = variables["params"]["qkv"]["kernel"]
-  # With queries and keys of zero every other token weighs the same.
-  variables["params"]["qkv"]["kernel"] = qkv.at[:, :8].set(0)
-  variables["params"]["out"] = {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}
-  values = tokens[0] @ qkv[:, 8:]
-  expected = (values.sum(0) - values) / 2
-  np.testing.assert_allclose(
-    layer.apply(variables, tokens)[0], expected, atol=1e-5
+def test_init_normalises_and_does_not_recompile():
+  first, second = (
+    models.init("mlp", jax.random.key(seed), spec(4, 1)) for seed in range(2)
   )
-
-
-def test_resnet_in_training_changes_its_statistics_alone():
-  inputs = spec((8, 8, 3))
-  classifier = models.init("resnet18", jax.random.key(0), inputs)
-  images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 3))
+  assert first.apply == second.apply
+  traces = []
 
   @jax.jit
-  def both(variables):
-    _, trained = classifier.apply(variables, images, train=True)
-    _, evaluated = classifier.apply(variables, images)
-    return trained, evaluated
+  def logits(classifier, images):
+    traces.append(None)
+    return classifier(images).logits
 
-  trained, evaluated = both(classifier.variables)
-  assert evaluated == {}
-  assert set(trained) == {"batch_stats"}
-  before = jax.tree.leaves(classifier.variables["batch_stats"])
-  after = jax.tree.leaves(trained["batch_stats"])
-  assert all(
-    not np.allclose(x, y) for x, y in zip(before, after, strict=True)
+  images = jax.random.uniform(jax.random.key(2), (3, 4, 4, 1))
+  found = logits(first, images)
+  logits(second, images)
+  assert len(traces) == 1
+  module = models.create("mlp", spec(4, 1))
+  expected = module.apply(first.variables, (images - 0.5) / 0.5).logits
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_modes_of_a_resnet():
+  """Training normalises with the batch and moves the statistics a tenth."""
+  module = models.resnet.ResNet(3, blocks=(1,))
+  images = 2 + jax.random.normal(jax.random.key(0), (4, 4, 4, 1))
+  variables = jax.jit(module.init)(jax.random.key(1), images)
+  apply = models.from_linen(module, variables).apply
+  evaluated, unchanged = apply(variables, images)
+  trained, changed = apply(variables, images, train=True)
+  assert unchanged == {}
+  assert not np.allclose(evaluated.logits, trained.logits)
+  stem = models.layers.Conv(64, 3, padding=1, use_bias=False).apply(
+    {"params": variables["params"]["Conv_0"]}, images
   )
+  np.testing.assert_allclose(
+    changed["batch_stats"]["BatchNorm_0"]["mean"],
+    0.1 * stem.mean((0, 1, 2)),
+    rtol=1e-4,
+    atol=1e-5,
+  )
+
+
+def test_attention_looks_elsewhere():
+  """Of two tokens each attends to the other alone."""
+  attention = models.vit.LocalityAttention(2, 4, jnp.float32)
+  x = jax.random.normal(jax.random.key(0), (1, 2, 6))
+  variables = attention.init(jax.random.key(1), x)
+  first = lambda x: attention.apply(variables, x)[0, 0].sum()
+  gradient = jax.jit(jax.grad(first))(x)[0]
+  np.testing.assert_array_equal(gradient[0], 0)
+  assert np.all(gradient[1] != 0)
+
+
+@pytest.mark.parametrize(
+  ("name", "inputs", "message"),
+  [
+    ("lenet55", spec(), "lenet5"),
+    ("lenet5", spec(28), "image_size=32"),
+    ("zsdb3kd_lenet5", spec(32), "image_size=28"),
+    ("zsdb3kd_alexnet", spec(28), "image_size=32"),
+    ("vit4", spec(30), "multiples of 4"),
+    ("cnn", DataSpec("moons", (2,), 2, (0, 0), (1, 1)), "choose 'mlp'"),
+  ],
+)
+def test_errors_say_what_to_do(name, inputs, message):
+  with pytest.raises(JaxkdError, match=message):
+    models.shapes(name, inputs)

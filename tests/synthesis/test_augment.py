@@ -37,6 +37,11 @@ def test_crop_shifts_and_fills_with_black():
 def test_names_are_applied_in_order_and_checked():
   key = jax.random.key(0)
   assert augment.apply((), key, images()) is not None
-  assert jnp.shape(augment.apply(("crop", "flip"), key, images(2))) == (2, 6, 6, 3)
+  assert jnp.shape(augment.apply(("crop", "flip"), key, images(2))) == (
+    2,
+    6,
+    6,
+    3,
+  )
   with pytest.raises(JaxkdError, match="'rotate'; choose from crop, flip"):
     augment.apply(("rotate",), key, images(2))

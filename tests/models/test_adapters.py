@@ -1,0 +1,134 @@
+"""Classifiers from networks of every make."""
+
+from flax import nnx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd.models import from_function, from_linen, from_nnx
+from jaxkd.types import JaxkdError, Outputs
+
+IMAGES = jax.random.uniform(jax.random.key(0), (6, 4))
+
+
+class Silent(nn.Module):
+  """Knows no modes and returns an array."""
+
+  @nn.compact
+  def __call__(self, x):
+    return nn.Dense(3)(x)
+
+
+class Inverted(nn.Module):
+  """Is told its mode the other way round."""
+
+  @nn.compact
+  def __call__(self, x, deterministic):
+    x = nn.BatchNorm(use_running_average=deterministic)(x)
+    return nn.Dropout(0.5, deterministic=deterministic)(x)
+
+
+class Network(nnx.Module):
+  """Has everything that can change."""
+
+  def __init__(self, rngs):
+    self.layers = nnx.List([nnx.Linear(4, 4, rngs=rngs) for _ in range(2)])
+    self.norm = nnx.BatchNorm(4, rngs=rngs)
+    self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+  def __call__(self, x):
+    for layer in self.layers:
+      x = layer(x)
+    return self.dropout(self.norm(x))
+
+
+def test_linen_without_modes():
+  module = Silent()
+  variables = module.init(jax.random.key(0), IMAGES)
+  classifier = from_linen(module, variables, mean=[0.5], std=[0.25])
+  expected = module.apply(variables, (IMAGES - 0.5) / 0.25)
+  np.testing.assert_allclose(classifier(IMAGES).logits, expected, rtol=1e-6)
+  assert classifier.name == "Silent"
+  outputs, changed = classifier.apply(
+    variables, IMAGES, train=True, rng=jax.random.key(1)
+  )
+  np.testing.assert_allclose(outputs.logits, expected, rtol=1e-6)
+  assert not changed
+  assert hash(classifier.apply) == hash(
+    from_linen(Silent(), None, mean=(0.5,), std=(0.25,)).apply
+  )
+
+
+def test_linen_with_an_inverted_mode():
+  module = Inverted()
+  variables = module.init(jax.random.key(0), IMAGES, True)
+  apply = from_linen(module, variables).apply
+  outputs, changed = apply(variables, IMAGES)
+  assert not changed
+  np.testing.assert_allclose(outputs.logits, IMAGES, rtol=1e-4)
+  outputs, changed = apply(variables, IMAGES, train=True, rng=jax.random.key(1))
+  assert 0 < np.mean(outputs.logits == 0) < 1
+  np.testing.assert_allclose(
+    changed["batch_stats"]["BatchNorm_0"]["mean"],
+    0.01 * IMAGES.mean(0),
+    rtol=1e-4,
+  )
+
+
+def test_nnx():
+  model = Network(nnx.Rngs(0))
+  classifier = from_nnx(model, mean=(0.5,), std=(0.25,))
+  model.eval()
+  expected = model((IMAGES - 0.5) / 0.25)
+  np.testing.assert_allclose(classifier(IMAGES).logits, expected, rtol=1e-5)
+
+  @jax.jit
+  def train(variables, key):
+    return classifier.apply(variables, IMAGES, train=True, rng=key)
+
+  outputs, changed = train(classifier.variables, jax.random.key(1))
+  again, _ = train(classifier.variables, jax.random.key(1))
+  other, _ = train(classifier.variables, jax.random.key(2))
+  np.testing.assert_array_equal(outputs.logits, again.logits)
+  assert not np.array_equal(outputs.logits == 0, other.logits == 0)
+  assert np.all(changed["batch_stats"]["norm"]["mean"] != 0)
+  merged = {**classifier.variables, **changed}
+  assert jax.tree.structure(merged) == jax.tree.structure(classifier.variables)
+  assert not np.allclose(classifier.apply(merged, IMAGES)[0].logits, expected)
+  assert from_nnx(Network(nnx.Rngs(1)), mean=(0.5,), std=(0.25,)).apply == (
+    classifier.apply
+  )
+
+
+def test_nnx_has_gradients():
+  classifier = from_nnx(nnx.Linear(4, 3, rngs=nnx.Rngs(0)))
+
+  def total(params):
+    variables = {**classifier.variables, "params": params}
+    return classifier.apply(variables, IMAGES)[0].logits.sum()
+
+  gradient = jax.grad(total)(classifier.variables["params"])
+  expected = jnp.broadcast_to(IMAGES.sum(0)[:, None], (4, 3))
+  np.testing.assert_allclose(gradient["kernel"], expected, rtol=1e-5)
+
+
+def test_function():
+  classifier = from_function(
+    lambda variables, x: Outputs(x @ variables["params"], features=(x,)),
+    {"params": jnp.eye(4)},
+    mean=(1.0,),
+    std=(2.0,),
+    name="identity",
+  )
+  np.testing.assert_allclose(classifier(IMAGES).logits, (IMAGES - 1) / 2)
+  assert classifier(IMAGES).features[0].shape == (6, 4)
+  assert classifier.name == "identity"
+
+
+def test_errors():
+  with pytest.raises(JaxkdError, match="give both or neither"):
+    from_function(lambda variables, x: x, {}, mean=(0.5,))
+  with pytest.raises(JaxkdError, match="returned a tuple"):
+    from_function(lambda variables, x: (x, x), {})(IMAGES)
