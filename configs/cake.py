@@ -27,7 +27,7 @@ NETWORKS = {
 # classification, contrast and total variation
 SYNTHESIS = {
   "two_moons": (40, 100, 2, 100, 0.1, 2.0, (50.0, 5.0, 0.0)),
-  "mnist_5k": (40, 500, 10, 48, 0.1, 1.3, (1e3, 10.0, 1e5)),
+  "mnist_5k": (150, 500, 10, 24, 0.1, 1.3, (1e3, 10.0, 1e5)),
   "mnist": (512, 500, 10, 256, 0.1, 4.0, (1e3, 1e-3, 1e7)),
   "fashion_mnist": (512, 500, 10, 256, 0.1, 4.0, (1e3, 1e-3, 1e7)),
   "svhn_cropped": (512, 500, 10, 256, 0.1, 4.0, (1e3, 10.0, 1e5)),
@@ -59,7 +59,7 @@ def get_config(argument: str = ""):
     },
     student={
       "model": student,
-      "epochs": 20 if small else 30,
+      "epochs": 10 if small else 30,
       "batch_size": batch_size,
       "optimizer": sgd,
     },

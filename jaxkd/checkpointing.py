@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -63,16 +64,20 @@ class Checkpoints:
     step = self._manager.latest_step()
     if step is None:
       return None
+    # Where a file is damaged, Orbax's threads complain on their own account,
+    # also later; that would bury the message.
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    logger.disabled, sys.unraisablehook = True, lambda unraisable: None
     try:
-      return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+      tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
     except Exception as error:  # Orbax and tensorstore raise many kinds
-      # Orbax leaves futures behind whose complaints would bury the message.
-      logging.getLogger("asyncio").disabled = True
       raise JaxkdError(
         f"The checkpoint {self._directory / str(step)} can't be read "
         f"({type(error).__name__}). Delete {self._directory} to do this stage "
         "again, or choose another --workdir."
       ) from error
+    logger.disabled, sys.unraisablehook = False, hook
+    return tree
 
   def tick(self, step: int, tree: Any, last: bool = False) -> None:
     """Saves `tree` as `step` if it is time, if it is the last, or if the run

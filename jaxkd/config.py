@@ -17,7 +17,7 @@ from jaxkd.types import JaxkdError
 CHANGEABLE = ("tensorboard",)
 ARGUMENTS = ("dataset", "teacher", "student", "smoke")
 # Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
-IMAGES_PER_ROUND = {"cpu": 2_000}
+IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
 EMBEDDED = ("mnist_5k", "two_moons")
 
@@ -84,7 +84,6 @@ def experiment(
       "image_size": image_size,
       "seed": 0,
       "teacher": {
-        "access": "white_box",
         "checkpoint": "",
         "augment": (),
         **teacher,

@@ -14,10 +14,12 @@ from jaxkd import training
 from jaxkd.store import Store
 from jaxkd.training import TrainState
 from jaxkd.types import (
+  ACCESS,
   Array,
   Classifier,
   Context,
   DataSpec,
+  JaxkdError,
   Method,
   Nets,
   Samples,
@@ -47,7 +49,16 @@ def new_play(
   student_state: TrainState,
   key: Array,
 ) -> Play:
-  """The state before round 0, with an empty store of the right shapes."""
+  """The state before round 0, with an empty store of the right shapes.
+
+  Raises:
+    JaxkdError: if the teacher gives less than the method needs.
+  """
+  if ACCESS.index(teacher.access) < ACCESS.index(method.needs):
+    raise JaxkdError(
+      f"The method needs {method.needs} access to the teacher, which gives "
+      f"{teacher.access}; choose a method that does with it."
+    )
   nets = _nets(teacher, student)
   # Copies, because rounds reuse the memory of what they are given.
   state, student_state = jax.tree.map(

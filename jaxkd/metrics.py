@@ -193,6 +193,7 @@ class Progress:
   def __init__(self, total: int, label: str, unit: str, done: int = 0):
     self._total, self._label, self._unit = total, label, unit
     self._before = self._done = done
+    self._shown = -1
     self._values: dict[str, float] = {}
     self._start = self._printed = time.monotonic()
     self._console = Console()
@@ -225,11 +226,11 @@ class Progress:
   def __exit__(self, *_: object) -> None:
     if self._bar:
       self._bar.stop()
-    else:
+    elif self._shown != self._done:
       self._print_line()
 
   def _print_line(self) -> None:
-    self._printed = time.monotonic()
+    self._printed, self._shown = time.monotonic(), self._done
     print(f"{self._label:10} {self._status()}", flush=True)
 
   def _status(self) -> str:

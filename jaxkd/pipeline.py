@@ -80,6 +80,9 @@ def distill(
   config = configs.resolve(config, jax.device_count(), jax.default_backend())
   if dataset is None:
     dataset = data.load(config.dataset, image_size=config.image_size)
+  config.dataset = dataset.spec.name
+  if classifier is not None:  # another teacher is another run
+    config.teacher.checkpoint = f"given:{weights.digest(classifier)}"
   method = build_method(config, dataset)
   with (
     workdirs.claimed(workdir, config) as folder,

@@ -32,7 +32,7 @@ def describe(config) -> str:
     "networks": networks(config, spec),
     "synthesis": synthesis(method),
     "memory": memory(method, spec),
-    "queries": f"none; the teacher is open ({config.teacher.access})",
+    "queries": "  none: the teacher is ours to look into",
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
 

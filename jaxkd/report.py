@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxkd import __version__, figures
 from jaxkd.metrics import read_metrics, to_json
+from jaxkd.models import conv
 from jaxkd.page import write_html
 from jaxkd.summary import summary
 from jaxkd.types import Classifier, DataSpec, Samples
@@ -48,8 +49,14 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
   variables = classifier.variables
   has_params = isinstance(variables, dict) and "params" in variables
   image = jnp.zeros((1, *spec.shape), jnp.float32)
-  forward = jax.jit(lambda classifier, image: classifier(image).logits)
-  compiled = forward.lower(classifier, image).compile()
+
+  def compiled_forward() -> jax.stages.Compiled:
+    forward = jax.jit(lambda classifier, image: classifier(image).logits)
+    return forward.lower(classifier, image).compile()
+
+  with conv.as_defined():
+    flops = _flops(compiled_forward())
+  compiled = compiled_forward()
   return {
     "model": classifier.name,
     "parameters": sum(
@@ -59,7 +66,7 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
       )
     ),
     "bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(variables)),
-    "flops": _flops(compiled),
+    "flops": flops,
     "latency_ms": _latency_ms(lambda: compiled(classifier, image)),
   }
 

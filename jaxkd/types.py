@@ -150,7 +150,8 @@ class Context(NamedTuple):
   """What an objective may know beside the batch.
 
   Attributes:
-    epoch: 0-based epoch of the student's training.
+    epoch: 0-based epoch of the student's training; in a method's rounds the
+      number of its updates.
     label_counts: `[K]` labels in the store so far.
   """
 
@@ -174,8 +175,8 @@ class Method(NamedTuple):
     hyper: numbers that the objective gets, traced: a grid is a vmap over it.
     answers: `once` keeps the teacher's answer with the image, `per_view` asks
       for every view that the student is shown.
-    needs: what the teacher must give, one of `ACCESS`; a teacher that gives
-      less is refused before anything starts.
+    needs: what the teacher must give, one of `ACCESS`; one that gives less is
+      refused before the first round.
   """
 
   init: Callable[[Array, Nets], Any]

@@ -4,6 +4,7 @@ Nothing in such a file is executed. Names and shapes are compared with the
 model's before anything is allocated.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -95,6 +96,14 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
     name=header["model"],
   )
   return classifier, spec
+
+
+def digest(classifier: Classifier) -> str:
+  """Names a classifier by its weights."""
+  found = hashlib.sha256()
+  for leaf in jax.tree.leaves(classifier.variables):
+    found.update(np.ascontiguousarray(leaf).tobytes())
+  return found.hexdigest()[:16]
 
 
 def _flat(variables) -> dict:

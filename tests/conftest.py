@@ -5,6 +5,13 @@ their collectives deadlock, hence NPROC. Both are read when jax starts.
 """
 
 import os
+import tempfile
+
+# Compiled programs are shared between tests and the processes they start.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 os.environ["NPROC"] = "16"
 os.environ["JAX_PLATFORMS"] = "cpu"

@@ -61,7 +61,7 @@ def test_unknown_dataset_names_the_ones_with_a_recipe():
 def test_resolve_fills_in_and_checks():
   config = c.load_config(f"{CONFIGS[0].parent}/cake.py")
   resolved = c.resolve(config, 2, "cpu")
-  assert resolved.synthesis.sets_per_round == 4
+  assert resolved.synthesis.sets_per_round == 2
   assert config.synthesis.sets_per_round == 0
   config.student.epochs = 0
   with pytest.raises(JaxkdError, match="student.epochs=0"):

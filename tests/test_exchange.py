@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxkd import exchange, training
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
   Classifier,
   DataSpec,
+  JaxkdError,
   Method,
   Outputs,
   Phase,
@@ -72,6 +74,7 @@ def two_player(seen):
     capacity=48,
     objective=objective,
     hyper={},
+    needs="label",
   )
 
 
@@ -137,6 +140,12 @@ def test_a_method_sees_nothing_of_a_black_box():
   assert set(seen) == {None}
   assert now.store.samples.targets.dtype == jnp.int32
   assert not hasattr(LabelsOnly(classifier(0)), "classifier")
+
+
+def test_a_teacher_that_gives_too_little_is_refused():
+  needy = two_player([])._replace(needs="white_box")
+  with pytest.raises(JaxkdError, match="needs white_box .* gives label"):
+    play(LabelsOnly(classifier(0)), needy, rounds=1)
 
 
 def test_white_box_answers_in_chunks_as_at_once(monkeypatch):

@@ -135,6 +135,11 @@ def test_a_given_teacher_without_any_images(tmp_path):
   assert report["student"]["accuracy"] is None
   assert 0 <= report["student"]["synthetic_agreement"] <= 1
   assert student(np.zeros((1, 2), np.float32)).logits.shape == (1, 2)
+  other = teacher.replace(variables={"w": -np.eye(2, dtype=np.float32)})
+  with pytest.raises(jaxkd.JaxkdError, match="teacher.checkpoint"):
+    jaxkd.distill(
+      other, small(), tmp_path, dataset=jaxkd.Dataset.without_images(spec)
+    )
 
 
 @pytest.mark.parametrize("name", ["cake", "lake", "naive", "generative"])

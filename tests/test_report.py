@@ -7,6 +7,7 @@ import re
 import subprocess
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -268,7 +269,7 @@ def test_publish_writes_all_forms(tmp_path, capsys, shape):
     linear(spec),
     Samples(inputs, labels),
   )
-  drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+  drawn = {path.stem for path in tmp_path.glob("*.png")}
   first = "decision_boundary" if shape == (2,) else "samples"
   assert drawn == {first, "curves"}
   assert (
@@ -279,3 +280,15 @@ def test_publish_writes_all_forms(tmp_path, capsys, shape):
   out = capsys.readouterr().out
   assert "report.html" in out
   assert "cake on mnist" in out
+
+
+def test_flops_are_those_of_the_definition():
+  from jaxkd import models
+  from jaxkd.types import DataSpec
+
+  spec = DataSpec("x", (32, 32, 1), 10, (0.5,), (0.5,))
+  teacher = models.init("lenet5", jax.random.key(0), spec)
+  # Two per multiplication in the layers, and a few more for the rest.
+  convolutions = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 120 * 400
+  exact = 2 * (convolutions + 120 * 84 + 84 * 10)
+  assert exact < reports.measure(teacher, spec)["flops"] < 1.05 * exact

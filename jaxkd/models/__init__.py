@@ -1,6 +1,5 @@
 """The networks, by name, and classifiers from networks of your own."""
 
-import difflib
 import functools
 import math
 
@@ -8,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxkd import checks
 from jaxkd.models.adapters import from_function, from_linen, from_nnx
 from jaxkd.models.alexnet import AlexNet
 from jaxkd.models.cnn import CNN, CakeCNN
@@ -28,24 +28,27 @@ __all__ = [
   "shapes",
 ]
 
-_partial = functools.partial
 _MODELS = {
   "cake_cnn": CakeCNN,
   "cnn": CNN,
   "lenet5": LeNet,
-  "lenet5_half": _partial(LeNet, channels=(3, 8, 60), hidden=42),
+  "lenet5_half": functools.partial(LeNet, channels=(3, 8, 60), hidden=42),
   "mlp": MLP,
   "resnet18": ResNet,
-  "resnet34": _partial(ResNet, blocks=(3, 4, 6, 3)),
-  "resnet50": _partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
-  "vit4": _partial(ViT, depth=4),
+  "resnet34": functools.partial(ResNet, blocks=(3, 4, 6, 3)),
+  "resnet50": functools.partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+  "vit4": functools.partial(ViT, depth=4),
   "vit8": ViT,
   "zsdb3kd_alexnet": AlexNet,
-  "zsdb3kd_alexnet_half": _partial(AlexNet, divisor=2),
-  "zsdb3kd_alexnet_quarter": _partial(AlexNet, divisor=4),
-  "zsdb3kd_lenet5": _partial(LeNet, channels=(20, 50), hidden=200, side=28),
-  "zsdb3kd_lenet5_fifth": _partial(LeNet, channels=(4, 10), hidden=40, side=28),
-  "zsdb3kd_lenet5_half": _partial(
+  "zsdb3kd_alexnet_half": functools.partial(AlexNet, divisor=2),
+  "zsdb3kd_alexnet_quarter": functools.partial(AlexNet, divisor=4),
+  "zsdb3kd_lenet5": functools.partial(
+    LeNet, channels=(20, 50), hidden=200, side=28
+  ),
+  "zsdb3kd_lenet5_fifth": functools.partial(
+    LeNet, channels=(4, 10), hidden=40, side=28
+  ),
+  "zsdb3kd_lenet5_half": functools.partial(
     LeNet, channels=(10, 25), hidden=100, side=28
   ),
 }
@@ -73,9 +76,7 @@ def create(
   Raises:
     JaxkdError: if there is no such network, or it takes no such inputs.
   """
-  if name not in _MODELS:
-    near = difflib.get_close_matches(name, names(), cutoff=0.4) or names()
-    raise JaxkdError(f"Unknown model {name!r}; choose e.g. {', '.join(near)}.")
+  checks.choice("model", name, names())
   if len(spec.shape) != 3 and name != "mlp":
     raise JaxkdError(
       f"Model {name!r} takes images [H, W, C], and {spec.name} has inputs of "

@@ -21,6 +21,9 @@ the grouped convolution that XLA would make of them is slower still.
 GPUs and TPUs keep `jax.lax.conv_general_dilated`.
 """
 
+from collections.abc import Iterator
+import contextlib
+import contextvars
 import functools
 
 import jax
@@ -34,9 +37,24 @@ Pair = tuple[int, int]
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
+_as_defined = contextvars.ContextVar("as_defined", default=False)
+
+
+@contextlib.contextmanager
+def as_defined() -> Iterator[None]:
+  """Networks traced inside have their plain form, so that XLA counts the work
+  of the definition and not of a faster form.
+  """
+  token = _as_defined.set(True)
+  try:
+    yield
+  finally:
+    _as_defined.reset(token)
+
+
 def on_cpu() -> bool:
   """Whether the networks are traced in the form that suits XLA:CPU."""
-  return jax.default_backend() == "cpu"
+  return jax.default_backend() == "cpu" and not _as_defined.get()
 
 
 def conv_general_dilated(

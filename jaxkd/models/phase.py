@@ -41,8 +41,12 @@ def fits(shape: tuple[int, ...], size: int) -> bool:
     shape: of the images, `(B, H, W, C)`.
     size: k, of both kernels.
   """
-  return all(
-    side % 4 == 0 and (side - size + 1) % 4 == 0 for side in shape[1:3]
+  firsts = [side - size + 1 for side in shape[1:3]]
+  seconds = [first // 2 - size + 1 for first in firsts]
+  return (
+    all(side % 4 == 0 for side in (*shape[1:3], *firsts))
+    and all(side % 2 == 0 for side in seconds)
+    and min(seconds) > 0
   )
 
 
