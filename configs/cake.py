@@ -44,7 +44,6 @@ def get_config(argument: str = ""):
   )
   classification, contrast, total_variation = weights
   small = found["dataset"] == "mnist_5k"
-  batch_size = 128 if small else 256
   sgd = c.optimizer("sgd", peak, "one_cycle", weight_decay=5e-4)
   return c.experiment(
     "cake",
@@ -53,14 +52,14 @@ def get_config(argument: str = ""):
     teacher={
       "model": teacher,
       "epochs": 30,
-      "batch_size": batch_size,
+      "batch_size": 128 if small else 256,
       "augment": augment,
       "optimizer": sgd,
     },
     student={
       "model": student,
-      "epochs": 10 if small else 30,
-      "batch_size": batch_size,
+      "epochs": 14 if small else 30,
+      "batch_size": 64 if small else 256,
       "optimizer": sgd,
     },
     synthesis={
