@@ -31,8 +31,7 @@ def arguments(argument: str, **defaults: str) -> dict[str, Any]:
   found: dict[str, Any] = {"smoke": False, **defaults}
   for part in filter(None, (argument or "").split(",")):
     name, equals, value = part.strip().partition("=")
-    if name not in ARGUMENTS:
-      raise JaxkdError(checks.unknown("config argument", name, ARGUMENTS))
+    checks.choice("config argument", name, ARGUMENTS)
     if name == "smoke":
       found["smoke"] = value.lower() not in ("0", "false", "no")
     elif not equals or not value:
@@ -160,8 +159,7 @@ def of(table: dict[str, Any], dataset: str) -> Any:
   Raises:
     JaxkdError: naming the data sets that the config has a recipe for.
   """
-  if dataset not in table:
-    raise JaxkdError(checks.unknown("dataset", dataset, table))
+  checks.choice("dataset", dataset, table)
   return table[dataset]
 
 

@@ -32,7 +32,14 @@ from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter, Progress
 from jaxkd.teachers import white_box
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Array, Classifier, JaxkdError, Method, Samples
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Samples,
+)
 
 STAGES = ("teacher", "synthesis", "student")
 TEACHER, SYNTHESIS, STUDENT, HOLDOUT = 1, 2, 3, 4  # streams of randomness
@@ -83,7 +90,7 @@ def distill(
   config.dataset = dataset.spec.name
   if classifier is not None:  # another teacher is another run
     config.teacher.checkpoint = f"given:{weights.digest(classifier)}"
-  method = build_method(config, dataset)
+  method = build_method(config, dataset.spec)
   with (
     workdirs.claimed(workdir, config) as folder,
     MetricsWriter(folder, tensorboard=config.tensorboard) as metrics,
@@ -109,11 +116,11 @@ def distill(
   return students[0], result
 
 
-def build_method(config, dataset: Dataset) -> Method:
+def build_method(config, spec: DataSpec) -> Method:
   """The method of `config`."""
   method = methods.build(
     config.method,
-    dataset.spec,
+    spec,
     hyper=config.hyper.to_dict(),
     synthesis=config.synthesis.to_dict(),
   )

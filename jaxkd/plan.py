@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from jaxkd import config as configs
-from jaxkd import data, methods, models
+from jaxkd import data, models, pipeline
 from jaxkd.metrics import to_json
 from jaxkd.types import DataSpec, Method
 
@@ -21,12 +21,7 @@ def describe(config) -> str:
   """
   config = configs.resolve(config, jax.device_count(), jax.default_backend())
   spec = data.spec(config.dataset, config.image_size)
-  method = methods.build(
-    config.method,
-    spec,
-    hyper=config.hyper.to_dict(),
-    synthesis=config.synthesis.to_dict(),
-  )
+  method = pipeline.build_method(config, spec)
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
     "networks": networks(config, spec),
