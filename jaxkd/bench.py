@@ -18,8 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd import config as configs
-from jaxkd import methods, models
+from jaxkd import config as configs, methods, models
 from jaxkd.data import spec as data_spec
 from jaxkd.types import Array, Classifier, DataSpec, Nets
 

@@ -14,11 +14,46 @@ from jaxkd import checks
 from jaxkd.types import JaxkdError
 
 # May differ from the saved config when a run goes on.
-CHANGEABLE = ("tensorboard",)
+CHANGEABLE = ("tensorboard", "queries.max_in_flight", "queries.deadline_s")
+# A teacher of our own is loaded or trained; with a `url` it is a service, and
+# with `replay` a ledger of one answers again. `authorization`: who allowed it.
+TEACHER = {
+  "checkpoint": "",
+  "augment": (),
+  "access": "white_box",
+  "top_k": 1,
+  "url": "",
+  "protocol": "v2",
+  "model_name": "",
+  "token_env": "",
+  "authorization": "",
+  "template": {
+    "body": "raw",
+    "content_type": "image/png",
+    "datatype": "FP32",
+    "response": "label",
+    "labels": (),
+  },
+  "replay": "",
+}
+# Counts are images. `evaluate`: whether a paid teacher may be asked about test
+# images; `marks`: after how many queries the student is judged in between.
+QUERIES = {
+  "budget": 0,
+  "price_per_1000": 0.0,
+  "max_in_flight": 4,
+  "images_per_request": 64,
+  "bytes_per_request": 1_000_000,
+  "deadline_s": 120.0,
+  "evaluate": False,
+  "marks": (),
+}
 ARGUMENTS = ("dataset", "teacher", "student", "smoke")
 # Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
 IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
+# Networks of a smoke run, by image size; 0 is that of the data, 28.
+SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
 EMBEDDED = ("mnist_5k", "two_moons")
 
 
@@ -29,9 +64,10 @@ def arguments(argument: str, **defaults: str) -> dict[str, Any]:
     JaxkdError: for an argument that there is not, or one without its value.
   """
   found: dict[str, Any] = {"smoke": False, **defaults}
+  allowed = {*ARGUMENTS, *defaults}
   for part in filter(None, (argument or "").split(",")):
     name, equals, value = part.strip().partition("=")
-    checks.choice("config argument", name, ARGUMENTS)
+    checks.choice("config argument", name, sorted(allowed))
     if name == "smoke":
       found["smoke"] = value.lower() not in ("0", "false", "no")
     elif not equals or not value:
@@ -39,6 +75,16 @@ def arguments(argument: str, **defaults: str) -> dict[str, Any]:
     else:
       found[name] = value
   return found
+
+
+def without(argument: str, name: str) -> str:
+  """An argument string without the part `name=...`.
+
+  >>> without("attack=dfme,smoke", "attack")
+  'smoke'
+  """
+  parts = (argument or "").split(",")
+  return ",".join(p for p in parts if not p.strip().startswith(f"{name}="))
 
 
 def optimizer(
@@ -64,6 +110,8 @@ def experiment(
   teacher: dict[str, Any],
   student: dict[str, Any],
   synthesis: dict[str, Any],
+  queries: dict[str, Any] | None = None,
+  hyper: dict[str, float] | None = None,
   image_size: int = 0,
 ) -> ConfigDict:
   """A whole config.
@@ -71,9 +119,11 @@ def experiment(
   Args:
     method: name in `jaxkd.methods`.
     found: what `arguments` gave.
-    teacher: `model`, `epochs`, `batch_size`, `optimizer`.
-    student: likewise.
+    teacher: `model`, `epochs`, `batch_size`, `optimizer`; see `TEACHER`.
+    student: likewise; with `round_optimizer` where the method trains it.
     synthesis: keyword arguments of the method's `build`.
+    queries: what may be asked of a black box, see `QUERIES`.
+    hyper: traced numbers of the student's objective.
     image_size: pixels that images are resized to; 0 leaves them.
   """
   config = ConfigDict(
@@ -82,9 +132,9 @@ def experiment(
       "dataset": found["dataset"],
       "image_size": image_size,
       "seed": 0,
+      "images": "",
       "teacher": {
-        "checkpoint": "",
-        "augment": (),
+        **TEACHER,
         **teacher,
         **_named(found, "teacher"),
       },
@@ -96,7 +146,8 @@ def experiment(
         **_named(found, "student"),
       },
       "synthesis": synthesis,
-      "hyper": {"temperature": 1.0, "alpha": 1.0},
+      "queries": {**QUERIES, **(queries or {})},
+      "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
       "tensorboard": False,
     }
   )
@@ -114,12 +165,14 @@ def smoke(config: ConfigDict, found: dict[str, Any]) -> ConfigDict:
   argument string names are kept.
   """
   if config.dataset not in EMBEDDED:
-    config.dataset, config.image_size = "mnist_5k", 32
+    config.dataset = "mnist_5k"
   if config.dataset == "mnist_5k":
-    config.teacher.model = found.get("teacher", "lenet5")
-    config.student.model = found.get("student", "lenet5_half")
-  config.teacher.epochs = config.student.epochs = 2
-  config.teacher.augment = config.student.augment = ()
+    small = SMALL.get(config.image_size, SMALL[0])
+    for role, model in zip(("teacher", "student"), small, strict=True):
+      config[role].model = found.get(role, model)
+  for role in ("teacher", "student"):
+    config[role].epochs = min(config[role].epochs, 2)
+    config[role].augment = ()
   limits = {"num_sets": 4, "set_size": 100, "num_steps": 4}
   for field, most in limits.items():
     if field in config.synthesis:
@@ -174,12 +227,24 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
     block = config[role]
     checks.positive(
       **{
-        f"{role}.epochs": block.epochs,
         f"{role}.batch_size": block.batch_size,
         f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
       }
     )
-  checks.positive(**{"student.seeds": config.student.seeds})
+  checks.positive(
+    **{
+      "teacher.epochs": config.teacher.epochs,
+      "student.seeds": config.student.seeds,
+      "queries.max_in_flight": config.queries.max_in_flight,
+      "queries.images_per_request": config.queries.images_per_request,
+      "queries.bytes_per_request": config.queries.bytes_per_request,
+      "queries.deadline_s": config.queries.deadline_s,
+    }
+  )
+  if config.student.epochs < 0:
+    raise JaxkdError(
+      f"student.epochs={config.student.epochs}: choose 0 or more."
+    )
   if not 0 <= config.student.holdout < 1:
     raise JaxkdError(
       f"student.holdout={config.student.holdout}: choose a fraction from 0 to "

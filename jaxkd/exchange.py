@@ -1,16 +1,20 @@
-"""One round of a method: ask, answer, tell, keep, train. One dispatch.
+"""One round of a method: ask, answer, tell, keep, train.
 
-This is the one place where targets come from.
+This is the one place where targets come from. With a teacher in process a
+round is one dispatch; behind an interface the host carries images and answers.
+The method cannot tell the difference.
 """
 
-from typing import Any
+from collections.abc import Callable
+import functools
+from typing import Any, NamedTuple
 
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxkd import store as stores
-from jaxkd import training
+from jaxkd import store as stores, training
 from jaxkd.store import Store
 from jaxkd.training import TrainState
 from jaxkd.types import (
@@ -22,9 +26,29 @@ from jaxkd.types import (
   JaxkdError,
   Method,
   Nets,
+  Phase,
   Samples,
   Terms,
 )
+
+
+class Rules(NamedTuple):
+  """What stays the same in a run.
+
+  Attributes:
+    method: whose rounds are played.
+    recipe: how the student is trained in them.
+    spec: of the inputs.
+    access: what the teacher gives, one of `ACCESS`.
+    eight_bit: whether the teacher is shown 8-bit images; the same pixels are
+      stored and trained on.
+  """
+
+  method: Method
+  recipe: training.Recipe
+  spec: DataSpec
+  access: str
+  eight_bit: bool = False
 
 
 @flax.struct.dataclass
@@ -42,91 +66,241 @@ class Play:
   store: Store
 
 
-def new_play(
-  method: Method,
-  teacher: Any,
-  student: Classifier,
-  student_state: TrainState,
-  key: Array,
-) -> Play:
-  """The state before round 0, with an empty store of the right shapes.
+@flax.struct.dataclass
+class Table:
+  """Who sits at the table; arrays that no round changes.
+
+  Attributes:
+    teacher: with an `answer`, of any kind; None where it is not in process.
+    student: its `variables` are replaced by those in training.
+    hyper: of the objective.
+    data: real images, for the methods that take some.
+  """
+
+  teacher: Any
+  student: Classifier
+  hyper: dict[str, Array]
+  data: Samples | None = None
+
+
+class Bill(NamedTuple):
+  """What a round asks and does, at most.
+
+  Attributes:
+    queries: images that the teacher is shown.
+    updates: of the student.
+  """
+
+  queries: int
+  updates: int
+
+
+def check_access(method: Method, access: str, eight_bit: bool) -> None:
+  """Refuses a teacher that gives less than the method needs.
 
   Raises:
-    JaxkdError: if the teacher gives less than the method needs.
+    JaxkdError: naming what is needed and what is given.
   """
-  if ACCESS.index(teacher.access) < ACCESS.index(method.needs):
+  if ACCESS.index(access) < ACCESS.index(method.needs):
     raise JaxkdError(
       f"The method needs {method.needs} access to the teacher, which gives "
-      f"{teacher.access}; choose a method that does with it."
+      f"{access}; choose a method that does with it."
     )
-  nets = _nets(teacher, student)
+  if method.float_pixels and eight_bit:
+    raise JaxkdError(
+      "The method follows differences between almost equal images, which are "
+      "lost on the way to a teacher that takes 8-bit images; choose a method "
+      "that does with them, such as ideal."
+    )
+
+
+def new_play(
+  rules: Rules, table: Table, student_state: TrainState, key: Array
+) -> Play:
+  """The state before round 0, with an empty store of the right shapes."""
+  check_access(rules.method, rules.access, rules.eight_bit)
+  nets = _nets(table, student_state, None)
   # Copies, because rounds reuse the memory of what they are given.
   state, student_state = jax.tree.map(
-    jnp.copy, (method.init(key, nets), student_state)
+    jnp.copy, (rules.method.init(key, nets), student_state)
   )
-  kept = [phase for phase in method.phases if phase.keep]
+  phase = next(phase for phase in rules.method.phases if phase.keep)
 
-  def one_exchange(state: Any) -> Samples:
-    return _exchange(kept[0], state, nets, teacher, key)[1]
+  def kept(state: Any) -> Samples:
+    nothing = Play(state, student_state, None)
+    state, samples, _ = _ask(rules, phase, nothing, table, key)
+    return phase.tell(state, nets, samples, key)[1]
 
-  like = jax.eval_shape(one_exchange, state)
-  return Play(state, student_state, stores.init(method.capacity, like))
+  like = jax.eval_shape(kept, state)
+  store = stores.init(rules.method.capacity, like)
+  return Play(state, student_state, store)
 
 
 def play_round(
-  method: Method,
-  recipe: training.Recipe,
-  spec: DataSpec,
-  play: Play,
-  teacher: Any,
-  student: Classifier,
-  hyper: dict[str, Array],
-  key: Array,
+  rules: Rules, play: Play, table: Table, key: Array
 ) -> tuple[Play, Terms]:
-  """One round: all phases in order, each `repeats` times.
+  """One round: all phases in order; one dispatch if jitted.
 
   Returns:
     What changed, and each phase's terms of its last repeat.
   """
   terms: Terms = {}
-  for index, phase in enumerate(method.phases):
-
-    def once(play: Play, key: Array, phase=phase):
-      exchange_key, train_key = jax.random.split(key)
-      now = student.replace(variables=play.student.variables)
-      state, samples, terms = _exchange(
-        phase, play.state, _nets(teacher, now), teacher, exchange_key
-      )
-      store = stores.insert(play.store, samples) if phase.keep else play.store
-      counts = stores.label_counts(store, spec.num_classes)
-      lesson = training.Lesson(
-        hyper, Context(play.student.step, counts), train_key
-      )
-
-      def update(state: TrainState, key: Array):
-        return training.train_step(recipe, state, samples, lesson, key)
-
-      trained = play.student
-      if phase.student_steps:
-        keys = jax.random.split(train_key, phase.student_steps)
-        trained, losses = jax.lax.scan(update, trained, keys)
-        terms = {**terms, "student": losses.mean()}
-      return Play(state, trained, store), terms
-
-    keys = jax.random.split(jax.random.fold_in(key, index), phase.repeats)
-    play, history = jax.lax.scan(once, play, keys)
-    terms |= jax.tree.map(lambda term: term[-1], history)
+  for index in range(len(rules.method.phases)):
+    phase_key = jax.random.fold_in(key, index)
+    play, found = play_phase(rules, index, play, table, phase_key)
+    terms |= found
   return play, terms
 
 
-def _exchange(phase, state, nets: Nets, teacher: Any, key: Array):
-  ask_key, tell_key = jax.random.split(key)
-  state, asked, ask_terms = phase.ask(state, nets, ask_key)
-  answered = asked._replace(targets=teacher.answer(asked.images))
-  state, samples, tell_terms = phase.tell(state, nets, answered, tell_key)
-  return state, samples, ask_terms | tell_terms
+def play_phase(
+  rules: Rules, index: int, play: Play, table: Table, key: Array
+) -> tuple[Play, Terms]:
+  """All repeats of a phase on the device."""
+  phase = rules.method.phases[index]
+  counts = stores.label_counts(play.store, rules.spec.num_classes)
+
+  def once(i: Array, carry: tuple[Play, Terms]) -> tuple[Play, Terms]:
+    play, _ = carry
+    ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
+    state, samples, asked = _ask(rules, phase, play, table, ask_key)
+    if phase.queries:
+      samples = samples._replace(targets=table.teacher.answer(samples.images))
+    play = play.replace(state=state)
+    play, told = _tell(rules, phase, play, table, samples, counts, tell_key)
+    return play, asked | told
+
+  nothing = jax.tree.map(
+    lambda term: jnp.zeros(term.shape, term.dtype),
+    jax.eval_shape(once, 0, (play, None))[1],
+  )
+  repeats = _repeats(phase, play.store.inserted)
+  return jax.lax.fori_loop(0, repeats, once, (play, nothing))
 
 
-def _nets(teacher: Any, student: Classifier) -> Nets:
+def remote_round(rules: Rules, teacher: Any) -> Callable[..., Any]:
+  """`play_round` for a teacher that the host has to ask: `(play, table, key)`.
+
+  Nothing reuses the memory of `play`: if the budget ends within a round, the
+  state before it is what counts.
+  """
+  phases = rules.method.phases
+  asks, tells, wholes = [], [], []
+  for index, phase in enumerate(phases):
+    asks.append(jax.jit(functools.partial(_ask, rules, phase)))
+    tells.append(jax.jit(functools.partial(_tell, rules, phase)))
+    wholes.append(jax.jit(functools.partial(play_phase, rules, index)))
+
+  def exchanges(index: int, play: Play, table: Table, key: Array):
+    counts = stores.label_counts(play.store, rules.spec.num_classes)
+    terms: Terms = {}
+    for i in range(int(_repeats(phases[index], play.store.inserted))):
+      ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
+      state, samples, asked = asks[index](play, table, ask_key)
+      targets = teacher.answer(np.asarray(samples.images))
+      samples = samples._replace(targets=jnp.asarray(targets))
+      play, told = tells[index](
+        play.replace(state=state), table, samples, counts, tell_key
+      )
+      terms |= asked | told
+    return play, terms
+
+  def play_round(play: Play, table: Table, key: Array) -> tuple[Play, Terms]:
+    terms: Terms = {}
+    for index, phase in enumerate(phases):
+      phase_key = jax.random.fold_in(key, index)
+      if phase.queries:
+        play, found = exchanges(index, play, table, phase_key)
+      else:
+        play, found = wholes[index](play, table, phase_key)
+      terms |= found
+    return play, terms
+
+  return play_round
+
+
+def bills(rules: Rules, play: Play, table: Table) -> list[Bill]:
+  """What each round will ask and do, at most; computes nothing."""
+  held, found = 0, []
+  asked = [_asked(rules, phase, play, table) for phase in rules.method.phases]
+  for _ in range(rules.method.rounds):
+    queries = updates = 0
+    for phase, count in zip(rules.method.phases, asked, strict=True):
+      repeats = int(_repeats(phase, np.int32(held)))
+      queries += repeats * count * phase.queries
+      updates += repeats * phase.student_steps
+      held += repeats * count * phase.keep
+    found.append(Bill(queries, updates))
+  return found
+
+
+def _asked(rules: Rules, phase: Phase, play: Play, table: Table) -> int:
+  def images(play: Play, table: Table) -> Array:
+    return _ask(rules, phase, play, table, jax.random.key(0))[1].labels
+
+  return jax.eval_shape(images, play, table).shape[0]
+
+
+def _repeats(phase: Phase, held: Array) -> int | Array:
+  return phase.repeats(held) if callable(phase.repeats) else phase.repeats
+
+
+def _ask(rules: Rules, phase: Phase, play: Play, table: Table, key: Array):
+  nets = _nets(table, play.student, play.store)
+  state, samples, terms = phase.ask(play.state, nets, key)
+  if rules.eight_bit:
+    samples = samples._replace(images=to_eight_bit(samples.images))
+  if samples.targets is None:
+    samples = samples._replace(targets=_no_answers(rules, samples))
+  return state, samples, terms
+
+
+def _tell(
+  rules: Rules,
+  phase: Phase,
+  play: Play,
+  table: Table,
+  answered: Samples,
+  counts: Array,
+  key: Array,
+) -> tuple[Play, Terms]:
+  tell_key, train_key = jax.random.split(key)
+  nets = _nets(table, play.student, play.store)
+  state, samples, terms = phase.tell(play.state, nets, answered, tell_key)
+  store = stores.insert(play.store, samples) if phase.keep else play.store
+  lesson = training.Lesson(
+    table.hyper, Context(play.student.step, counts), train_key
+  )
+
+  def update(state: TrainState, key: Array):
+    return training.train_step(rules.recipe, state, samples, lesson, key)
+
+  trained = play.student
+  if phase.student_steps:
+    keys = jax.random.split(train_key, phase.student_steps)
+    trained, losses = jax.lax.scan(update, trained, keys)
+    terms = {**terms, "student": losses.mean()}
+  return Play(state, trained, store), terms
+
+
+def to_eight_bit(images: Array) -> Array:
+  """Pixels in [0, 1] as the nearest of 256 levels, uint8."""
+  if images.dtype == jnp.uint8:
+    return images
+  return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)
+
+
+def _no_answers(rules: Rules, samples: Samples) -> Array:
+  count = samples.labels.shape[0]
+  if rules.access == "label":
+    return jnp.full(count, -1, jnp.int32)
+  return jnp.zeros((count, rules.spec.num_classes))
+
+
+def _nets(table: Table, student: TrainState, store: Store | None) -> Nets:
   """A method sees the inside of a white box, and of a black box nothing."""
-  return Nets(getattr(teacher, "classifier", None), student)
+  return Nets(
+    getattr(table.teacher, "classifier", None),
+    table.student.replace(variables=student.variables),
+    store,
+    table.data,
+  )

@@ -20,14 +20,12 @@ from ml_collections import config_flags
 
 from jaxkd import (
   checkpointing,
+  config as configs,
   data,
   methods,
   models,
   pipeline,
   plan,
-)
-from jaxkd import (
-  config as configs,
 )
 from jaxkd.types import JaxkdError
 

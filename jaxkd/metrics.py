@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import BarColumn, Progress as RichProgress, TextColumn
 
 from jaxkd.quantities import duration
 from jaxkd.types import JaxkdError
@@ -114,8 +113,11 @@ class MetricsWriter:
 
   def seconds(self, stage: str, name: str = "seconds") -> float:
     """The sum of a value over a stage, parts before a resume included."""
-    records, _ = self._parsed()
-    return sum(r.get(name) or 0.0 for r in records if r["stage"] == stage)
+    return sum(record.get(name) or 0.0 for record in self.records(stage))
+
+  def records(self, stage: str) -> list[dict[str, Any]]:
+    """The lines of a stage so far."""
+    return [r for r in self._parsed()[0] if r["stage"] == stage]
 
   def _parsed(self) -> tuple[list[dict[str, Any]], list[int]]:
     self._file.seek(0)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxkd import summary as words
+from jaxkd import audit, summary as words
 from jaxkd.metrics import to_json
 from jaxkd.quantities import (
   UNKNOWN,
@@ -64,6 +64,8 @@ CAPTIONS = {
   "to small step sizes. The contrast of every image is stretched.",
   "decision_boundary": "The teacher's classes, the points the student learned "
   "from, and the student's boundary.",
+  "queries": "The student as the budget was spent. The bands are OWASP's, for "
+  "agreement with the teacher.",
   "curves": "Losses and terms over the run; bands span the seeds.",
 }
 STAGES = ("teacher", "synthesis", "student")
@@ -85,7 +87,7 @@ def write_html(
     f"<p>{escape(words.story(report))}</p></header>",
     _tiles(report),
     _section("Teacher and student", _table(report)),
-    _section("Queries", f"<p>{escape(words.queries(report['queries']))}</p>"),
+    _section("Queries", _queries(report)),
     _section("Time", _times(report["seconds"])),
     _section("Figures", "".join(map(_figure, figures))),
     _config(report["config"]),
@@ -161,6 +163,16 @@ def _table(report: dict[str, Any]) -> str:
     rows.append((name, show(before), show(after), comparison(after, before)))
   head = _row(("", "teacher", "student", "student to teacher"), "th")
   return f"<table>{head}{''.join(map(_row, rows))}</table>"
+
+
+def _queries(report: dict[str, Any]) -> str:
+  found = report["queries"]
+  paragraphs = [words.queries(found), audit.verdict(report), found["ended"]]
+  text = "".join(f"<p>{escape(part)}</p>" for part in paragraphs if part)
+  if found["budget"] is None:
+    return text
+  rows = "".join(map(_row, audit.account(found)))
+  return f"{text}<table>{rows}</table>"
 
 
 def _number(number: float | None, unit: str) -> str:

@@ -5,8 +5,7 @@ import json
 import jax
 import numpy as np
 
-from jaxkd import config as configs
-from jaxkd import data, models, pipeline
+from jaxkd import config as configs, data, models, pipeline, rounds
 from jaxkd.metrics import to_json
 from jaxkd.types import DataSpec, Method
 
@@ -27,7 +26,7 @@ def describe(config) -> str:
     "networks": networks(config, spec),
     "synthesis": synthesis(method),
     "memory": memory(method, spec),
-    "queries": "  none: the teacher is ours to look into",
+    "queries": queries(config, method, spec),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
 
@@ -49,6 +48,28 @@ def synthesis(method: Method) -> str:
     f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
     f" {images * method.steps:,} image-steps"
   )
+
+
+def queries(config, method: Method, spec: DataSpec) -> str:
+  """Images that the teacher will be asked about at most, and their price."""
+  if config.teacher.access == "white_box":
+    return "  none: the teacher is ours to look into"
+  if config.teacher.replay:
+    return f"  none: {config.teacher.replay} answers"
+  found = rounds.planned(method, config, spec)
+  asked = sum(bill.queries for bill in found)
+  budget, price = config.queries.budget, config.queries.price_per_1000
+  text = (
+    f"  {asked:,} images in {len(found)} rounds, budget {budget:,}, each shown "
+    f"for its {config.teacher.access}"
+  )
+  if price:
+    text += f"; at most {asked / 1000 * price:,.2f} at {price:g} per 1,000"
+  if asked > budget:
+    text += f"\n  the budget will end it before; {asked - budget:,} are unpaid"
+  if config.queries.evaluate:
+    text += "\n  test images are sent as well, counted apart"
+  return text
 
 
 def memory(method: Method, spec: DataSpec) -> str:

@@ -15,12 +15,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxkd import __version__, figures
+from jaxkd import __version__, audit, figures
+from jaxkd.data import to_float
 from jaxkd.metrics import read_metrics, to_json
 from jaxkd.models import conv
+from jaxkd.objectives import hard_labels
 from jaxkd.page import write_html
 from jaxkd.summary import summary
-from jaxkd.types import Classifier, DataSpec, Samples
+from jaxkd.types import Array, Classifier, DataSpec, Samples
 
 DISTRIBUTIONS = {
   "jax": "jax",
@@ -136,27 +138,38 @@ def publish(
   folder: Path,
   report: dict[str, Any],
   dataset: Any,
-  teacher: Classifier,
+  teacher: Classifier | None,
   student: Classifier,
   samples: Samples,
 ) -> None:
   """Writes the figures, `report.json` and `report.html`; prints the summary."""
   drawn = draw(folder, dataset, teacher, student, samples)
+  if report["queries"]["curve"]:
+    drawn.insert(0, folder / "queries.png")
+    audit.queries_figure(
+      drawn[0], report["queries"]["curve"], report["teacher"]["accuracy"]
+    )
   write_json(folder / "report.json", report)
   write_html(folder / "report.html", report, drawn)
   print(f"\n{summary(report)}\nreport      {folder / 'report.html'}")
 
 
+def shown_labels(samples: Samples) -> Array:
+  """The class meant, or the teacher's answer where none was."""
+  answers = hard_labels(samples.targets)
+  return jnp.where(samples.labels < 0, answers, samples.labels)
+
+
 def draw(
   folder: Path,
   dataset: Any,
-  teacher: Classifier,
+  teacher: Classifier | None,
   student: Classifier,
   samples: Samples,
 ) -> list[Path]:
   """The figures that suit the data: boundary or images, then the curves."""
   drawn, spec = [], dataset.spec
-  if spec.shape == (2,):
+  if spec.shape == (2,) and teacher is not None:
     drawn.append(folder / "decision_boundary.png")
     real = dataset.test_images if len(dataset.test_labels) else None
     figures.decision_boundary_figure(
@@ -166,8 +179,8 @@ def draw(
     drawn.append(folder / "samples.png")
     figures.samples_figure(
       drawn[-1],
-      samples.images,
-      samples.labels,
+      to_float(samples.images),
+      shown_labels(samples),
       samples.extras.get("step_size"),
       spec.num_classes,
     )

@@ -55,13 +55,40 @@ def take(store: Store, indices: Array) -> Samples:
   return jax.tree.map(lambda leaf: leaf[indices], store.samples)
 
 
+def shuffled_batch(
+  store: Store, key: Array, index: Array, size: int
+) -> Samples:
+  """Batch `index` of the pass through the store that `key` shuffles.
+
+  The last batch of a pass is filled up from its beginning.
+  """
+  held = jnp.minimum(store.inserted, store.capacity)
+  draws = jax.random.uniform(key, (store.capacity,))
+  order = jnp.argsort(
+    jnp.where(jnp.arange(store.capacity) < held, draws, jnp.inf)
+  )
+  rows = (index * size + jnp.arange(size)) % jnp.maximum(held, 1)
+  return take(store, order[rows])
+
+
+def draw(store: Store, key: Array, count: int) -> Samples:
+  """`count` of the samples that the store holds, each drawn from all of them;
+  there must be one at least.
+  """
+  held = jnp.minimum(store.inserted, store.capacity)
+  return take(store, jax.random.randint(key, (count,), 0, held))
+
+
 def label_counts(store: Store, num_classes: int) -> Array:
-  """How often each class was meant, or answered in label mode: `[K]`."""
+  """How often each class was meant, or answered in label mode: `[K]`.
+
+  Labels of -1, nothing meant or not answered yet, are not counted.
+  """
   targets = store.samples.targets
   labels = store.samples.labels
   if targets is not None and jnp.issubdtype(targets.dtype, jnp.integer):
     labels = targets
-  filled = jnp.arange(store.capacity) < store.inserted
+  filled = (jnp.arange(store.capacity) < store.inserted) & (labels >= 0)
   return jnp.bincount(
     jnp.where(filled, labels, num_classes), length=num_classes + 1
   )[:num_classes]

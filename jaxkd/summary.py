@@ -38,9 +38,11 @@ def summary(report: dict[str, Any]) -> str:
     + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
     "devices": tally(report["devices"]),
   }
-  if teacher["accuracy"] is None:
+  if student["accuracy"] is None:
     lines |= {"accuracy": "unknown: there is no test data"}
     del lines["agreement"]
+  if report["queries"]["ended"]:
+    lines["queries"] += f". {report['queries']['ended']}"
   return "\n".join(f"{name:11} {text}" for name, text in lines.items())
 
 

@@ -11,6 +11,30 @@ from typing import Any, NamedTuple, Protocol
 import flax
 import jax
 
+from jaxkd.errors import JaxkdError
+
+__all__ = [
+  "ACCESS",
+  "ApplyFn",
+  "Array",
+  "Ask",
+  "Classifier",
+  "Context",
+  "DataSpec",
+  "JaxkdError",
+  "Method",
+  "Nets",
+  "Objective",
+  "Outputs",
+  "Phase",
+  "Repeats",
+  "Samples",
+  "Tell",
+  "Terms",
+  "Variables",
+  "hand_on",
+]
+
 Array = jax.Array
 Variables = Any  # a pytree of arrays, e.g. {'params': ..., 'batch_stats': ...}
 
@@ -86,10 +110,12 @@ class Samples(NamedTuple):
   """Images on their way through a run; every leaf has the same leading axes.
 
   Attributes:
-    images: `[N, H, W, C]` float32 pixels (points `[N, 2]` in the toy).
-    labels: `[N]` int32, the class that was meant.
-    targets: what the teacher answered: log-probabilities `[N, K]`, or `[N]`
-      int32 from a teacher that gives labels alone; None before it was asked.
+    images: `[N, H, W, C]` float32 pixels (points `[N, 2]` in the toy); uint8
+      where a black box answers 8-bit images.
+    labels: `[N]` int32, the class that was meant; -1 where none was.
+    targets: what the teacher answered: log-probabilities `[N, K]` (up to a
+      constant), or `[N]` int32 from one that gives labels alone; None before it
+      was asked.
     extras: further arrays `[N, ...]` that travel along, e.g. the step size.
   """
 
@@ -105,11 +131,13 @@ class Nets(NamedTuple):
   Attributes:
     teacher: None behind a black box: no variables, so no gradient either.
     student: the student that is in training, as it stands.
-    data: real samples, for the methods that are given some.
+    store: the answered samples so far, a `jaxkd.store.Store`.
+    data: real images, for the methods that take some.
   """
 
   teacher: Classifier | None
   student: Classifier
+  store: Any = None
   data: Samples | None = None
 
 
@@ -126,24 +154,32 @@ def hand_on(
   return state, answered, {}
 
 
+# (samples that the store holds) -> how often
+Repeats = Callable[[Array], Array]
+
+
 class Phase(NamedTuple):
   """One ask/tell exchange with the teacher; pure functions.
 
   Attributes:
-    ask: `(state, nets, key) -> (state, samples, terms)`: images to be answered
-      (labels may be -1 where none was meant).
+    ask: `(state, nets, key) -> (state, samples, terms)`: images to be answered,
+      with labels of -1 where no class was meant.
     tell: `(state, nets, answered, key) -> (state, samples, terms)`: learn from
       the answers; hands on what is stored and what the student is trained on.
-    repeats: times per round.
+    repeats: times per round, or a function of the number of samples in the
+      store, where that grows.
     student_steps: updates of the student on these samples that follow.
     keep: whether the samples go into the store.
+    queries: whether the teacher is asked; if not, the samples of `ask` have
+      their targets already (taken from the store).
   """
 
   ask: Ask
   tell: Tell = hand_on
-  repeats: int = 1
+  repeats: int | Repeats = 1
   student_steps: int = 0
   keep: bool = True
+  queries: bool = True
 
 
 class Context(NamedTuple):
@@ -173,10 +209,13 @@ class Method(NamedTuple):
     steps: updates that one image goes through (0: images are not optimised).
     objective: `(hyper, outputs, samples, context) -> loss [B]`.
     hyper: numbers that the objective gets, traced: a grid is a vmap over it.
-    answers: `once` keeps the teacher's answer with the image, `per_view` asks
-      for every view that the student is shown.
+    answers: `once` keeps the teacher's answer with the image, `per_view` asks a
+      white box for every view that the student is shown.
     needs: what the teacher must give, one of `ACCESS`; one that gives less is
       refused before the first round.
+    real_images: whether it takes real images (`config.images` names them).
+    float_pixels: whether answers to 8-bit images would not do (finite
+      differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
 
   init: Callable[[Array, Nets], Any]
@@ -188,11 +227,9 @@ class Method(NamedTuple):
   steps: int = 0
   answers: str = "once"
   needs: str = "probs"
+  real_images: bool = False
+  float_pixels: bool = False
 
 
 # What a teacher may give, from least to most.
 ACCESS = ("label", "top_k", "probs", "logits", "white_box")
-
-
-class JaxkdError(ValueError):
-  """A mistake in the input, said in one or two lines; exit status 2."""

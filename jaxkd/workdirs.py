@@ -60,7 +60,8 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
     differing = [
       f"{field} ({saved.get(field)!r}, now {wanted.get(field)!r})"
       for field in sorted(saved.keys() | wanted.keys())
-      if saved.get(field) != wanted.get(field) and field not in CHANGEABLE
+      if saved.get(field) != wanted.get(field)
+      and not changeable(field, saved, wanted)
     ]
     if differing:
       raise JaxkdError(
@@ -70,6 +71,18 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
   partial = path.with_suffix(".partial")
   partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
   os.replace(partial, path)
+
+
+def changeable(
+  field: str, saved: dict[str, Any], wanted: dict[str, Any]
+) -> bool:
+  """Whether a run may go on although this field of its config differs.
+
+  A budget may be raised where the number of rounds does not follow from it.
+  """
+  if field == "queries.budget" and wanted.get("synthesis.num_rounds"):
+    return wanted[field] >= saved[field]
+  return field in CHANGEABLE
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -63,8 +63,8 @@ def test_resolve_fills_in_and_checks():
   resolved = c.resolve(config, 2, "cpu")
   assert resolved.synthesis.sets_per_round == 2
   assert config.synthesis.sets_per_round == 0
-  config.student.epochs = 0
-  with pytest.raises(JaxkdError, match="student.epochs=0"):
+  config.student.epochs = -1
+  with pytest.raises(JaxkdError, match="student.epochs=-1"):
     c.resolve(config, 2, "cpu")
 
 

@@ -2,14 +2,15 @@
 
 import functools
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxkd import exchange, training
+from jaxkd import exchange, objectives, store as stores, training
+from jaxkd.exchange import Rules, Table
+from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
   Classifier,
@@ -31,17 +32,6 @@ def linear(variables, images, *, train=False, rng=None):
 def classifier(seed):
   w = jax.random.normal(jax.random.key(seed), (2, 3))
   return Classifier({"params": {"w": w}}, linear)
-
-
-@flax.struct.dataclass
-class LabelsOnly:
-  """A black box: answers, and nothing else to look at."""
-
-  hidden: Classifier
-  access = "label"
-
-  def answer(self, images):
-    return self.hidden(images).logits.argmax(-1).astype(jnp.int32)
 
 
 def objective(hyper, outputs, samples, context):
@@ -79,19 +69,20 @@ def two_player(seen):
 
 
 def play(teacher, method, rounds):
+  rules, table, now = begin(teacher, method)
+  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  for index in range(rounds):
+    now, terms = play_round(now, table, jax.random.key(index))
+  return now, terms
+
+
+def begin(teacher, method, in_process=True):
   student = classifier(1)
   recipe = training.Recipe(linear, optax.sgd(0.5), method.objective)
+  rules = Rules(method, recipe, SPEC, teacher.access)
+  table = Table(teacher if in_process else None, student, {})
   state = training.create(student, recipe.tx)
-  key = jax.random.key(0)
-  now = exchange.new_play(method, teacher, student, state, key)
-  play_round = jax.jit(
-    functools.partial(exchange.play_round, method, recipe, SPEC)
-  )
-  for index in range(rounds):
-    now, terms = play_round(
-      now, teacher, student, {}, jax.random.fold_in(key, index)
-    )
-  return now, terms
+  return rules, table, exchange.new_play(rules, table, state, jax.random.key(0))
 
 
 def test_phases_repeats_and_student_steps():
@@ -129,23 +120,115 @@ def test_the_student_learns_from_them():
 
 def test_a_method_sees_nothing_of_a_black_box():
   seen = []
-  method = two_player(seen)._replace(
-    objective=lambda hyper, outputs, samples, context: (
-      optax.softmax_cross_entropy_with_integer_labels(
-        outputs.logits, samples.targets
-      )
-    )
-  )
-  now, _ = play(LabelsOnly(classifier(0)), method, rounds=1)
+  method = two_player(seen)._replace(objective=objectives.imitation)
+  black_box = BlackBox(classifier(0), "label", eight_bit=False)
+  now, _ = play(black_box, method, rounds=1)
   assert set(seen) == {None}
   assert now.store.samples.targets.dtype == jnp.int32
-  assert not hasattr(LabelsOnly(classifier(0)), "classifier")
+  assert not hasattr(black_box, "classifier")
 
 
 def test_a_teacher_that_gives_too_little_is_refused():
   needy = two_player([])._replace(needs="white_box")
   with pytest.raises(JaxkdError, match="needs white_box .* gives label"):
-    play(LabelsOnly(classifier(0)), needy, rounds=1)
+    begin(BlackBox(classifier(0), "label"), needy)
+
+
+def test_8_bits_are_refused_where_differences_would_be_lost():
+  fine = two_player([])._replace(float_pixels=True)
+  with pytest.raises(JaxkdError, match="8-bit"):
+    exchange.check_access(fine, "label", eight_bit=True)
+  exchange.check_access(fine, "label", eight_bit=False)
+
+
+class Service:
+  """A teacher that the host has to ask; counts what it is shown."""
+
+  access, in_process, eight_bit = "label", False, False
+
+  def __init__(self, hidden):
+    self.hidden, self.shown = hidden, 0
+
+  def answer(self, images):
+    assert isinstance(images, np.ndarray)
+    self.shown += len(images)
+    return np.asarray(self.hidden(images).logits.argmax(-1), np.int32)
+
+
+def pool_method():
+  """Asks 8 images a round, then makes a pass over all that were answered."""
+
+  def ask(state, nets, key):
+    return state, noise(key), {}
+
+  def look_again(state, nets, key):
+    samples = stores.shuffled_batch(nets.store, key, jnp.int32(0), 8)
+    return state, samples, {}
+
+  passes = Phase(
+    look_again,
+    repeats=lambda held: held // 8,
+    student_steps=1,
+    keep=False,
+    queries=False,
+  )
+  return two_player([])._replace(
+    init=lambda key, nets: jnp.int32(0),
+    phases=(Phase(ask), passes),
+    rounds=3,
+    capacity=24,
+    objective=objectives.imitation,
+  )
+
+
+def test_a_remote_teacher_is_asked_the_same_and_teaches_the_same():
+  hidden, method = classifier(0), pool_method()
+  near, _ = play(BlackBox(hidden, "label", eight_bit=False), method, rounds=3)
+  service = Service(hidden)
+  rules, table, far = begin(service, method, in_process=False)
+  play_round = exchange.remote_round(rules, service)
+  for index in range(3):
+    far, terms = play_round(far, table, jax.random.key(index))
+  assert service.shown == 24
+  np.testing.assert_array_equal(
+    near.store.samples.targets, far.store.samples.targets
+  )
+  np.testing.assert_allclose(
+    near.student.variables["params"]["w"],
+    far.student.variables["params"]["w"],
+    rtol=1e-5,
+  )
+  assert "student" in terms
+
+
+def test_bills_say_what_the_rounds_ask_and_do():
+  rules, table, now = begin(Service(classifier(0)), pool_method(), False)
+  assert exchange.bills(rules, now, table) == [(8, 1), (8, 2), (8, 3)]
+  rules, table, now = begin(WhiteBox(classifier(0)), two_player([]))
+  assert exchange.bills(rules, now, table) == [(32, 6)] * 2
+
+
+def test_phases_whose_repeats_grow_train_as_often_as_billed():
+  now, _ = play(
+    BlackBox(classifier(0), "label", eight_bit=False), pool_method(), rounds=3
+  )
+  assert int(now.student.step) == 1 + 2 + 3
+
+
+def test_8_bit_teachers_leave_the_pixels_that_they_saw():
+  rules, table, now = begin(BlackBox(classifier(0), "label"), pool_method())
+  rules = rules._replace(eight_bit=True)
+  state = training.create(classifier(1), rules.recipe.tx)
+  now = exchange.new_play(rules, table, state, jax.random.key(0))
+  now, _ = exchange.play_round(rules, now, table, jax.random.key(0))
+  assert now.store.samples.images.dtype == jnp.uint8
+
+
+def test_pixels_round_to_the_nearest_level():
+  images = jnp.array([-0.1, 0.0, 0.5 / 255, 1.6 / 255, 1.0, 1.2])
+  found = exchange.to_eight_bit(images)
+  np.testing.assert_array_equal(found, [0, 0, 0, 2, 255, 255])
+  assert exchange.to_eight_bit(found) is found
 
 
 def test_white_box_answers_in_chunks_as_at_once(monkeypatch):

@@ -7,8 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxkd import config as c
-from jaxkd import optim
+from jaxkd import config as c, optim
 from jaxkd.types import JaxkdError
 
 

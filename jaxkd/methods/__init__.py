@@ -31,8 +31,11 @@ def find(name: str) -> ModuleType:
     raise JaxkdError(f"Method {name!r} can't be imported: {error}.") from error
 
 
-def build(name: str, spec: DataSpec, hyper: dict, synthesis: dict) -> Method:
-  """The method with its hyper-parameters.
+def build(
+  name: str, spec: DataSpec, hyper: dict, synthesis: dict, budget: int = 0
+) -> Method:
+  """The method with its hyper-parameters; `budget` goes to those that plan by
+  it.
 
   Raises:
     JaxkdError: for a field of `synthesis` that the method does not have or
@@ -40,7 +43,8 @@ def build(name: str, spec: DataSpec, hyper: dict, synthesis: dict) -> Method:
   """
   factory = find(name).build
   parameters = inspect.signature(factory).parameters
-  expected = [p for p in parameters if p not in ("spec", "hyper")]
+  given = {"spec", "hyper", "budget"}
+  expected = [p for p in parameters if p not in given]
   for field in synthesis:
     if field not in expected:
       raise JaxkdError(
@@ -54,4 +58,6 @@ def build(name: str, spec: DataSpec, hyper: dict, synthesis: dict) -> Method:
   ]
   if missing:
     raise JaxkdError(f"{name} needs synthesis.{', synthesis.'.join(missing)}.")
+  if "budget" in parameters:
+    synthesis = {**synthesis, "budget": budget}
   return factory(spec, hyper=hyper, **synthesis)

@@ -25,14 +25,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd import checks, losses, optim, parallel
+from jaxkd.objectives import distillation
 from jaxkd.synthesis import pixels, priors
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
   Method,
   Nets,
-  Outputs,
   Phase,
   Samples,
   Terms,
@@ -157,17 +156,7 @@ def build(
     rounds=num_sets // sets_per_round,
     capacity=num_sets * set_size,
     steps=num_steps,
-    objective=objective,
+    objective=distillation,
     hyper=hyper,
     needs="white_box",
-  )
-
-
-def objective(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
-) -> Array:
-  """The student's loss `[B]`: `kd_loss` against the stored soft answers."""
-  del context
-  return losses.kd_loss(
-    outputs.logits, samples.targets, samples.labels, **hyper
   )

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd import checks
-from jaxkd.methods.cake import objective
 from jaxkd.models.generators import ConditionalMLP
-from jaxkd.synthesis import generator as engine
-from jaxkd.synthesis import priors
+from jaxkd.objectives import distillation
+from jaxkd.synthesis import generator as engine, priors
 from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples
 
 LATENTS = 5
@@ -82,7 +81,7 @@ def build(
     phases=(Phase(ask),),
     rounds=1,
     capacity=num_sets * set_size,
-    objective=objective,
+    objective=distillation,
     hyper=hyper,
     needs="white_box",
   )

@@ -9,12 +9,15 @@ import jax.numpy as jnp
 
 from jaxkd import checks
 from jaxkd.models.adapters import from_function, from_linen, from_nnx
-from jaxkd.models.alexnet import AlexNet
-from jaxkd.models.cnn import CNN, CakeCNN
-from jaxkd.models.lenet import LeNet
-from jaxkd.models.mlp import MLP
+from jaxkd.models.alexnet import AlexNet, IdealAlexNet
+from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
+from jaxkd.models.dast import Substitute
+from jaxkd.models.lenet import IdealLeNet, LeNet
+from jaxkd.models.mlp import MLP, IdealMLP
 from jaxkd.models.resnet import ResNet
+from jaxkd.models.vgg import VGG
 from jaxkd.models.vit import ViT
+from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
@@ -31,14 +34,30 @@ __all__ = [
 _MODELS = {
   "cake_cnn": CakeCNN,
   "cnn": CNN,
+  "dast_large": functools.partial(Substitute, sizes=(5, 5, 3, 3)),
+  "dast_medium": functools.partial(Substitute, sizes=(5, 5, 3)),
+  "dast_small": Substitute,
+  "ideal_alexnet": IdealAlexNet,
+  "ideal_cnn": IdealCNN,
+  "ideal_lenet": IdealLeNet,
+  "ideal_mlp": IdealMLP,
   "lenet5": LeNet,
   "lenet5_half": functools.partial(LeNet, channels=(3, 8, 60), hidden=42),
   "mlp": MLP,
   "resnet18": ResNet,
   "resnet34": functools.partial(ResNet, blocks=(3, 4, 6, 3)),
   "resnet50": functools.partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+  "vgg11": functools.partial(VGG, depths=(1, 1, 2, 2, 2)),
+  "vgg13": functools.partial(VGG, depths=(2, 2, 2, 2, 2)),
+  "vgg16": functools.partial(VGG, depths=(2, 2, 3, 3, 3)),
+  "vgg8": VGG,
   "vit4": functools.partial(ViT, depth=4),
   "vit8": ViT,
+  "wrn16_1": functools.partial(WideResNet, depth=16, widening=1),
+  "wrn16_2": functools.partial(WideResNet, depth=16),
+  "wrn22_2": functools.partial(WideResNet, depth=22),
+  "wrn40_1": functools.partial(WideResNet, widening=1),
+  "wrn40_2": WideResNet,
   "zsdb3kd_alexnet": AlexNet,
   "zsdb3kd_alexnet_half": functools.partial(AlexNet, divisor=2),
   "zsdb3kd_alexnet_quarter": functools.partial(AlexNet, divisor=4),
@@ -77,7 +96,7 @@ def create(
     JaxkdError: if there is no such network, or it takes no such inputs.
   """
   checks.choice("model", name, names())
-  if len(spec.shape) != 3 and name != "mlp":
+  if len(spec.shape) != 3 and name not in ("mlp", "ideal_mlp"):
     raise JaxkdError(
       f"Model {name!r} takes images [H, W, C], and {spec.name} has inputs of "
       f"shape {spec.shape}; choose 'mlp'."

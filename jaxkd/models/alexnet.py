@@ -1,4 +1,4 @@
-"""AlexNet for 32x32 images, as ZSDB3KD trains it."""
+"""AlexNets for small images: ZSDB3KD's and IDEAL's."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -54,3 +54,34 @@ class AlexNet(nn.Module):
       features.append(x)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=tuple(features))
+
+
+class IdealAlexNet(nn.Module):
+  """What IDEAL calls AlexNet on MNIST and Fashion-MNIST; nothing is normalised.
+
+  As released there is no activation after the third and fourth convolution, nor
+  after the first linear layer. `features` are the outputs of the convolution
+  layers and of the first linear layer.
+
+  Attributes:
+    num_classes: K.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised, 28x28 in IDEAL and at least 12x12."""
+    del train  # there is nothing that differs
+    x = images
+    features = []
+    # Channels, and the window of the pool and ReLU that follow, if they do.
+    for width, window in ((32, 2), (64, 2), (128, 0), (256, 0), (256, 3)):
+      x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
+      x = nn.relu(max_pool(x, window)) if window else x
+      features.append(x)
+    x = Dense(512, dtype=self.dtype)(x.reshape(len(x), -1))
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))

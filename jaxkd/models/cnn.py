@@ -1,4 +1,4 @@
-"""The plain convolutional networks of Nasty Teacher and of CAKE."""
+"""The plain convolutional networks of Nasty Teacher, of CAKE and of IDEAL."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -68,3 +68,29 @@ class CakeCNN(nn.Module):
     features[-1] = x = x.reshape(len(x), -1)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=tuple(features))
+
+
+class IdealCNN(nn.Module):
+  """Three convolutions without padding and one linear layer.
+
+  IDEAL trains it on SVHN and CIFAR-10, where its paper says AlexNet. `features`
+  are the maps; the last one, flat, is what the linear layer sees.
+
+  Attributes:
+    num_classes: K.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised, 32x32 in IDEAL and at least 18x18."""
+    del train  # there is nothing that differs
+    first = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(images)))
+    second = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(first)))
+    x = nn.relu(Conv(128, 3, dtype=self.dtype)(second))
+    x = x.reshape(len(x), -1)
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(first, second, x))

@@ -1,10 +1,10 @@
-"""LeNet-5 as the data-free papers use it, and ZSDB3KD's smaller relatives."""
+"""LeNet-5 as the data-free papers use it, ZSDB3KD's relatives and IDEAL's."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxkd.models import conv, phase
-from jaxkd.models.layers import Conv, Dense, check_side
+from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, Outputs
 
 
@@ -55,3 +55,34 @@ class LeNet(nn.Module):
       )
     x = nn.relu(conv.max_pool(first(x)))
     return x, nn.relu(conv.max_pool(second(x)))
+
+
+class IdealLeNet(nn.Module):
+  """What IDEAL calls LeNet: 5x5 convolutions with padding and normalisation.
+
+  `features` are the two pooled maps; the second, flat, is what the linear layer
+  sees.
+
+  Attributes:
+    num_classes: K.
+    channels: of the convolutions.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  channels: tuple[int, ...] = (16, 32)
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised, 28x28 in IDEAL."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = images
+    features = []
+    for width in self.channels:
+      x = norm()(Conv(width, 5, padding=2, dtype=self.dtype)(x))
+      x = nn.relu(conv.max_pool(x))
+      features.append(x)
+    features[-1] = x = x.reshape(len(x), -1)
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=tuple(features))

@@ -1,14 +1,18 @@
-"""The engine that fits a generator's weights to a loss on its samples."""
+"""The engines that fit a generator's weights to a loss on its samples."""
 
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxkd.types import Array, Terms, Variables
 
 # (generator parameters, key) -> (what is minimised, its parts)
 GeneratorLoss = Callable[[Variables, Array], tuple[Array, Terms]]
+# (generator variables) -> (what is minimised, (its parts, the images))
+BatchLoss = Callable[[Variables], tuple[Array, tuple[Terms, Array]]]
+Fitted = tuple[Variables, optax.OptState]
 
 
 def fit(
@@ -34,3 +38,45 @@ def fit(
   keys = jax.random.split(key, num_steps)
   (params, _), terms = jax.lax.scan(step, carry, keys)
   return params, jax.tree.map(lambda term: term[-1], terms)
+
+
+def fit_batch(
+  loss: BatchLoss,
+  start: Fitted,
+  tx: optax.GradientTransformation,
+  num_steps: int,
+) -> tuple[Fitted, Array, Terms]:
+  """`num_steps` updates for one batch of latents, which `loss` holds fixed.
+
+  Statistics that a generator keeps beside its parameters stay as they are: a
+  generator in training normalises by the batch.
+
+  Returns:
+    The variables and optimiser state, the images with the lowest loss of all
+    steps (those of `start` if there are none), and the terms of the last step.
+  """
+
+  def step(carry, _):
+    (variables, opt_state), lowest, best = carry
+
+    def of_params(params: Variables):
+      return loss({**variables, "params": params})
+
+    (value, (terms, images)), grads = jax.value_and_grad(
+      of_params, has_aux=True
+    )(variables["params"])
+    updates, opt_state = tx.update(grads, opt_state, variables["params"])
+    params = optax.apply_updates(variables["params"], updates)
+    best = jnp.where(value < lowest, images, best)
+    fitted = ({**variables, "params": params}, opt_state)
+    return (fitted, jnp.minimum(value, lowest), best), terms
+
+  if not num_steps:
+    terms, images = loss(start[0])[1]
+    return start, images, terms
+  images = jax.eval_shape(loss, start[0])[1][1]
+  nothing = jnp.zeros(images.shape, images.dtype)
+  (fitted, _, best), terms = jax.lax.scan(
+    step, (start, jnp.array(jnp.inf), nothing), length=num_steps
+  )
+  return fitted, best, jax.tree.map(lambda term: term[-1], terms)

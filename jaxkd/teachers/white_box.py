@@ -8,18 +8,16 @@ from pathlib import Path
 import flax
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxkd import models, optim, parallel, training, weights
 from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter
+from jaxkd.objectives import truth
 from jaxkd.types import (
   Array,
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
-  Outputs,
   Samples,
 )
 
@@ -33,7 +31,8 @@ class WhiteBox:
   classifier: Classifier
 
   access = "white_box"
-  budget = None  # asking costs nothing, so nothing is counted
+  eight_bit = False
+  in_process = True
 
   def answer(self, images: Array) -> Array:
     """Log-probabilities `[N, K]` for `images [N, ...]`; jittable."""
@@ -45,16 +44,6 @@ class WhiteBox:
       return jax.lax.map(one, images, batch_size=ANSWER_CHUNK)
 
     return parallel.over_sets(chunked)(self.classifier, images)
-
-
-def cross_entropy(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
-) -> Array:
-  """The objective `[B]` of a network that is trained on true labels."""
-  del hyper, context
-  return optax.softmax_cross_entropy_with_integer_labels(
-    outputs.logits, samples.labels
-  )
 
 
 def recipe_hash(block, dataset: str, image_size: int, seed: int) -> str:
@@ -133,7 +122,7 @@ def train(
   state = training.create(network, tx)
   states = training.fit(
     "teacher",
-    training.Recipe(network.apply, tx, cross_entropy, tuple(block.augment)),
+    training.Recipe(network.apply, tx, truth, tuple(block.augment)),
     jax.tree.map(lambda leaf: leaf[None], state),
     Samples(
       jnp.asarray(dataset.train_images), jnp.asarray(dataset.train_labels)

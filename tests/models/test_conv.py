@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 from jax import lax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, PartitionSpec as P
 import numpy as np
 import pytest
 

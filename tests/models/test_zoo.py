@@ -30,6 +30,13 @@ def spec(side=32, channels=3, classes=10):
     ("cnn", spec(), 357_514),
     ("cnn", spec(classes=100), 369_124),
     ("cake_cnn", spec(28, 1), 107_658),
+    ("dast_small", spec(28, 1), 431_080),
+    ("dast_medium", spec(28, 1), 153_630),
+    ("dast_large", spec(28, 1), 101_180),
+    ("ideal_alexnet", spec(28, 1), 2_163_210),
+    ("ideal_cnn", spec(), 912_778),
+    ("ideal_lenet", spec(28, 1), 29_034),
+    ("ideal_mlp", spec(28, 1), 468_874),
     ("resnet18", spec(), 11_173_962),
     ("resnet18", spec(classes=12), 11_174_988),
     ("resnet18", spec(64, classes=200), 11_271_432),
@@ -38,10 +45,22 @@ def spec(side=32, channels=3, classes=10):
     ("resnet34", spec(classes=100), 21_328_292),
     ("resnet50", spec(), 23_520_842),
     ("resnet50", spec(classes=100), 23_705_252),
+    ("vgg8", spec(), 3_918_858),
+    ("vgg11", spec(64), 9_231_114),
+    ("vgg13", spec(28), 9_416_010),
+    ("vgg16", spec(), 14_728_266),
+    ("vgg16", spec(64, classes=12), 14_729_292),
     ("vit8", spec(), 1_138_610),
     ("vit8", spec(channels=1), 1_128_050),
     ("vit4", spec(), 579_758),
+    ("wrn16_1", spec(), 175_066),
+    ("wrn16_2", spec(), 691_674),
+    ("wrn22_2", spec(), 1_079_642),
+    ("wrn40_1", spec(), 563_930),
+    ("wrn40_2", spec(64), 2_243_546),
+    ("wrn22_2", spec(28, 1), 1_079_354),
     ("mlp", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 942),
+    ("ideal_mlp", DataSpec("moons", (2,), 2, (0.0,) * 2, (1.0,) * 2), 67_458),
   ],
 )
 def test_parameter_counts(name, inputs, count):
@@ -51,7 +70,9 @@ def test_parameter_counts(name, inputs, count):
 @pytest.mark.parametrize("name", models.names())
 def test_contract(name):
   """Shapes and dtypes in both modes and both precisions, without computing."""
-  inputs = spec(28 if name.startswith(("zsdb3kd_lenet", "cake")) else 32)
+  inputs = spec(
+    28 if name.startswith(("zsdb3kd_lenet", "cake", "dast")) else 32
+  )
   images = jax.ShapeDtypeStruct((2, *inputs.shape), jnp.float32)
   variables = models.shapes(name, inputs)
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
@@ -172,6 +193,31 @@ def test_attention_looks_elsewhere():
   assert np.all(gradient[1] != 0)
 
 
+def test_wide_block_adds_to_what_was_activated():
+  """A 1x1 convolution of relu(norm(x)) where the width changes, else of x."""
+  x = np.float32(np.random.default_rng(3).normal(size=(2, 4, 4, 2)))
+
+  def run(features, stride):
+    block = models.wide_resnet.WideBlock(features, stride, jnp.float32)
+    variables = fill(
+      jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
+    )
+    # The last convolution adds nothing: what remains is what it is added to.
+    last = list(variables["params"])[-1]
+    variables["params"][last] = {
+      "kernel": np.zeros_like(variables["params"][last]["kernel"])
+    }
+    return block.apply(variables, x, train=False), variables["params"]
+
+  same, _ = run(2, 1)
+  np.testing.assert_array_equal(same, x)
+  wider, params = run(3, 2)
+  norm = params["BatchNorm_0"]
+  y = jax.nn.relu(x / np.sqrt(1 + 1e-5) * norm["scale"] + norm["bias"])
+  expected = y[:, ::2, ::2] @ params["Conv_0"]["kernel"][0, 0]
+  np.testing.assert_allclose(wider, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
   ("name", "inputs", "message"),
   [
@@ -179,6 +225,7 @@ def test_attention_looks_elsewhere():
     ("lenet5", spec(28), "image_size=32"),
     ("zsdb3kd_lenet5", spec(32), "image_size=28"),
     ("zsdb3kd_alexnet", spec(28), "image_size=32"),
+    ("dast_large", spec(32), "image_size=28"),
     ("vit4", spec(30), "multiples of 4"),
     ("cnn", DataSpec("moons", (2,), 2, (0, 0), (1, 1)), "choose 'mlp'"),
   ],

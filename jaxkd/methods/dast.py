@@ -1,0 +1,209 @@
+"""DaST: data-free substitute training.
+
+Zhou et al., "DaST: Data-free Substitute Training for Adversarial Attacks",
+CVPR 2020. A generator with one branch per class makes a batch, the teacher
+labels it, and both learn, in one round:
+
+  student    lowers  d = CE(s, teacher's label) + beta MSE(softmax s, p),
+  generator  lowers  exp(-d) + alpha CE(s, class of the branch),
+
+the second through the student that the first has just updated, on the same
+batch; no slope passes through the teacher. MSE is the mean over the classes.
+A round costs one query per image. beta = 0 is DaST-L, for a teacher that gives
+labels alone, beta > 0 DaST-P. As soon as the generator's label loss is at most
+0.1 it takes the place of alpha, which therefore only falls.
+
+The student is in train mode while the generator learns, with the statistics of
+the batch, which it does not keep. The released script for CIFAR-10 never steps
+its generator; this one does.
+"""
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, objectives
+from jaxkd.methods import dfme
+from jaxkd.models.generators import create_generator
+from jaxkd.types import (
+  Array,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Outputs,
+  Phase,
+  Samples,
+  Terms,
+  Variables,
+)
+
+LOW_LABEL_LOSS = 0.1
+
+
+@flax.struct.dataclass
+class State:
+  """Attributes:
+
+  variables: of the generator.
+  opt_state: of its optimiser.
+  alpha: weight of its label loss.
+  latents: `[B, Z]`, that the batch of this round is made from.
+  targets: what the teacher has said to it.
+  """
+
+  variables: Variables
+  opt_state: optax.OptState
+  alpha: Array
+  latents: Array
+  targets: Array
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  budget: int,
+  num_rounds: int,
+  batch_size: int,
+  latents: int,
+  width: int,
+  alpha: float,
+  step_size: float,
+  capacity: int,
+) -> Method:
+  """The method for images like `spec`.
+
+  Args:
+    spec: shape and classes of the data.
+    hyper: `beta`, weight of the probabilities; 0 learns from labels alone.
+    budget: images that the teacher may be asked for.
+    num_rounds: rounds; 0 plays as many as the budget pays.
+    batch_size: B, images in a round, as many of each class.
+    latents: Z, numbers that an image is made from.
+    width: channels of the generator.
+    alpha: weight of the generator's label loss, at first.
+    step_size: of the generator's Adam.
+    capacity: samples that are kept, the latest ones.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    batch_size=batch_size, alpha=alpha, step_size=step_size, capacity=capacity
+  )
+  checks.keys("hyper", hyper, ("beta",))
+  checks.multiple("batch_size", batch_size, "classes", spec.num_classes)
+  checks.at_most("batch_size", batch_size, capacity, "places in the store")
+  beta = hyper["beta"]
+  if beta < 0:
+    raise JaxkdError(f"hyper.beta={beta}: choose 0 for labels alone, or more.")
+  rounds = dfme.rounds_within(budget, batch_size, num_rounds)
+  generator = create_generator("dast", spec, latents=latents, width=width)
+  tx = optax.adam(step_size, b1=0.5)
+  # The generator's rows are sorted by branch.
+  labels = jnp.repeat(
+    jnp.arange(spec.num_classes), batch_size // spec.num_classes
+  )
+
+  def init(key: Array, nets: Nets) -> State:
+    del nets
+    variables = generator.init(key)
+    return State(
+      variables,
+      tx.init(variables["params"]),
+      jnp.float32(alpha),
+      jnp.zeros((batch_size, generator.latents)),
+      jnp.zeros((batch_size, spec.num_classes))
+      if beta
+      else jnp.zeros(batch_size, jnp.int32),
+    )
+
+  def ask(state: State, nets: Nets, key: Array) -> tuple[State, Samples, Terms]:
+    del nets
+    latents = jax.random.normal(key, state.latents.shape)
+    pre, changed = generator.apply(state.variables, latents, train=True)
+    state = state.replace(
+      variables={**state.variables, **changed}, latents=latents
+    )
+    return state, Samples(generator.to_pixels(pre), labels), {}
+
+  def tell(state: State, nets: Nets, answered: Samples, key: Array):
+    del nets, key
+    targets = answered.targets
+    if not beta:
+      targets = objectives.hard_labels(targets)
+    answered = answered._replace(targets=targets)
+    return state.replace(targets=targets), answered, {}
+
+  def fit(state: State, nets: Nets, key: Array) -> tuple[State, Samples, Terms]:
+    """The generator's step, after that of the student."""
+    params = state.variables["params"]
+
+    def loss_of(params: Variables) -> tuple[Array, tuple[Array, Terms]]:
+      variables = {**state.variables, "params": params}
+      pre, _ = generator.apply(variables, state.latents, train=True)
+      images = generator.to_pixels(pre)
+      outputs, _ = nets.student.apply(
+        nets.student.variables, images, train=True, rng=key
+      )
+      distance = imitation(outputs.logits, state.targets, beta).mean()
+      error = optax.softmax_cross_entropy_with_integer_labels(
+        outputs.logits, labels
+      ).mean()
+      terms = {"disagreement": distance, "label": error, "alpha": state.alpha}
+      return jnp.exp(-distance) + state.alpha * error, (images, terms)
+
+    grads, (images, terms) = jax.grad(loss_of, has_aux=True)(params)
+    updates, opt_state = tx.update(grads, state.opt_state, params)
+    error = terms["label"]
+    state = state.replace(
+      variables={
+        **state.variables,
+        "params": optax.apply_updates(params, updates),
+      },
+      opt_state=opt_state,
+      alpha=jnp.where(error <= LOW_LABEL_LOSS, error, state.alpha),
+    )
+    return state, Samples(images, labels, state.targets), terms
+
+  return Method(
+    init=init,
+    phases=(
+      Phase(ask, tell, student_steps=1),
+      Phase(fit, keep=False, queries=False),
+    ),
+    rounds=rounds,
+    capacity=min(capacity, rounds * batch_size),
+    objective=objective,
+    hyper=hyper,
+    needs="probs" if beta else "label",
+  )
+
+
+def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
+  """d, how far the student is from the teacher's answers, `[B]`.
+
+  Args:
+    logits: the student's, `[B, K]`.
+    targets: labels `[B]`, which leave out the second term, or
+      log-probabilities `[B, K]`.
+    beta: weight of the probabilities.
+  """
+  error = optax.softmax_cross_entropy_with_integer_labels(
+    logits, objectives.hard_labels(targets)
+  )
+  if targets.ndim == 1:
+    return error
+  gap = jax.nn.softmax(logits) - jax.nn.softmax(targets)
+  return error + beta * jnp.mean(gap**2, axis=-1)
+
+
+def objective(
+  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """The student's loss `[B]`."""
+  del context
+  return imitation(outputs.logits, samples.targets, hyper["beta"])

@@ -1,0 +1,175 @@
+"""DFME: data-free model extraction.
+
+Truong, Maini, Walls and Papernot, "Data-Free Model Extraction", CVPR 2021. A
+generator G seeks images on which student and teacher disagree, the student
+learns to agree on what G makes. In one round
+
+  generator  raises  mean |s - l|  by finite differences, n_G times,
+  student    lowers  mean |s - l|  on fresh images, n_S times,
+
+with the student's logits s and the teacher's logits l, recovered from what a
+black box gives, log-probabilities, as these minus their mean over the classes.
+A round costs B (n_G (M + 1) + n_S) queries: 1,792 with the published numbers.
+
+From a teacher that gives labels alone l are the logits of one-hot answers
+smoothed by `label_floor` (the paper has no such case; ln 0 needs a floor).
+Their finite differences are zero but at a decision boundary, so that what is
+left of the generator's slope is mostly the student's.
+
+The released code divides its estimate by the K classes once more, which Adam
+does not notice, and shows the teacher images in [-1, 1]; ours are pixels.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd import checks, losses, optim
+from jaxkd.models.generators import create_generator
+from jaxkd.synthesis.zeroth_order import Seeker
+from jaxkd.types import (
+  Array,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Outputs,
+  Phase,
+  Samples,
+)
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  budget: int,
+  num_rounds: int,
+  batch_size: int,
+  latents: int,
+  width: int,
+  num_directions: int,
+  radius: float,
+  generator_steps: int,
+  student_steps: int,
+  optimizer: dict[str, Any],
+  capacity: int,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape and classes of the data.
+    hyper: `label_floor`, what a smoothed one-hot answer spreads over all
+      classes; only labels are smoothed.
+    budget: images that the teacher may be asked for.
+    num_rounds: rounds; 0 plays as many as the budget pays.
+    batch_size: B, images in an update of either network.
+    latents: Z, numbers that an image is made from; 0 is what was published.
+    width: channels of the generator; 0 is what was published.
+    num_directions: M, finite differences of an image.
+    radius: their length, in pre-activations of the generator.
+    generator_steps: n_G, updates of the generator in a round.
+    student_steps: n_S, updates of the student in a round.
+    optimizer: of the generator, see `jaxkd.optim.optimiser`; all its updates
+      are one epoch, so that `milestones` are fractions of them.
+    capacity: samples that are kept, the latest ones.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    batch_size=batch_size, num_directions=num_directions, radius=radius,
+    generator_steps=generator_steps, student_steps=student_steps,
+    capacity=capacity,
+  )  # fmt: skip
+  checks.at_most("batch_size", batch_size, capacity, "places in the store")
+  floor = label_floor(hyper)
+  cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
+  rounds = rounds_within(budget, cost, num_rounds)
+  updates = rounds * generator_steps
+  seeker = Seeker(
+    create_generator("dfme", spec, latents=latents, width=width),
+    optim.optimiser(SimpleNamespace(**optimizer), updates, 1),
+    lambda logits, targets: distance(logits, targets, floor),
+    batch_size,
+    num_directions,
+    radius,
+  )
+  return Method(
+    init=seeker.init,
+    phases=(
+      Phase(
+        seeker.ask_points,
+        seeker.tell_points,
+        repeats=generator_steps,
+        keep=False,
+      ),
+      Phase(seeker.ask_images, repeats=student_steps, student_steps=1),
+    ),
+    rounds=rounds,
+    capacity=min(capacity, rounds * student_steps * batch_size),
+    objective=objective,
+    hyper=hyper,
+    needs="label",
+    float_pixels=True,
+  )
+
+
+def distance(logits: Array, targets: Array, floor: float) -> Array:
+  """Mean over the classes of |student's - recovered logits|, `[B]`."""
+  answers = as_logits(targets, logits.shape[-1], floor)
+  recovered = answers - answers.mean(axis=-1, keepdims=True)
+  return losses.disagreement_loss(logits, recovered, kind="l1")
+
+
+def objective(
+  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """The student's loss `[B]`: what the generator raises."""
+  del context
+  return distance(outputs.logits, samples.targets, hyper["label_floor"])
+
+
+def as_logits(targets: Array, num_classes: int, floor: float) -> Array:
+  """Log-probabilities as they are; labels `[B]` as those of one-hot answers
+  of which `floor` is spread over all classes, `[B, K]`.
+  """
+  if not jnp.issubdtype(targets.dtype, jnp.integer):
+    return targets
+  onehot = jax.nn.one_hot(targets, num_classes)
+  return jnp.log((1 - floor) * onehot + floor / num_classes)
+
+
+def label_floor(hyper: dict[str, float]) -> float:
+  """The one hyper-parameter of the objective.
+
+  Raises:
+    JaxkdError: if there are others, or it is not above 0 and below 1.
+  """
+  checks.keys("hyper", hyper, ("label_floor",))
+  if not 0 < hyper["label_floor"] < 1:
+    raise JaxkdError(
+      f"hyper.label_floor={hyper['label_floor']}: choose a probability above "
+      "0 and below 1."
+    )
+  return hyper["label_floor"]
+
+
+def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
+  """`num_rounds`, or as many as the budget pays if that is 0.
+
+  Raises:
+    JaxkdError: if the budget does not pay for one round, or not for those.
+  """
+  if num_rounds and not budget:  # nobody counts
+    return num_rounds
+  needed = max(num_rounds, 1) * cost
+  if budget < needed:
+    raise JaxkdError(
+      f"queries.budget={budget}: a round costs {cost} queries, and "
+      f"{max(num_rounds, 1)} of them {needed}; raise the budget, or lower "
+      "synthesis.batch_size."
+    )
+  return num_rounds or budget // cost

@@ -1,0 +1,238 @@
+"""IDEAL: query-efficient data-free learning from black-box models.
+
+Zhang et al., ICLR 2023. The teacher gives labels alone, and each costs a query,
+so the student stands in for it while images are made. Every round (epoch)
+
+1. a new generator takes E_G steps with latents z and classes y fixed,
+     CE(student(G(z)), y) + lambda L_info,     the student frozen,
+   and the batch with the lowest loss is kept;
+2. the teacher labels it, one query for each image;
+3. the student makes passes over the pool of all images so far.
+
+`mode="label_once"` keeps the label with the image: Q = B x rounds, as the paper
+counts. The released code (`"relabel"`) asks again for every augmented view in
+every pass, B rounds (rounds + 1) / 2 queries in all. `"algorithm1"` is the
+paper's listing: new latents for the images that are asked, one student step on
+them, no pool.
+
+L_info is `class_balance_loss` (`balance="batch"`, the paper's equation 5) or
+`entropy_loss` (`"sample"`, the released code, which pulls against CE).
+Ablations: `weights` of zero (table 4), `restart=False`, `num_steps` (table 5),
+`generator` (table 6), `student_loss` (table 7), `labels="meant"` and
+`source="real"` (table 8: labels without the teacher, images of another set).
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, losses, objectives, store as stores
+from jaxkd.data import to_float
+from jaxkd.models.generators import create_generator
+from jaxkd.synthesis import augment, generator as engine, pixels
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Phase,
+  Samples,
+  Terms,
+)
+
+MODES = ("label_once", "relabel", "algorithm1")
+BALANCES = ("batch", "sample")
+STUDENT_LOSSES = {
+  "cross_entropy": objectives.imitation,
+  "ldam": objectives.margin,
+  "cb_focal": objectives.focal,
+}
+LABELS = ("teacher", "meant")
+SOURCES = ("generator", "real")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  budget: int,
+  num_rounds: int,
+  batch_size: int,
+  num_steps: int,
+  generator: str,
+  latents: int,
+  width: int,
+  step_size: float,
+  weights: dict[str, float],
+  balance: str,
+  restart: bool,
+  mode: str,
+  passes: int,
+  pass_batch_size: int,
+  views: tuple[str, ...],
+  student_loss: str,
+  labels: str,
+  source: str,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape and classes of the data.
+    hyper: of the student's loss: none for `cross_entropy`, `max_margin` and
+      `scale` for `ldam`, `beta` and `gamma` for `cb_focal`.
+    budget: Q, queries that may be spent.
+    num_rounds: E, rounds; 0: as many as the budget pays for.
+    batch_size: B, images that a round asks about.
+    num_steps: E_G, updates of the generator in a round.
+    generator: name of a generator, see `jaxkd.models.generators`.
+    latents: Z, numbers that the generator starts from; 0: as published.
+    width: channels of the generator's first map; 0: as published.
+    step_size: of the generator's Adam.
+    weights: of the terms `classification` and `balance`.
+    balance: `batch` (the paper) or `sample` (the released code).
+    restart: whether every round starts with a new generator.
+    mode: `label_once`, `relabel` or `algorithm1`.
+    passes: over the pool, in every round.
+    pass_batch_size: images in one update of a pass.
+    views: augmentations of the pool's images in a pass; with `relabel` the
+      teacher sees these.
+    student_loss: `cross_entropy`, `ldam` or `cb_focal`.
+    labels: `teacher` asks; `meant` trusts the classes that the generator was
+      told to make, without a query.
+    source: `generator`, or `real` images of the set `config.images`.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    batch_size=batch_size, step_size=step_size, passes=passes,
+    pass_batch_size=pass_batch_size,
+  )  # fmt: skip
+  checks.choice("mode", mode, MODES)
+  checks.choice("balance", balance, BALANCES)
+  checks.choice("student_loss", student_loss, tuple(STUDENT_LOSSES))
+  checks.choice("labels", labels, LABELS)
+  checks.choice("source", source, SOURCES)
+  checks.keys("weights", weights, ("classification", "balance"))
+  num_rounds = num_rounds or _affordable(budget, batch_size, mode)
+  network = create_generator(generator, spec, latents=latents, width=width)
+  tx = optax.adam(step_size, b1=0.5)  # the released code's betas
+
+  def critic_loss(
+    variables, nets: Nets, latents: Array, meant: Array
+  ) -> tuple[Array, tuple[Terms, Array]]:
+    pre, _ = network.apply(variables, latents, train=True)
+    images = network.to_pixels(pre)
+    logits = nets.student(images).logits
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
+    info = losses.class_balance_loss(logits)
+    if balance == "sample":
+      info = losses.entropy_loss(logits).mean()
+    terms = {"classification": error.mean(), "balance": info}
+    return pixels.weighted(terms, weights), (terms, images)
+
+  def init(key: Array, nets: Nets):
+    del nets
+    variables = network.init(key)
+    return {
+      "generator": (variables, tx.init(variables["params"])),
+      "pass_key": key,
+      "batches": jnp.zeros((), jnp.int32),
+    }
+
+  def generate(state, nets: Nets, key: Array):
+    init_key, latent_key, label_key, fresh_key = jax.random.split(key, 4)
+    variables, opt_state = state["generator"]
+    if restart:
+      variables = network.init(init_key)
+      opt_state = tx.init(variables["params"])
+    drawn = jax.random.normal(latent_key, (batch_size, network.latents))
+    meant = _balanced_labels(label_key, batch_size, spec.num_classes)
+
+    def loss(variables):
+      return critic_loss(variables, nets, drawn, meant)
+
+    fitted, images, terms = engine.fit_batch(
+      loss, (variables, opt_state), tx, num_steps
+    )
+    if mode == "algorithm1":
+      fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
+      images = network.to_pixels(network.apply(fitted[0], fresh)[0])
+    return {**state, "generator": fitted}, images, meant, terms
+
+  def borrow(state, nets: Nets, key: Array):
+    rows = jax.random.choice(
+      key, len(nets.data.labels), (batch_size,), replace=False
+    )
+    images = jnp.take(nets.data.images, rows, axis=0)
+    return state, images, jnp.full(batch_size, -1, jnp.int32), {}
+
+  def ask(state, nets: Nets, key: Array):
+    make = generate if source == "generator" else borrow
+    state, images, meant, terms = make(state, nets, key)
+    state = {**state, "pass_key": key, "batches": jnp.zeros((), jnp.int32)}
+    targets = meant if labels == "meant" else None
+    return state, Samples(images, meant, targets), terms
+
+  def look_again(state, nets: Nets, key: Array):
+    index, store = state["batches"], nets.store
+    per_pass = _batches(store.inserted, pass_batch_size)
+    pass_key = jax.random.fold_in(state["pass_key"], index // per_pass)
+    samples = stores.shuffled_batch(
+      store, pass_key, index % per_pass, pass_batch_size
+    )
+    images = augment.apply(views, key, to_float(samples.images))
+    samples = samples._replace(images=images)
+    return {**state, "batches": index + 1}, samples, {}
+
+  asks_teacher = labels == "teacher"
+  relabel = mode == "relabel"
+  pool_phase = Phase(
+    look_again,
+    repeats=lambda held: passes * _batches(held, pass_batch_size),
+    student_steps=1,
+    keep=False,
+    queries=relabel and asks_teacher,
+  )
+  make_phase = Phase(
+    ask,
+    student_steps=int(mode == "algorithm1"),
+    queries=asks_teacher and not relabel,
+  )
+  pooled = mode != "algorithm1"
+  return Method(
+    init=init,
+    phases=(make_phase, pool_phase) if pooled else (make_phase,),
+    rounds=num_rounds,
+    capacity=num_rounds * batch_size,
+    steps=num_steps,
+    objective=STUDENT_LOSSES[student_loss],
+    hyper=hyper,
+    needs="label",
+    answers="per_view" if relabel else "once",
+    real_images=source == "real",
+  )
+
+
+def _affordable(budget: int, batch_size: int, mode: str) -> int:
+  """The rounds that `budget` pays for."""
+  rounds = budget // batch_size
+  if mode == "relabel":  # B (1 + 2 + ... + rounds)
+    rounds = int(((1 + 8 * budget / batch_size) ** 0.5 - 1) // 2)
+  if not rounds:
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round of {batch_size} "
+      "images; raise it, or lower synthesis.batch_size."
+    )
+  return rounds
+
+
+def _batches(held: Array | int, size: int) -> Array | int:
+  """Batches in one pass over `held` images, the last one filled up."""
+  return -(-held // size)
+
+
+def _balanced_labels(key: Array, count: int, num_classes: int) -> Array:
+  """Every class as often as every other, give or take one, `[count]`."""
+  return jax.random.permutation(key, jnp.arange(count) % num_classes)

@@ -1,0 +1,135 @@
+"""MAZE: model stealing with zeroth-order gradients and replay.
+
+Kariyappa, Prakash and Qureshi, "MAZE: Data-Free Model Stealing Attack Using
+Zeroth-Order Gradient Estimation", CVPR 2021. A generator seeks images on which
+student and teacher disagree, the student learns to agree on them. In one round
+
+  generator  raises  KL(teacher || student)  by finite differences, once,
+  student    lowers  it on the generator's batch and n_S - 1 fresh ones,
+  replay     lowers  it on n_R batches of stored samples, which cost nothing.
+
+A round costs B (M + 1 + n_S - 1) queries: 1,920 with the released numbers.
+
+In the released code the student is in train mode while the generator's slope
+is measured, which lets the M + 1 points of an image, and its neighbours, into
+each other's batch statistics; here it is in evaluation mode, as in DFME. The
+code stores the last batch of a round without bound; here all fresh ones are
+stored, and the oldest make room. Labels are smoothed as in `dfme`.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+from jaxkd import checks, losses, optim, store as stores
+from jaxkd.methods import dfme
+from jaxkd.models.generators import create_generator
+from jaxkd.synthesis.zeroth_order import Seeker
+from jaxkd.types import (
+  Array,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Outputs,
+  Phase,
+  Samples,
+)
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  budget: int,
+  num_rounds: int,
+  batch_size: int,
+  latents: int,
+  width: int,
+  num_directions: int,
+  radius: float,
+  student_steps: int,
+  replay_steps: int,
+  optimizer: dict[str, Any],
+  capacity: int,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape and classes of the data.
+    hyper: `label_floor`, see `dfme.build`.
+    budget: images that the teacher may be asked for.
+    num_rounds: rounds; 0 plays as many as the budget pays.
+    batch_size: B, images in an update of either network.
+    latents: Z, numbers that an image is made from; 0 is what was published.
+    width: channels of the generator; 0 is what was published.
+    num_directions: M, finite differences of an image.
+    radius: their length, in pre-activations of the generator.
+    student_steps: n_S, updates of the student in a round before replay.
+    replay_steps: n_R, updates of the student on stored samples.
+    optimizer: of the generator, see `dfme.build`.
+    capacity: samples that are kept, the latest ones.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.positive(
+    batch_size=batch_size, num_directions=num_directions, radius=radius,
+    replay_steps=replay_steps, capacity=capacity,
+  )  # fmt: skip
+  checks.at_most("batch_size", batch_size, capacity, "places in the store")
+  if student_steps < 2:
+    raise JaxkdError(
+      f"student_steps={student_steps}: the first has the generator's batch, "
+      "replay needs a fresh one; choose 2 or more."
+    )
+  floor = dfme.label_floor(hyper)
+  fresh_steps = student_steps - 1
+  cost = batch_size * (num_directions + 1 + fresh_steps)
+  rounds = dfme.rounds_within(budget, cost, num_rounds)
+  seeker = Seeker(
+    create_generator("maze", spec, latents=latents, width=width),
+    optim.optimiser(SimpleNamespace(**optimizer), rounds, 1),
+    lambda logits, targets: distance(logits, targets, floor),
+    batch_size,
+    num_directions,
+    radius,
+  )
+
+  def ask_store(state, nets: Nets, key: Array):
+    return state, stores.draw(nets.store, key, batch_size), {}
+
+  return Method(
+    init=seeker.init,
+    phases=(
+      Phase(seeker.ask_points, seeker.tell_points, student_steps=1, keep=False),
+      Phase(seeker.ask_images, repeats=fresh_steps, student_steps=1),
+      Phase(
+        ask_store,
+        repeats=replay_steps,
+        student_steps=1,
+        keep=False,
+        queries=False,
+      ),
+    ),
+    rounds=rounds,
+    capacity=min(capacity, rounds * fresh_steps * batch_size),
+    objective=objective,
+    hyper=hyper,
+    needs="label",
+    float_pixels=True,
+  )
+
+
+def distance(logits: Array, targets: Array, floor: float) -> Array:
+  """KL(teacher || student), `[B]`."""
+  answers = dfme.as_logits(targets, logits.shape[-1], floor)
+  return losses.disagreement_loss(logits, answers, kind="kl")
+
+
+def objective(
+  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """The student's loss `[B]`: what the generator raises."""
+  del context
+  return distance(outputs.logits, samples.targets, hyper["label_floor"])

@@ -1,0 +1,149 @@
+"""The generator and the three substitutes of DaST.
+
+Zhou et al., DaST: Data-free Substitute Training for Adversarial Attacks (2020).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxkd import checks
+from jaxkd.models import upconv
+from jaxkd.models.conv import max_pool
+from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
+from jaxkd.types import Array, JaxkdError, Outputs
+
+
+class Branch(nn.Module):
+  """One class: latents to a map of 32x32, in five transposed convolutions.
+
+  Attributes:
+    width: channels.
+    train: whether to normalise by the batch.
+  """
+
+  width: int
+  train: bool
+
+  @nn.compact
+  def __call__(self, latents: Array) -> Array:
+    """`[N, Z]` to `[N, 32, 32, width]`."""
+    norm = batch_norm(train=self.train, dtype=jnp.float32)
+    x = latents[:, None, None]
+    x = Conv(self.width, 3, padding=1, use_bias=False)(x)
+    x = nn.leaky_relu(norm()(x), 0.2)
+    for _ in range(5):
+      kernel, _ = Conv(self.width, 4, use_bias=False).weights(x.shape[-1])
+      x = nn.leaky_relu(norm()(upconv.transposed(x, kernel)), 0.2)
+    return x
+
+
+class Trunk(nn.Module):
+  """What the classes share: a map of 32x32 to the image.
+
+  For 28x28 images the first two convolutions have no padding; for 32x32 all
+  have, and ReLU takes the place of leaky ReLU.
+
+  Attributes:
+    side: of the image, 28 or 32.
+    channels: of the image.
+    width: channels of the map that comes in.
+  """
+
+  side: int
+  channels: int
+  width: int
+
+  @nn.compact
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    """`[N, 32, 32, width]` to `[N, side, side, channels]`, unsquashed."""
+    norm = batch_norm(train=train, dtype=jnp.float32)
+    slope = 0.2 if self.side == 28 else 0.0
+    width = self.width
+    features = (2 * width, 4 * width, 2 * width, width, width // 2)
+    for index, count in enumerate((*features, self.channels)):
+      padding = 0 if self.side == 28 and index < 2 else 1
+      x = norm()(Conv(count, 3, padding=padding, use_bias=False)(x))
+      x = nn.leaky_relu(x, slope)
+    return Conv(self.channels, 3, padding=1, use_bias=False)(x)
+
+
+class DaST(nn.Module):
+  """A branch for each class and a shared trunk.
+
+  The latents are dealt to the branches in order: of N rows, row i is meant to
+  be an image of class i // (N / K). Each branch normalises over its own rows,
+  the trunk over all.
+
+  Attributes:
+    shape: `(28, 28, C)` or `(32, 32, C)`.
+    num_classes: K.
+    width: channels of the branches.
+
+  Raises:
+    JaxkdError: for images of another size, or if K does not divide N.
+  """
+
+  shape: tuple[int, int, int]
+  num_classes: int
+  width: int = 128
+
+  def __post_init__(self):
+    if self.shape[:2] not in ((28, 28), (32, 32)):
+      found = "x".join(map(str, self.shape[:2]))
+      raise JaxkdError(
+        f"DaST's generator makes 28x28 or 32x32 images, not {found}; set "
+        "image_size=32."
+      )
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, latents: Array, *, train: bool) -> Array:
+    """`latents [N, Z]` to `[N, H, W, C]` before the squashing."""
+    count = len(latents)
+    checks.multiple("number of latents", count, "classes", self.num_classes)
+    branches = nn.vmap(
+      Branch,
+      variable_axes={"params": 0, "batch_stats": 0},
+      split_rngs={"params": True},
+    )
+    x = latents.reshape(self.num_classes, -1, latents.shape[-1])
+    x = branches(self.width, train, name="branches")(x)
+    side, _, channels = self.shape
+    trunk = Trunk(side, channels, self.width, name="trunk")
+    return trunk(x.reshape(count, *x.shape[2:]), train=train)
+
+
+class Substitute(nn.Module):
+  """DaST's networks for 28x28 images: convolutions, each pooled, two layers.
+
+  Two 5x5 convolutions without padding and up to two 3x3 with. `features` are
+  the pooled maps and the hidden layer. The small and the medium network of DaST
+  return log-probabilities; all return logits here, which is the same to every
+  loss with a softmax.
+
+  Attributes:
+    num_classes: K.
+    sizes: of the kernels.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  sizes: tuple[int, ...] = (5, 5)
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, 28, 28, C]`, normalised."""
+    del train  # there is nothing that differs
+    check_side(images, 28, "DaST's substitute")
+    x = images
+    features = []
+    for index, size in enumerate(self.sizes):
+      padding = 0 if size == 5 else 1
+      width = 20 if index == 0 else 50
+      x = Conv(width, size, padding=padding, dtype=self.dtype)(x)
+      x = nn.relu(max_pool(x))
+      features.append(x)
+    x = nn.relu(Dense(500, dtype=self.dtype)(x.reshape(len(x), -1)))
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))

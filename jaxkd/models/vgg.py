@@ -1,0 +1,51 @@
+"""VGGs with batch normalisation and a single linear layer, as IDEAL has them.
+
+Simonyan and Zisserman, Very Deep Convolutional Networks (2015), for images of
+32x32 or 64x64.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxkd.models.conv import max_pool
+from jaxkd.models.layers import Conv, Dense, batch_norm
+from jaxkd.types import Array, Outputs
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class VGG(nn.Module):
+  """Five blocks of 3x3 convolutions, global average pool, linear layer.
+
+  The first three blocks end in a 2x2 pool, and the fourth where the side is 64
+  or more. `features` are the outputs of the blocks and the pooled vector.
+  Initialised like all the zoo; IDEAL draws kernels from N(0, 2 / fan_out).
+
+  Attributes:
+    num_classes: K.
+    depths: convolutions of each block.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  depths: tuple[int, ...] = (1, 1, 1, 1, 1)
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised, at least 8x8."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    pools = 4 if min(images.shape[1:3]) >= 64 else 3
+    x = images
+    features = []
+    for block, (width, depth) in enumerate(
+      zip(WIDTHS, self.depths, strict=True)
+    ):
+      for _ in range(depth):
+        x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
+        x = nn.relu(norm()(x))
+      x = max_pool(x) if block < pools else x
+      features.append(x)
+    x = x.mean((1, 2))
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))

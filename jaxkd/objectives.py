@@ -1,0 +1,80 @@
+"""What a student is trained with: `(hyper, outputs, samples, context) -> [B]`.
+
+A teacher that gives labels alone leaves integers `[B]` in `samples.targets`,
+any other log-probabilities `[B, K]`.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import losses
+from jaxkd.types import Array, Context, Outputs, Samples
+
+Hyper = dict[str, Array]
+
+
+def truth(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """Cross entropy against the labels: real ones, or the classes meant."""
+  del hyper, context
+  return optax.softmax_cross_entropy_with_integer_labels(
+    outputs.logits, samples.labels
+  )
+
+
+def distillation(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`kd_loss` with `hyper` `temperature` and `alpha`, against soft answers."""
+  del context
+  return losses.kd_loss(
+    outputs.logits, samples.targets, samples.labels, **hyper
+  )
+
+
+def imitation(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """Cross entropy against the teacher's answers, hard or soft."""
+  del hyper, context
+  logits = outputs.logits
+  if jnp.issubdtype(samples.targets.dtype, jnp.integer):
+    return optax.softmax_cross_entropy_with_integer_labels(
+      logits, samples.targets
+    )
+  return optax.softmax_cross_entropy(logits, jax.nn.softmax(samples.targets))
+
+
+def margin(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`ldam_loss` on the teacher's labels, with `hyper` `max_margin`, `scale`."""
+  return losses.ldam_loss(
+    outputs.logits,
+    hard_labels(samples.targets),
+    class_counts=context.label_counts,
+    **hyper,
+  )
+
+
+def focal(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`class_balanced_focal_loss` on the teacher's labels, with `hyper` `beta`
+  and `gamma`.
+  """
+  return losses.class_balanced_focal_loss(
+    outputs.logits,
+    hard_labels(samples.targets),
+    class_counts=context.label_counts,
+    **hyper,
+  )
+
+
+def hard_labels(targets: Array) -> Array:
+  """The likeliest class `[B]` of hard or soft answers."""
+  if jnp.issubdtype(targets.dtype, jnp.integer):
+    return targets
+  return targets.argmax(-1).astype(jnp.int32)

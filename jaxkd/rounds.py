@@ -1,0 +1,210 @@
+"""What the rounds of a run need: the rules, who plays, and what each costs."""
+
+from collections.abc import Callable
+import functools
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxkd import (
+  data,
+  evaluate,
+  exchange,
+  models,
+  optim,
+  parallel,
+  training,
+)
+from jaxkd.exchange import Bill, Play, Rules, Table
+from jaxkd.teachers.access import Access
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Samples,
+  Terms,
+)
+
+
+class Game(NamedTuple):
+  """Everything that is settled before round 0.
+
+  Attributes:
+    rules: static.
+    table: the arrays that no round changes.
+    bills: what each round asks and does, at most.
+    opening: the state before round 0.
+  """
+
+  rules: Rules
+  table: Table
+  bills: list[Bill]
+  opening: Play
+
+
+def train_the_student(method: Method) -> bool:
+  """Whether the student learns while images are made."""
+  return any(phase.student_steps for phase in method.phases)
+
+
+def check_student(config, method: Method) -> None:
+  """Refuses a student block that does not suit the method.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  block, name = config.student, config.method
+  learns = train_the_student(method)
+  if learns and block.seeds > 1:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images, so each of "
+      f"student.seeds={block.seeds} would make, and pay for, its own; set "
+      "student.seeds=1 and run again with another seed."
+    )
+  if learns and "round_optimizer" not in block:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images; say how in "
+      "student.round_optimizer."
+    )
+  if not learns and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
+      "or more."
+    )
+  if (
+    block.epochs
+    and method.answers == "per_view"
+    and config.teacher.access != "white_box"
+  ):
+    raise JaxkdError(
+      f"student.epochs={block.epochs}: epochs in which the teacher answers "
+      "every view need a white box; set student.epochs=0."
+    )
+
+
+def new_game(run: Any, access: Access, student: Classifier) -> Game:
+  """The rules, the table and the opening of a `jaxkd.pipeline.Run`."""
+  method, asked = run.method, access.asked
+  table = Table(
+    asked if asked.in_process else None,
+    student,
+    {name: jnp.float32(value) for name, value in method.hyper.items()},
+    _real_images(run),
+  )
+  untrained = training.Recipe(student.apply, optax.identity(), method.objective)
+  rules = Rules(
+    method, untrained, run.dataset.spec, asked.access, asked.eight_bit
+  )
+  found = bills(rules, table, run.key(0))
+  if train_the_student(method):
+    updates = -(-sum(bill.updates for bill in found) // len(found))
+    tx = optim.optimiser(
+      run.config.student.round_optimizer, updates, len(found)
+    )
+    rules = rules._replace(recipe=untrained._replace(tx=tx))
+  return Game(rules, table, found, _opening(rules, table, run.round_key(0)))
+
+
+def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
+  """The bills of a run that has not begun; makes no network."""
+  recipe = training.Recipe(None, optax.identity(), method.objective)
+  rules = Rules(method, recipe, spec, config.teacher.access)
+  key = jax.random.key(0)
+  student = jax.eval_shape(
+    lambda key: models.init(config.student.model, key, spec), key
+  )
+  many = 10**6  # more real images than a round takes
+  real = Samples(
+    jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
+    jax.ShapeDtypeStruct((many,), jnp.int32),
+  )
+  return bills(rules, Table(None, student, {}, real), key)
+
+
+def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:
+  """What each round asks and does, at most; computes nothing."""
+  shapes = jax.eval_shape(lambda table: _opening(rules, table, key), table)
+  return exchange.bills(rules, shapes, table)
+
+
+def _opening(rules: Rules, table: Table, key: Array) -> Play:
+  state = training.create(table.student, rules.recipe.tx)
+  return exchange.new_play(rules, table, state, key)
+
+
+def _real_images(run: Any) -> Samples | None:
+  """Images of the set `config.images`, for the methods that take some."""
+  if not run.method.real_images:
+    return None
+  spec = run.dataset.spec
+  found = data.load(run.config.images, image_size=spec.shape[0])
+  images = found.train_images
+  if images.shape[-1] != spec.shape[-1]:  # grey to colour, or colour to grey
+    grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
+    images = np.repeat(grey, spec.shape[-1], axis=-1)
+  unknown = np.full(len(images), -1, np.int32)
+  return parallel.replicate(Samples(jnp.asarray(images), jnp.asarray(unknown)))
+
+
+def player(
+  game: Game, asked: Any, play: Play
+) -> tuple[Callable[[Play, Array], tuple[Play, Terms]], float]:
+  """`(play, key) -> (play, terms)`, and the seconds that compiling it took.
+
+  With a teacher in process one dispatch, which reuses the memory of `play`.
+  """
+  if not asked.in_process:
+    play_round, seconds = exchange.remote_round(game.rules, asked), 0.0
+  else:
+    began = time.monotonic()
+    play_round = (
+      jax.jit(
+        functools.partial(exchange.play_round, game.rules), donate_argnums=0
+      )
+      .lower(play, game.table, jax.random.key(0))
+      .compile()
+    )
+    seconds = time.monotonic() - began
+  return lambda play, key: play_round(play, game.table, key), seconds
+
+
+def check_finite(terms: dict[str, np.ndarray], index: int) -> None:
+  """Refuses a round in which a term blew up, naming the term and the set."""
+  for name, values in terms.items():
+    wrong = np.flatnonzero(~np.isfinite(np.atleast_1d(values)))
+    if wrong.size:
+      number = index * np.size(values) + wrong[0]
+      raise JaxkdError(
+        f"The term {name} is {np.atleast_1d(values)[wrong[0]]} in set {number}"
+        f" ({wrong.size} sets of round {index}); lower synthesis.step_size or "
+        f"synthesis.weights.{name}."
+      )
+
+
+def mark(
+  run: Any,
+  access: Access,
+  student: Classifier,
+  play: Play,
+  paid: list[Bill],
+) -> None:
+  """Notes how good the student is, if a mark of `queries.marks` was passed."""
+  after = sum(bill.queries for bill in paid)
+  before = after - paid[-1].queries
+  test = run.dataset.test_labels
+  passed = any(before < mark <= after for mark in run.config.queries.marks)
+  if not (passed and len(test)):
+    return
+  found = evaluate.evaluate(
+    student.replace(variables=play.student.variables),
+    run.dataset.test_images,
+    test,
+    teacher=access.owner,
+  )
+  run.metrics.write("queries", len(paid), queries=after, **found)

@@ -1,0 +1,1 @@
+"""A classifier behind an HTTP interface; the command is `jaxkd.serve`."""

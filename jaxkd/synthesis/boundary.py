@@ -1,0 +1,279 @@
+"""The engine that walks along a teacher's decision boundary by labels alone.
+
+Many searches at once, in probing steps: in every step each search asks for W
+images around its own one, so a step is one batch, and a search is a program
+of steps known before it starts. Directions have length 1, distances are those
+in pixel space before the probe is clipped to [0, 1].
+
+Sign-OPT (Cheng et al., ICLR 2020) finds the direction in which the boundary is
+nearest by the signs of finite differences; its binary search and its line
+search take one candidate after the other. Here the W candidates of a step
+share one radius, which is bisected as long as any of them lies across.
+"""
+
+from collections.abc import Callable
+import math
+from typing import NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from jaxkd.synthesis import directions
+from jaxkd.types import Array
+
+SPAN = 4096.0  # a boundary is looked for from reach / SPAN to reach
+LINE_SPAN = 2.0  # and by a line search from half the known distance on
+LONGEST_LINE_STEP = 4.0  # the others are its halves; a slope has length 1
+
+
+@flax.struct.dataclass
+class Search:
+  """R searches for the nearest place where the teacher's label changes.
+
+  Attributes:
+    images: `[R, H, W, C]`, where each search stands.
+    labels: `[R]`, the teacher's label there.
+    goals: `[R]`, the class that lies across; -1 where any other one does.
+    direction: `[R, H, W, C]`, the best so far.
+    distance: `[R]`, along it to a place across; an upper bound only, as long
+      as none was `found`.
+    found: `[R]`, whether any probe lay across.
+    low: `[R]`, no candidate is known across at this radius.
+    candidates: `[R, W, H, W, C]`, directions in the current step.
+    slope: `[R, H, W, C]`, sum of the directions in which the distance falls.
+  """
+
+  images: Array
+  labels: Array
+  goals: Array
+  direction: Array
+  distance: Array
+  found: Array
+  low: Array
+  candidates: Array
+  slope: Array
+
+
+class Step(NamedTuple):
+  """One probing step.
+
+  Attributes:
+    propose: `(search, key) -> (search, offsets [R, W, H, W, C])`, of the images
+      to ask for from the search's own.
+    learn: `(search, answers [R, W]) -> search`.
+  """
+
+  propose: Callable[[Search, Array], tuple[Search, Array]]
+  learn: Callable[[Search, Array], Search]
+
+
+def begin(
+  images: Array,
+  labels: Array,
+  goals: Array,
+  candidates: Array,
+  distance: Array,
+  found: Array,
+) -> Search:
+  """Searches along `candidates`, with what is known of them; see `Search`."""
+  return Search(
+    images=images,
+    labels=labels,
+    goals=goals,
+    direction=candidates[:, 0],
+    distance=distance,
+    found=found,
+    low=distance / SPAN,
+    candidates=candidates,
+    slope=jnp.zeros_like(images),
+  )
+
+
+def unaimed(images: Array, labels: Array, probes: int) -> Search:
+  """Searches for the boundary to any other class, not begun yet."""
+  count = len(images)
+  return begin(
+    images,
+    labels,
+    jnp.full(count, -1, jnp.int32),
+    jnp.zeros((count, probes, *images.shape[1:])),
+    jnp.zeros(count),
+    jnp.zeros(count, bool),
+  )
+
+
+def ask(
+  program: tuple[Step, ...], index: Array, search: Search, key: Array
+) -> tuple[Search, Array]:
+  """The images `[R W, H, W, C]` of step `index`."""
+  steps, kinds = _kinds(program)
+  proposals = [step.propose for step in steps]
+  search, offsets = jax.lax.switch(kinds[index], proposals, search, key)
+  images = jnp.clip(search.images[:, None] + offsets, 0.0, 1.0)
+  return search, images.reshape(-1, *search.images.shape[1:])
+
+
+def tell(
+  program: tuple[Step, ...], index: Array, search: Search, answers: Array
+) -> Search:
+  """The search after the labels `[R W]` that answer step `index`."""
+  steps, kinds = _kinds(program)
+  lessons = [step.learn for step in steps]
+  answers = answers.reshape(search.candidates.shape[:2])
+  return jax.lax.switch(kinds[index], lessons, search, answers)
+
+
+def _kinds(program: tuple[Step, ...]) -> tuple[list[Step], Array]:
+  """The different steps of a program, and which one is its i-th."""
+  steps = list(dict.fromkeys(program))
+  return steps, jnp.array([steps.index(step) for step in program])
+
+
+def opening(reach: float) -> Step:
+  """The first bisection between random directions, up to `reach`."""
+
+  def propose(search: Search, key: Array) -> tuple[Search, Array]:
+    search = begin(
+      search.images,
+      search.labels,
+      search.goals,
+      directions.random(key, search.candidates),
+      jnp.full_like(search.distance, reach),
+      jnp.zeros_like(search.found),
+    )
+    return _at_radius(search)
+
+  return Step(propose, _bisect)
+
+
+def _at_radius(search: Search, key: Array | None = None):
+  del key
+  return search, directions.along(search.candidates, _middle(search)[:, None])
+
+
+def _middle(search: Search) -> Array:
+  """Halfway, in factors, between what is too near and what is far enough."""
+  return jnp.sqrt(search.low * search.distance)
+
+
+def _bisect(search: Search, answers: Array) -> Search:
+  radius = _middle(search)
+  across = is_across(search, answers)
+  any_across = across.any(axis=1)
+  nearest = jax.vmap(lambda each, index: each[index])(
+    search.candidates, across.argmax(axis=1)
+  )
+  return search.replace(
+    direction=jnp.where(
+      any_across[:, None, None, None], nearest, search.direction
+    ),
+    distance=jnp.where(any_across, radius, search.distance),
+    low=jnp.where(any_across, search.low, radius),
+    found=search.found | any_across,
+  )
+
+
+BISECTION = Step(_at_radius, _bisect)
+
+
+def estimation(smoothing: float) -> Step:
+  """Which of W random turns of the direction bring the boundary nearer.
+
+  A turn adds a vector of length `smoothing` (Sign-OPT's beta). The signs are
+  centred over the step: turns that all go the same way say nothing.
+  """
+
+  def propose(search: Search, key: Array) -> tuple[Search, Array]:
+    turns = directions.random(key, search.candidates)
+    turned = directions.unit(search.direction[:, None] + smoothing * turns)
+    offsets = directions.along(turned, search.distance[:, None])
+    return search.replace(candidates=turns), offsets
+
+  def learn(search: Search, answers: Array) -> Search:
+    nearer = is_across(search, answers).astype(jnp.float32)
+    weights = nearer - nearer.mean(axis=1, keepdims=True)
+    pull = directions.along(search.candidates, weights).sum(axis=1)
+    return search.replace(slope=search.slope + pull)
+
+  return Step(propose, learn)
+
+
+def _start_line(search: Search, key: Array) -> tuple[Search, Array]:
+  """W steps of halving length down the slope; if none of them leads across any
+  nearer, the direction stays as it was.
+  """
+  del key
+  lengths = halves(LONGEST_LINE_STEP, search.candidates.shape[1])
+  slope = directions.unit(search.slope)[:, None]
+  lines = search.direction[:, None] + directions.along(slope, lengths[None])
+  search = search.replace(
+    candidates=directions.unit(lines),
+    low=search.distance / LINE_SPAN,
+    slope=jnp.zeros_like(search.slope),
+  )
+  return _at_radius(search)
+
+
+LINE_SEARCH = Step(_start_line, _bisect)
+
+
+def retreat(longest: float) -> Step:
+  """Away from the boundary, as far as the label stays.
+
+  The tries are `longest` and its halves. Who has found no boundary stays.
+  """
+
+  def propose(search: Search, key: Array) -> tuple[Search, Array]:
+    del key
+    lengths = halves(longest, search.candidates.shape[1])
+    lengths = jnp.broadcast_to(lengths, search.candidates.shape[:2])
+    return search, -directions.along(search.direction[:, None], lengths)
+
+  def learn(search: Search, answers: Array) -> Search:
+    stays = answers == search.labels[:, None]
+    lengths = halves(longest, answers.shape[1])
+    moves = search.found & stays.any(axis=1)
+    move = jnp.where(moves, lengths[stays.argmax(axis=1)], 0.0)
+    moved = search.images - directions.along(search.direction, move)
+    return search.replace(images=jnp.clip(moved, 0.0, 1.0))
+
+  return Step(propose, learn)
+
+
+def opened(reach: float, tolerance: float) -> tuple[Step, ...]:
+  """To the boundary along the best of W random directions."""
+  return opening(reach), *aimed(tolerance)[1:]
+
+
+def aimed(tolerance: float) -> tuple[Step, ...]:
+  """To the boundary along the best of the candidates that are there."""
+  return (BISECTION,) * bisections(SPAN, tolerance)
+
+
+def refined(
+  num_steps: int, smoothing: float, tolerance: float
+) -> tuple[Step, ...]:
+  """One iteration of Sign-OPT: the slope in `num_steps`, and a step down it."""
+  line = (BISECTION,) * (bisections(LINE_SPAN, tolerance) - 1)
+  return *((estimation(smoothing),) * num_steps), LINE_SEARCH, *line
+
+
+def bisections(span: float, tolerance: float) -> int:
+  """Steps until a distance within a factor `span` is known to a fraction.
+
+  >>> bisections(2.0, 0.01)
+  7
+  """
+  return max(1, math.ceil(math.log2(math.log(span) / math.log1p(tolerance))))
+
+
+def is_across(search: Search, answers: Array) -> Array:
+  """Which of the probes `[R, W]` have left the label, or reached the goal."""
+  goals, labels = search.goals[:, None], search.labels[:, None]
+  return jnp.where(goals < 0, answers != labels, answers == goals)
+
+
+def halves(longest: float, count: int) -> Array:
+  """`longest` and its repeated halves, `[count]`."""
+  return longest * 0.5 ** jnp.arange(count)

@@ -1,0 +1,26 @@
+"""Vectors in image space: `[..., H, W, C]` are directions, `[...]` lengths."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd.types import Array
+
+
+def random(key: Array, like: Array) -> Array:
+  """As many directions as `like [..., H, W, C]`, uniform on the sphere."""
+  return unit(jax.random.normal(key, like.shape))
+
+
+def unit(vectors: Array) -> Array:
+  """Vectors `[..., H, W, C]` at length 1; a vector of zeros stays one."""
+  return along(vectors, 1.0 / jnp.maximum(length(vectors), 1e-12))
+
+
+def length(vectors: Array) -> Array:
+  """Euclidean lengths `[...]` of vectors `[..., H, W, C]`."""
+  return jnp.sqrt(jnp.sum(vectors**2, axis=(-3, -2, -1)))
+
+
+def along(vectors: Array, factors: Array) -> Array:
+  """Vectors `[..., H, W, C]` times factors `[...]`."""
+  return vectors * factors[..., None, None, None]

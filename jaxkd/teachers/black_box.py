@@ -1,0 +1,80 @@
+"""A teacher in process that shows no more than an interface would."""
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from jaxkd import checks
+from jaxkd.data import to_float
+from jaxkd.types import ACCESS, Array, Classifier, JaxkdError
+
+CHUNK = 512  # images that are answered at once
+
+
+@flax.struct.dataclass
+class BlackBox:
+  """Answers, and nothing to look at or to differentiate.
+
+  Attributes:
+    hidden: the network behind the interface; no method is handed it.
+    access: `label`, `top_k`, `probs` or `logits`.
+    top_k: classes that `top_k` tells the probabilities of.
+    eight_bit: whether images arrive as 8 bits a channel.
+  """
+
+  hidden: Classifier
+  access: str = flax.struct.field(pytree_node=False)
+  top_k: int = flax.struct.field(pytree_node=False, default=1)
+  eight_bit: bool = flax.struct.field(pytree_node=False, default=True)
+
+  in_process = True
+
+  def answer(self, images: Array) -> Array:
+    """Labels `[N]` int32, or `[N, K]` log-probabilities (logits, where the
+    access is `logits`) for `images [N, ...]`; jittable.
+    """
+
+    def one(image: Array) -> Array:
+      logits = self.hidden(to_float(image[None])).logits[0]
+      return reveal(logits, self.access, self.top_k)
+
+    answers = jax.lax.map(one, images, batch_size=CHUNK)
+    return jax.lax.stop_gradient(answers)
+
+
+def reveal(logits: Array, access: str, top_k: int = 1) -> Array:
+  """What an interface tells of `logits [..., K]`.
+
+  `top_k` gives the probabilities of the k likeliest classes; what they leave
+  is spread evenly over the others.
+  """
+  if access == "label":
+    return logits.argmax(-1).astype(jnp.int32)
+  if access == "top_k":
+    return _top(jax.nn.log_softmax(logits), top_k)
+  return jax.nn.log_softmax(logits) if access == "probs" else logits
+
+
+def _top(log_probs: Array, top_k: int) -> Array:
+  count = log_probs.shape[-1]
+  bound = jnp.sort(log_probs, axis=-1)[..., count - top_k, None]
+  told = log_probs >= bound
+  rest = 1 - jnp.where(told, jnp.exp(log_probs), 0).sum(-1, keepdims=True)
+  others = jnp.maximum(rest, 1e-12) / jnp.maximum(
+    (~told).sum(-1, keepdims=True), 1
+  )
+  return jnp.where(told, log_probs, jnp.log(others))
+
+
+def check(access: str, top_k: int, num_classes: int) -> None:
+  """Refuses an access level that there is not.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  checks.choice("teacher.access", access, ACCESS)
+  if access == "top_k" and not 0 < top_k < num_classes:
+    raise JaxkdError(
+      f"teacher.top_k={top_k}: choose 1 to {num_classes - 1} of the "
+      f"{num_classes} classes; for all of them set teacher.access=probs."
+    )

@@ -1,0 +1,166 @@
+"""What came of a run, on data that nothing before it has looked at."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from jaxkd import evaluate, report
+from jaxkd.data import Dataset
+from jaxkd.metrics import MetricsWriter
+from jaxkd.objectives import hard_labels
+from jaxkd.teachers.access import Access
+from jaxkd.types import Classifier, Samples
+
+STAGES = ("teacher", "synthesis", "student")
+
+
+def judge(
+  run: Any,
+  access: Access,
+  students: list[Classifier],
+  held_out: Samples,
+  ended: str | None,
+) -> dict[str, Any]:
+  """The report; test data is looked at here and, where `queries.marks` asks
+  for a curve, while the budget is spent, and chooses nothing.
+
+  Args:
+    run: a `jaxkd.pipeline.Run`.
+    access: to the teacher.
+    students: one per seed.
+    held_out: synthetic samples that no student was trained on.
+    ended: why the rounds ended early, if they did.
+  """
+  config, method, spec = run.config, run.method, run.dataset.spec
+  answers = test_answers(run, access)
+  judged = [
+    judge_student(run.dataset, access.owner, answers, held_out, student)
+    for student in students
+  ]
+  accuracies = [each["accuracy"] for each in judged]
+  many = len(students) > 1 and accuracies[0] is not None
+  seconds = stage_seconds(run.metrics)
+  synthesis_s = run.metrics.seconds("synthesis")
+  seconds["total"] = time.monotonic() - run.began
+  image_steps = method.capacity * method.steps
+  return {
+    "method": config.method,
+    "dataset": spec.name,
+    "teacher": judge_teacher(run, access, answers),
+    "student": {
+      **report.measure(students[0], spec),
+      **{name: mean([each[name] for each in judged]) for name in judged[0]},
+      "accuracy_std": float(np.std(accuracies, ddof=1)) if many else None,
+      "accuracies": accuracies,
+      "seeds": len(students),
+    },
+    "synthesis": {
+      "images": method.capacity,
+      "steps": method.steps,
+      "image_steps_per_s": image_steps / synthesis_s if synthesis_s else None,
+      "seconds": synthesis_s,
+      "compile_seconds": run.metrics.seconds("synthesis", "compile_seconds"),
+    },
+    "queries": {
+      **access.account(),
+      "curve": curve(run.metrics, judged[0]),
+      "ended": ended,
+    },
+    "seconds": seconds,
+    "config": config.to_dict(),
+    **report.environment(),
+  }
+
+
+def test_answers(run: Any, access: Access) -> np.ndarray | None:
+  """The labels that a paid teacher gives to test images, if `queries.evaluate`
+  allows these queries.
+  """
+  data = run.dataset
+  if not (run.config.queries.evaluate and len(data.test_labels)):
+    return None
+  return None if access.owner else access.labels(data.test_images, "evaluate")
+
+
+def judge_teacher(
+  run: Any, access: Access, answers: np.ndarray | None
+) -> dict[str, Any]:
+  """What is known of the teacher; None where it is not ours to look into."""
+  data = run.dataset
+  if access.owner is not None:
+    measured = report.measure(access.owner, data.spec)
+    accuracy = test_accuracy(access.owner, data)
+  else:
+    fields = ("parameters", "bytes", "flops", "latency_ms")
+    measured = {"model": access.name, **dict.fromkeys(fields)}
+    accuracy = None
+    if answers is not None:
+      accuracy = float(np.mean(answers == data.test_labels))
+  return {**measured, "accuracy": accuracy}
+
+
+def judge_student(
+  data: Dataset,
+  owner: Classifier | None,
+  answers: np.ndarray | None,
+  held_out: Samples,
+  student: Classifier,
+) -> dict[str, float | None]:
+  """How well a student follows the teacher, on test data and on synthetic
+  samples that it was not trained on; None where there is no such data.
+  """
+  result = {}
+  if len(data.test_labels):
+    result = evaluate.evaluate(
+      student, data.test_images, data.test_labels, teacher=owner
+    )
+    if answers is not None:
+      same = evaluate.evaluate(student, data.test_images, answers)
+      result["agreement"] = same["accuracy"]
+  if len(held_out.labels):
+    synthetic = evaluate.evaluate(
+      student, held_out.images, hard_labels(held_out.targets)
+    )
+    result["synthetic_agreement"] = synthetic["accuracy"]
+  fields = ("accuracy", "agreement", "kl", "synthetic_agreement")
+  return {name: result.get(name) for name in fields}
+
+
+def test_accuracy(classifier: Classifier, data: Dataset) -> float | None:
+  """Accuracy on the test split; None if there is none."""
+  if not len(data.test_labels):
+    return None
+  return evaluate.evaluate(classifier, data.test_images, data.test_labels)[
+    "accuracy"
+  ]
+
+
+def curve(
+  metrics: MetricsWriter, judged: dict[str, float | None]
+) -> list[dict[str, Any]]:
+  """Accuracy and agreement as the budget was spent; the finished student is
+  the last point.
+  """
+  names = ("queries", "accuracy", "agreement")
+  points = [
+    {name: record.get(name) for name in names}
+    for record in metrics.records("queries")
+  ]
+  if points:
+    final = {"queries": points[-1]["queries"]}
+    points.append(final | {name: judged[name] for name in names[1:]})
+  return points
+
+
+def stage_seconds(metrics: MetricsWriter) -> dict[str, float]:
+  """Seconds of each stage so far, compilation and earlier parts included."""
+  return {
+    stage: metrics.seconds(stage) + metrics.seconds(stage, "compile_seconds")
+    for stage in STAGES
+  }
+
+
+def mean(values: list[float | None]) -> float | None:
+  """The mean; None if there is nothing to average."""
+  return None if None in values else float(np.mean(values))

@@ -1,0 +1,230 @@
+"""DaST: the two losses by hand, who learns from whom, and the bill."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxkd import exchange, training
+from jaxkd.methods import dast
+from jaxkd.models.generators import Generator
+from jaxkd.teachers.black_box import BlackBox
+from jaxkd.types import (
+  Classifier,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Nets,
+  Outputs,
+  Samples,
+)
+
+SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
+KEY = jax.random.key(0)
+CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+MEANT = jnp.array([0, 0, 1, 1, 2, 2])
+FIELDS = {
+  "hyper": {"beta": 0.0},
+  "budget": 30,
+  "num_rounds": 0,
+  "batch_size": 6,
+  "latents": 16,
+  "width": 2,
+  "alpha": 0.2,
+  "step_size": 1e-3,
+  "capacity": 12,
+}
+
+
+def linear(variables, images, *, train=False, rng=None):
+  """In train mode with the statistics of the batch."""
+  inputs = images.reshape(len(images), -1)
+  if train:
+    inputs = inputs - inputs.mean(axis=0)
+  changed = {"batch_stats": inputs.mean(axis=0)} if train else {}
+  return Outputs(inputs @ variables["params"]), changed
+
+
+def network(seed):
+  params = jax.random.normal(jax.random.key(seed), (16, 3))
+  return Classifier({"params": params, "batch_stats": jnp.zeros(16)}, linear)
+
+
+@pytest.fixture(autouse=True)
+def dense(monkeypatch):
+  """A generator that compiles at once, in place of the published one."""
+
+  def init(key):
+    return {"params": jax.random.normal(key, (16, 16)), "count": jnp.int32(0)}
+
+  def apply(variables, latents, *, train=True):
+    pre = (latents @ variables["params"]).reshape(-1, 4, 4, 1)
+    return pre, {"count": variables["count"] + 1} if train else {}
+
+  generator = Generator(16, init, apply, jax.nn.sigmoid)
+  monkeypatch.setattr(dast, "create_generator", lambda *a, **k: generator)
+
+
+def build(**changes):
+  return dast.build(SPEC, **{**FIELDS, **changes})
+
+
+def play(access="label", rounds=1, **changes):
+  """The play before and after some rounds."""
+  method = build(**changes)
+  tx = optax.sgd(0.1)
+  recipe = training.Recipe(linear, tx, method.objective)
+  rules = exchange.Rules(method, recipe, SPEC, access)
+  teacher = BlackBox(network(1), access, eight_bit=False)
+  table = exchange.Table(teacher, network(2), method.hyper)
+  student = training.create(table.student, tx)
+  began = exchange.new_play(rules, table, student, KEY)
+  bill = exchange.bills(rules, began, table)
+  now = began
+  for index in range(rounds):
+    now, terms = exchange.play_round(
+      rules, now, table, jax.random.fold_in(KEY, index)
+    )
+  return began, now, terms, bill
+
+
+def images_of(params, latents):
+  return jax.nn.sigmoid(latents @ params)
+
+
+def slopes_by_hand(params, latents, student, targets):
+  """Disagreement and label loss with their slopes through the student."""
+
+  def error(params, labels):
+    images = images_of(params, latents)
+    logits = (images - images.mean(axis=0)) @ student
+    log_probs = jax.nn.log_softmax(logits)
+    return -log_probs[jnp.arange(6), labels].mean()
+
+  value_and_slope = jax.value_and_grad(error)
+  return value_and_slope(params, targets), value_and_slope(params, MEANT)
+
+
+def slope_seen(state):
+  """The first gradient that Adam was given: its mean is half of it."""
+  return 2 * state.opt_state[0].mu
+
+
+def test_the_generator_learns_through_the_student_that_was_just_updated():
+  began, now, terms, _ = play()
+  before = began.state.variables["params"]
+  student = now.student.variables["params"]
+  assert not np.allclose(student, began.student.variables["params"])
+  (d, d_slope), (error, error_slope) = slopes_by_hand(
+    before, now.state.latents, student, now.state.targets
+  )
+  expected = -jnp.exp(-d) * d_slope + 0.2 * error_slope
+  np.testing.assert_allclose(slope_seen(now.state), expected, atol=1e-6)
+  np.testing.assert_allclose(terms["disagreement"], d, rtol=1e-5)
+  np.testing.assert_allclose(terms["label"], error, rtol=1e-5)
+
+
+def test_the_generator_raises_the_disagreement():
+  _, now, _, _ = play(alpha=1e-9, step_size=1e-3)
+  began, _, _, _ = play()
+
+  def disagreement(state):
+    return slopes_by_hand(
+      state.variables["params"],
+      now.state.latents,
+      now.student.variables["params"],
+      now.state.targets,
+    )[0][0]
+
+  assert disagreement(now.state) > disagreement(began.state)
+
+
+def test_the_student_is_asked_about_the_batch_that_it_learnt():
+  began, now, _, _ = play()
+  images = images_of(began.state.variables["params"], now.state.latents)
+  kept = now.store.samples
+  np.testing.assert_allclose(kept.images[:6].reshape(6, -1), images, atol=1e-6)
+  np.testing.assert_array_equal(kept.labels[:6], MEANT)
+  teacher = network(1)(images.reshape(6, 4, 4, 1)).logits.argmax(-1)
+  np.testing.assert_array_equal(kept.targets[:6], teacher)
+  np.testing.assert_array_equal(now.state.targets, teacher)
+
+
+def test_a_round_costs_a_batch_and_updates_each_player_once():
+  _, now, _, bill = play(rounds=2)
+  assert [each.queries for each in bill] == [6] * 5
+  assert int(now.student.step) == 2
+  assert int(now.state.opt_state[0].count) == 2
+  assert int(now.state.variables["count"]) == 2  # one batch, one statistic
+  assert int(now.store.inserted) == 12
+  assert build().capacity == 12
+
+
+def fit(weights, alpha):
+  """The generator's phase alone, with a student of given weights."""
+  method = build(alpha=alpha, hyper={"beta": 0.0})
+  nets = Nets(None, Classifier({"params": weights}, linear))
+  state = method.init(KEY, nets)
+  latents = jax.random.normal(KEY, state.latents.shape)
+  state = state.replace(latents=latents)
+  return method.phases[1].ask(state, nets, KEY)
+
+
+def test_alpha_becomes_a_low_label_loss_and_stays_otherwise():
+  _, _, terms = fit(jnp.zeros((16, 3)), alpha=0.2)
+  assert terms["label"] == pytest.approx(np.log(3), rel=1e-5)
+  state, _, _ = fit(jnp.zeros((16, 3)), alpha=0.2)
+  assert state.alpha == pytest.approx(0.2)
+  # A student that tells the six images apart as they were meant.
+  probe, _, _ = fit(jnp.zeros((16, 3)), alpha=0.2)
+  latents = probe.latents
+  images = images_of(build().init(KEY, None).variables["params"], latents)
+  centred = images - images.mean(axis=0)
+  wanted = 4.0 * jax.nn.one_hot(MEANT, 3) - 4 / 3
+  state, _, terms = fit(jnp.linalg.pinv(centred) @ wanted, alpha=0.2)
+  assert 0 < terms["label"] < 0.1
+  assert terms["alpha"] == pytest.approx(0.2)  # in force until after the step
+  assert state.alpha == pytest.approx(float(terms["label"]))
+
+
+def test_probabilities_add_their_mean_square():
+  logits = jnp.array([[0.0, 0.0, 0.0]])
+  probs = jnp.array([[0.5, 0.25, 0.25]])
+  found = dast.imitation(logits, jnp.log(probs), 3.0)
+  square = ((1 / 6) ** 2 + 2 * (1 / 12) ** 2) / 3
+  np.testing.assert_allclose(found, np.log(3) + 3.0 * square, rtol=1e-5)
+  samples = Samples(None, None, jnp.array([0]))
+  found = dast.objective({"beta": 3.0}, Outputs(logits), samples, CONTEXT)
+  np.testing.assert_allclose(found, np.log(3), rtol=1e-5)
+
+
+def test_without_beta_labels_are_all_that_is_kept():
+  _, label, _, _ = play("label")
+  _, probs, _, _ = play("probs")
+  jax.tree.map(np.testing.assert_array_equal, label.state, probs.state)
+  assert probs.store.samples.targets.dtype == jnp.int32
+
+
+def test_with_beta_probabilities_are_needed():
+  _, now, _, _ = play("probs", hyper={"beta": 0.1})
+  assert now.state.targets.shape == (6, 3)
+  with pytest.raises(JaxkdError, match="needs probs .* gives label"):
+    exchange.check_access(build(hyper={"beta": 0.1}), "label", False)
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"batch_size": 7}, "batch_size=7 is not a multiple of classes=3"),
+    ({"budget": 5}, "queries.budget=5"),
+    ({"num_rounds": 6}, "queries.budget=30"),
+    ({"hyper": {"beta": -1.0}}, "hyper.beta=-1.0"),
+    ({"hyper": {}}, "must have exactly beta"),
+    ({"capacity": 5}, "batch_size=6: there are only 5"),
+    ({"alpha": 0.0}, "alpha=0.0"),
+  ],
+)
+def test_values_that_can_not_be(changes, message):
+  with pytest.raises(JaxkdError, match=message):
+    build(**changes)

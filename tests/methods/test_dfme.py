@@ -1,0 +1,217 @@
+"""DFME: its bill, its two players, and what it makes of answers."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxkd import exchange, training
+from jaxkd.methods import dfme
+from jaxkd.models.generators import Generator
+from jaxkd.teachers.black_box import BlackBox
+from jaxkd.types import Classifier, Context, DataSpec, JaxkdError, Nets, Outputs
+
+SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
+KEY = jax.random.key(0)
+CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+PUBLISHED = {
+  "hyper": {"label_floor": 0.01},
+  "budget": 20_000_000,
+  "num_rounds": 0,
+  "batch_size": 256,
+  "latents": 256,
+  "width": 2,
+  "num_directions": 1,
+  "radius": 1e-3,
+  "generator_steps": 1,
+  "student_steps": 5,
+  "optimizer": {
+    "name": "adam", "learning_rate": 1e-4, "schedule": "multistep",
+    "weight_decay": 0.0, "factor": 0.3, "milestones": (0.1, 0.3, 0.5),
+  },
+  "capacity": 4096,
+}  # fmt: skip
+TINY = {"batch_size": 8, "latents": 4, "num_rounds": 3, "capacity": 64}
+
+
+def build(**changes):
+  return dfme.build(SPEC, **{**PUBLISHED, **changes})
+
+
+def linear(variables, images, *, train=False, rng=None):
+  inputs = 2 * images.reshape(len(images), -1) - 1
+  return Outputs(inputs @ variables["params"]), {}
+
+
+def network(seed):
+  return Classifier(
+    {"params": jax.random.normal(jax.random.key(seed), (16, 3))}, linear
+  )
+
+
+@pytest.fixture
+def dense(monkeypatch):
+  """A generator that compiles at once, in place of the published one."""
+
+  def init(key):
+    return {"params": jax.random.normal(key, (16, 16))}
+
+  def apply(variables, latents, *, train=True):
+    return (latents @ variables["params"]).reshape(-1, 4, 4, 1), {}
+
+  generator = Generator(16, init, apply, jax.nn.sigmoid)
+  monkeypatch.setattr(dfme, "create_generator", lambda *a, **k: generator)
+
+
+def game(method, access="probs"):
+  """Rules, what changes, and who takes part."""
+  tx = optax.sgd(0.1)
+  rules = exchange.Rules(
+    method, training.Recipe(linear, tx, method.objective), SPEC, access
+  )
+  teacher = BlackBox(network(1), access, eight_bit=False)
+  table = exchange.Table(teacher, network(2), method.hyper)
+  student = training.create(table.student, tx)
+  return rules, exchange.new_play(rules, table, student, KEY), table
+
+
+def asked(phase, state, nets):
+  """Images that one repeat of a phase asks about; computes nothing."""
+  samples = jax.eval_shape(lambda: phase.ask(state, nets, KEY)[1])
+  return samples.images.shape[0]
+
+
+def cost(method):
+  nets = Nets(None, network(2))
+  state = method.init(KEY, nets)
+  return sum(
+    phase.repeats * asked(phase, state, nets) for phase in method.phases
+  )
+
+
+@pytest.mark.parametrize(
+  "changes, expected",
+  [
+    ({}, 1792),
+    ({"num_directions": 10}, 256 * (11 + 5)),
+    ({"generator_steps": 2, "student_steps": 3}, 256 * (2 * 2 + 3)),
+  ],
+)
+def test_a_round_asks_what_it_says(changes, expected):
+  assert cost(build(**changes)) == expected
+  assert build(**changes, budget=3 * expected).rounds == 3
+  assert build(**changes, budget=3 * expected - 1).rounds == 2
+
+
+def test_a_budget_that_does_not_pay():
+  with pytest.raises(JaxkdError, match=r"budget=1791: .*1792 queries"):
+    build(budget=1791)
+  with pytest.raises(JaxkdError, match="1792 queries, and 3 of them 5376"):
+    build(budget=2 * 1792, num_rounds=3)
+  assert build(budget=0, num_rounds=3).rounds == 3  # a teacher of our own
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"radius": 0.0}, "radius=0.0"),
+    ({"capacity": 255}, "only 255 places in the store"),
+    ({"hyper": {"label_floor": 0.0}}, "label_floor=0.0"),
+    ({"hyper": {"temperature": 1.0}}, "must have exactly label_floor"),
+  ],
+)
+def test_values_that_can_not_be(changes, message):
+  with pytest.raises(JaxkdError, match=message):
+    build(**changes)
+
+
+def test_logits_are_recovered_from_probabilities():
+  logits = 3 * jax.random.normal(KEY, (5, 3))
+  student = jax.random.normal(jax.random.key(1), (5, 3))
+  centred = logits - logits.mean(-1, keepdims=True)
+  expected = np.abs(np.asarray(student - centred)).mean(-1)
+  for answers in (logits, jax.nn.log_softmax(logits)):
+    found = dfme.distance(student, answers, 0.5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_labels_are_smoothed_one_hot_answers():
+  found = dfme.as_logits(jnp.array([1, 2]), 3, 0.3)
+  np.testing.assert_allclose(
+    jnp.exp(found), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-5
+  )
+
+
+def test_the_generator_phase_leaves_the_student_as_it_is(dense):
+  rules, play, table = game(build(**TINY))
+  after, terms = jax.jit(
+    lambda play: exchange.play_phase(rules, 0, play, table, KEY)
+  )(play)
+  for before, now in zip(
+    jax.tree.leaves(play.student), jax.tree.leaves(after.student), strict=True
+  ):
+    np.testing.assert_array_equal(before, now)
+  assert int(after.store.inserted) == 0
+  assert float(terms["disagreement"]) > 0
+  moved = jax.tree.map(
+    lambda a, b: bool((a != b).any()),
+    play.state.variables["params"],
+    after.state.variables["params"],
+  )
+  assert any(jax.tree.leaves(moved))
+
+
+def test_rounds_with_the_published_generator():
+  rules, play, table = game(build(**TINY), "label")
+  play, terms = jax.jit(functools.partial(exchange.play_round, rules))(
+    play, table, KEY
+  )
+  assert all(np.isfinite(term).all() for term in terms.values())
+  images = play.store.samples.images[:32]
+  assert float(images.min()) >= 0 and float(images.max()) <= 1
+  assert float(images.std(axis=0).min()) > 0
+
+
+@pytest.mark.parametrize("access", ["probs", "label"])
+def test_rounds_teach_the_student(access, dense):
+  rules, play, table = game(build(**TINY), access)
+  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  losses = []
+  for index in range(40):
+    key = jax.random.fold_in(KEY, index)
+    play, terms = play_round(play, table, key)
+    losses.append(float(terms["student"]))
+  assert np.isfinite(losses).all()
+  assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
+  assert int(play.student.step) == 40 * 5
+  # All of the last images, with the teacher's answers to them.
+  assert play.store.capacity == 64
+  kept = play.store.samples
+  np.testing.assert_allclose(
+    kept.targets, table.teacher.answer(kept.images), atol=1e-5
+  )
+
+
+def test_milestones_are_fractions_of_the_generators_updates():
+  optimizer = {
+    **PUBLISHED["optimizer"], "name": "sgd", "momentum": 0.0,
+    "learning_rate": 1.0,
+  }  # fmt: skip
+  tx = build(budget=20 * 1792, optimizer=optimizer).phases[0].ask.__self__.tx
+  state, steps = tx.init(jnp.float32(0)), []
+  for _ in range(20):
+    update, state = tx.update(jnp.float32(-1), state, jnp.float32(0))
+    steps.append(float(update))
+  expected = [1.0] * 2 + [0.3] * 4 + [0.09] * 4 + [0.027] * 10
+  np.testing.assert_allclose(steps, expected, rtol=1e-5)
+
+
+def test_the_student_is_taught_what_the_generator_raises():
+  answers = jax.random.normal(KEY, (5, 3))
+  logits = jax.random.normal(jax.random.key(1), (5, 3))
+  samples = exchange.Samples(None, jnp.full(5, -1), answers)
+  found = dfme.objective(PUBLISHED["hyper"], Outputs(logits), samples, CONTEXT)
+  np.testing.assert_allclose(found, dfme.distance(logits, answers, 0.01))

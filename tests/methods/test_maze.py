@@ -1,0 +1,204 @@
+"""MAZE: its bill, the reused batch, and replay."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxkd import exchange, store as stores, training
+from jaxkd.methods import maze
+from jaxkd.models.generators import Generator
+from jaxkd.teachers.black_box import BlackBox
+from jaxkd.types import (
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Nets,
+  Outputs,
+  Samples,
+)
+
+SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
+KEY = jax.random.key(0)
+PUBLISHED = {
+  "hyper": {"label_floor": 0.01},
+  "budget": 5_000_000,
+  "num_rounds": 0,
+  "batch_size": 128,
+  "latents": 100,
+  "width": 2,
+  "num_directions": 10,
+  "radius": 1e-3,
+  "student_steps": 5,
+  "replay_steps": 10,
+  "optimizer": {
+    "name": "sgd", "learning_rate": 1e-4, "schedule": "cosine",
+    "momentum": 0.9, "weight_decay": 5e-4, "milestones": (),
+  },
+  "capacity": 4096,
+}  # fmt: skip
+TINY = {"batch_size": 8, "latents": 4, "num_rounds": 3, "capacity": 64}
+
+
+def build(**changes):
+  return maze.build(SPEC, **{**PUBLISHED, **changes})
+
+
+def linear(variables, images, *, train=False, rng=None):
+  inputs = 2 * images.reshape(len(images), -1) - 1
+  return Outputs(inputs @ variables["params"]), {}
+
+
+def network(seed):
+  return Classifier(
+    {"params": jax.random.normal(jax.random.key(seed), (16, 3))}, linear
+  )
+
+
+@pytest.fixture
+def dense(monkeypatch):
+  """A generator that compiles at once, in place of the published one."""
+
+  def init(key):
+    return {"params": jax.random.normal(key, (16, 16))}
+
+  def apply(variables, latents, *, train=True):
+    return (latents @ variables["params"]).reshape(-1, 4, 4, 1), {}
+
+  generator = Generator(16, init, apply, jax.nn.sigmoid)
+  monkeypatch.setattr(maze, "create_generator", lambda *a, **k: generator)
+
+
+def game(method, access="probs"):
+  """Rules, what changes, and who takes part."""
+  tx = optax.sgd(0.1)
+  rules = exchange.Rules(
+    method, training.Recipe(linear, tx, method.objective), SPEC, access
+  )
+  teacher = BlackBox(network(1), access, eight_bit=False)
+  table = exchange.Table(teacher, network(2), method.hyper)
+  student = training.create(table.student, tx)
+  return rules, exchange.new_play(rules, table, student, KEY), table
+
+
+def store_of(count, capacity):
+  """A store whose image i is full of i and has the answers (i, 0, 0)."""
+  numbers = jnp.arange(count, dtype=jnp.float32)
+  images = jnp.ones((count, 4, 4, 1)) * numbers[:, None, None, None]
+  targets = jnp.zeros((count, 3)).at[:, 0].set(numbers)
+  samples = Samples(images, jnp.full(count, -1, jnp.int32), targets)
+  return stores.insert(stores.init(capacity, samples), samples)
+
+
+def cost(method):
+  nets = Nets(None, network(2), store_of(4, 4))
+  state = method.init(KEY, nets)
+  total = 0
+  for phase in method.phases:
+    samples = jax.eval_shape(lambda ask=phase.ask: ask(state, nets, KEY)[1])
+    total += phase.queries * phase.repeats * samples.images.shape[0]
+  return total
+
+
+@pytest.mark.parametrize(
+  "changes, expected",
+  [
+    ({}, 1920),
+    ({"num_directions": 1, "student_steps": 3}, 128 * (2 + 2)),
+    ({"replay_steps": 50}, 1920),
+  ],
+)
+def test_a_round_asks_what_it_says(changes, expected):
+  assert cost(build(**changes)) == expected
+  assert build(**changes, budget=3 * expected).rounds == 3
+  assert build(**changes, budget=3 * expected - 1).rounds == 2
+
+
+def test_a_budget_that_does_not_pay():
+  with pytest.raises(JaxkdError, match=r"budget=1919: .*1920 queries"):
+    build(budget=1919)
+
+
+def test_replay_needs_a_fresh_batch():
+  with pytest.raises(JaxkdError, match="student_steps=1"):
+    build(student_steps=1)
+
+
+def test_no_distance_and_no_slope_where_the_student_is_the_teacher():
+  logits = 3 * jax.random.normal(KEY, (5, 3))
+
+  def objective(logits, targets):
+    samples = Samples(None, jnp.full(5, -1), targets)
+    return maze.objective(PUBLISHED["hyper"], Outputs(logits), samples, None)
+
+  same = jax.nn.log_softmax(logits)
+  np.testing.assert_allclose(objective(logits, same), np.zeros(5), atol=1e-6)
+  slope = jax.grad(lambda x: objective(x, same).sum())(logits)
+  np.testing.assert_allclose(slope, np.zeros((5, 3)), atol=1e-5)
+  assert float(objective(logits[::-1], same).max()) > 0.1
+
+
+def test_the_distance_is_the_divergence_from_the_teacher():
+  p, q = np.array([[0.7, 0.2, 0.1]]), np.array([[0.2, 0.3, 0.5]])
+  found = maze.distance(jnp.log(q), jnp.log(p), 0.5)
+  np.testing.assert_allclose(found, (p * np.log(p / q)).sum(-1), rtol=1e-5)
+
+
+def test_replay_draws_stored_images_with_their_answers():
+  replay = build(**TINY, replay_steps=4).phases[2]
+  assert not replay.queries and not replay.keep
+  nets = Nets(None, network(2), store_of(5, 20))  # 15 places are empty
+  drawn = [
+    replay.ask(None, nets, jax.random.fold_in(KEY, index))[1]
+    for index in range(20)
+  ]
+  images = np.concatenate([samples.images for samples in drawn])
+  targets = np.concatenate([samples.targets for samples in drawn])
+  assert images.shape == (160, 4, 4, 1)
+  np.testing.assert_array_equal(images[:, 0, 0, 0], targets[:, 0])
+  assert set(targets[:, 0]) == {0, 1, 2, 3, 4}
+
+
+def test_the_first_update_reuses_the_generators_batch(dense):
+  method = build(**TINY)
+  first = method.phases[0]
+  assert (first.student_steps, first.keep, first.queries) == (1, False, True)
+  nets = Nets(None, network(2))
+  state, asked, _ = first.ask(method.init(KEY, nets), nets, KEY)
+  answered = asked._replace(targets=network(1)(asked.images).logits)
+  _, lesson, _ = first.tell(state, nets, answered, KEY)
+  np.testing.assert_array_equal(lesson.images, asked.images[:8])
+  np.testing.assert_array_equal(lesson.targets, answered.targets[:8])
+
+
+def test_rounds_teach_the_student_from_labels(dense):
+  rules, play, table = game(build(**TINY), "label")
+  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  images = jax.random.uniform(jax.random.key(9), (500, 4, 4, 1))
+  taught = network(1)(images).logits.argmax(-1)
+
+  def agreement(play):
+    student = network(2).replace(variables=play.student.variables)
+    return float((student(images).logits.argmax(-1) == taught).mean())
+
+  before = agreement(play)
+  for index in range(10):
+    play, terms = play_round(play, table, jax.random.fold_in(KEY, index))
+  assert all(np.isfinite(term).all() for term in terms.values())
+  assert int(play.student.step) == 10 * (5 + 10)
+  assert int(play.store.inserted) == 10 * 4 * 8
+  assert agreement(play) > before + 0.1
+
+
+def test_replay_does_not_speak_to_the_teacher(dense):
+  rules, play, table = game(build(**TINY))
+  silent = table.replace(teacher=None)
+  play = play.replace(store=store_of(64, 64))
+  after, _ = jax.jit(
+    lambda play: exchange.play_phase(rules, 2, play, silent, KEY)
+  )(play)
+  assert int(after.student.step) == 10
+  assert int(after.store.inserted) == 64

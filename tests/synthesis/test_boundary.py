@@ -1,0 +1,187 @@
+"""Boundary searches against teachers whose boundary is known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd.synthesis import boundary, directions
+
+PROBES = 8
+NORMAL = jax.random.normal(jax.random.key(0), (2, 3, 1))
+BIAS = 0.1 - 0.5 * float(NORMAL.sum())
+# Anyone's boundary is far from the ends of [0, 1], where probes are clipped.
+IMAGES = 0.5 + 0.1 * jax.random.normal(jax.random.key(1), (16, 2, 3, 1))
+
+
+def linear(images):
+  """Two classes: the side of the plane n x + b = 0."""
+  return (planes(images) > 0).astype(jnp.int32)
+
+
+def planes(images):
+  return jnp.sum(NORMAL * images, axis=(1, 2, 3)) + BIAS
+
+
+def plane_distances(images):
+  return jnp.abs(planes(images)) / jnp.linalg.norm(NORMAL)
+
+
+def ball(images):
+  """Two classes: inside and outside of a ball of radius 0.3."""
+  return (directions.length(images - 0.5) > 0.3).astype(jnp.int32)
+
+
+def thirds(images):
+  """Three classes: the greatest of three linear functions."""
+  weights = jax.random.normal(jax.random.key(2), (6, 3))
+  return ((images - 0.5).reshape(-1, 6) @ weights).argmax(-1).astype(jnp.int32)
+
+
+def start(teacher, images=IMAGES, goals=-1, candidates=None, distance=0.0):
+  count = len(images)
+  if candidates is None:
+    candidates = jnp.zeros((count, PROBES, *images.shape[1:]))
+  return boundary.begin(
+    images,
+    teacher(images),
+    jnp.broadcast_to(jnp.int32(goals), (count,)),
+    candidates,
+    jnp.broadcast_to(jnp.float32(distance), (count,)),
+    jnp.broadcast_to(jnp.array(distance > 0), (count,)),
+  )
+
+
+def search(program, teacher, begun, key=3):
+  """The search after a program, and how many images it asked for."""
+
+  @jax.jit
+  def run(begun, key):
+    def step(carry, index):
+      found, asked = boundary.ask(
+        program, index, carry, jax.random.fold_in(key, index)
+      )
+      found = boundary.tell(program, index, found, teacher(asked))
+      return found, (found.distance, jnp.abs(asked - 0.5).max())
+
+    return jax.lax.scan(step, begun, jnp.arange(len(program)))
+
+  return run(begun, jax.random.key(key))
+
+
+OPENED = boundary.opened(1.0, 1e-3)
+DEEP = OPENED + 20 * boundary.refined(4, 0.03, 1e-3)
+
+
+@functools.cache
+def walk(teacher):
+  """To the boundary, as near as can be, and away from it."""
+  return search(DEEP + (boundary.retreat(0.5),), teacher, start(teacher))
+
+
+def test_the_distance_to_a_plane_and_its_direction():
+  found, _ = walk(linear)
+  exact = plane_distances(IMAGES)
+  assert found.found.all()
+  np.testing.assert_array_less(exact * 0.999, found.distance)
+  np.testing.assert_allclose(found.distance, exact, rtol=0.02)
+  towards = -jnp.sign(planes(IMAGES))[:, None, None, None]
+  cosine = jnp.sum(
+    found.direction * towards * directions.unit(NORMAL), (1, 2, 3)
+  )
+  assert float(cosine.min()) > 0.98
+
+
+def test_the_best_of_the_candidates_is_known_to_the_tolerance():
+  found, _ = search(OPENED, linear, start(linear))
+  slopes = jnp.sum(found.candidates * NORMAL, axis=(2, 3, 4))
+  along = -planes(IMAGES)[:, None] / slopes
+  exact = jnp.where(along > 0, along, jnp.inf).min(axis=1)
+  reached = np.asarray(exact) < 1.0
+  assert reached.sum() > 8  # some searches have no way across within reach
+  np.testing.assert_array_equal(found.found, reached)
+  ratio = (found.distance / exact)[reached]
+  assert float(ratio.min()) > 0.9999 and float(ratio.max()) < 1.0011
+
+
+def test_the_boundary_lies_between_what_is_kept():
+  """Just before `distance` the label is still the old one."""
+  found, _ = walk(ball)
+
+  def labels(fraction):
+    way = directions.along(found.direction, fraction * found.distance)
+    return ball(IMAGES + way)
+
+  assert (labels(1.0) != found.labels).all()
+  assert (labels(0.99) == found.labels).all()
+
+
+def test_the_distance_to_a_ball():
+  found, _ = walk(ball)
+  exact = jnp.abs(directions.length(IMAGES - 0.5) - 0.3)
+  np.testing.assert_allclose(found.distance, exact, rtol=0.03, atol=2e-4)
+
+
+def test_a_distance_never_grows_and_probes_stay_pixels():
+  _, (distances, far) = walk(linear)
+  assert (jnp.diff(distances, axis=0) <= 0).all()
+  assert float(far.max()) <= 0.5
+
+
+def test_a_goal_counts_no_other_class():
+  labels = np.asarray(thirds(IMAGES))
+  goals = (labels + 1) % 3
+  other = np.random.default_rng(0).random((99, 2, 3, 1), np.float32)
+  classes = np.asarray(thirds(other))
+  aims = np.stack([other[classes == goal][:PROBES] for goal in goals])
+  lengths = np.sqrt(((aims - np.asarray(IMAGES)[:, None]) ** 2).sum((2, 3, 4)))
+  order = lengths.argsort(axis=1)  # the nearest first
+  ways = np.take_along_axis(aims, order[..., None, None, None], axis=1)
+  begun = boundary.begin(
+    IMAGES,
+    jnp.asarray(labels),
+    jnp.asarray(goals),
+    directions.unit(ways - IMAGES[:, None]),
+    jnp.asarray(lengths.min(axis=1)),
+    jnp.ones(len(labels), bool),
+  )
+  found, _ = search(boundary.aimed(1e-3), thirds, begun)
+  across = IMAGES + directions.along(found.direction, found.distance)
+  np.testing.assert_array_equal(thirds(across), goals)
+  assert (np.asarray(found.distance) < lengths.min(axis=1)).all()
+
+
+def test_a_retreat_keeps_the_label_and_goes_away_from_the_boundary():
+  found, _ = walk(linear)
+  np.testing.assert_array_equal(linear(found.images), linear(IMAGES))
+  before, after = plane_distances(IMAGES), plane_distances(found.images)
+  assert (after >= before).all()
+  assert float((after - before).mean()) > 0.1
+  assert 0 <= float(found.images.min()) <= float(found.images.max()) <= 1
+
+
+def test_a_retreat_halves_its_length_until_the_label_stays():
+  """The way from a wall of the ball leads to the opposite one."""
+  ray = directions.unit(NORMAL)[None]
+  begun = start(ball, 0.5 + 0.1 * ray, distance=0.2).replace(direction=ray)
+  found, _ = search((boundary.retreat(0.5),), ball, begun)
+  np.testing.assert_allclose(found.images, 0.5 - 0.15 * ray, atol=1e-6)
+
+
+def test_who_finds_no_boundary_stays_where_it_is():
+  def constant(images):
+    return jnp.zeros(len(images), jnp.int32)
+
+  found, _ = search(
+    OPENED + (boundary.retreat(0.5),), constant, start(constant)
+  )
+  assert not found.found.any()
+  np.testing.assert_array_equal(found.images, IMAGES)
+
+
+@pytest.mark.parametrize("span, tolerance", [(2.0, 0.1), (4096.0, 1e-3)])
+def test_bisections_reach_the_tolerance_and_not_more(span, tolerance):
+  count = boundary.bisections(span, tolerance)
+  assert span ** (0.5**count) <= 1 + tolerance < span ** (0.5 ** (count - 1))

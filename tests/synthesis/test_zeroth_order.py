@@ -1,0 +1,200 @@
+"""The estimate of a gradient from losses at nearby points, and the step of a
+generator that is built on it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxkd import losses
+from jaxkd.models.generators import Generator
+from jaxkd.synthesis import zeroth_order
+from jaxkd.types import Classifier, Nets, Outputs
+
+SLOPE = jax.random.normal(jax.random.key(1), (2, 3))
+CENTRE = jax.random.normal(jax.random.key(2), (4, 2, 3))
+
+
+def linear_loss(inputs):
+  return jnp.sum(SLOPE * inputs, axis=(-2, -1))
+
+
+def smooth_loss(inputs):
+  return jnp.sum(jnp.sin(inputs) * SLOPE, axis=(-2, -1)) ** 2
+
+
+def basis():
+  """An orthonormal basis of the 2 x 3 inputs, the same for all 4 samples."""
+  noise = jax.random.normal(jax.random.key(3), (6, 6))
+  rows = jnp.linalg.qr(noise)[0].reshape(6, 1, 2, 3)
+  return jnp.broadcast_to(rows, (6, 4, 2, 3))
+
+
+def estimate(loss, directions, radius):
+  found = loss(zeroth_order.points(CENTRE, directions, radius))
+  return zeroth_order.gradient(found, directions, radius)
+
+
+def test_directions_have_unit_length_and_differ():
+  found = zeroth_order.unit_directions(jax.random.key(0), 5, CENTRE)
+  assert found.shape == (5, 4, 2, 3)
+  np.testing.assert_allclose(
+    jnp.sum(found**2, axis=(2, 3)), np.ones((5, 4)), rtol=1e-5
+  )
+  assert len(np.unique(np.asarray(found)[..., 0, 0])) == 20
+
+
+def test_the_centre_is_asked_first_and_the_rest_at_the_radius():
+  found = zeroth_order.points(CENTRE, basis(), 0.5)
+  np.testing.assert_array_equal(found[0], CENTRE)
+  distance = jnp.sqrt(jnp.sum((found[1:] - CENTRE) ** 2, axis=(2, 3)))
+  np.testing.assert_allclose(distance, np.full((6, 4), 0.5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [0.1, 2.0])
+def test_orthonormal_directions_are_exact_for_a_linear_loss(radius):
+  found = estimate(linear_loss, basis(), radius)
+  np.testing.assert_allclose(found, [SLOPE] * 4, atol=1e-4)
+
+
+def test_random_directions_are_right_on_average():
+  directions = zeroth_order.unit_directions(jax.random.key(4), 20_000, CENTRE)
+  found = estimate(linear_loss, directions, 1.0)
+  # The deviation of a component is about |slope| sqrt(D / M), or .04 here.
+  np.testing.assert_allclose(found, [SLOPE] * 4, atol=0.2)
+  assert float(jnp.abs(found - SLOPE).max()) > 1e-4
+
+
+def test_a_small_radius_agrees_with_autodiff():
+  exact = jax.grad(lambda inputs: smooth_loss(inputs).sum())(CENTRE)
+  found = estimate(smooth_loss, basis(), 1e-3)
+  np.testing.assert_allclose(found, exact, rtol=0.02, atol=0.02)
+  coarse = estimate(smooth_loss, basis(), 1.0)
+  assert float(jnp.abs(coarse - exact).max()) > 0.1
+
+
+# A generator and two networks for which all derivatives are at hand.
+LATENTS, PIXELS, CLASSES = 3, 6, 4
+
+
+def squash(pre):
+  return (jnp.tanh(pre) + 1) / 2
+
+
+def init(key):
+  w = 0.3 * jax.random.normal(key, (LATENTS, PIXELS))
+  return {"params": {"w": w}, "batch_stats": {"seen": jnp.zeros(())}}
+
+
+def apply(variables, latents, *, train=True):
+  assert train
+  pre = (latents @ variables["params"]["w"]).reshape(-1, 2, 3, 1)
+  return pre, {"batch_stats": {"seen": variables["batch_stats"]["seen"] + 1}}
+
+
+def classify(variables, images, *, train=False, rng=None):
+  assert not train
+  return Outputs(images.reshape(-1, PIXELS) @ variables["params"]), {}
+
+
+def network(seed):
+  weights = 3 * jax.random.normal(jax.random.key(seed), (PIXELS, CLASSES))
+  return Classifier({"params": weights}, classify)
+
+
+def distance(logits, targets):
+  return losses.disagreement_loss(logits, targets, kind="kl")
+
+
+TEACHER, NETS = network(10), Nets(None, network(11))
+
+
+def seeker(num_directions=1, radius=1e-2, learning_rate=0.1):
+  return zeroth_order.Seeker(
+    Generator(LATENTS, init, apply, squash),
+    optax.sgd(learning_rate),
+    distance,
+    batch_size=8,
+    num_directions=num_directions,
+    radius=radius,
+  )
+
+
+def one_step(player, state, key):
+  state, asked, _ = player.ask_points(state, NETS, key)
+  answered = asked._replace(targets=TEACHER(asked.images).logits)
+  return player.tell_points(state, NETS, answered, key)
+
+
+def true_disagreement(params, key):
+  latents = seeker().latents(jax.random.split(key)[0])
+  images = squash(apply({**init(key), "params": params}, latents)[0])
+  logits = NETS.student(images).logits
+  return distance(logits, TEACHER(images).logits).mean()
+
+
+def test_asked_are_images_and_their_neighbours():
+  player = seeker(num_directions=3)
+  state = player.init(jax.random.key(0), NETS)
+  _, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
+  assert asked.images.shape == (player.queries, 2, 3, 1) == (32, 2, 3, 1)
+  assert asked.images.dtype == jnp.float32
+  assert set(np.asarray(asked.labels)) == {-1}
+  around = np.asarray(asked.images).reshape(4, 8, 6)
+  far = np.abs(around[1:] - around[0]).max(axis=-1)
+  assert (far > 0).all() and (far < 1e-2).all()
+  _, fresh, _ = player.ask_images(state, NETS, jax.random.key(1))
+  assert fresh.images.shape == (8, 2, 3, 1)
+
+
+def test_the_step_is_the_gradient_of_the_disagreement():
+  player, key = seeker(num_directions=4000), jax.random.key(5)
+  state = player.init(jax.random.key(0), NETS)
+  told, centre, terms = jax.jit(lambda s: one_step(player, s, key))(state)
+  params = state.variables["params"]
+  value, exact = jax.value_and_grad(true_disagreement)(params, key)
+  step = (told.variables["params"]["w"] - params["w"]) / 0.1
+  np.testing.assert_allclose(
+    step, exact["w"], atol=0.1 * jnp.abs(exact["w"]).max()
+  )
+  np.testing.assert_allclose(terms["disagreement"], value, rtol=1e-4)
+  # What is handed on are the images themselves, with their answers.
+  assert centre.images.shape == (8, 2, 3, 1)
+  np.testing.assert_allclose(
+    centre.targets, TEACHER(centre.images).logits, rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize("num_directions", [1, 10])
+def test_steps_raise_the_disagreement(num_directions):
+  player, key = seeker(num_directions), jax.random.key(6)
+  state = start = player.init(jax.random.key(0), NETS)
+  step = jax.jit(lambda state, key: one_step(player, state, key)[0])
+  for index in range(60):
+    state = step(state, jax.random.fold_in(key, index))
+  before = true_disagreement(start.variables["params"], key)
+  after = true_disagreement(state.variables["params"], key)
+  assert float(after) > 1.2 * float(before)
+
+
+def test_batch_statistics_move_with_every_step_and_with_fresh_images():
+  player = seeker()
+  state = player.init(jax.random.key(0), NETS)
+  state, _, _ = one_step(player, state, jax.random.key(1))
+  state, _, _ = player.ask_images(state, NETS, jax.random.key(2))
+  assert float(state.variables["batch_stats"]["seen"]) == 2
+
+
+def test_the_student_counts_with_all_digits():
+  player = seeker()
+  state = player.init(jax.random.key(0), NETS)
+  state, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
+  answered = asked._replace(targets=jnp.zeros((16, CLASSES)))
+  program = jax.make_jaxpr(
+    lambda student: player.tell_points(
+      state, NETS._replace(student=student), answered, jax.random.key(1)
+    )[2]
+  )(NETS.student)
+  assert "HIGHEST" in str(program)
