@@ -48,7 +48,7 @@ def get_config(argument: str = ""):
       "num_rounds": 0,  # 0: as many as the budget pays for
       "batch_size": 20 if found["smoke"] else batch_size,
       "latents": 0,  # 0: as published
-      "width": 16 if small else 0,
+      "width": 8 if small else 0,
       "alpha": 0.2,
       "step_size": rate,
       "capacity": 20_000,

@@ -20,7 +20,6 @@ RECIPES = {
   "cifar10": ("resnet34", "resnet18", 20_000_000, 256, 1e-4),
   "cifar100": ("resnet34", "resnet18", 2_000_000, 256, 1e-4),
 }
-QUERIES_PER_IMAGE = 7  # 2 for the generator's, 5 for the student's
 MILESTONES = {"svhn_cropped": (0.5, 0.8)}
 
 
@@ -30,7 +29,6 @@ def get_config(argument: str = ""):
   if found["smoke"]:
     budget, batch_size = 560, 16
   milestones = MILESTONES.get(found["dataset"], (0.1, 0.3, 0.5))
-  rounds = budget // (QUERIES_PER_IMAGE * batch_size)
   return c.experiment(
     "dfme",
     found,
@@ -52,7 +50,7 @@ def get_config(argument: str = ""):
         "multistep",
         weight_decay=5e-4,
         factor=0.3,
-        milestones=tuple(round(part * rounds) for part in milestones),
+        milestones=milestones,
       ),
     },
     synthesis={

@@ -34,7 +34,7 @@ def get_config(argument: str = ""):
       "access": "label",
       "epochs": 30,
       "batch_size": 256,
-      "optimizer": c.optimizer("sgd", 0.1, "cosine"),
+      "optimizer": c.optimizer("sgd", 0.1, "one_cycle"),
     },
     student={
       "model": student,
@@ -51,6 +51,7 @@ def get_config(argument: str = ""):
       "latents": 0,  # 0: as published
       "width": width,
       "step_size": 1e-3,
+      "contrast": "plain",
       "weights": {"classification": 1.0, "balance": 5.0},
       "balance": "batch",
       "restart": True,

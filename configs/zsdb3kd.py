@@ -16,11 +16,11 @@ from jaxkd import config as c
 
 # dataset: teacher, student, budget
 RECIPES = {
-  "mnist_5k": ("ideal_lenet", "ideal_lenet", 25_000),
-  "mnist": ("ideal_lenet", "ideal_lenet", 25_000),
-  "fashion_mnist": ("ideal_lenet", "ideal_lenet", 100_000),
+  "mnist_5k": ("lenet5", "lenet5_half", 25_000),
+  "mnist": ("lenet5", "lenet5_half", 25_000),
+  "fashion_mnist": ("lenet5", "lenet5_half", 100_000),
   "svhn_cropped": ("resnet18", "resnet18", 100_000),
-  "cifar10": ("resnet34", "resnet18", 250_000),
+  "cifar10": ("zsdb3kd_alexnet", "zsdb3kd_alexnet_half", 250_000),
   "cifar100": ("resnet34", "resnet18", 2_000_000),
 }
 
@@ -31,6 +31,7 @@ def get_config(argument: str = ""):
   return c.experiment(
     "zsdb3kd",
     found,
+    image_size=32,
     teacher={
       "model": teacher,
       "access": "label",

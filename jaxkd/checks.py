@@ -55,3 +55,16 @@ def multiple(name: str, value: int, of_name: str, of: int) -> None:
       f"{name}={value} is not a multiple of {of_name}={of}; choose "
       f"{value - value % of or of} or {value + of - value % of}."
     )
+
+
+def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
+  """`num_rounds`, or as many as the budget pays for if that is 0.
+
+  More than it pays for is allowed: the run ends when the budget does.
+  """
+  if not (num_rounds or budget // cost):
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which costs {cost} "
+      "queries; raise it, or lower synthesis.batch_size."
+    )
+  return num_rounds or budget // cost

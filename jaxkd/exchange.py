@@ -89,10 +89,12 @@ class Bill(NamedTuple):
   Attributes:
     queries: images that the teacher is shown.
     updates: of the student.
+    kept: samples that go into the store.
   """
 
   queries: int
   updates: int
+  kept: int
 
 
 def check_access(method: Method, access: str, eight_bit: bool) -> None:
@@ -223,13 +225,14 @@ def bills(rules: Rules, play: Play, table: Table) -> list[Bill]:
   held, found = 0, []
   asked = [_asked(rules, phase, play, table) for phase in rules.method.phases]
   for _ in range(rules.method.rounds):
-    queries = updates = 0
+    queries = updates = kept = 0
     for phase, count in zip(rules.method.phases, asked, strict=True):
       repeats = int(_repeats(phase, np.int32(held)))
       queries += repeats * count * phase.queries
       updates += repeats * phase.student_steps
+      kept += repeats * count * phase.keep
       held += repeats * count * phase.keep
-    found.append(Bill(queries, updates))
+    found.append(Bill(queries, updates, kept))
   return found
 
 

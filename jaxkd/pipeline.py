@@ -43,6 +43,20 @@ from jaxkd.types import (
 TEACHER, SYNTHESIS, STUDENT, HOLDOUT = 1, 2, 3, 4  # streams of randomness
 
 
+class Played(NamedTuple):
+  """What the rounds led to.
+
+  Attributes:
+    play: the state after the last one.
+    images: that were made and kept.
+    ended: why they ended early, if the budget did it.
+  """
+
+  play: Play
+  images: int
+  ended: str | None
+
+
 class Run(NamedTuple):
   """What every stage looks at."""
 
@@ -102,10 +116,10 @@ def distill(
     run = Run(config, dataset, method, folder, metrics, began)
     with open_teacher(run, classifier) as access:
       students = new_students(run)
-      play, ended = play_rounds(run, access, students[0])
-      train, held_out = split(stored(play), run)
-      students = teach(run, access, students, play, train)
-      result = verdict.judge(run, access, students, held_out, ended)
+      played = play_rounds(run, access, students[0])
+      train, held_out = split(stored(played.play), run)
+      students = teach(run, access, students, played.play, train)
+      result = verdict.judge(run, access, students, held_out, played)
     weights.save(
       folder / "student.safetensors",
       students[0],
@@ -154,17 +168,11 @@ def new_students(run: Run) -> list[Classifier]:
   return [models.init(block.model, key, run.dataset.spec) for key in keys]
 
 
-def play_rounds(
-  run: Run, access: Access, student: Classifier
-) -> tuple[Play, str | None]:
-  """All rounds of the method, from the last checkpoint on.
-
-  Returns:
-    What they led to, and why they ended early, if the budget did it.
-  """
+def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
+  """All rounds of the method, from the last checkpoint on."""
   game = rounds.new_game(run, access, student)
   count, ended = len(game.bills), None
-  images = run.method.capacity // count
+  kept = [bill.kept for bill in game.bills]
   folder = run.workdir / "checkpoints" / "synthesis"
   with Checkpoints(folder) as checkpoints:
     saved = {"round": 0, "play": game.opening}
@@ -176,7 +184,7 @@ def play_rounds(
       play_round, compile_s = rounds.player(game, access.asked, play)
       restart_student(run)
     with Progress(
-      run.method.capacity, "synthesis", "images", done=start * images
+      sum(kept), "synthesis", "images", done=sum(kept[:start])
     ) as progress:
       for index in range(start, count):
         began = time.monotonic()
@@ -187,9 +195,10 @@ def play_rounds(
           if not index:
             raise
           ended = f"The budget ended it after {index} rounds. {error}"
+          kept = kept[:index]
           break
         terms = jax.device_get(terms)
-        rounds.check_finite(terms, index)
+        rounds.check_finite(terms, index, run.config.to_dict())
         run.metrics.write(
           "synthesis",
           index + 1,
@@ -198,13 +207,13 @@ def play_rounds(
           **{name: term.mean() for name, term in terms.items()},
         )
         rounds.mark(run, access, student, play, game.bills[: index + 1])
-        progress.advance(images)
+        progress.advance(kept[index])
         checkpoints.tick(
           index + 1,
           {"round": index + 1, "play": play},
           last=index + 1 == count,
         )
-  return play, ended
+  return Played(play, sum(kept), ended)
 
 
 def restart_student(run: Run) -> None:

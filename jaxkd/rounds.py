@@ -30,6 +30,7 @@ from jaxkd.types import (
   Samples,
   Terms,
 )
+from jaxkd.workdirs import flat
 
 
 class Game(NamedTuple):
@@ -103,10 +104,8 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
   )
   found = bills(rules, table, run.key(0))
   if train_the_student(method):
-    updates = -(-sum(bill.updates for bill in found) // len(found))
-    tx = optim.optimiser(
-      run.config.student.round_optimizer, updates, len(found)
-    )
+    updates = sum(bill.updates for bill in found)
+    tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
   return Game(rules, table, found, _opening(rules, table, run.round_key(0)))
 
@@ -174,16 +173,34 @@ def player(
   return lambda play, key: play_round(play, game.table, key), seconds
 
 
-def check_finite(terms: dict[str, np.ndarray], index: int) -> None:
-  """Refuses a round in which a term blew up, naming the term and the set."""
+def check_finite(
+  terms: dict[str, np.ndarray], index: int, config: dict[str, Any]
+) -> None:
+  """Refuses a round in which a term blew up.
+
+  Args:
+    terms: of the round, scalars or one value per set.
+    index: of the round.
+    config: of the run, as nested dicts.
+
+  Raises:
+    JaxkdError: naming the term, the set, and the fields to lower.
+  """
   for name, values in terms.items():
-    wrong = np.flatnonzero(~np.isfinite(np.atleast_1d(values)))
+    values = np.atleast_1d(values)
+    wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
-      number = index * np.size(values) + wrong[0]
+      known = flat(config)
+      steers = (
+        "synthesis.step_size",
+        "synthesis.optimizer.learning_rate",
+        f"synthesis.weights.{name}",
+        "student.round_optimizer.learning_rate",
+      )
       raise JaxkdError(
-        f"The term {name} is {np.atleast_1d(values)[wrong[0]]} in set {number}"
-        f" ({wrong.size} sets of round {index}); lower synthesis.step_size or "
-        f"synthesis.weights.{name}."
+        f"The term {name} is {values[wrong[0]]} in set "
+        f"{index * values.size + wrong[0]} ({wrong.size} sets of round "
+        f"{index}); lower {' or '.join(f for f in steers if f in known)}."
       )
 
 

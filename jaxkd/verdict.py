@@ -20,7 +20,7 @@ def judge(
   access: Access,
   students: list[Classifier],
   held_out: Samples,
-  ended: str | None,
+  played: Any,
 ) -> dict[str, Any]:
   """The report; test data is looked at here and, where `queries.marks` asks
   for a curve, while the budget is spent, and chooses nothing.
@@ -30,7 +30,7 @@ def judge(
     access: to the teacher.
     students: one per seed.
     held_out: synthetic samples that no student was trained on.
-    ended: why the rounds ended early, if they did.
+    played: a `jaxkd.pipeline.Played`.
   """
   config, method, spec = run.config, run.method, run.dataset.spec
   answers = test_answers(run, access)
@@ -43,7 +43,7 @@ def judge(
   seconds = stage_seconds(run.metrics)
   synthesis_s = run.metrics.seconds("synthesis")
   seconds["total"] = time.monotonic() - run.began
-  image_steps = method.capacity * method.steps
+  image_steps = played.images * method.steps
   return {
     "method": config.method,
     "dataset": spec.name,
@@ -56,16 +56,16 @@ def judge(
       "seeds": len(students),
     },
     "synthesis": {
-      "images": method.capacity,
+      "images": played.images,
       "steps": method.steps,
-      "image_steps_per_s": image_steps / synthesis_s if synthesis_s else None,
+      "image_steps_per_s": image_steps / synthesis_s if image_steps else None,
       "seconds": synthesis_s,
       "compile_seconds": run.metrics.seconds("synthesis", "compile_seconds"),
     },
     "queries": {
       **access.account(),
       "curve": curve(run.metrics, judged[0]),
-      "ended": ended,
+      "ended": played.ended,
     },
     "seconds": seconds,
     "config": config.to_dict(),

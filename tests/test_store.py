@@ -45,3 +45,21 @@ def test_extras_travel_along():
   one = samples(0, 2)._replace(extras={"step_size": jnp.array([0.1, 0.2])})
   store = stores.insert(stores.init(3, one), one)
   np.testing.assert_allclose(store.samples.extras["step_size"], [0.1, 0.2, 0.0])
+
+
+def test_a_pass_shows_every_sample_before_it_repeats_one():
+  store = stores.insert(stores.init(8, samples(0, 5)), samples(0, 5))
+  key = jax.random.key(0)
+  seen = [
+    np.asarray(stores.shuffled_batch(store, key, index, 2).images[:, 0])
+    for index in range(3)
+  ]
+  assert set(np.concatenate(seen).tolist()) == set(range(5))
+  again = stores.shuffled_batch(store, key, 0, 2).images[:, 0]
+  np.testing.assert_array_equal(seen[0], again)
+
+
+def test_labels_that_nobody_gave_are_not_counted():
+  some = Samples(jnp.zeros((4, 2)), jnp.array([0, -1, 2, -1]))
+  store = stores.insert(stores.init(6, some), some)
+  np.testing.assert_array_equal(stores.label_counts(store, 3), [1, 0, 1])

@@ -24,7 +24,6 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd import checks, objectives
-from jaxkd.methods import dfme
 from jaxkd.models.generators import create_generator
 from jaxkd.types import (
   Array,
@@ -100,7 +99,7 @@ def build(
   beta = hyper["beta"]
   if beta < 0:
     raise JaxkdError(f"hyper.beta={beta}: choose 0 for labels alone, or more.")
-  rounds = dfme.rounds_within(budget, batch_size, num_rounds)
+  rounds = checks.rounds_within(budget, batch_size, num_rounds)
   generator = create_generator("dast", spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)
   # The generator's rows are sorted by branch.

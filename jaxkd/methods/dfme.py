@@ -87,7 +87,7 @@ def build(
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   floor = label_floor(hyper)
   cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
-  rounds = rounds_within(budget, cost, num_rounds)
+  rounds = checks.rounds_within(budget, cost, num_rounds)
   updates = rounds * generator_steps
   seeker = Seeker(
     create_generator("dfme", spec, latents=latents, width=width),
@@ -155,21 +155,3 @@ def label_floor(hyper: dict[str, float]) -> float:
       "0 and below 1."
     )
   return hyper["label_floor"]
-
-
-def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
-  """`num_rounds`, or as many as the budget pays if that is 0.
-
-  Raises:
-    JaxkdError: if the budget does not pay for one round, or not for those.
-  """
-  if num_rounds and not budget:  # nobody counts
-    return num_rounds
-  needed = max(num_rounds, 1) * cost
-  if budget < needed:
-    raise JaxkdError(
-      f"queries.budget={budget}: a round costs {cost} queries, and "
-      f"{max(num_rounds, 1)} of them {needed}; raise the budget, or lower "
-      "synthesis.batch_size."
-    )
-  return num_rounds or budget // cost

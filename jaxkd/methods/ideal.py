@@ -29,11 +29,10 @@ import optax
 from jaxkd import checks, losses, objectives, store as stores
 from jaxkd.data import to_float
 from jaxkd.models.generators import create_generator
-from jaxkd.synthesis import augment, generator as engine, pixels
+from jaxkd.synthesis import augment, generator as engine, pixels, priors
 from jaxkd.types import (
   Array,
   DataSpec,
-  JaxkdError,
   Method,
   Nets,
   Phase,
@@ -43,6 +42,7 @@ from jaxkd.types import (
 
 MODES = ("label_once", "relabel", "algorithm1")
 BALANCES = ("batch", "sample")
+CONTRASTS = ("plain", "normaliser")
 STUDENT_LOSSES = {
   "cross_entropy": objectives.imitation,
   "ldam": objectives.margin,
@@ -64,6 +64,7 @@ def build(
   latents: int,
   width: int,
   step_size: float,
+  contrast: str,
   weights: dict[str, float],
   balance: str,
   restart: bool,
@@ -89,6 +90,9 @@ def build(
     latents: Z, numbers that the generator starts from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
+    contrast: `plain` leaves the generator's squashing; `normaliser` gives the
+      images the mean and the spread of the pixels that the teacher's normaliser
+      names (ours, see `jaxkd.synthesis.priors.squash`).
     weights: of the terms `classification` and `balance`.
     balance: `batch` (the paper) or `sample` (the released code).
     restart: whether every round starts with a new generator.
@@ -111,19 +115,23 @@ def build(
   )  # fmt: skip
   checks.choice("mode", mode, MODES)
   checks.choice("balance", balance, BALANCES)
+  checks.choice("contrast", contrast, CONTRASTS)
   checks.choice("student_loss", student_loss, tuple(STUDENT_LOSSES))
   checks.choice("labels", labels, LABELS)
   checks.choice("source", source, SOURCES)
   checks.keys("weights", weights, ("classification", "balance"))
-  num_rounds = num_rounds or _affordable(budget, batch_size, mode)
+  num_rounds = _rounds(budget, batch_size, num_rounds, mode)
   network = create_generator(generator, spec, latents=latents, width=width)
+  to_pixels = network.to_pixels
+  if contrast == "normaliser":
+    to_pixels = priors.squash(spec)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
   def critic_loss(
     variables, nets: Nets, latents: Array, meant: Array
   ) -> tuple[Array, tuple[Terms, Array]]:
     pre, _ = network.apply(variables, latents, train=True)
-    images = network.to_pixels(pre)
+    images = to_pixels(pre)
     logits = nets.student(images).logits
     error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
     info = losses.class_balance_loss(logits)
@@ -158,7 +166,7 @@ def build(
     )
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
-      images = network.to_pixels(network.apply(fitted[0], fresh)[0])
+      images = to_pixels(network.apply(fitted[0], fresh)[0])
     return {**state, "generator": fitted}, images, meant, terms
 
   def borrow(state, nets: Nets, key: Array):
@@ -215,17 +223,13 @@ def build(
   )
 
 
-def _affordable(budget: int, batch_size: int, mode: str) -> int:
-  """The rounds that `budget` pays for."""
-  rounds = budget // batch_size
-  if mode == "relabel":  # B (1 + 2 + ... + rounds)
-    rounds = int(((1 + 8 * budget / batch_size) ** 0.5 - 1) // 2)
-  if not rounds:
-    raise JaxkdError(
-      f"queries.budget={budget} does not pay for one round of {batch_size} "
-      "images; raise it, or lower synthesis.batch_size."
-    )
-  return rounds
+def _rounds(budget: int, batch_size: int, num_rounds: int, mode: str) -> int:
+  """`num_rounds`, or as many as the budget pays for if that is 0."""
+  if mode != "relabel":
+    return checks.rounds_within(budget, batch_size, num_rounds)
+  # B (1 + 2 + ... + rounds) queries
+  paid = int(((1 + 8 * budget / batch_size) ** 0.5 - 1) // 2)
+  return checks.rounds_within(paid * batch_size, batch_size, num_rounds)
 
 
 def _batches(held: Array | int, size: int) -> Array | int:

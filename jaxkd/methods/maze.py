@@ -86,7 +86,7 @@ def build(
   floor = dfme.label_floor(hyper)
   fresh_steps = student_steps - 1
   cost = batch_size * (num_directions + 1 + fresh_steps)
-  rounds = dfme.rounds_within(budget, cost, num_rounds)
+  rounds = checks.rounds_within(budget, cost, num_rounds)
   seeker = Seeker(
     create_generator("maze", spec, latents=latents, width=width),
     optim.optimiser(SimpleNamespace(**optimizer), rounds, 1),

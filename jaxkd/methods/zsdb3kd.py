@@ -51,7 +51,7 @@ from jaxkd.types import (
 )
 
 DISTANCES = ("sd", "bd", "mbd")
-AT_ONCE = 16_384  # images that one step asks for, where it can be helped
+AT_ONCE = 16_384  # directions that are held at once, where it can be helped
 
 Program = tuple[boundary.Step, ...]
 
@@ -84,8 +84,8 @@ def build(
     spec: shape and classes of the data.
     hyper: `temperature` T and `multiplier` m of the student's objective.
     budget: images that the teacher may be asked for.
-    num_rounds: that the walks are spread over; 0: so that no step asks for too
-      many images at once.
+    num_rounds: that the walks are spread over; 0: so that not too many
+      directions are held at once.
     num_walks: walks in all; 0: from the budget.
     noise: images of noise that are asked for, per walk.
     moves: away from the boundary, per walk.
@@ -140,8 +140,10 @@ def build(
 
   num_walks, refinements = _affordable(budget, num_walks, refinements, cost)
   move, search = programs(refinements)
-  at_once = probes * (samples * others if search else 1)
-  num_rounds = num_rounds or math.ceil(num_walks * at_once / AT_ONCE)
+  held = probes * samples * others  # directions, by a walk
+  num_rounds = num_rounds or min(
+    math.ceil(num_walks * held / AT_ONCE), num_walks
+  )
   checks.at_most("num_rounds", num_rounds, num_walks, "walks")
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class

@@ -41,7 +41,8 @@ class TransformerGAN(nn.Module):
 
   Between the three stages every token becomes four, which share its dimensions
   (pixel shuffle), and positions are added, which start at zero. IDEAL's code
-  lacks the perceptron; it is the usual one here. Published for 32x32x3.
+  lacks the perceptron; it is the usual one here. Published for 32x32x3, without
+  bounds of the output, where `create_generator` has a sigmoid.
 
   Attributes:
     shape: `(H, W, C)` of the images, H and W multiples of 4.

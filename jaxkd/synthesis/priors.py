@@ -1,9 +1,14 @@
 """Where samples start: p(x), p(y), and the space that they live in."""
 
+from collections.abc import Callable
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy import optimize, stats
 
-from jaxkd.types import Array, DataSpec
+from jaxkd.types import Array, DataSpec, JaxkdError
 
 
 def normal(key: Array, count: int, spec: DataSpec) -> Array:
@@ -27,3 +32,41 @@ def distinct_labels(
 def to_pixels(inputs: Array, spec: DataSpec) -> Array:
   """From the normalised space to pixel space; not clipped."""
   return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
+
+
+def squash(spec: DataSpec) -> Callable[[Array], Array]:
+  """`pre [N, H, W, C] -> pixels` in (0, 1) of the mean and the spread that the
+  normaliser of `spec` names.
+
+  Every image is standardised to z, and its pixels are Phi(gain (z - shift)),
+  where gain and shift are those that give normal z the right mean and standard
+  deviation over all channels. Digits come out as light strokes on black,
+  photographs in mid tones.
+
+  Raises:
+    JaxkdError: if no pixels in [0, 1] have this mean and standard deviation.
+  """
+  mean, spread = float(np.mean(spec.mean)), float(np.mean(spec.std))
+  if not (0 < mean < 1 and 0 < spread**2 < mean * (1 - mean)):
+    raise JaxkdError(
+      f"{spec.name}: pixels in [0, 1] can't have the mean {mean:.4g} and the "
+      f"standard deviation {spread:.4g}; set synthesis.contrast=plain."
+    )
+  level = stats.norm.ppf(mean)
+
+  def excess(correlation: float) -> float:
+    both = stats.multivariate_normal.cdf(
+      (level, level), cov=((1, correlation), (correlation, 1))
+    )
+    return both - mean**2 - spread**2
+
+  correlation = optimize.brentq(excess, 0.0, 1 - 1e-6)
+  gain = math.sqrt(correlation / (1 - correlation))
+  shift = -level * math.sqrt(1 + gain**2) / gain
+
+  def pixels(pre: Array) -> Array:
+    axes = tuple(range(1, pre.ndim))
+    z = jax.nn.standardize(pre, axes, epsilon=1e-8)
+    return jax.scipy.stats.norm.cdf(gain * (z - shift))
+
+  return pixels

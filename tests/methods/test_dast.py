@@ -218,7 +218,6 @@ def test_with_beta_probabilities_are_needed():
   [
     ({"batch_size": 7}, "batch_size=7 is not a multiple of classes=3"),
     ({"budget": 5}, "queries.budget=5"),
-    ({"num_rounds": 6}, "queries.budget=30"),
     ({"hyper": {"beta": -1.0}}, "hyper.beta=-1.0"),
     ({"hyper": {}}, "must have exactly beta"),
     ({"capacity": 5}, "batch_size=6: there are only 5"),

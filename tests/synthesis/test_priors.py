@@ -1,8 +1,9 @@
 import jax
 import numpy as np
+import pytest
 
 from jaxkd.synthesis import priors
-from jaxkd.types import DataSpec
+from jaxkd.types import DataSpec, JaxkdError
 
 SPEC = DataSpec("toy", (4, 4, 2), 10, (0.5, 0.25), (0.1, 0.2))
 
@@ -26,3 +27,18 @@ def test_normal_is_standard_in_the_normalised_space():
   pixels = priors.to_pixels(inputs, SPEC)
   np.testing.assert_allclose(pixels.mean((0, 1, 2)), SPEC.mean, atol=0.01)
   np.testing.assert_allclose(pixels.std((0, 1, 2)), SPEC.std, rtol=0.05)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.1307, 0.3081), (0.47, 0.25)])
+def test_squashed_images_have_the_normalisers_mean_and_spread(mean, std):
+  spec = DataSpec("s", (16, 16, 1), 10, (mean,), (std,))
+  pre = 3 + 0.1 * jax.random.normal(jax.random.key(0), (200, 16, 16, 1))
+  images = priors.squash(spec)(pre)
+  assert images.mean() == pytest.approx(mean, abs=0.01)
+  assert images.std() == pytest.approx(std, abs=0.01)
+
+
+def test_a_spread_that_no_pixels_have_is_refused():
+  spec = DataSpec("points", (4, 4, 1), 2, (0.5,), (0.6,))
+  with pytest.raises(JaxkdError, match="contrast=plain"):
+    priors.squash(spec)
