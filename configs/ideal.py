@@ -51,7 +51,7 @@ def get_config(argument: str = ""):
       "latents": 0,  # 0: as published
       "width": width,
       "step_size": 1e-3,
-      "contrast": "plain",
+      "tones": (),
       "weights": {"classification": 1.0, "balance": 5.0},
       "balance": "batch",
       "restart": True,

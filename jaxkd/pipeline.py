@@ -231,12 +231,10 @@ def stored(play: Play) -> Samples:
 def split(samples: Samples, run: Run) -> tuple[Samples, Samples]:
   """Samples to train on, and the held-out rest, at random.
 
-  Nothing is held out if the student has seen all of them in the rounds.
+  Nothing is held out where the student has learned all of it in the rounds.
   """
-  count = len(samples.labels)
-  share = run.config.student.holdout
-  if rounds.train_the_student(run.method):
-    share = 0
+  count, block = len(samples.labels), run.config.student
+  share = block.holdout if block.epochs else 0
   order = jax.random.permutation(run.key(HOLDOUT), count)
   cut = count - round(share * count)
 
@@ -255,13 +253,12 @@ def teach(
 ) -> list[Classifier]:
   """The students after all epochs on the stored samples, trained together.
 
-  One that learned in the rounds goes on from there.
+  They start afresh: one that learned in the rounds bears the marks of the few
+  images that there were at first. Without epochs it is the student.
   """
   block = run.config.student
-  if rounds.train_the_student(run.method):
-    students = [students[0].replace(variables=play.student.variables)]
   if not block.epochs:
-    return students
+    return [students[0].replace(variables=play.student.variables)]
   batch_size = training.check_batch_size(
     block.batch_size, len(samples.labels), "student.batch_size"
   )

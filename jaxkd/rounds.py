@@ -62,11 +62,12 @@ def check_student(config, method: Method) -> None:
   """
   block, name = config.student, config.method
   learns = train_the_student(method)
-  if learns and block.seeds > 1:
+  if learns and block.seeds > 1 and not block.epochs:
     raise JaxkdError(
       f"{name} trains the student while it makes images, so each of "
       f"student.seeds={block.seeds} would make, and pay for, its own; set "
-      "student.seeds=1 and run again with another seed."
+      "student.seeds=1 and run again with another seed, or student.epochs "
+      "above 0, in which all learn from the images of one."
     )
   if learns and "round_optimizer" not in block:
     raise JaxkdError(

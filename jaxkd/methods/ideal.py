@@ -42,7 +42,6 @@ from jaxkd.types import (
 
 MODES = ("label_once", "relabel", "algorithm1")
 BALANCES = ("batch", "sample")
-CONTRASTS = ("plain", "normaliser")
 STUDENT_LOSSES = {
   "cross_entropy": objectives.imitation,
   "ldam": objectives.margin,
@@ -64,7 +63,7 @@ def build(
   latents: int,
   width: int,
   step_size: float,
-  contrast: str,
+  tones: tuple[float, ...],
   weights: dict[str, float],
   balance: str,
   restart: bool,
@@ -90,9 +89,9 @@ def build(
     latents: Z, numbers that the generator starts from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
-    contrast: `plain` leaves the generator's squashing; `normaliser` gives the
-      images the mean and the spread of the pixels that the teacher's normaliser
-      names (ours, see `jaxkd.synthesis.priors.squash`).
+    tones: mean and standard deviation that an image's pixels are given, see
+      `jaxkd.synthesis.priors.tones` (ours; two numbers known of the data); ()
+      leaves them to the generator.
     weights: of the terms `classification` and `balance`.
     balance: `batch` (the paper) or `sample` (the released code).
     restart: whether every round starts with a new generator.
@@ -115,7 +114,6 @@ def build(
   )  # fmt: skip
   checks.choice("mode", mode, MODES)
   checks.choice("balance", balance, BALANCES)
-  checks.choice("contrast", contrast, CONTRASTS)
   checks.choice("student_loss", student_loss, tuple(STUDENT_LOSSES))
   checks.choice("labels", labels, LABELS)
   checks.choice("source", source, SOURCES)
@@ -123,8 +121,8 @@ def build(
   num_rounds = _rounds(budget, batch_size, num_rounds, mode)
   network = create_generator(generator, spec, latents=latents, width=width)
   to_pixels = network.to_pixels
-  if contrast == "normaliser":
-    to_pixels = priors.squash(spec)
+  if tones:
+    to_pixels = priors.tones(*tones)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
   def critic_loss(

@@ -5,7 +5,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from scipy import optimize, stats
 
 from jaxkd.types import Array, DataSpec, JaxkdError
@@ -34,23 +33,21 @@ def to_pixels(inputs: Array, spec: DataSpec) -> Array:
   return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
 
 
-def squash(spec: DataSpec) -> Callable[[Array], Array]:
-  """`pre [N, H, W, C] -> pixels` in (0, 1) of the mean and the spread that the
-  normaliser of `spec` names.
+def tones(mean: float, spread: float) -> Callable[[Array], Array]:
+  """`pre [N, H, W, C] -> pixels` in (0, 1) of the given mean and spread.
 
   Every image is standardised to z, and its pixels are Phi(gain (z - shift)),
-  where gain and shift are those that give normal z the right mean and standard
-  deviation over all channels. Digits come out as light strokes on black,
-  photographs in mid tones.
+  where gain and shift are those that give normal z this mean and standard
+  deviation: light strokes on black for those of digits, mid tones for those of
+  photographs.
 
   Raises:
     JaxkdError: if no pixels in [0, 1] have this mean and standard deviation.
   """
-  mean, spread = float(np.mean(spec.mean)), float(np.mean(spec.std))
   if not (0 < mean < 1 and 0 < spread**2 < mean * (1 - mean)):
     raise JaxkdError(
-      f"{spec.name}: pixels in [0, 1] can't have the mean {mean:.4g} and the "
-      f"standard deviation {spread:.4g}; set synthesis.contrast=plain."
+      f"synthesis.tones=({mean:g}, {spread:g}): pixels in [0, 1] can't have "
+      "this mean and standard deviation; choose others, or () for none."
     )
   level = stats.norm.ppf(mean)
 

@@ -30,15 +30,13 @@ def test_normal_is_standard_in_the_normalised_space():
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.1307, 0.3081), (0.47, 0.25)])
-def test_squashed_images_have_the_normalisers_mean_and_spread(mean, std):
-  spec = DataSpec("s", (16, 16, 1), 10, (mean,), (std,))
+def test_toned_images_have_the_mean_and_the_spread(mean, std):
   pre = 3 + 0.1 * jax.random.normal(jax.random.key(0), (200, 16, 16, 1))
-  images = priors.squash(spec)(pre)
+  images = priors.tones(mean, std)(pre)
   assert images.mean() == pytest.approx(mean, abs=0.01)
   assert images.std() == pytest.approx(std, abs=0.01)
 
 
 def test_a_spread_that_no_pixels_have_is_refused():
-  spec = DataSpec("points", (4, 4, 1), 2, (0.5,), (0.6,))
-  with pytest.raises(JaxkdError, match="contrast=plain"):
-    priors.squash(spec)
+  with pytest.raises(JaxkdError, match="tones"):
+    priors.tones(0.5, 0.6)
