@@ -110,5 +110,6 @@ def queries_figure(
   axes.spines[["top", "right"]].set_visible(False)
   axes.spines[["left", "bottom"]].set_color(FAINT)
   axes.tick_params(colors=FAINT, labelsize=7)
-  axes.legend(frameon=False, fontsize=8, loc="lower right")
+  if axes.get_legend_handles_labels()[0]:
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
   figure.savefig(path, dpi=DPI)

@@ -57,8 +57,9 @@ SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
 EMBEDDED = ("mnist_5k", "two_moons")
 
 
-def arguments(argument: str, **defaults: str) -> dict[str, Any]:
-  """`dataset=mnist,student=vit4,smoke` as a dict, over the defaults.
+def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
+  """`dataset=mnist,student=vit4,smoke` as a dict, over the defaults; what is
+  true or false by default needs no value.
 
   Raises:
     JaxkdError: for an argument that there is not, or one without its value.
@@ -68,8 +69,8 @@ def arguments(argument: str, **defaults: str) -> dict[str, Any]:
   for part in filter(None, (argument or "").split(",")):
     name, equals, value = part.strip().partition("=")
     checks.choice("config argument", name, sorted(allowed))
-    if name == "smoke":
-      found["smoke"] = value.lower() not in ("0", "false", "no")
+    if isinstance(found.get(name), bool):
+      found[name] = value.lower() not in ("0", "false", "no")
     elif not equals or not value:
       raise JaxkdError(f"The config argument {name} needs a value: {name}=...")
     else:

@@ -1,22 +1,19 @@
-"""What a run says while it goes: metrics on disk, progress on the screen."""
+"""What a run says while it goes, on disk."""
 
 from collections.abc import Callable, Mapping
 import json
 import math
+import os
 from pathlib import Path
 import time
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress as RichProgress, TextColumn
 
-from jaxkd.quantities import duration
 from jaxkd.types import JaxkdError
 
 FILE_NAME = "metrics.jsonl"
-SECONDS_BETWEEN_LINES = 5.0
 
 
 def to_json(tree: Any) -> Any:
@@ -39,6 +36,18 @@ def to_json(tree: Any) -> Any:
   if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
     return to_json(np.asarray(tree).tolist())
   raise TypeError(f"{type(tree).__name__} has no form in JSON: {tree!r}")
+
+
+def write_json(path: str | Path, tree: Any) -> None:
+  """Writes a tree as JSON, whole or not at all; NaN becomes null."""
+  path = Path(path)
+  partial = path.with_name(path.name + ".partial")
+  with partial.open("w", encoding="utf-8") as file:
+    json.dump(to_json(tree), file, indent=2, allow_nan=False)
+    file.write("\n")
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(partial, path)
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
@@ -177,73 +186,3 @@ class _Events:
   def close(self) -> None:
     if self._writer:
       self._writer.close()
-
-
-class Progress:
-  """Shows how far a loop is: a bar in a terminal, plain lines elsewhere.
-
-  Both give the count, the rate, the time left and the latest values. Plain
-  lines come at least five seconds apart, and once at the end.
-
-  Args:
-    total: units until the loop is done.
-    label: what runs, e.g. `student`.
-    unit: what is counted, in the plural, e.g. `epochs`.
-    done: units that were done before, on resume.
-  """
-
-  def __init__(self, total: int, label: str, unit: str, done: int = 0):
-    self._total, self._label, self._unit = total, label, unit
-    self._before = self._done = done
-    self._shown = -1
-    self._values: dict[str, float] = {}
-    self._start = self._printed = time.monotonic()
-    self._console = Console()
-    self._bar = None
-
-  def __enter__(self) -> "Progress":
-    self._start = self._printed = time.monotonic()
-    if self._console.is_terminal:
-      self._bar = RichProgress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[status]}", markup=False),
-        console=self._console,
-      )
-      self._bar.start()
-      self._task = self._bar.add_task(
-        f"{self._label:10}", total=self._total, status=self._status()
-      )
-    return self
-
-  def advance(self, n: int = 1, **values: float) -> None:
-    """Counts `n` more units; `values` are shown from now on."""
-    self._done += n
-    self._values |= values
-    if self._bar:
-      self._bar.update(self._task, completed=self._done, status=self._status())
-    elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
-      self._print_line()
-
-  def __exit__(self, *_: object) -> None:
-    if self._bar:
-      self._bar.stop()
-    elif self._shown != self._done:
-      self._print_line()
-
-  def _print_line(self) -> None:
-    self._printed, self._shown = time.monotonic(), self._done
-    print(f"{self._label:10} {self._status()}", flush=True)
-
-  def _status(self) -> str:
-    elapsed = time.monotonic() - self._start
-    parts = [f"{self._done:,}/{self._total:,} {self._unit}"]
-    if self._done > self._before and elapsed > 0:
-      rate = (self._done - self._before) / elapsed
-      shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.2g}"
-      parts.append(f"{shown} {self._unit}/s")
-      left = max(self._total - self._done, 0) / rate
-      time_left = f"{duration(left)} left"
-      parts.append(time_left if left else f"in {duration(elapsed)}")
-    parts += [f"{name} {float(v):.4g}" for name, v in self._values.items()]
-    return "  ".join(parts)

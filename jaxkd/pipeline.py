@@ -29,7 +29,8 @@ from jaxkd.checkpointing import Checkpoints
 from jaxkd.data import Dataset
 from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Play
-from jaxkd.metrics import MetricsWriter, Progress
+from jaxkd.metrics import MetricsWriter
+from jaxkd.progress import Progress
 from jaxkd.teachers import access as accesses, black_box, white_box
 from jaxkd.teachers.access import Access
 from jaxkd.types import (

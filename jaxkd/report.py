@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
-import json
-import os
 from pathlib import Path
 import platform
 import statistics
@@ -17,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxkd import __version__, audit, figures
 from jaxkd.data import to_float
-from jaxkd.metrics import read_metrics, to_json
+from jaxkd.metrics import read_metrics, write_json
 from jaxkd.models import conv
 from jaxkd.objectives import hard_labels
 from jaxkd.page import write_html
@@ -120,18 +118,6 @@ def commit(folder: Path) -> str | None:
     return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
   except (OSError, subprocess.SubprocessError):
     return None
-
-
-def write_json(path: str | Path, tree: Any) -> None:
-  """Writes a tree as JSON, whole or not at all; NaN becomes null."""
-  path = Path(path)
-  partial = path.with_name(path.name + ".partial")
-  with partial.open("w", encoding="utf-8") as file:
-    json.dump(to_json(tree), file, indent=2, allow_nan=False)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)
 
 
 def publish(

@@ -17,7 +17,8 @@ import optax
 from jaxkd import parallel
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.data import to_float
-from jaxkd.metrics import MetricsWriter, Progress
+from jaxkd.metrics import MetricsWriter
+from jaxkd.progress import Progress
 from jaxkd.synthesis import augment
 from jaxkd.types import (
   ApplyFn,

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from jaxkd.config import CHANGEABLE
-from jaxkd.metrics import to_json
+from jaxkd.metrics import to_json, write_json
 from jaxkd.types import JaxkdError
 
 CONFIG_NAME = "config.json"
+
+
+def cache(kind: str) -> Path:
+  """A folder that outlives runs and may be deleted at any time:
+  `$JAXKD_CACHE/KIND`, or `~/.cache/jaxkd/KIND`.
+  """
+  root = os.environ.get("JAXKD_CACHE") or "~/.cache/jaxkd"
+  return Path(root).expanduser() / kind
 
 
 def default(config) -> Path:
@@ -68,9 +76,7 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
         f"{folder} holds a run with another config: {', '.join(differing)}. "
         "Undo the change, or choose another --workdir."
       )
-  partial = path.with_suffix(".partial")
-  partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-  os.replace(partial, path)
+  write_json(path, config)
 
 
 def changeable(

@@ -203,9 +203,7 @@ def test_a_remote_teacher_is_asked_the_same_and_teaches_the_same():
 
 def test_bills_say_what_the_rounds_ask_and_do():
   rules, table, now = begin(Service(classifier(0)), pool_method(), False)
-  assert exchange.bills(rules, now, table) == [
-    (8, 1, 8), (8, 2, 8), (8, 3, 8)
-  ]
+  assert exchange.bills(rules, now, table) == [(8, 1, 8), (8, 2, 8), (8, 3, 8)]
   rules, table, now = begin(WhiteBox(classifier(0)), two_player([]))
   assert exchange.bills(rules, now, table) == [(32, 6, 24)] * 2
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from jaxkd import metrics
-from jaxkd.metrics import MetricsWriter, Progress, read_metrics, to_json
+from jaxkd.metrics import MetricsWriter, read_metrics, to_json
+from jaxkd.progress import Progress
 from jaxkd.types import JaxkdError
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import report as reports
+from jaxkd import metrics, report as reports
 from jaxkd.metrics import MetricsWriter
 from jaxkd.types import Classifier, DataSpec, Outputs, Samples
 
@@ -58,9 +58,19 @@ def a_report(**changes):
       "seconds": 41.5,
     },
     "queries": {
+      "access": "label",
+      "authorization": "the owner",
       "spent": 2500,
+      "sent": 2600,
+      "answered": 2500,
+      "unknown": 0,
+      "refused": 100,
       "budget": 25000,
       "by_class": {"train": 2000, "evaluate": 500, "probe": 0, "retry": 0},
+      "price": 3.75,
+      "price_per_1000": 1.5,
+      "curve": [],
+      "ended": None,
     },
     "seconds": {
       "teacher": 20.0,
@@ -192,9 +202,9 @@ def test_json_is_replaced_whole_and_holds_no_nan(tmp_path):
   path = tmp_path / "report.json"
   path.write_text("old")
   with pytest.raises(TypeError):
-    reports.write_json(path, {"a": object()})
+    metrics.write_json(path, {"a": object()})
   assert path.read_text() == "old"
-  reports.write_json(path, {"a": jnp.float32("nan"), "b": np.arange(2)})
+  metrics.write_json(path, {"a": jnp.float32("nan"), "b": np.arange(2)})
   assert json.loads(path.read_text()) == {"a": None, "b": [0, 1]}
   assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
@@ -267,7 +277,7 @@ def test_publish_writes_all_forms(tmp_path, capsys, shape):
     dataset,
     linear(spec),
     linear(spec),
-    Samples(inputs, labels),
+    Samples(inputs, labels, labels),
   )
   drawn = {path.stem for path in tmp_path.glob("*.png")}
   first = "decision_boundary" if shape == (2,) else "samples"
@@ -292,3 +302,11 @@ def test_flops_are_those_of_the_definition():
   convolutions = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 120 * 400
   exact = 2 * (convolutions + 120 * 84 + 84 * 10)
   assert exact < reports.measure(teacher, spec)["flops"] < 1.05 * exact
+
+
+def test_the_page_has_the_account_and_what_was_copied(tmp_path):
+  page = page_of(a_report(student__agreement=0.93), tmp_path)
+  for part in ("the owner", "2,600", "3.75", "vulnerable", "93.0 %"):
+    assert part in page.text, part
+  page = page_of(a_report(queries__ended="<b>No money</b>"), tmp_path)
+  assert "<b>No money</b>" in page.text

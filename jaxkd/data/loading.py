@@ -12,6 +12,7 @@ from absl import logging
 import numpy as np
 from PIL import Image
 
+from jaxkd import workdirs
 from jaxkd.data.builder import data_root, prepared_dir
 from jaxkd.data.embedded import EMBEDDED
 from jaxkd.data.table import Arrays, Dataset, entry, spec
@@ -157,8 +158,7 @@ def _fingerprint(folder: Path) -> str:
 
 def _cached(key: str, make: Callable[[], Arrays]) -> Arrays:
   """Arrays from the cache, or made and kept."""
-  root = Path(os.environ.get("JAXKD_CACHE") or "~/.cache/jaxkd").expanduser()
-  folder = root / key
+  folder = workdirs.cache(key)
   try:
     return tuple(np.load(folder / f"{part}.npy") for part in _PARTS)
   except (EOFError, OSError, ValueError):  # not there, or cut short

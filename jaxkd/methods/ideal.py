@@ -42,6 +42,7 @@ from jaxkd.types import (
 
 MODES = ("label_once", "relabel", "algorithm1")
 BALANCES = ("batch", "sample")
+TONES = ("plain", "random")
 STUDENT_LOSSES = {
   "cross_entropy": objectives.imitation,
   "ldam": objectives.margin,
@@ -63,7 +64,7 @@ def build(
   latents: int,
   width: int,
   step_size: float,
-  tones: tuple[float, ...],
+  tones: str,
   weights: dict[str, float],
   balance: str,
   restart: bool,
@@ -89,9 +90,9 @@ def build(
     latents: Z, numbers that the generator starts from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
-    tones: mean and standard deviation that an image's pixels are given, see
-      `jaxkd.synthesis.priors.tones` (ours; two numbers known of the data); ()
-      leaves them to the generator.
+    tones: `plain` leaves light and contrast of the images to the generator,
+      which starts from grey and does not get far in E_G steps; `random` draws
+      both for each image (ours).
     weights: of the terms `classification` and `balance`.
     balance: `batch` (the paper) or `sample` (the released code).
     restart: whether every round starts with a new generator.
@@ -114,29 +115,27 @@ def build(
   )  # fmt: skip
   checks.choice("mode", mode, MODES)
   checks.choice("balance", balance, BALANCES)
+  checks.choice("tones", tones, TONES)
   checks.choice("student_loss", student_loss, tuple(STUDENT_LOSSES))
   checks.choice("labels", labels, LABELS)
   checks.choice("source", source, SOURCES)
   checks.keys("weights", weights, ("classification", "balance"))
   num_rounds = _rounds(budget, batch_size, num_rounds, mode)
   network = create_generator(generator, spec, latents=latents, width=width)
-  to_pixels = network.to_pixels
-  if tones:
-    to_pixels = priors.tones(*tones)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
-  def critic_loss(
-    variables, nets: Nets, latents: Array, meant: Array
-  ) -> tuple[Array, tuple[Terms, Array]]:
+  def make_images(variables, latents: Array, tone_key: Array) -> Array:
     pre, _ = network.apply(variables, latents, train=True)
-    images = to_pixels(pre)
-    logits = nets.student(images).logits
+    if tones == "plain":
+      return network.to_pixels(pre)
+    return priors.toned(pre, priors.random_tones(tone_key, batch_size))
+
+  def terms_of(logits: Array, meant: Array) -> Terms:
     error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
     info = losses.class_balance_loss(logits)
     if balance == "sample":
       info = losses.entropy_loss(logits).mean()
-    terms = {"classification": error.mean(), "balance": info}
-    return pixels.weighted(terms, weights), (terms, images)
+    return {"classification": error.mean(), "balance": info}
 
   def init(key: Array, nets: Nets):
     del nets
@@ -148,7 +147,9 @@ def build(
     }
 
   def generate(state, nets: Nets, key: Array):
-    init_key, latent_key, label_key, fresh_key = jax.random.split(key, 4)
+    init_key, latent_key, label_key, tone_key, fresh_key = jax.random.split(
+      key, 5
+    )
     variables, opt_state = state["generator"]
     if restart:
       variables = network.init(init_key)
@@ -156,15 +157,17 @@ def build(
     drawn = jax.random.normal(latent_key, (batch_size, network.latents))
     meant = _balanced_labels(label_key, batch_size, spec.num_classes)
 
-    def loss(variables):
-      return critic_loss(variables, nets, drawn, meant)
+    def loss(variables) -> tuple[Array, tuple[Terms, Array]]:
+      images = make_images(variables, drawn, tone_key)
+      terms = terms_of(nets.student(images).logits, meant)
+      return pixels.weighted(terms, weights), (terms, images)
 
     fitted, images, terms = engine.fit_batch(
       loss, (variables, opt_state), tx, num_steps
     )
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
-      images = to_pixels(network.apply(fitted[0], fresh)[0])
+      images = make_images(fitted[0], fresh, tone_key)
     return {**state, "generator": fitted}, images, meant, terms
 
   def borrow(state, nets: Nets, key: Array):

@@ -1,13 +1,11 @@
 """Where samples start: p(x), p(y), and the space that they live in."""
 
-from collections.abc import Callable
-import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from scipy import optimize, stats
 
-from jaxkd.types import Array, DataSpec, JaxkdError
+from jaxkd.types import Array, DataSpec
 
 
 def normal(key: Array, count: int, spec: DataSpec) -> Array:
@@ -33,37 +31,37 @@ def to_pixels(inputs: Array, spec: DataSpec) -> Array:
   return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
 
 
-def tones(mean: float, spread: float) -> Callable[[Array], Array]:
-  """`pre [N, H, W, C] -> pixels` in (0, 1) of the given mean and spread.
+class Tones(NamedTuple):
+  """How light and how contrasty each of N images is.
 
-  Every image is standardised to z, and its pixels are Phi(gain (z - shift)),
-  where gain and shift are those that give normal z this mean and standard
-  deviation: light strokes on black for those of digits, mid tones for those of
-  photographs.
-
-  Raises:
-    JaxkdError: if no pixels in [0, 1] have this mean and standard deviation.
+  Attributes:
+    level: `[N]` mean pixel, about.
+    gain: `[N]` 1 is soft, 8 nearly black and white.
   """
-  if not (0 < mean < 1 and 0 < spread**2 < mean * (1 - mean)):
-    raise JaxkdError(
-      f"synthesis.tones=({mean:g}, {spread:g}): pixels in [0, 1] can't have "
-      "this mean and standard deviation; choose others, or () for none."
-    )
-  level = stats.norm.ppf(mean)
 
-  def excess(correlation: float) -> float:
-    both = stats.multivariate_normal.cdf(
-      (level, level), cov=((1, correlation), (correlation, 1))
-    )
-    return both - mean**2 - spread**2
+  level: Array
+  gain: Array
 
-  correlation = optimize.brentq(excess, 0.0, 1 - 1e-6)
-  gain = math.sqrt(correlation / (1 - correlation))
-  shift = -level * math.sqrt(1 + gain**2) / gain
 
-  def pixels(pre: Array) -> Array:
-    axes = tuple(range(1, pre.ndim))
-    z = jax.nn.standardize(pre, axes, epsilon=1e-8)
-    return jax.scipy.stats.norm.cdf(gain * (z - shift))
+def random_tones(key: Array, count: int) -> Tones:
+  """Dark to light and soft to hard: nobody knows what the data are like."""
+  level_key, gain_key = jax.random.split(key)
+  return Tones(
+    jax.random.uniform(level_key, (count,), minval=0.05, maxval=0.95),
+    2.0 ** jax.random.uniform(gain_key, (count,), maxval=3.0),
+  )
 
-  return pixels
+
+def toned(pre: Array, tones: Tones) -> Array:
+  """`pre [N, H, W, C]` as pixels in (0, 1) of the given tones.
+
+  Every image is standardised to z and becomes Phi(gain (z - shift)), with the
+  shift that gives a normal z the mean pixel `level`.
+  """
+  axes = tuple(range(1, pre.ndim))
+  z = jax.nn.standardize(pre, axes, epsilon=1e-8)
+  level, gain = (jnp.expand_dims(leaf, axes) for leaf in tones)
+  quantile = jax.scipy.stats.norm.ppf(level)
+  return jax.scipy.stats.norm.cdf(
+    gain * z + quantile * jnp.sqrt(1 + jnp.square(gain))
+  )

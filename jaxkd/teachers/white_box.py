@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxkd import models, optim, parallel, training, weights
+from jaxkd import models, optim, parallel, training, weights, workdirs
 from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter
 from jaxkd.objectives import truth
@@ -21,6 +21,8 @@ from jaxkd.types import (
   Samples,
 )
 
+# Of `config.teacher`, beside the optimiser; the rest says how it is reached.
+TRAINING = ("model", "epochs", "batch_size", "augment")
 ANSWER_CHUNK = 512  # images that the labelling stage runs at once, per device
 
 
@@ -46,11 +48,15 @@ class WhiteBox:
     return parallel.over_sets(chunked)(self.classifier, images)
 
 
-def recipe_hash(block, dataset: str, image_size: int, seed: int) -> str:
+def recipe_hash(block, dataset: Dataset, seed: int) -> str:
   """Names a teacher by all that decides its weights."""
+  images = hashlib.sha256()
+  for array in (dataset.train_images, dataset.train_labels):
+    images.update(np.ascontiguousarray(array))
   recipe = {
-    "teacher": block.to_dict(),
-    "data": [dataset, image_size],
+    **{name: block[name] for name in TRAINING},
+    "optimizer": block.optimizer.to_dict(),
+    "data": [dataset.spec, images.hexdigest()],
     "seed": seed,
     "jax": jax.__version__,
     "backend": jax.default_backend(),
@@ -58,12 +64,6 @@ def recipe_hash(block, dataset: str, image_size: int, seed: int) -> str:
   }
   text = json.dumps(recipe, sort_keys=True, default=list)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-  """Where teachers are kept between runs: `$JAXKD_CACHE/teachers`."""
-  root = os.environ.get("JAXKD_CACHE") or Path.home() / ".cache" / "jaxkd"
-  return Path(root) / "teachers"
 
 
 def obtain(
@@ -84,8 +84,10 @@ def obtain(
   if block.checkpoint:
     classifier = _load(Path(block.checkpoint), spec)
   else:
-    name = recipe_hash(block, config.dataset, config.image_size, config.seed)
-    cached = cache_folder() / f"{block.model}-{spec.name}-{name}.safetensors"
+    name = recipe_hash(block, dataset, config.seed)
+    cached = workdirs.cache("teachers") / (
+      f"{block.model}-{spec.name}-{name}.safetensors"
+    )
     if cached.exists():
       print(f"teacher: reused from {cached}")
       classifier = _load(cached, spec)

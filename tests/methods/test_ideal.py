@@ -20,7 +20,7 @@ DEFAULTS = {
   "latents": 4,
   "width": 4,
   "step_size": 0.05,
-  "tones": (),
+  "tones": "plain",
   "weights": {"classification": 1.0, "balance": 5.0},
   "balance": "batch",
   "restart": True,
@@ -151,7 +151,7 @@ def test_passes_show_stored_answers_and_every_image_as_often(student):
   [
     {"mode": "label_twice"},
     {"balance": "class"},
-    {"tones": (0.5, 0.5)},
+    {"tones": "light"},
     {"student_loss": "hinge"},
     {"labels": "none"},
     {"source": "cifar"},

@@ -1,9 +1,10 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxkd.synthesis import priors
-from jaxkd.types import DataSpec, JaxkdError
+from jaxkd.types import DataSpec
 
 SPEC = DataSpec("toy", (4, 4, 2), 10, (0.5, 0.25), (0.1, 0.2))
 
@@ -29,14 +30,20 @@ def test_normal_is_standard_in_the_normalised_space():
   np.testing.assert_allclose(pixels.std((0, 1, 2)), SPEC.std, rtol=0.05)
 
 
-@pytest.mark.parametrize(("mean", "std"), [(0.1307, 0.3081), (0.47, 0.25)])
-def test_toned_images_have_the_mean_and_the_spread(mean, std):
-  pre = 3 + 0.1 * jax.random.normal(jax.random.key(0), (200, 16, 16, 1))
-  images = priors.tones(mean, std)(pre)
-  assert images.mean() == pytest.approx(mean, abs=0.01)
-  assert images.std() == pytest.approx(std, abs=0.01)
+@pytest.mark.parametrize("level", [0.13, 0.5, 0.9])
+@pytest.mark.parametrize("gain", [1.0, 8.0])
+def test_toned_images_have_their_level_and_more_gain_more_contrast(level, gain):
+  pre = 3 + 0.1 * jax.random.normal(jax.random.key(0), (50, 16, 16, 1))
+  tones = priors.Tones(jnp.full(50, level), jnp.full(50, gain))
+  images = priors.toned(pre, tones)
+  assert images.min() >= 0 and images.max() <= 1
+  assert images.mean() == pytest.approx(level, abs=0.01)
+  softer = priors.toned(pre, tones._replace(gain=tones.gain / 2))
+  assert images.std() > softer.std() + 0.01
 
 
-def test_a_spread_that_no_pixels_have_is_refused():
-  with pytest.raises(JaxkdError, match="tones"):
-    priors.tones(0.5, 0.6)
+def test_random_tones_span_dark_to_light():
+  level, gain = priors.random_tones(jax.random.key(0), 500)
+  assert level.min() < 0.1 and level.max() > 0.9
+  assert gain.min() >= 1 and gain.max() <= 8
+  assert np.std(gain) > 1
