@@ -7,8 +7,10 @@
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
 of all tones (`tones`), and a student that starts afresh on the whole pool once
-the rounds are over (`student.epochs`). `paper` leaves both out. `mnist_5k` is
-our recipe for two CPU cores.
+the rounds are over (`student.epochs`). `paper` leaves both out. The LeNet of digits
+is LeNet-5; what IDEAL's code calls so is `teacher=ideal_lenet,
+student=ideal_lenet` with `--config.image_size=0`. `mnist_5k` is our recipe for
+two CPU cores.
 """
 
 from jaxkd import config as c
@@ -17,10 +19,8 @@ from jaxkd import config as c
 # rate, budget Q, batch size B, generator steps E_G, generator's channels
 RECIPES = {
   "mnist_5k": ("lenet5", "lenet5", 32, 30, 0.1, 10_000, 250, 5, 32),
-  "mnist": ("ideal_lenet", "ideal_lenet", 0, 10, 0.05, 25_000, 250, 5, 32),
-  "fashion_mnist": (
-    "ideal_lenet", "ideal_lenet", 0, 10, 0.05, 100_000, 250, 5, 32,
-  ),
+  "mnist": ("lenet5", "lenet5", 32, 10, 0.1, 25_000, 250, 5, 32),
+  "fashion_mnist": ("lenet5", "lenet5", 32, 20, 0.1, 100_000, 250, 5, 32),
   "svhn_cropped": ("resnet18", "resnet18", 0, 30, 0.1, 100_000, 250, 5, 0),
   "cifar10": ("resnet34", "resnet18", 0, 30, 0.1, 250_000, 250, 10, 0),
   "cifar100": ("resnet34", "resnet18", 0, 30, 0.1, 2_000_000, 1_000, 10, 0),

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -106,14 +107,15 @@ def start(folder, url, budget, rounds=ROUNDS, **queries):
 
 
 def finish(folder, *arguments, status=0, **queries):
-  """Runs to the end; gives the report and the student's bytes."""
+  """Runs to the end; gives the report and the student's tensors as bytes."""
   ended = start(folder, *arguments, **queries).wait(240)
   log = (folder / "log").read_text()
   assert ended == status, log[-2000:]
   if status:
     return log
   report = json.loads((folder / "report.json").read_text())
-  return report, (folder / "student.safetensors").read_bytes()
+  tensors = load_file(folder / "student.safetensors")
+  return report, {name: array.tobytes() for name, array in tensors.items()}
 
 
 def records(folder):
@@ -246,7 +248,7 @@ def test_a_server_with_faults_changes_the_price_and_not_the_student(tmp_path):
   rounds = 10
   faults = []
   for fault in (
-    "retry 429 Retry-After: 1", "500", "truncated", "reset", "stall",
+    "retry 429 Retry-After: 1", "500", "cut", "truncated", "reset", "stall",
     "retry 503 Retry-After: 0", "502",
   ):  # fmt: skip
     faults += ["", "", "", fault]
@@ -272,7 +274,7 @@ def test_a_server_with_faults_changes_the_price_and_not_the_student(tmp_path):
   assert report["queries"]["unknown"] == totals.unknown
 
 
-@pytest.mark.parametrize("fault", ["wrong shape", "cut", "range"])
+@pytest.mark.parametrize("fault", ["wrong shape", "wrong count", "range"])
 def test_a_wrong_answer_ends_the_run_and_is_paid_for(tmp_path, fault):
   with fake(["", "", "", "", fault]) as server:
     log = finish(tmp_path, server.url, IMAGES, status=2)

@@ -107,10 +107,9 @@ def test_a_round_asks_what_it_says(changes, expected):
 
 
 def test_a_budget_that_does_not_pay():
-  with pytest.raises(JaxkdError, match=r"budget=1791: .*1792 queries"):
+  with pytest.raises(JaxkdError, match=r"budget=1791 .*1792 queries"):
     build(budget=1791)
-  with pytest.raises(JaxkdError, match="1792 queries, and 3 of them 5376"):
-    build(budget=2 * 1792, num_rounds=3)
+  assert build(budget=2 * 1792, num_rounds=3).rounds == 3  # ends after two
   assert build(budget=0, num_rounds=3).rounds == 3  # a teacher of our own
 
 

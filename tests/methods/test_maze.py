@@ -118,7 +118,7 @@ def test_a_round_asks_what_it_says(changes, expected):
 
 
 def test_a_budget_that_does_not_pay():
-  with pytest.raises(JaxkdError, match=r"budget=1919: .*1920 queries"):
+  with pytest.raises(JaxkdError, match=r"budget=1919 .*1920 queries"):
     build(budget=1919)
 
 
