@@ -29,7 +29,7 @@ DATASET = jaxkd.Dataset.without_images(SPEC)
 
 def small(name="ideal", **fields):
   config = jaxkd.load_config(f"{CONFIGS}/{name}.py:smoke")
-  config.student.model = "mlp"
+  config.student.model, config.student.epochs = "mlp", 0
   config.queries.budget = BUDGET
   if name == "ideal":
     config.synthesis.batch_size = BATCH
@@ -143,6 +143,19 @@ def test_a_budget_that_ends_early_leaves_a_student_and_says_so(tmp_path):
   assert report["queries"]["ended"] is None
   at_once, _ = run(tmp_path / "at_once", **raised)
   same(student, at_once)
+
+
+def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
+  students = {"student.epochs": 1, "student.seeds": 2, "student.holdout": 0.1}
+  student, report = run(tmp_path, **students)
+  assert report["queries"]["spent"] == BUDGET
+  assert report["student"]["seeds"] == 2
+  assert 0 <= report["student"]["synthetic_agreement"] <= 1
+  difference = [
+    np.abs(a - b).max()
+    for a, b in zip(weights(student), weights(whole[0]), strict=True)
+  ]
+  assert max(difference) > 0
 
 
 def test_marks_make_a_curve(tmp_path):

@@ -85,6 +85,7 @@ def slow():
 
 def start(folder, url, budget, rounds=ROUNDS, **queries):
   fields = {
+    "image_size": 0,  # 28 pixels a side, as the set has them
     "student.model": "mlp",
     "synthesis.batch_size": BATCH,
     "synthesis.pass_batch_size": BATCH,
