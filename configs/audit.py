@@ -9,7 +9,8 @@ r"""How far a model can be copied, as its budget of queries is spent.
 
 One run of the attack, judged at every mark: accuracy and agreement against
 queries, in the report. Against a service, agreement needs
-`--config.queries.evaluate`, which sends the test images too, counted apart.
+`--config.queries.evaluate`, which sends the test images too, counted apart and
+out of the same budget.
 """
 
 from jaxkd import config as c
@@ -20,6 +21,5 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", attack="ideal")
   config = c.sibling(__file__, found["attack"], c.without(argument, "attack"))
-  budget = config.queries.budget
-  config.queries.marks = tuple(round(share * budget) for share in SHARES)
+  config.queries.marks = SHARES
   return config

@@ -7,10 +7,10 @@
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
 of all tones (`tones`), and a student that starts afresh on the whole pool once
-the rounds are over (`student.epochs`). `paper` leaves both out. The LeNet of digits
-is LeNet-5; what IDEAL's code calls so is `teacher=ideal_lenet,
-student=ideal_lenet` with `--config.image_size=0`. `mnist_5k` is our recipe for
-two CPU cores.
+the rounds are over (`student.epochs`). `paper` leaves both out. The LeNet of
+digits is LeNet-5; what IDEAL's code calls so is
+`teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
+`mnist_5k` is our recipe for two CPU cores.
 """
 
 from jaxkd import config as c

@@ -15,6 +15,13 @@ def positive(**fields: float) -> None:
       raise JaxkdError(f"{name}={value}: it must be above 0.")
 
 
+def not_negative(**fields: float) -> None:
+  """All fields are zero or above."""
+  for name, value in fields.items():
+    if not value >= 0:
+      raise JaxkdError(f"{name}={value}: it must be 0 or above.")
+
+
 def choice(name: str, value: str, allowed: Iterable[str]) -> None:
   """`value` is one of `allowed`."""
   allowed = tuple(allowed)
@@ -62,9 +69,11 @@ def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
 
   More than it pays for is allowed: the run ends when the budget does.
   """
-  if not (num_rounds or budget // cost):
+  not_negative(num_rounds=num_rounds)
+  paid = max(budget, 0) // cost
+  if not (num_rounds or paid):
     raise JaxkdError(
       f"queries.budget={budget} does not pay for one round, which costs {cost} "
       "queries; raise it, or lower synthesis.batch_size."
     )
-  return num_rounds or budget // cost
+  return num_rounds or paid

@@ -14,7 +14,15 @@ from jaxkd import checks
 from jaxkd.types import JaxkdError
 
 # May differ from the saved config when a run goes on.
-CHANGEABLE = ("tensorboard", "queries.max_in_flight", "queries.deadline_s")
+CHANGEABLE = (
+  "tensorboard",
+  "teacher.authorization",
+  "teacher.token_env",
+  "queries.max_in_flight",
+  "queries.images_per_request",
+  "queries.bytes_per_request",
+  "queries.deadline_s",
+)
 # A teacher of our own is loaded or trained; with a `url` it is a service, and
 # with `replay` a ledger of one answers again. `authorization`: who allowed it.
 TEACHER = {
@@ -37,7 +45,8 @@ TEACHER = {
   "replay": "",
 }
 # Counts are images. `evaluate`: whether a paid teacher may be asked about test
-# images; `marks`: after how many queries the student is judged in between.
+# images, out of the same budget; `marks`: at which shares of the budget the
+# student is judged in between.
 QUERIES = {
   "budget": 0,
   "price_per_1000": 0.0,

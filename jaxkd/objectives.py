@@ -73,6 +73,17 @@ def focal(
   )
 
 
+def class_counts(samples: Samples, num_classes: int) -> Array:
+  """How often each class was answered, or meant where nothing was answered
+  yet, `[K]`; labels of -1 are not counted.
+  """
+  labels = samples.labels
+  if samples.targets is not None:
+    labels = hard_labels(samples.targets)
+  labels = jnp.where(labels < 0, num_classes, labels)
+  return jnp.bincount(labels, length=num_classes + 1)[:num_classes]
+
+
 def hard_labels(targets: Array) -> Array:
   """The likeliest class `[B]` of hard or soft answers."""
   if jnp.issubdtype(targets.dtype, jnp.integer):

@@ -31,12 +31,13 @@ from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
-from jaxkd.teachers import access as accesses, black_box, white_box
+from jaxkd.teachers import access as accesses, white_box
 from jaxkd.teachers.access import Access
 from jaxkd.types import (
   Array,
   Classifier,
   DataSpec,
+  JaxkdError,
   Method,
   Samples,
 )
@@ -50,11 +51,13 @@ class Played(NamedTuple):
   Attributes:
     play: the state after the last one.
     images: that were made and kept.
+    queries: that the rounds took, at most.
     ended: why they ended early, if the budget did it.
   """
 
   play: Play
   images: int
+  queries: int
   ended: str | None
 
 
@@ -106,8 +109,16 @@ def distill(
     dataset = data.load(config.dataset, image_size=config.image_size)
   config.dataset = dataset.spec.name
   if classifier is not None:  # another teacher is another run
+    if config.teacher.url or config.teacher.replay:
+      raise JaxkdError(
+        "A classifier was given, and teacher.url or teacher.replay names "
+        "another; leave one out."
+      )
     config.teacher.checkpoint = f"given:{weights.digest(classifier)}"
-  method = build_method(config, dataset.spec)
+  method = build_method(
+    config, dataset.spec, accesses.for_evaluation(config, dataset)
+  )
+  config.plan = {"rounds": method.rounds, "capacity": method.capacity}
   with (
     workdirs.claimed(workdir, config) as folder,
     MetricsWriter(folder, tensorboard=config.tensorboard) as metrics,
@@ -131,17 +142,23 @@ def distill(
   return students[0], result
 
 
-def build_method(config, spec: DataSpec) -> Method:
-  """The method of `config`, refused if the teacher gives less than it needs."""
+def build_method(config, spec: DataSpec, reserved: int = 0) -> Method:
+  """The method of `config`, refused if the teacher gives less than it needs.
+
+  Args:
+    config: resolved.
+    spec: of the inputs.
+    reserved: queries of the budget that are spoken for.
+  """
+  accesses.check(config, spec)
   method = methods.build(
     config.method,
     spec,
     hyper=config.hyper.to_dict(),
     synthesis=config.synthesis.to_dict(),
-    budget=config.queries.budget,
+    budget=max(config.queries.budget - reserved, 0),
   )
   remote = bool(config.teacher.url or config.teacher.replay)
-  black_box.check(config.teacher.access, config.teacher.top_k, spec.num_classes)
   exchange.check_access(method, config.teacher.access, remote)
   rounds.check_student(config, method)
   return method
@@ -158,7 +175,7 @@ def open_teacher(run: Run, classifier: Classifier | None):
     )
 
   return accesses.opened(
-    run.config, run.dataset.spec, run.method, run.workdir, classifier_of
+    run.config, run.dataset, run.method, run.workdir, classifier_of
   )
 
 
@@ -183,7 +200,6 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
     compile_s = 0.0
     if start < count:
       play_round, compile_s = rounds.player(game, access.asked, play)
-      restart_student(run)
     with Progress(
       sum(kept), "synthesis", "images", done=sum(kept[:start])
     ) as progress:
@@ -214,13 +230,21 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
           {"round": index + 1, "play": play},
           last=index + 1 == count,
         )
-  return Played(play, sum(kept), ended)
+  forget_student_of_others(run, sum(kept))
+  queries = sum(bill.queries for bill in game.bills[: len(kept)])
+  return Played(play, sum(kept), queries, ended)
 
 
-def restart_student(run: Run) -> None:
-  """Forgets a student of fewer rounds: a raised budget adds to its images."""
-  shutil.rmtree(run.workdir / "checkpoints" / "student", ignore_errors=True)
-  run.metrics.rewind("student", 0)
+def forget_student_of_others(run: Run, images: int) -> None:
+  """Forgets a student that began on fewer images, before the budget was
+  raised.
+  """
+  folder = run.workdir / "checkpoints"
+  note = folder / "student_images"
+  if note.exists() and note.read_text() != str(images):
+    shutil.rmtree(folder / "student", ignore_errors=True)
+    run.metrics.rewind("student", 0)
+  note.write_text(str(images))
 
 
 def stored(play: Play) -> Samples:

@@ -24,7 +24,7 @@ def describe(config) -> str:
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
     "networks": networks(config, spec),
-    "synthesis": synthesis(method),
+    "synthesis": synthesis(config, method, spec),
     "memory": memory(method, spec),
     "queries": queries(config, method, spec),
   }
@@ -41,9 +41,9 @@ def networks(config, spec: DataSpec) -> str:
   return "\n".join(lines)
 
 
-def synthesis(method: Method) -> str:
+def synthesis(config, method: Method, spec: DataSpec) -> str:
   """How many images, and how much work."""
-  images = method.capacity
+  images = sum(bill.kept for bill in rounds.planned(method, config, spec))
   return (
     f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
     f" {images * method.steps:,} image-steps"
@@ -68,7 +68,10 @@ def queries(config, method: Method, spec: DataSpec) -> str:
   if asked > budget:
     text += f"\n  the budget will end it before; {asked - budget:,} are unpaid"
   if config.queries.evaluate:
-    text += "\n  test images are sent as well, counted apart"
+    text += (
+      "\n  a paid teacher is shown the test images as well, counted apart and "
+      "out of the same budget"
+    )
   return text
 
 

@@ -12,12 +12,12 @@ import optax
 
 from jaxkd import (
   data,
-  evaluate,
   exchange,
   models,
   optim,
   parallel,
   training,
+  verdict,
 )
 from jaxkd.exchange import Bill, Play, Rules, Table
 from jaxkd.teachers.access import Access
@@ -68,6 +68,11 @@ def check_student(config, method: Method) -> None:
       f"student.seeds={block.seeds} would make, and pay for, its own; set "
       "student.seeds=1 and run again with another seed, or student.epochs "
       "above 0, in which all learn from the images of one."
+    )
+  if config.queries.marks and not learns:
+    raise JaxkdError(
+      f"queries.marks: {name} leaves the student alone until its images are "
+      "made, so there is nothing to judge in between; set queries.marks=()."
     )
   if learns and "round_optimizer" not in block:
     raise JaxkdError(
@@ -206,23 +211,13 @@ def check_finite(
 
 
 def mark(
-  run: Any,
-  access: Access,
-  student: Classifier,
-  play: Play,
-  paid: list[Bill],
+  run: Any, access: Access, student: Classifier, play: Play, paid: list[Bill]
 ) -> None:
   """Notes how good the student is, if a mark of `queries.marks` was passed."""
+  queries, budget = run.config.queries, run.config.queries.budget
   after = sum(bill.queries for bill in paid)
   before = after - paid[-1].queries
-  test = run.dataset.test_labels
-  passed = any(before < mark <= after for mark in run.config.queries.marks)
-  if not (passed and len(test)):
-    return
-  found = evaluate.evaluate(
-    student.replace(variables=play.student.variables),
-    run.dataset.test_images,
-    test,
-    teacher=access.owner,
-  )
-  run.metrics.write("queries", len(paid), queries=after, **found)
+  if any(before < share * budget <= after for share in queries.marks):
+    now = student.replace(variables=play.student.variables)
+    found = verdict.on_test_data(run.dataset, access, now)
+    run.metrics.write("queries", len(paid), queries=after, **found)

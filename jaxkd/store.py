@@ -6,6 +6,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
+from jaxkd import objectives
 from jaxkd.types import Array, Samples
 
 
@@ -80,15 +81,13 @@ def draw(store: Store, key: Array, count: int) -> Samples:
 
 
 def label_counts(store: Store, num_classes: int) -> Array:
-  """How often each class was meant, or answered in label mode: `[K]`.
-
-  Labels of -1, nothing meant or not answered yet, are not counted.
+  """How often the store holds each class, `[K]`; see
+  `jaxkd.objectives.class_counts`.
   """
-  targets = store.samples.targets
-  labels = store.samples.labels
-  if targets is not None and jnp.issubdtype(targets.dtype, jnp.integer):
-    labels = targets
-  filled = (jnp.arange(store.capacity) < store.inserted) & (labels >= 0)
-  return jnp.bincount(
-    jnp.where(filled, labels, num_classes), length=num_classes + 1
-  )[:num_classes]
+  filled = jnp.arange(store.capacity) < store.inserted
+  samples = store.samples
+  labels = samples.labels
+  if samples.targets is not None:
+    labels = objectives.hard_labels(samples.targets)
+  labels = jnp.where(filled, labels, -1)
+  return objectives.class_counts(Samples(samples.images, labels), num_classes)

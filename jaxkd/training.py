@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxkd import parallel
+from jaxkd import objectives, parallel
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.data import to_float
 from jaxkd.metrics import MetricsWriter
@@ -201,9 +201,7 @@ def fit(
     JaxkdError: if a loss stops being finite.
     Preempted: if the run was told to stop; the state is saved.
   """
-  counts = jnp.bincount(
-    jnp.clip(samples.labels, 0, num_classes - 1), length=num_classes
-  )
+  counts = objectives.class_counts(samples, num_classes)
   hyper = {name: jnp.float32(value) for name, value in hyper.items()}
   run_epoch = epoch_function(recipe)
   with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:

@@ -33,9 +33,8 @@ def judge(
     played: a `jaxkd.pipeline.Played`.
   """
   config, method, spec = run.config, run.method, run.dataset.spec
-  answers = test_answers(run, access)
   judged = [
-    judge_student(run.dataset, access.owner, answers, held_out, student)
+    judge_student(run.dataset, access, held_out, student)
     for student in students
   ]
   accuracies = [each["accuracy"] for each in judged]
@@ -47,7 +46,7 @@ def judge(
   return {
     "method": config.method,
     "dataset": spec.name,
-    "teacher": judge_teacher(run, access, answers),
+    "teacher": judge_teacher(run.dataset, access),
     "student": {
       **report.measure(students[0], spec),
       **{name: mean([each[name] for each in judged]) for name in judged[0]},
@@ -64,7 +63,7 @@ def judge(
     },
     "queries": {
       **access.account(),
-      "curve": curve(run.metrics, judged[0]),
+      "curve": curve(run.metrics, played.queries, judged[0]),
       "ended": played.ended,
     },
     "seconds": seconds,
@@ -73,21 +72,8 @@ def judge(
   }
 
 
-def test_answers(run: Any, access: Access) -> np.ndarray | None:
-  """The labels that a paid teacher gives to test images, if `queries.evaluate`
-  allows these queries.
-  """
-  data = run.dataset
-  if not (run.config.queries.evaluate and len(data.test_labels)):
-    return None
-  return None if access.owner else access.labels(data.test_images, "evaluate")
-
-
-def judge_teacher(
-  run: Any, access: Access, answers: np.ndarray | None
-) -> dict[str, Any]:
+def judge_teacher(data: Dataset, access: Access) -> dict[str, Any]:
   """What is known of the teacher; None where it is not ours to look into."""
-  data = run.dataset
   if access.owner is not None:
     measured = report.measure(access.owner, data.spec)
     accuracy = test_accuracy(access.owner, data)
@@ -95,29 +81,18 @@ def judge_teacher(
     fields = ("parameters", "bytes", "flops", "latency_ms")
     measured = {"model": access.name, **dict.fromkeys(fields)}
     accuracy = None
-    if answers is not None:
-      accuracy = float(np.mean(answers == data.test_labels))
+    if access.answers is not None:
+      accuracy = float(np.mean(access.answers == data.test_labels))
   return {**measured, "accuracy": accuracy}
 
 
 def judge_student(
-  data: Dataset,
-  owner: Classifier | None,
-  answers: np.ndarray | None,
-  held_out: Samples,
-  student: Classifier,
+  data: Dataset, access: Access, held_out: Samples, student: Classifier
 ) -> dict[str, float | None]:
   """How well a student follows the teacher, on test data and on synthetic
   samples that it was not trained on; None where there is no such data.
   """
-  result = {}
-  if len(data.test_labels):
-    result = evaluate.evaluate(
-      student, data.test_images, data.test_labels, teacher=owner
-    )
-    if answers is not None:
-      same = evaluate.evaluate(student, data.test_images, answers)
-      result["agreement"] = same["accuracy"]
+  result = on_test_data(data, access, student)
   if len(held_out.labels):
     synthetic = evaluate.evaluate(
       student, held_out.images, hard_labels(held_out.targets)
@@ -125,6 +100,23 @@ def judge_student(
     result["synthetic_agreement"] = synthetic["accuracy"]
   fields = ("accuracy", "agreement", "kl", "synthetic_agreement")
   return {name: result.get(name) for name in fields}
+
+
+def on_test_data(
+  data: Dataset, access: Access, student: Classifier
+) -> dict[str, float]:
+  """Accuracy, and agreement and KL as far as the teacher's answers are known;
+  nothing without test data.
+  """
+  if not len(data.test_labels):
+    return {}
+  result = evaluate.evaluate(
+    student, data.test_images, data.test_labels, teacher=access.owner
+  )
+  if access.answers is not None:
+    same = evaluate.evaluate(student, data.test_images, access.answers)
+    result["agreement"] = same["accuracy"]
+  return result
 
 
 def test_accuracy(classifier: Classifier, data: Dataset) -> float | None:
@@ -137,10 +129,10 @@ def test_accuracy(classifier: Classifier, data: Dataset) -> float | None:
 
 
 def curve(
-  metrics: MetricsWriter, judged: dict[str, float | None]
+  metrics: MetricsWriter, queries: int, judged: dict[str, float | None]
 ) -> list[dict[str, Any]]:
-  """Accuracy and agreement as the budget was spent; the finished student is
-  the last point.
+  """Accuracy and agreement of the student in the rounds, as the budget was
+  spent; the finished student is the last point.
   """
   names = ("queries", "accuracy", "agreement")
   points = [
@@ -148,8 +140,7 @@ def curve(
     for record in metrics.records("queries")
   ]
   if points:
-    final = {"queries": points[-1]["queries"]}
-    points.append(final | {name: judged[name] for name in names[1:]})
+    points.append({"queries": queries} | {n: judged[n] for n in names[1:]})
   return points
 
 

@@ -84,9 +84,9 @@ def changeable(
 ) -> bool:
   """Whether a run may go on although this field of its config differs.
 
-  A budget may be raised where the number of rounds does not follow from it.
+  A budget may be raised; what follows from it, the rounds, may not change.
   """
-  if field == "queries.budget" and wanted.get("synthesis.num_rounds"):
+  if field == "queries.budget":
     return wanted[field] >= saved[field]
   return field in CHANGEABLE
 

@@ -104,16 +104,19 @@ def test_relabelling_asks_for_every_view_of_every_pass(tmp_path):
   assert report["queries"]["spent"] == BATCH * (1 + 2 + 3)
 
 
+@pytest.mark.slow  # compiles a round of its own
 def test_the_listing_of_the_paper_trains_one_step_a_round(tmp_path):
   _, report = run(tmp_path, **{"synthesis.mode": "algorithm1"})
   assert report["queries"]["spent"] == BUDGET
 
 
+@pytest.mark.slow  # compiles a round of its own
 def test_meant_labels_cost_nothing(tmp_path):
   _, report = run(tmp_path, **{"synthesis.labels": "meant"})
   assert report["queries"]["spent"] == 0
 
 
+@pytest.mark.slow  # compiles a round of its own
 def test_images_of_another_set_are_asked_about(tmp_path):
   spec = SPEC._replace(shape=(28, 28, 1))
 
@@ -158,11 +161,23 @@ def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
   assert max(difference) > 0
 
 
+def test_a_correction_is_not_another_run(tmp_path):
+  wrong = {"teacher.url": "http://127.0.0.1:9/?key=hush-hush"}
+  with pytest.raises(jaxkd.JaxkdError, match="teacher.authorization"):
+    run(tmp_path, None, **wrong)
+  wrong["teacher.authorization"] = "the test"
+  with pytest.raises(jaxkd.JaxkdError, match="behind a question mark"):
+    run(tmp_path, None, **wrong)
+  assert not (tmp_path / "config.json").exists()
+
+
 def test_marks_make_a_curve(tmp_path):
   images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
   labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))
   dataset = DATASET._replace(test_images=images, test_labels=labels)
-  _, report = run(tmp_path, dataset=dataset, **{"queries.marks": (20, 45, 60)})
+  _, report = run(
+    tmp_path, dataset=dataset, **{"queries.marks": (1 / 3, 0.75, 1.0)}
+  )
   curve = report["queries"]["curve"]
   assert [point["queries"] for point in curve] == [20, 60, 60]
   assert curve[-1]["agreement"] == report["student"]["agreement"]
@@ -178,7 +193,14 @@ def test_marks_make_a_curve(tmp_path):
     ({"teacher.access": "top_k", "teacher.top_k": 4}, "teacher.top_k=4"),
     ({"student.seeds": 2}, "student.seeds=2"),
     ({"synthesis.mode": "relabel", "student.epochs": 1}, "student.epochs=1"),
-    ({"teacher.url": "http://127.0.0.1:9"}, "teacher.authorization"),
+    ({"queries.marks": (20,)}, "queries.marks"),
+    ({"queries.price_per_1000": -1.0}, "queries.price_per_1000"),
+    ({"synthesis.num_rounds": -3}, "num_rounds=-3"),
+    ({"hyper.beta": 0.5}, "hyper has beta"),
+    (
+      {"synthesis.source": "real", "synthesis.labels": "meant"},
+      "labels=meant",
+    ),
   ],
 )
 def test_what_can_not_be_is_refused_before_anything_is_asked(
@@ -200,6 +222,7 @@ def test_a_white_box_method_is_refused_a_black_box(tmp_path):
 def test_finite_differences_are_refused_over_8_bits(tmp_path):
   config = jaxkd.load_config(f"{CONFIGS}/dfme.py:smoke")
   config.teacher.url = "http://127.0.0.1:9"
+  config.teacher.authorization = "the test"
   with pytest.raises(jaxkd.JaxkdError, match="8-bit"):
     jaxkd.distill(None, config, tmp_path)
 
@@ -264,7 +287,6 @@ def test_test_images_are_sent_only_if_asked_and_counted_apart(served, tmp_path):
   labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))
   dataset = DATASET._replace(test_images=images, test_labels=labels)
   fields = service(served[0]) | {"queries.budget": BUDGET + 9}
-  fields["synthesis.num_rounds"] = 3
   _, silent = run(tmp_path / "silent", None, dataset, **fields)
   assert silent["queries"]["by_class"]["evaluate"] == 0
   assert silent["student"]["agreement"] is None
@@ -283,3 +305,26 @@ def test_nothing_secret_is_written(served, tmp_path, monkeypatch):
     if path.is_file():
       assert b"hush-hush" not in path.read_bytes(), path
   assert json.loads((tmp_path / "report.json").read_text())
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_a_replay_ends_where_its_ledger_does(served, tmp_path):
+  fields = service(served[0]) | {"synthesis.num_rounds": 5}
+  student, report = run(tmp_path, None, **fields)
+  assert "after 3 rounds" in report["queries"]["ended"]
+  replay = {"teacher.replay": str(tmp_path / "ledger.jsonl")}
+  replay["synthesis.num_rounds"] = 5
+  again, report = run(tmp_path / "again", None, **replay)
+  assert "after 3 rounds" in report["queries"]["ended"]
+  same(again, student)
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_rounded_probabilities_teach_as_well(tmp_path):
+  serve = pytest.importorskip("jaxkd.serve")
+  settings = serve.Settings(access="probs", decimals=2)
+  with serve.serving(serve.build_app(TEACHER, SPEC, settings)) as url:
+    _, report = run(
+      tmp_path, None, **service(url), **{"teacher.access": "probs"}
+    )
+  assert report["queries"]["answered"] == BUDGET

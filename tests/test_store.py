@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import store as stores
+from jaxkd import objectives, store as stores
 from jaxkd.types import Samples
 
 
@@ -63,3 +63,16 @@ def test_labels_that_nobody_gave_are_not_counted():
   some = Samples(jnp.zeros((4, 2)), jnp.array([0, -1, 2, -1]))
   store = stores.insert(stores.init(6, some), some)
   np.testing.assert_array_equal(stores.label_counts(store, 3), [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+  "targets",
+  [jnp.array([1, 1, 1, 2]), jnp.log(jnp.eye(3)[jnp.array([1, 1, 1, 2])] + 0.1)],
+)
+def test_classes_are_counted_as_the_teacher_says(targets):
+  meant = jnp.array([0, 1, 2, 0])
+  answered = Samples(jnp.zeros((4, 2)), meant, targets)
+  store = stores.insert(stores.init(6, answered), answered)
+  np.testing.assert_array_equal(stores.label_counts(store, 3), [0, 3, 1])
+  counts = objectives.class_counts(answered, 3)
+  np.testing.assert_array_equal(counts, [0, 3, 1])

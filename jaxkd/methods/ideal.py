@@ -33,6 +33,7 @@ from jaxkd.synthesis import augment, generator as engine, pixels, priors
 from jaxkd.types import (
   Array,
   DataSpec,
+  JaxkdError,
   Method,
   Nets,
   Phase,
@@ -47,6 +48,11 @@ STUDENT_LOSSES = {
   "cross_entropy": objectives.imitation,
   "ldam": objectives.margin,
   "cb_focal": objectives.focal,
+}
+HYPER = {
+  "cross_entropy": (),
+  "ldam": ("max_margin", "scale"),
+  "cb_focal": ("beta", "gamma"),
 }
 LABELS = ("teacher", "meant")
 SOURCES = ("generator", "real")
@@ -120,7 +126,23 @@ def build(
   checks.choice("labels", labels, LABELS)
   checks.choice("source", source, SOURCES)
   checks.keys("weights", weights, ("classification", "balance"))
-  num_rounds = _rounds(budget, batch_size, num_rounds, mode)
+  if labels == "meant" and (source == "real" or mode == "algorithm1"):
+    raise JaxkdError(
+      f"synthesis.labels=meant: with source={source} and mode={mode} no class "
+      "was meant; choose labels=teacher."
+    )
+  if mode == "relabel" and student_loss != "cross_entropy":
+    raise JaxkdError(
+      f"synthesis.student_loss={student_loss} weighs classes by the stored "
+      "labels, and mode=relabel stores none; choose cross_entropy."
+    )
+  checks.keys("hyper", hyper, HYPER[student_loss])
+  checks.not_negative(num_steps=num_steps)
+  if mode == "relabel":
+    num_rounds = num_rounds or _relabelled(
+      budget, batch_size, passes, pass_batch_size
+    )
+  num_rounds = checks.rounds_within(budget, batch_size, num_rounds)
   network = create_generator(generator, spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
@@ -171,9 +193,9 @@ def build(
     return {**state, "generator": fitted}, images, meant, terms
 
   def borrow(state, nets: Nets, key: Array):
-    rows = jax.random.choice(
-      key, len(nets.data.labels), (batch_size,), replace=False
-    )
+    there = len(nets.data.labels)
+    checks.at_most("synthesis.batch_size", batch_size, there, "real images")
+    rows = jax.random.choice(key, there, (batch_size,), replace=False)
     images = jnp.take(nets.data.images, rows, axis=0)
     return state, images, jnp.full(batch_size, -1, jnp.int32), {}
 
@@ -215,7 +237,7 @@ def build(
     phases=(make_phase, pool_phase) if pooled else (make_phase,),
     rounds=num_rounds,
     capacity=num_rounds * batch_size,
-    steps=num_steps,
+    steps=num_steps if source == "generator" else 0,
     objective=STUDENT_LOSSES[student_loss],
     hyper=hyper,
     needs="label",
@@ -224,13 +246,23 @@ def build(
   )
 
 
-def _rounds(budget: int, batch_size: int, num_rounds: int, mode: str) -> int:
-  """`num_rounds`, or as many as the budget pays for if that is 0."""
-  if mode != "relabel":
-    return checks.rounds_within(budget, batch_size, num_rounds)
-  # B (1 + 2 + ... + rounds) queries
-  paid = int(((1 + 8 * budget / batch_size) ** 0.5 - 1) // 2)
-  return checks.rounds_within(paid * batch_size, batch_size, num_rounds)
+def _relabelled(
+  budget: int, batch_size: int, passes: int, pass_batch_size: int
+) -> int:
+  """The rounds that `budget` pays for if every pass asks about the pool."""
+  rounds = spent = 0
+  while True:
+    held = (rounds + 1) * batch_size
+    spent += passes * _batches(held, pass_batch_size) * pass_batch_size
+    if spent > budget:
+      break
+    rounds += 1
+  if not rounds:
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which asks about "
+      f"{spent} views; raise it, or lower synthesis.batch_size."
+    )
+  return rounds
 
 
 def _batches(held: Array | int, size: int) -> Array | int:

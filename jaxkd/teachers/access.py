@@ -1,6 +1,6 @@
 """How a run reaches its teacher: in process or remote, paid or not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from jaxkd import parallel
+from jaxkd import checks, parallel
+from jaxkd.data import Dataset
 from jaxkd.objectives import hard_labels
+from jaxkd.teachers import black_box
 from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.ledger import KINDS, Ledger
 from jaxkd.teachers.white_box import WhiteBox
@@ -23,16 +25,18 @@ class Access(NamedTuple):
 
   Attributes:
     asked: what methods get their answers from.
+    config: of the run.
     owner: the network itself where it is ours, to judge students by; no method
       sees it through this.
     ledger: of the queries; None where none is counted.
-    config: of the run.
+    answers: labels that a paid teacher gave to the test images, if allowed.
   """
 
   asked: Any
-  owner: Classifier | None
-  ledger: Ledger | None
   config: Any
+  owner: Classifier | None = None
+  ledger: Ledger | None = None
+  answers: np.ndarray | None = None
 
   @property
   def name(self) -> str:
@@ -40,14 +44,10 @@ class Access(NamedTuple):
     if self.owner is not None:
       return self.owner.name
     block = self.config.teacher
-    return (
-      f"{block.model_name} at {urlsplit(block.url).netloc}" * bool(block.url)
-      or f"replay of {Path(block.replay).name}"
-    )
-
-  def labels(self, images: np.ndarray, kind: str) -> np.ndarray:
-    """The classes that a remote teacher gives to images, counted as `kind`."""
-    return np.asarray(hard_labels(self.asked.answer(images, kind)))
+    if block.replay:
+      return f"replay of {Path(block.replay).name}"
+    host = urlsplit(block.url).netloc
+    return f"{block.model_name} at {host}" if block.model_name else host
 
   def pay(self, name: str, count: int) -> None:
     """Books a round in advance, where a teacher in process has a budget.
@@ -76,55 +76,104 @@ class Access(NamedTuple):
     return found | totals | {"by_class": totals.pop("by_kind")}
 
 
-@contextlib.contextmanager
-def opened(
-  config, spec: DataSpec, method: Method, workdir: Path, classifier_of: Any
-) -> Iterator[Access]:
-  """The teacher of `config`.
-
-  Args:
-    config: of the run; `teacher` and `queries` are read.
-    spec: of the inputs.
-    method: that will ask.
-    workdir: where the ledger is.
-    classifier_of: gives the network, where the teacher is ours.
+def check(config, spec: DataSpec) -> None:
+  """Refuses what can't be of `config.teacher` and `config.queries`, before a
+  folder is claimed or anything is sent.
 
   Raises:
-    JaxkdError: for an access level, an address or a budget that can't be.
+    JaxkdError: naming the field.
   """
-  block, budget = config.teacher, config.queries.budget
+  block, queries = config.teacher, config.queries
+  black_box.check(block.access, block.top_k, spec.num_classes)
+  checks.not_negative(**{"queries.price_per_1000": queries.price_per_1000})
+  for share in queries.marks:
+    if not (isinstance(share, (int, float)) and 0 < share <= 1):
+      raise JaxkdError(
+        f"queries.marks={tuple(queries.marks)}: choose shares of the budget, "
+        "above 0 and up to 1."
+      )
   if block.access == "white_box":
     if block.url or block.replay:
       raise JaxkdError(
         "teacher.access=white_box, but the teacher is behind an interface; "
         "choose label, top_k, probs or logits."
       )
-    classifier = parallel.replicate(classifier_of())
-    yield Access(WhiteBox(classifier), classifier, None, config)
-    return
-  if block.replay:
-    from jaxkd.teachers.remote import Replay
-
-    yield Access(Replay(block.replay, block.access), None, None, config)
-    return
-  if budget <= 0:
+  elif not block.replay and queries.budget <= 0:
     raise JaxkdError(
-      f"queries.budget={budget}: a black box needs one; say how many images "
-      "it may be asked about."
+      f"queries.budget={queries.budget}: a black box needs one; say how many "
+      "images it may be asked about."
     )
-  with Ledger(
-    workdir / LEDGER_NAME,
-    budget=budget,
-    price_per_1000=config.queries.price_per_1000,
-  ) as ledger:
+  if block.url and not block.replay:
+    from jaxkd.teachers import http
+
+    http.check(spec, block)
+
+
+@contextlib.contextmanager
+def opened(
+  config,
+  dataset: Dataset,
+  method: Method,
+  workdir: Path,
+  classifier_of: Callable[[], Classifier],
+) -> Iterator[Access]:
+  """The teacher of `config`.
+
+  Args:
+    config: of the run; `teacher` and `queries` are read.
+    dataset: what inputs look like; a paid teacher answers its test images if
+      `queries.evaluate` allows it.
+    method: that will ask.
+    workdir: where the ledger is.
+    classifier_of: gives the network, where the teacher is ours.
+
+  Raises:
+    JaxkdError: if the teacher can't be reached, or is not as described.
+  """
+  block, spec = config.teacher, dataset.spec
+  with contextlib.ExitStack() as stack:
+    if block.access == "white_box":
+      classifier = parallel.replicate(classifier_of())
+      yield Access(WhiteBox(classifier), config, owner=classifier)
+      return
+    if block.replay:
+      from jaxkd.teachers.remote import Replay
+
+      asked = Replay(block.replay, block.access)
+      answers = _test_answers(asked, config, dataset)
+      yield Access(asked, config, answers=answers)
+      return
+    ledger = stack.enter_context(
+      Ledger(
+        workdir / LEDGER_NAME,
+        budget=config.queries.budget,
+        price_per_1000=config.queries.price_per_1000,
+      )
+    )
     if block.url:
       from jaxkd.teachers import http
 
       asked = http.open_teacher(spec, block, config.queries, ledger)
-      with contextlib.closing(asked):
-        yield Access(asked, None, ledger, config)
+      stack.enter_context(contextlib.closing(asked))
+      answers = _test_answers(asked, config, dataset)
+      yield Access(asked, config, ledger=ledger, answers=answers)
       return
     classifier = parallel.replicate(classifier_of())
     eight_bit = len(spec.shape) == 3 and not method.float_pixels
     asked = BlackBox(classifier, block.access, block.top_k, eight_bit)
-    yield Access(asked, classifier, ledger, config)
+    yield Access(asked, config, owner=classifier, ledger=ledger)
+
+
+def for_evaluation(config, dataset: Dataset) -> int:
+  """Test images that a paid teacher will be shown, out of the budget."""
+  paid = config.teacher.url or config.teacher.replay
+  return len(dataset.test_labels) * bool(paid and config.queries.evaluate)
+
+
+def _test_answers(asked: Any, config, dataset: Dataset) -> np.ndarray | None:
+  """The labels that a paid teacher gives to the test images; before all else,
+  so that the budget can't run out on them.
+  """
+  if not for_evaluation(config, dataset):
+    return None
+  return np.asarray(hard_labels(asked.answer(dataset.test_images, "evaluate")))

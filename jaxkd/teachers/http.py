@@ -175,6 +175,23 @@ class Http:
     return self._url.copy_with(path=f"{self._url.path.rstrip('/')}/{path}")
 
 
+def check(spec: DataSpec, teacher) -> None:
+  """Refuses a config of `teacher` that can't be, before anything is sent.
+
+  Raises:
+    JaxkdError: naming the field, never its secret.
+  """
+  if not teacher.authorization.strip():
+    raise JaxkdError(
+      "teacher.authorization is empty: say who allowed these queries; it goes "
+      "into the report."
+    )
+  checks.choice("teacher.access", teacher.access, ACCESS[:-1])
+  _checked(teacher.url)
+  Bearer(teacher.token_env)
+  protocols.build(spec, teacher)
+
+
 def open_teacher(spec: DataSpec, teacher, queries, ledger: Ledger) -> Remote:
   """The teacher behind `teacher.url`, once it is known to fit.
 
@@ -187,15 +204,7 @@ def open_teacher(spec: DataSpec, teacher, queries, ledger: Ledger) -> Remote:
   Raises:
     JaxkdError: naming the field, or what does not fit.
   """
-  if not teacher.authorization.strip():
-    raise JaxkdError(
-      "teacher.authorization is empty: say who allowed these queries; it goes "
-      "into the report."
-    )
-  checks.choice("teacher.access", teacher.access, ACCESS[:-1])
-  limits = ("max_in_flight", "images_per_request", "bytes_per_request")
-  limits += ("deadline_s",)
-  checks.positive(**{f"queries.{name}": queries[name] for name in limits})
+  check(spec, teacher)
   transport = Http(
     teacher.url,
     protocols.build(spec, teacher),
@@ -227,6 +236,11 @@ def _checked(url: str) -> httpx.URL:
     raise JaxkdError(
       "teacher.url holds a user or a password; put the secret where "
       "teacher.token_env points."
+    )
+  if parsed.query:
+    raise JaxkdError(
+      "teacher.url has a part behind a question mark, which the report would "
+      "show; leave it out, and put a secret where teacher.token_env points."
     )
   if parsed.scheme not in ("http", "https") or not parsed.host:
     raise JaxkdError(f"teacher.url={url!r}: choose https://HOST/... or http://")

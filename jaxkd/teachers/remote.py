@@ -210,7 +210,7 @@ class Replay:
     digests = [digest(image) for image in _eight_bit(images)]
     missing = [name for name in digests if name not in self._answers]
     if missing:
-      raise JaxkdError(
+      raise BudgetExhausted(
         f"The ledger {self._path} has no answer to {len(missing)} of "
         f"{len(digests)} images, the first: {', '.join(missing[:4])}; replay "
         "the config and seed that it was recorded with."

@@ -45,6 +45,8 @@ class WhiteBox:
 
       return jax.lax.map(one, images, batch_size=ANSWER_CHUNK)
 
+    if len(images) % jax.device_count():
+      return chunked(self.classifier, images)
     return parallel.over_sets(chunked)(self.classifier, images)
 
 

@@ -55,7 +55,9 @@ def ask(method, student, state=None, key=0):
 def test_rounds_follow_from_the_budget():
   assert build().rounds == 4
   assert build().capacity == 24
-  assert build(mode="relabel", budget=6 * 6 + 5).rounds == 3  # 6 (1 + 2 + 3)
+  # Two passes over 6, 12 and 18 images, in batches of 4 that are filled up.
+  assert build(mode="relabel", budget=2 * (8 + 12 + 20)).rounds == 3
+  assert build(mode="relabel", budget=2 * (8 + 12 + 20) - 1).rounds == 2
   assert build(num_rounds=9).rounds == 9
   with pytest.raises(JaxkdError, match=r"budget=5 .* costs 6"):
     build(budget=5)
@@ -157,6 +159,9 @@ def test_passes_show_stored_answers_and_every_image_as_often(student):
     {"source": "cifar"},
     {"weights": {"classification": 1.0}},
     {"batch_size": 0},
+    {"num_steps": -1},
+    {"student_loss": "ldam", "mode": "relabel"},
+    {"labels": "meant", "mode": "algorithm1"},
     {"generator": "stylegan"},
   ],
 )
