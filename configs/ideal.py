@@ -48,9 +48,9 @@ def get_config(argument: str = ""):
     },
     student={
       "model": student,
-      "epochs": 0 if found["paper"] else 20,
-      "batch_size": 128,
-      "optimizer": c.optimizer("sgd", peak, "one_cycle", weight_decay=5e-4),
+      "epochs": 0 if found["paper"] else 30,
+      "batch_size": 32,
+      "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-4),
       "round_optimizer": c.optimizer("sgd", 0.01, weight_decay=5e-4),
     },
     synthesis={

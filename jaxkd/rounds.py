@@ -21,6 +21,7 @@ from jaxkd import (
 )
 from jaxkd.exchange import Bill, Play, Rules, Table
 from jaxkd.teachers.access import Access
+from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
   Array,
   Classifier,
@@ -121,15 +122,19 @@ def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
   recipe = training.Recipe(None, optax.identity(), method.objective)
   rules = Rules(method, recipe, spec, config.teacher.access)
   key = jax.random.key(0)
-  student = jax.eval_shape(
-    lambda key: models.init(config.student.model, key, spec), key
-  )
+
+  def shapes(role: str) -> Classifier:
+    name = config[role].model
+    return jax.eval_shape(lambda key: models.init(name, key, spec), key)
+
+  white_box = config.teacher.access == "white_box"
+  teacher = WhiteBox(shapes("teacher")) if white_box else None
   many = 10**6  # more real images than a round takes
   real = Samples(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
-  return bills(rules, Table(None, student, {}, real), key)
+  return bills(rules, Table(teacher, shapes("student"), {}, real), key)
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:

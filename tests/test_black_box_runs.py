@@ -222,7 +222,7 @@ def test_a_white_box_method_is_refused_a_black_box(tmp_path):
 def test_finite_differences_are_refused_over_8_bits(tmp_path):
   config = jaxkd.load_config(f"{CONFIGS}/dfme.py:smoke")
   config.teacher.url = "http://127.0.0.1:9"
-  config.teacher.authorization = "the test"
+  config.teacher.authorization = config.teacher.model_name = "the test"
   with pytest.raises(jaxkd.JaxkdError, match="8-bit"):
     jaxkd.distill(None, config, tmp_path)
 

@@ -35,6 +35,7 @@ REPLY_BYTES = 2**26
 _NOT_SERVED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _MOVED = (301, 302, 303, 307, 308)
 _KEEPS_BODY = (307, 308)
+_PARAMETERS = ("version", "api-version")  # of a url, no secrets
 
 
 class Http:
@@ -205,6 +206,9 @@ def open_teacher(spec: DataSpec, teacher, queries, ledger: Ledger) -> Remote:
     JaxkdError: naming the field, or what does not fit.
   """
   check(spec, teacher)
+  limits = ("max_in_flight", "images_per_request", "bytes_per_request")
+  limits += ("deadline_s",)
+  checks.positive(**{f"queries.{name}": queries[name] for name in limits})
   transport = Http(
     teacher.url,
     protocols.build(spec, teacher),
@@ -237,10 +241,11 @@ def _checked(url: str) -> httpx.URL:
       "teacher.url holds a user or a password; put the secret where "
       "teacher.token_env points."
     )
-  if parsed.query:
+  if set(parsed.params) - set(_PARAMETERS):
     raise JaxkdError(
       "teacher.url has a part behind a question mark, which the report would "
-      "show; leave it out, and put a secret where teacher.token_env points."
+      f"show; leave out all but {' and '.join(_PARAMETERS)}, and put a secret "
+      "where teacher.token_env points."
     )
   if parsed.scheme not in ("http", "https") or not parsed.host:
     raise JaxkdError(f"teacher.url={url!r}: choose https://HOST/... or http://")
