@@ -14,7 +14,10 @@ from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
 from jaxkd.models.dast import Substitute
 from jaxkd.models.lenet import IdealLeNet, LeNet
 from jaxkd.models.mlp import MLP, IdealMLP
+from jaxkd.models.mobilenet import MobileNetV2
 from jaxkd.models.resnet import ResNet
+from jaxkd.models.shufflenet import ShuffleNetV2
+from jaxkd.models.skeptical import skeptical
 from jaxkd.models.vgg import VGG
 from jaxkd.models.vit import ViT
 from jaxkd.models.wide_resnet import WideResNet
@@ -34,6 +37,8 @@ __all__ = [
 _MODELS = {
   "cake_cnn": CakeCNN,
   "cnn": CNN,
+  "cnn_half": functools.partial(CNN, channels=(16, 32, 64), hidden=64),
+  "cnn_quarter": functools.partial(CNN, channels=(8, 16, 32), hidden=32),
   "dast_large": functools.partial(Substitute, sizes=(5, 5, 3, 3)),
   "dast_medium": functools.partial(Substitute, sizes=(5, 5, 3)),
   "dast_small": Substitute,
@@ -44,9 +49,14 @@ _MODELS = {
   "lenet5": LeNet,
   "lenet5_half": functools.partial(LeNet, channels=(3, 8, 60), hidden=42),
   "mlp": MLP,
+  "mobilenet_v2": MobileNetV2,
+  "mobilenet_v2_quarter": functools.partial(MobileNetV2, divisor=4),
   "resnet18": ResNet,
   "resnet34": functools.partial(ResNet, blocks=(3, 4, 6, 3)),
   "resnet50": functools.partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
+  "resnet8_16": functools.partial(ResNet, blocks=(1, 1, 1), width=16),
+  "shufflenet_v2": ShuffleNetV2,
+  "shufflenet_v2_quarter": functools.partial(ShuffleNetV2, divisor=4),
   "vgg11": functools.partial(VGG, depths=(1, 1, 2, 2, 2)),
   "vgg13": functools.partial(VGG, depths=(2, 2, 2, 2, 2)),
   "vgg16": functools.partial(VGG, depths=(2, 2, 3, 3, 3)),
@@ -70,6 +80,20 @@ _MODELS = {
   "zsdb3kd_lenet5_half": functools.partial(
     LeNet, channels=(10, 25), hidden=100, side=28
   ),
+}
+_MODELS |= {
+  f"skeptical_{name}": functools.partial(skeptical, _MODELS[name])
+  for name in (
+    "cnn",
+    "cnn_half",
+    "cnn_quarter",
+    "mobilenet_v2",
+    "mobilenet_v2_quarter",
+    "resnet18",
+    "resnet50",
+    "shufflenet_v2",
+    "shufflenet_v2_quarter",
+  )
 }
 
 

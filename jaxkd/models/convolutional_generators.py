@@ -15,19 +15,25 @@ class Upsampling(nn.Module):
 
   With its defaults the generator of DataFree and CMI, and of IDEAL, whose paper
   calls it StyleGAN (it has neither a mapping network nor modulation nor noise).
-  DFME's and MAZE's differ in the biases and in the last normalisation.
+  DFME's and MAZE's differ in the biases and in the last normalisation, DAFL's
+  also in what comes before it and in an epsilon of 0.8: its code gives the
+  normalisation a second argument that reads like a momentum.
 
   Attributes:
     shape: `(H, W, C)` of the images, H and W multiples of 4.
     channels: of the quarter, the half and the full map.
     use_bias: whether the convolutions before a normalisation have biases.
     last_norm: of the output: `none`, `plain` (no scale and bias) or `affine`.
+    tanh_first: whether tanh comes before the last normalisation.
+    epsilon: of the normalisations after a convolution, but not of the last.
   """
 
   shape: tuple[int, int, int]
   channels: tuple[int, int, int] = (128, 128, 64)
   use_bias: bool = False
   last_norm: str = "none"
+  tanh_first: bool = False
+  epsilon: float = 1e-5
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
@@ -39,8 +45,11 @@ class Upsampling(nn.Module):
       layer = Conv(features, 3, padding=1, use_bias=self.use_bias)
       kernel, bias = layer.weights(x.shape[-1])
       x = upconv.upsampled(x, kernel)
-      x = nn.leaky_relu(norm()(x if bias is None else x + bias), 0.2)
+      x = norm(epsilon=self.epsilon)(x if bias is None else x + bias)
+      x = nn.leaky_relu(x, 0.2)
     x = Conv(image_channels, 3, padding=1)(x)
+    if self.tanh_first:
+      x = nn.tanh(x)
     if self.last_norm == "none":
       return x
     affine = self.last_norm == "affine"

@@ -15,6 +15,7 @@ from jaxkd import checks
 from jaxkd.models.convolutional_generators import DCGAN, Upsampling
 from jaxkd.models.dast import DaST
 from jaxkd.models.transformer_gan import TransformerGAN
+from jaxkd.synthesis import priors
 from jaxkd.types import Array, DataSpec, JaxkdError, Variables
 
 __all__ = ["ConditionalMLP", "Generator", "create_generator", "generator_names"]
@@ -55,7 +56,8 @@ class Generator:
       images before they are squashed, `[N, H, W, C]`, and the collections that
       changed. `train=True` normalises by the batch; otherwise by the running
       statistics, and nothing changes.
-    to_pixels: `pre -> images` in [0, 1].
+    to_pixels: `pre -> images` in [0, 1], those of `dafl` by their mean and
+      standard deviation alone.
   """
 
   latents: int = flax.struct.field(pytree_node=False)
@@ -66,7 +68,13 @@ class Generator:
   to_pixels: Callable[[Array], Array] = flax.struct.field(pytree_node=False)
 
 
-def _tanh_pixels(pre: Array) -> Array:
+def _sigmoid_pixels(pre: Array, spec: DataSpec) -> Array:
+  del spec
+  return nn.sigmoid(pre)
+
+
+def _tanh_pixels(pre: Array, spec: DataSpec) -> Array:
+  del spec
   return (jnp.tanh(pre) + 1) / 2
 
 
@@ -79,7 +87,7 @@ class _Recipe(NamedTuple):
     width: channels of the first map.
     factor: which widths are multiples of.
     side: which height and width are multiples of.
-    to_pixels: of the generator.
+    to_pixels: `(pre, spec) -> images`.
     normal: the parameters whose path starts like this are drawn as in DCGAN,
       all others as in PyTorch.
   """
@@ -89,7 +97,7 @@ class _Recipe(NamedTuple):
   width: int
   factor: int
   side: int = 4
-  to_pixels: Callable[[Array], Array] = nn.sigmoid
+  to_pixels: Callable[[Array, DataSpec], Array] = _sigmoid_pixels
   normal: str | None = ""
 
 
@@ -101,6 +109,17 @@ _tanh_upsampling = functools.partial(
   _Recipe, width=128, factor=2, to_pixels=_tanh_pixels, normal=None
 )
 _RECIPES = {
+  "dafl": _tanh_upsampling(
+    functools.partial(
+      _upsampling,
+      use_bias=True,
+      last_norm="plain",
+      tanh_first=True,
+      epsilon=0.8,
+    ),
+    latents=1000,
+    to_pixels=priors.to_pixels,
+  ),
   "dast": _Recipe(
     lambda spec, width: DaST(spec.shape, spec.num_classes, width),
     latents=128,
@@ -188,7 +207,7 @@ def create_generator(
     latents,
     functools.partial(_init, module, (rows, latents), recipe.normal),
     functools.partial(_apply, module),
-    recipe.to_pixels,
+    functools.partial(recipe.to_pixels, spec=spec),
   )
 
 

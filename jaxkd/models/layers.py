@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.models import conv
+from jaxkd.models.conv_depthwise import depthwise
 from jaxkd.types import Array, JaxkdError
 
 
@@ -52,6 +53,31 @@ class Conv(nn.Module):
     """Kernel `[size, size, channels, features]` and bias, in `dtype`."""
     shape = (self.size, self.size, channels, self.features)
     return _weights(self, shape, self.use_bias)
+
+
+class DepthwiseConv(nn.Module):
+  """A convolution of each channel for itself, fast in loops on the CPU.
+
+  Attributes:
+    size: side of the kernel; as many zeros are added as keep the sides.
+    stride: of rows and columns.
+    use_bias: whether there is a bias.
+    dtype: to compute in.
+  """
+
+  size: int
+  stride: int = 1
+  use_bias: bool = True
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """`[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`."""
+    shape = (self.size, self.size, 1, x.shape[-1])
+    kernel, bias = _weights(self, shape, self.use_bias)
+    x = x.astype(self.dtype)
+    y = depthwise(x, kernel, self.stride, self.size // 2)
+    return y if bias is None else y + bias
 
 
 class Dense(nn.Module):

@@ -50,33 +50,36 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-  """Four stages of residual blocks, global average pool, linear layer.
+  """Stages of residual blocks, global average pool, linear layer.
 
   `features` are the outputs of the stages and the pooled vector.
 
   Attributes:
     num_classes: K.
-    blocks: per stage.
+    blocks: per stage, of which there are four in the published networks.
     bottleneck: whether blocks have three convolutions.
+    width: channels of the first 3x3 convolutions, doubled from stage to stage.
     dtype: to compute in.
   """
 
   num_classes: int
   blocks: tuple[int, ...] = (2, 2, 2, 2)
   bottleneck: bool = False
+  width: int = 64
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, H, W, C]`, normalised."""
     norm = batch_norm(train=train, dtype=self.dtype)
-    x = Conv(64, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
+    x = Conv(self.width, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
     x = nn.relu(norm()(x))
     features = []
     for stage, count in enumerate(self.blocks):
       for index in range(count):
         stride = 2 if stage > 0 and index == 0 else 1
-        block = Block(64 * 2**stage, stride, self.bottleneck, self.dtype)
+        width = self.width * 2**stage
+        block = Block(width, stride, self.bottleneck, self.dtype)
         x = block(x, train=train)
       features.append(x)
     x = x.mean((1, 2))

@@ -45,6 +45,8 @@ def fill(init, *args):
     ("maze", spec(), 0, 1_051_145),
     ("dcgan", spec(), 0, 3_348_163),
     ("transformer", spec(), 0, 34_591_275),
+    ("dafl", spec(32, 1), 100, 1_049_985),
+    ("dafl", spec(), 0, 8_423_939),
     ("dast", spec(28, 1), 0, 10 * 1_459_712 + 3_025_867),
     ("dast", spec(), 0, 10 * 1_459_712 + 3_027_095),
   ],
@@ -75,8 +77,9 @@ def test_contract(name, inputs):
     assert (pre.shape, pre.dtype) == ((4, *inputs.shape), jnp.float32)
     expected = {k: v for k, v in variables.items() if train and k != "params"}
     assert changed == expected
-  pixels = generator.to_pixels(jnp.array([-1e4, 0.0, 1e4]))
-  np.testing.assert_allclose(pixels, [0, 0.5, 1], atol=1e-6)
+  if name != "dafl":  # which is not bounded
+    pixels = generator.to_pixels(jnp.array([-1e4, 0.0, 1e4]))
+    np.testing.assert_allclose(pixels, [0, 0.5, 1], atol=1e-6)
 
 
 def test_modes():
@@ -97,6 +100,44 @@ def test_modes():
   assert unchanged == {}
   np.testing.assert_allclose(evaluated, pre, rtol=0, atol=2e-2)
   assert not np.allclose(evaluate(variables, latents)[0], pre, atol=0.2)
+
+
+def test_dafl_fills_the_normalised_space():
+  """Batches have the mean and the spread that the data are said to have."""
+  inputs = DataSpec("test", (8, 8, 2), 2, (0.1, 0.6), (0.3, 0.2))
+  generator = create_generator("dafl", inputs, latents=3, width=4)
+  variables = jax.jit(generator.init)(jax.random.key(0))
+  (latents,) = draw(1, (6, 3))
+  apply = jax.jit(generator.apply)
+  images = generator.to_pixels(apply(variables, latents)[0])
+  np.testing.assert_allclose(images.mean((0, 1, 2)), inputs.mean, atol=1e-4)
+  np.testing.assert_allclose(images.std((0, 1, 2)), inputs.std, atol=3e-3)
+  # tanh comes before the normalisation: at its limits there are two values.
+  variables["params"]["Conv_2"]["kernel"] *= 1e9
+  for channel in np.moveaxis(apply(variables, latents)[0], -1, 0):
+    assert len(np.unique(channel)) == 2
+
+
+def test_dafl_shrinks_what_its_epsilon_outweighs():
+  """The two inner normalisations divide by sqrt(variance + 0.8)."""
+  generator = create_generator("dafl", spec(8, 1), latents=3, width=4)
+  variables = jax.jit(generator.init)(jax.random.key(0))
+  (latents,) = draw(1, (6, 3))
+
+  @jax.jit
+  def hidden(latents):
+    module = generator.apply.args[0]
+    kept = module.apply(
+      variables, latents, train=True, capture_intermediates=True,
+      mutable=["batch_stats", "intermediates"],
+    )[1]["intermediates"]  # fmt: skip
+    names = [f"BatchNorm_{index}" for index in range(4)]
+    return [kept[name]["__call__"][0] for name in names]
+
+  first, *inner, last = [float(x.std()) for x in hidden(latents)]
+  assert first == pytest.approx(1, abs=1e-3)
+  assert last == pytest.approx(1, abs=1e-2)
+  assert all(spread < 0.6 for spread in inner)
 
 
 def test_dcgan_keeps_the_centre():

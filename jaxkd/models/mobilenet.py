@@ -1,0 +1,98 @@
+"""MobileNetV2 for small images.
+
+Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018),
+in the form in which Nasty Teacher trains it on CIFAR: strides of the first
+layers are 1, and every convolution has a bias.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxkd.models.layers import Conv, Dense, DepthwiseConv, batch_norm
+from jaxkd.types import Array, Outputs
+
+# Expansion, channels, blocks and the first block's stride, of each stage.
+_STAGES = (
+  (1, 16, 1, 1),
+  (6, 24, 2, 2),
+  (6, 32, 3, 2),
+  (6, 64, 4, 2),
+  (6, 96, 3, 1),
+  (6, 160, 3, 1),
+  (6, 320, 1, 1),
+)
+
+
+class InvertedResidual(nn.Module):
+  """Expands, convolves each channel for itself and projects, without ReLU.
+
+  The input is added where it has the output's shape.
+
+  Attributes:
+    features: output channels.
+    expansion: inner channels per input channel.
+    stride: of the depthwise convolution.
+    activation: after the first two convolutions.
+    dtype: to compute in.
+  """
+
+  features: int
+  expansion: int
+  stride: int
+  activation: Callable[[Array], Array]
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    """`[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    y = Conv(self.expansion * x.shape[-1], 1, dtype=self.dtype)(x)
+    y = self.activation(norm()(y))
+    y = DepthwiseConv(3, self.stride, dtype=self.dtype)(y)
+    y = self.activation(norm()(y))
+    y = norm()(Conv(self.features, 1, dtype=self.dtype)(y))
+    return x + y if x.shape == y.shape else y
+
+
+class MobileNetV2(nn.Module):
+  """Seven stages of inverted residuals, global average pool, linear layer.
+
+  The first convolution is 1x1 with a padding of 1: it widens the image by two
+  pixels. `features` are the outputs of the stages and the pooled vector.
+
+  Attributes:
+    num_classes: K.
+    divisor: of all widths: 1, or 2 or 4 for smaller ones of our own.
+    activation: after the normalisations; ReLU in Skeptical students.
+    dtype: to compute in.
+  """
+
+  num_classes: int
+  divisor: int = 1
+  activation: Callable[[Array], Array] = nn.relu6
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """`images [B, H, W, C]`, normalised."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = Conv(32 // self.divisor, 1, padding=1, dtype=self.dtype)(images)
+    x = self.activation(norm()(x))
+    features = []
+    for expansion, width, blocks, first_stride in _STAGES:
+      for index in range(blocks):
+        block = InvertedResidual(
+          width // self.divisor,
+          expansion,
+          1 if index else first_stride,
+          self.activation,
+          self.dtype,
+        )
+        x = block(x, train=train)
+      features.append(x)
+    x = Conv(1280 // self.divisor, 1, dtype=self.dtype)(x)
+    x = self.activation(norm()(x)).mean((1, 2))
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, x))
