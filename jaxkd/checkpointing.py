@@ -38,6 +38,11 @@ def stop_on_signals() -> dict[str, int]:
   return received
 
 
+def stopping() -> bool:
+  """Whether the run was told to stop."""
+  return _stop.is_set()
+
+
 class Checkpoints:
   """The saved states of one stage, in a directory of their own.
 

@@ -22,6 +22,19 @@ def not_negative(**fields: float) -> None:
       raise JaxkdError(f"{name}={value}: it must be 0 or above.")
 
 
+def at_least(name: str, value: int, least: int) -> None:
+  """`value` is `least` or more."""
+  if value < least:
+    raise JaxkdError(f"{name}={value}: choose {least} or more.")
+
+
+def share(**fields: float) -> None:
+  """All fields are above 0 and up to 1."""
+  for name, value in fields.items():
+    if not 0 < value <= 1:
+      raise JaxkdError(f"{name}={value}: choose a share above 0 and up to 1.")
+
+
 def choice(name: str, value: str, allowed: Iterable[str]) -> None:
   """`value` is one of `allowed`."""
   allowed = tuple(allowed)

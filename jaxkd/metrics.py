@@ -124,6 +124,10 @@ class MetricsWriter:
     """The sum of a value over a stage, parts before a resume included."""
     return sum(record.get(name) or 0.0 for record in self.records(stage))
 
+  def stages(self) -> list[str]:
+    """Names of the stages so far, in their order."""
+    return list(dict.fromkeys(r["stage"] for r in self._parsed()[0]))
+
   def records(self, stage: str) -> list[dict[str, Any]]:
     """The lines of a stage so far."""
     return [r for r in self._parsed()[0] if r["stage"] == stage]

@@ -29,12 +29,12 @@ import signal
 import socket
 import sys
 import threading
-from typing import NoReturn
 
 from absl import app as absl_app, flags, logging
 import jax
 
 from jaxkd import weights
+from jaxkd.errors import fail
 from jaxkd.server.desk import Settings
 from jaxkd.types import JaxkdError
 
@@ -47,8 +47,7 @@ except ImportError as error:
   needed = f"The server needs {error.name}: pip install 'jaxkd[serve]'."
   if __name__ != "__main__":
     raise ImportError(needed) from error
-  print(f"jaxkd: {needed}", file=sys.stderr)
-  sys.exit(2)
+  fail(needed)
 
 __all__ = ["Settings", "build_app", "serving"]
 
@@ -140,12 +139,6 @@ def define_flags() -> None:
   flags.DEFINE_string(
     "token_env", default.token_env, "Environment variable with the token."
   )
-
-
-def fail(message: str) -> NoReturn:
-  """Ends the process with status 2."""
-  print(f"jaxkd: {' '.join(message.split())}", file=sys.stderr)
-  sys.exit(2)
 
 
 def parse(argv: Sequence[str]) -> Sequence[str]:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxkd import objectives
 from jaxkd.types import Array, Samples
 
+FEISTEL_ROUNDS = 4  # of two half-rounds each
+
 
 @flax.struct.dataclass
 class Store:
@@ -24,6 +26,11 @@ class Store:
   @property
   def capacity(self) -> int:
     return self.samples.labels.shape[0]
+
+
+def unlabelled(images: Array) -> Samples:
+  """Images `[N, ...]` for which no class was meant."""
+  return Samples(images, jnp.full(len(images), -1, jnp.int32))
 
 
 def init(capacity: int, like: Samples) -> Store:
@@ -61,15 +68,46 @@ def shuffled_batch(
 ) -> Samples:
   """Batch `index` of the pass through the store that `key` shuffles.
 
-  The last batch of a pass is filled up from its beginning.
+  The last batch of a pass is filled up from its beginning. A batch costs the
+  same however much the store holds.
   """
-  held = jnp.minimum(store.inserted, store.capacity)
-  draws = jax.random.uniform(key, (store.capacity,))
-  order = jnp.argsort(
-    jnp.where(jnp.arange(store.capacity) < held, draws, jnp.inf)
+  held = jnp.maximum(jnp.minimum(store.inserted, store.capacity), 1)
+  places = (index * size + jnp.arange(size)) % held
+  return take(store, _permuted(key, places, held))
+
+
+def _permuted(key: Array, numbers: Array, count: Array) -> Array:
+  """Where a random permutation of `range(count)` sends `numbers [B]`.
+
+  A Feistel network over a rectangle with hardly more than `count` places; who
+  lands behind the last one goes through it again (Black and Rogaway, "Ciphers
+  with Arbitrary Finite Domains", 2002).
+  """
+  count = count.astype(jnp.uint32)
+  height = jnp.ceil(jnp.sqrt(count.astype(jnp.float32))).astype(jnp.uint32)
+  width = (count + height - 1) // height
+  round_keys = jax.random.bits(key, (FEISTEL_ROUNDS, 2), jnp.uint32)
+
+  def shuffled(places: Array) -> Array:
+    row, column = jnp.divmod(places, width)
+    for row_key, column_key in round_keys:
+      row = (row + _mixed(column ^ row_key) % height) % height
+      column = (column + _mixed(row ^ column_key) % width) % width
+    return row * width + column
+
+  places = jax.lax.while_loop(
+    lambda places: (places >= count).any(),
+    lambda places: jnp.where(places >= count, shuffled(places), places),
+    shuffled(numbers.astype(jnp.uint32)),
   )
-  rows = (index * size + jnp.arange(size)) % jnp.maximum(held, 1)
-  return take(store, order[rows])
+  return places.astype(jnp.int32)
+
+
+def _mixed(words: Array) -> Array:
+  """Every bit of a uint32 spread over all of them (MurmurHash3's last step)."""
+  for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+    words = (words ^ (words >> shift)) * jnp.uint32(factor)
+  return words ^ (words >> 16)
 
 
 def draw(store: Store, key: Array, count: int) -> Samples:
@@ -85,9 +123,5 @@ def label_counts(store: Store, num_classes: int) -> Array:
   `jaxkd.objectives.class_counts`.
   """
   filled = jnp.arange(store.capacity) < store.inserted
-  samples = store.samples
-  labels = samples.labels
-  if samples.targets is not None:
-    labels = objectives.hard_labels(samples.targets)
-  labels = jnp.where(filled, labels, -1)
-  return objectives.class_counts(Samples(samples.images, labels), num_classes)
+  labels = jnp.where(filled, objectives.labels_of(store.samples), -1)
+  return objectives.class_counts(labels, num_classes)

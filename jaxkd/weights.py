@@ -13,7 +13,7 @@ import flax
 import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from jaxkd import models
 from jaxkd.types import Classifier, DataSpec, JaxkdError
@@ -22,7 +22,8 @@ from jaxkd.types import Classifier, DataSpec, JaxkdError
 def save(
   path: Path, classifier: Classifier, spec: DataSpec, model: str
 ) -> None:
-  """Writes parameters and batch statistics to `path`, all or nothing.
+  """Writes parameters and batch statistics to `path`, all or nothing; the same
+  ones always as the same bytes.
 
   Args:
     path: of the file; its folder is made.
@@ -36,8 +37,9 @@ def save(
   }
   partial = path.with_name(f".{path.name}.{os.getpid()}")
   header = {"model": model, "spec": json.dumps(spec._asdict())}
-  save_file(tensors, partial, metadata=header)
-  with open(partial, "rb") as file:
+  with open(partial, "wb") as file:
+    file.write(_sorted(to_bytes(tensors, metadata=header)))
+    file.flush()
     os.fsync(file.fileno())
   os.replace(partial, path)
 
@@ -96,6 +98,16 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
     name=header["model"],
   )
   return classifier, spec
+
+
+def _sorted(file: bytes) -> bytes:
+  """A safetensors file with its header in alphabetical order; the library
+  writes the header's texts in another order each time.
+  """
+  end = 8 + int.from_bytes(file[:8], "little")
+  header = json.dumps(json.loads(file[8:end]), sort_keys=True).encode()
+  header += b" " * (-len(header) % 8)  # the tensors stay aligned
+  return len(header).to_bytes(8, "little") + header + file[end:]
 
 
 def digest(classifier: Classifier) -> str:

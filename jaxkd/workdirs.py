@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jaxkd.config import CHANGEABLE
 from jaxkd.metrics import to_json, write_json
+from jaxkd.resolution import CHANGEABLE
 from jaxkd.types import JaxkdError
 
 CONFIG_NAME = "config.json"

@@ -4,6 +4,7 @@ Forced host devices share one pool of threads; with as many threads as devices
 their collectives deadlock, hence NPROC. Both are read when jax starts.
 """
 
+import contextlib
 import os
 import tempfile
 
@@ -28,3 +29,30 @@ def own_cache(tmp_path_factory, monkeypatch):
   monkeypatch.setenv(
     "JAXKD_CACHE", str(tmp_path_factory.getbasetemp() / "cache")
   )
+
+
+@pytest.fixture
+def stopped_at(monkeypatch):
+  """A context for a run that is told to stop at its n-th checkpoint."""
+  from jaxkd import checkpointing
+
+  @contextlib.contextmanager
+  def stopped_at(number):
+    tick, count = checkpointing.Checkpoints.tick, 0
+
+    def stopping(self, step, tree, last=False):
+      nonlocal count
+      count += 1
+      if count == number:
+        checkpointing._stop.set()
+      tick(self, step, tree, last)
+
+    with monkeypatch.context() as patched:
+      patched.setattr(checkpointing.Checkpoints, "tick", stopping)
+      try:
+        with pytest.raises(checkpointing.Preempted):
+          yield
+      finally:
+        checkpointing._stop.clear()
+
+  return stopped_at

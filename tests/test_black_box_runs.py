@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
+from network_weights import same, weights
 import numpy as np
 import pytest
 
 import jaxkd
-from jaxkd import checkpointing, plan
+from jaxkd import plan
 from jaxkd.teachers import ledger
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -42,15 +42,6 @@ def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):
   return jaxkd.distill(teacher, small(name, **fields), folder, dataset=dataset)
 
 
-def weights(classifier):
-  return jax.tree.leaves(jax.device_get(classifier.variables))
-
-
-def same(a, b):
-  for found, expected in zip(weights(a), weights(b), strict=True):
-    np.testing.assert_array_equal(found, expected)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
   folder = tmp_path_factory.mktemp("whole")
@@ -69,24 +60,10 @@ def test_every_image_is_paid_for_once(whole):
 
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_a_stopped_run_pays_nothing_twice(
-  whole, tmp_path, monkeypatch, stop_after
+  whole, tmp_path, stopped_at, stop_after
 ):
-  tick, count = checkpointing.Checkpoints.tick, 0
-
-  def stopping(self, step, tree, last=False):
-    nonlocal count
-    count += 1
-    if count == stop_after:
-      checkpointing._stop.set()
-    tick(self, step, tree, last)
-
-  monkeypatch.setattr(checkpointing.Checkpoints, "tick", stopping)
-  try:
-    with pytest.raises(checkpointing.Preempted):
-      run(tmp_path)
-  finally:
-    checkpointing._stop.clear()
-  monkeypatch.undo()
+  with stopped_at(stop_after):
+    run(tmp_path)
   student, report = run(tmp_path)
   same(student, whole[0])
   assert report["queries"]["spent"] == BUDGET
@@ -146,6 +123,15 @@ def test_a_budget_that_ends_early_leaves_a_student_and_says_so(tmp_path):
   assert report["queries"]["ended"] is None
   at_once, _ = run(tmp_path / "at_once", **raised)
   same(student, at_once)
+
+
+def test_where_the_budget_decides_the_rounds_a_raised_one_is_another_run(
+  whole,
+):
+  with pytest.raises(
+    jaxkd.JaxkdError, match=r"plan.rounds .*another --workdir"
+  ):
+    run(whole[2], **{"queries.budget": 2 * BUDGET})
 
 
 def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):

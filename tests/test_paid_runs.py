@@ -209,6 +209,28 @@ def test_killed_again_and_again_it_pays_at_most_for_what_was_in_flight(
   assert len(steps) == len(set(steps)) >= ROUNDS
 
 
+def test_told_to_stop_it_does_not_wait_for_the_end_of_the_round(slow, tmp_path):
+  server, url = slow
+  rounds, budget = 3, 3 * BATCH
+  _, whole = finish(tmp_path / "whole", url, budget, rounds)
+  folder, before = tmp_path / "stopped", server.requests
+  server.delay_s = 1.0  # a round takes three requests, 2 s each
+  process = start(folder, url, budget, rounds, max_in_flight=1)
+  while server.requests == before:
+    assert process.poll() is None
+    time.sleep(0.01)
+  process.terminate()
+  assert process.wait(60) == 143
+  assert "The same command goes on" in (folder / "log").read_text()
+  assert server.requests == before + 1
+  totals = ledger.read(folder / "ledger.jsonl")
+  assert (totals.answered, totals.in_flight, totals.spent) == (4, 0, 4)
+  server.delay_s = DELAY_S
+  report, student = finish(folder, url, budget, rounds)
+  assert student == whole
+  assert report["queries"]["spent"] == rounds * BATCH
+
+
 def test_without_slack_it_ends_well_and_a_larger_budget_completes_it(
   slow, tmp_path
 ):

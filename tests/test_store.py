@@ -59,6 +59,41 @@ def test_a_pass_shows_every_sample_before_it_repeats_one():
   np.testing.assert_array_equal(seen[0], again)
 
 
+@pytest.mark.parametrize("held", [1, 2, 7, 50, 97])
+def test_a_pass_is_a_permutation_of_what_is_held(held):
+  store = stores.insert(stores.init(97, samples(0, 1)), samples(0, held))
+  batch = jax.jit(stores.shuffled_batch, static_argnums=3)
+
+  def one_pass(seed):
+    key = jax.random.key(seed)
+    batches = [batch(store, key, index, 5) for index in range(-(-held // 5))]
+    return np.concatenate([each.images[:, 0] for each in batches])
+
+  first, second = one_pass(0), one_pass(1)
+  assert sorted(first[:held]) == sorted(second[:held]) == list(range(held))
+  np.testing.assert_array_equal(
+    first[held:], np.resize(first, len(first))[: len(first) - held]
+  )
+  assert held < 5 or (first != second).any()
+
+
+def test_a_pass_shows_every_order_as_often():
+  store = stores.insert(stores.init(4, samples(0, 1)), samples(0, 4))
+  keys = jax.random.split(jax.random.key(0), 4800)
+  orders = jax.vmap(lambda key: stores.shuffled_batch(store, key, 0, 4))(keys)
+  _, counts = np.unique(orders.images[..., 0], axis=0, return_counts=True)
+  assert len(counts) == 24
+  assert np.sum((counts - 200) ** 2 / 200) < 50  # 5 in 10,000 exceed it
+
+
+def test_a_batch_of_a_full_store_does_not_sort_it():
+  store = stores.init(100_000, samples(0, 1))
+  program = jax.make_jaxpr(
+    lambda key: stores.shuffled_batch(store, key, 0, 250)
+  )(jax.random.key(0))
+  assert " sort[" not in str(program)
+
+
 def test_labels_that_nobody_gave_are_not_counted():
   some = Samples(jnp.zeros((4, 2)), jnp.array([0, -1, 2, -1]))
   store = stores.insert(stores.init(6, some), some)
@@ -74,5 +109,5 @@ def test_classes_are_counted_as_the_teacher_says(targets):
   answered = Samples(jnp.zeros((4, 2)), meant, targets)
   store = stores.insert(stores.init(6, answered), answered)
   np.testing.assert_array_equal(stores.label_counts(store, 3), [0, 3, 1])
-  counts = objectives.class_counts(answered, 3)
+  counts = objectives.class_counts(objectives.labels_of(answered), 3)
   np.testing.assert_array_equal(counts, [0, 3, 1])

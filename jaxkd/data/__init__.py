@@ -6,6 +6,14 @@ full set where `load` finds it.
 """
 
 from jaxkd.data.loading import load, to_float
-from jaxkd.data.table import DATASETS, Dataset, names, spec
+from jaxkd.data.table import DATASETS, Dataset, names, spec, train_size
 
-__all__ = ["DATASETS", "Dataset", "load", "names", "spec", "to_float"]
+__all__ = [
+  "DATASETS",
+  "Dataset",
+  "load",
+  "names",
+  "spec",
+  "to_float",
+  "train_size",
+]

@@ -7,11 +7,10 @@ python -m jaxkd.data prepare fashion_mnist --from=FOLDER
 
 import argparse
 from collections.abc import Sequence
-import sys
 
 from jaxkd.data.builder import prepare, prepared_dir
 from jaxkd.data.table import DATASETS
-from jaxkd.types import JaxkdError
+from jaxkd.errors import JaxkdError, fail
 
 _FROM_HELP = """\
 folder with the official files; without it they are downloaded.
@@ -59,8 +58,8 @@ def _list(data_dir: str | None) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """Runs one command; returns the exit status, 2 for a mistake."""
+def main(argv: Sequence[str] | None = None) -> None:
+  """Runs one command; a mistake ends the process with status 2."""
   arguments = _parser().parse_args(argv)
   try:
     if arguments.command == "list":
@@ -73,10 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report=lambda line: print(line, flush=True),
       )
   except JaxkdError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
+    fail(str(error))
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  main()

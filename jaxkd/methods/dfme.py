@@ -23,17 +23,14 @@ does not notice, and shows the teacher images in [-1, 1]; ours are pixels.
 from types import SimpleNamespace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from jaxkd import checks, losses, optim
 from jaxkd.models.generators import create_generator
+from jaxkd.synthesis import label_smoothing
 from jaxkd.synthesis.zeroth_order import Seeker
 from jaxkd.types import (
   Array,
   Context,
   DataSpec,
-  JaxkdError,
   Method,
   Outputs,
   Phase,
@@ -85,7 +82,7 @@ def build(
     capacity=capacity,
   )  # fmt: skip
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
-  floor = label_floor(hyper)
+  floor = label_smoothing.label_floor(hyper)
   cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
   updates = rounds * generator_steps
@@ -119,7 +116,7 @@ def build(
 
 def distance(logits: Array, targets: Array, floor: float) -> Array:
   """Mean over the classes of |student's - recovered logits|, `[B]`."""
-  answers = as_logits(targets, logits.shape[-1], floor)
+  answers = label_smoothing.as_logits(targets, logits.shape[-1], floor)
   recovered = answers - answers.mean(axis=-1, keepdims=True)
   return losses.disagreement_loss(logits, recovered, kind="l1")
 
@@ -130,28 +127,3 @@ def objective(
   """The student's loss `[B]`: what the generator raises."""
   del context
   return distance(outputs.logits, samples.targets, hyper["label_floor"])
-
-
-def as_logits(targets: Array, num_classes: int, floor: float) -> Array:
-  """Log-probabilities as they are; labels `[B]` as those of one-hot answers
-  of which `floor` is spread over all classes, `[B, K]`.
-  """
-  if not jnp.issubdtype(targets.dtype, jnp.integer):
-    return targets
-  onehot = jax.nn.one_hot(targets, num_classes)
-  return jnp.log((1 - floor) * onehot + floor / num_classes)
-
-
-def label_floor(hyper: dict[str, float]) -> float:
-  """The one hyper-parameter of the objective.
-
-  Raises:
-    JaxkdError: if there are others, or it is not above 0 and below 1.
-  """
-  checks.keys("hyper", hyper, ("label_floor",))
-  if not 0 < hyper["label_floor"] < 1:
-    raise JaxkdError(
-      f"hyper.label_floor={hyper['label_floor']}: choose a probability above "
-      "0 and below 1."
-    )
-  return hyper["label_floor"]

@@ -161,10 +161,11 @@ def build(
 
   def init(key: Array, nets: Nets):
     del nets
-    variables = network.init(key)
+    network_key, pass_key = jax.random.split(key)
+    variables = network.init(network_key)
     return {
       "generator": (variables, tx.init(variables["params"])),
-      "pass_key": key,
+      "pass_key": pass_key,
       "batches": jnp.zeros((), jnp.int32),
     }
 
@@ -190,21 +191,27 @@ def build(
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
       images = make_images(fitted[0], fresh, tone_key)
-    return {**state, "generator": fitted}, images, meant, terms
+    return {**state, "generator": fitted}, Samples(images, meant), terms
 
   def borrow(state, nets: Nets, key: Array):
     there = len(nets.data.labels)
     checks.at_most("synthesis.batch_size", batch_size, there, "real images")
     rows = jax.random.choice(key, there, (batch_size,), replace=False)
     images = jnp.take(nets.data.images, rows, axis=0)
-    return state, images, jnp.full(batch_size, -1, jnp.int32), {}
+    return state, stores.unlabelled(images), {}
 
   def ask(state, nets: Nets, key: Array):
     make = generate if source == "generator" else borrow
-    state, images, meant, terms = make(state, nets, key)
-    state = {**state, "pass_key": key, "batches": jnp.zeros((), jnp.int32)}
-    targets = meant if labels == "meant" else None
-    return state, Samples(images, meant, targets), terms
+    make_key, pass_key = jax.random.split(key)
+    state, samples, terms = make(state, nets, make_key)
+    state = {
+      **state,
+      "pass_key": pass_key,
+      "batches": jnp.zeros((), jnp.int32),
+    }
+    if labels == "meant":
+      samples = samples._replace(targets=samples.labels)
+    return state, samples, terms
 
   def look_again(state, nets: Nets, key: Array):
     index, store = state["batches"], nets.store
@@ -242,7 +249,7 @@ def build(
     hyper=hyper,
     needs="label",
     answers="per_view" if relabel else "once",
-    real_images=source == "real",
+    real_images="other" if source == "real" else "",
   )
 
 

@@ -21,8 +21,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from jaxkd import checks, losses, optim, store as stores
-from jaxkd.methods import dfme
 from jaxkd.models.generators import create_generator
+from jaxkd.synthesis import label_smoothing
 from jaxkd.synthesis.zeroth_order import Seeker
 from jaxkd.types import (
   Array,
@@ -83,7 +83,7 @@ def build(
       f"student_steps={student_steps}: the first has the generator's batch, "
       "replay needs a fresh one; choose 2 or more."
     )
-  floor = dfme.label_floor(hyper)
+  floor = label_smoothing.label_floor(hyper)
   fresh_steps = student_steps - 1
   cost = batch_size * (num_directions + 1 + fresh_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
@@ -123,7 +123,7 @@ def build(
 
 def distance(logits: Array, targets: Array, floor: float) -> Array:
   """KL(teacher || student), `[B]`."""
-  answers = dfme.as_logits(targets, logits.shape[-1], floor)
+  answers = label_smoothing.as_logits(targets, logits.shape[-1], floor)
   return losses.disagreement_loss(logits, answers, kind="kl")
 
 

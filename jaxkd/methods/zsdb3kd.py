@@ -34,9 +34,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses
+from jaxkd import checks, losses, store as stores
 from jaxkd.objectives import hard_labels
-from jaxkd.synthesis import boundary, class_distances, noise_pool
+from jaxkd.synthesis import boundary, class_distances, noise_pool, sign_opt
 from jaxkd.synthesis.boundary import Search
 from jaxkd.types import (
   Array,
@@ -123,7 +123,7 @@ def build(
 
   def programs(depth: int) -> tuple[Program, Program]:
     """The steps of a move, and of a search for the distance to a class."""
-    refined = depth * boundary.refined(
+    refined = depth * sign_opt.refined(
       directions // probes, smoothing, tolerance
     )
     reach = math.sqrt(math.prod(spec.shape))  # the length of standard noise
@@ -170,7 +170,7 @@ def build(
   def ask_noise(state, nets: Nets, key: Array):
     del nets
     images = noise_pool.noise(key, walks, spec)
-    return state, Samples(images, jnp.full(walks, -1, jnp.int32)), {}
+    return state, stores.unlabelled(images), {}
 
   def start(state, nets: Nets, key: Array):
     """The walks begin at the newest noise, of all classes alike."""
@@ -242,8 +242,7 @@ def _probing(program: Program, name: str) -> Phase:
   def ask(state, nets: Nets, key: Array):
     del nets
     searches, images = boundary.ask(program, state["step"], state[name], key)
-    labels = jnp.full(len(images), -1, jnp.int32)
-    return {**state, name: searches}, Samples(images, labels), {}
+    return {**state, name: searches}, stores.unlabelled(images), {}
 
   def tell(state, nets: Nets, answered: Samples, key: Array):
     del nets, key

@@ -3,11 +3,7 @@
 Many searches at once, in probing steps: in every step each search asks for W
 images around its own one, so a step is one batch, and a search is a program
 of steps known before it starts. Directions have length 1, distances are those
-in pixel space before the probe is clipped to [0, 1].
-
-Sign-OPT (Cheng et al., ICLR 2020) finds the direction in which the boundary is
-nearest by the signs of finite differences; its binary search and its line
-search take one candidate after the other. Here the W candidates of a step
+in pixel space before the probe is clipped to [0, 1]. The W candidates of a step
 share one radius, which is bisected as long as any of them lies across.
 """
 
@@ -23,8 +19,6 @@ from jaxkd.synthesis import directions
 from jaxkd.types import Array
 
 SPAN = 4096.0  # a boundary is looked for from reach / SPAN to reach
-LINE_SPAN = 2.0  # and by a line search from half the known distance on
-LONGEST_LINE_STEP = 4.0  # the others are its halves; a slope has length 1
 
 
 @flax.struct.dataclass
@@ -138,16 +132,17 @@ def opening(reach: float) -> Step:
       search.images,
       search.labels,
       search.goals,
-      directions.random(key, search.candidates),
+      directions.random(key, search.candidates.shape),
       jnp.full_like(search.distance, reach),
       jnp.zeros_like(search.found),
     )
-    return _at_radius(search)
+    return at_radius(search)
 
-  return Step(propose, _bisect)
+  return Step(propose, bisect)
 
 
-def _at_radius(search: Search, key: Array | None = None):
+def at_radius(search: Search, key: Array | None = None) -> tuple[Search, Array]:
+  """Asks for all candidates halfway between too near and far enough."""
   del key
   return search, directions.along(search.candidates, _middle(search)[:, None])
 
@@ -157,7 +152,8 @@ def _middle(search: Search) -> Array:
   return jnp.sqrt(search.low * search.distance)
 
 
-def _bisect(search: Search, answers: Array) -> Search:
+def bisect(search: Search, answers: Array) -> Search:
+  """Halves the range of the radius, by whether any candidate lay across."""
   radius = _middle(search)
   across = is_across(search, answers)
   any_across = across.any(axis=1)
@@ -174,48 +170,7 @@ def _bisect(search: Search, answers: Array) -> Search:
   )
 
 
-BISECTION = Step(_at_radius, _bisect)
-
-
-def estimation(smoothing: float) -> Step:
-  """Which of W random turns of the direction bring the boundary nearer.
-
-  A turn adds a vector of length `smoothing` (Sign-OPT's beta). The signs are
-  centred over the step: turns that all go the same way say nothing.
-  """
-
-  def propose(search: Search, key: Array) -> tuple[Search, Array]:
-    turns = directions.random(key, search.candidates)
-    turned = directions.unit(search.direction[:, None] + smoothing * turns)
-    offsets = directions.along(turned, search.distance[:, None])
-    return search.replace(candidates=turns), offsets
-
-  def learn(search: Search, answers: Array) -> Search:
-    nearer = is_across(search, answers).astype(jnp.float32)
-    weights = nearer - nearer.mean(axis=1, keepdims=True)
-    pull = directions.along(search.candidates, weights).sum(axis=1)
-    return search.replace(slope=search.slope + pull)
-
-  return Step(propose, learn)
-
-
-def _start_line(search: Search, key: Array) -> tuple[Search, Array]:
-  """W steps of halving length down the slope; if none of them leads across any
-  nearer, the direction stays as it was.
-  """
-  del key
-  lengths = halves(LONGEST_LINE_STEP, search.candidates.shape[1])
-  slope = directions.unit(search.slope)[:, None]
-  lines = search.direction[:, None] + directions.along(slope, lengths[None])
-  search = search.replace(
-    candidates=directions.unit(lines),
-    low=search.distance / LINE_SPAN,
-    slope=jnp.zeros_like(search.slope),
-  )
-  return _at_radius(search)
-
-
-LINE_SEARCH = Step(_start_line, _bisect)
+BISECTION = Step(at_radius, bisect)
 
 
 def retreat(longest: float) -> Step:
@@ -249,14 +204,6 @@ def opened(reach: float, tolerance: float) -> tuple[Step, ...]:
 def aimed(tolerance: float) -> tuple[Step, ...]:
   """To the boundary along the best of the candidates that are there."""
   return (BISECTION,) * bisections(SPAN, tolerance)
-
-
-def refined(
-  num_steps: int, smoothing: float, tolerance: float
-) -> tuple[Step, ...]:
-  """One iteration of Sign-OPT: the slope in `num_steps`, and a step down it."""
-  line = (BISECTION,) * (bisections(LINE_SPAN, tolerance) - 1)
-  return *((estimation(smoothing),) * num_steps), LINE_SEARCH, *line
 
 
 def bisections(span: float, tolerance: float) -> int:

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jaxkd.types import Array
 
 
-def random(key: Array, like: Array) -> Array:
-  """As many directions as `like [..., H, W, C]`, uniform on the sphere."""
-  return unit(jax.random.normal(key, like.shape))
+def random(key: Array, shape: tuple[int, ...]) -> Array:
+  """Directions of the shape `[..., H, W, C]`, uniform on the sphere."""
+  return unit(jax.random.normal(key, shape))
 
 
 def unit(vectors: Array) -> Array:

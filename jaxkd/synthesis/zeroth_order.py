@@ -22,17 +22,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxkd import store as stores
 from jaxkd.models.generators import Generator
+from jaxkd.synthesis import directions as ways
 from jaxkd.types import Array, Nets, Samples, Terms, Variables
-
-
-def unit_directions(key: Array, count: int, like: Array) -> Array:
-  """Directions `[M, N, ...]` for `like [N, ...]`, each of them drawn from the
-  unit sphere in all axes but the first two.
-  """
-  noise = jax.random.normal(key, (count, *like.shape))
-  axes = tuple(range(2, noise.ndim))
-  return noise / jnp.sqrt(jnp.sum(noise**2, axis=axes, keepdims=True))
 
 
 def points(centre: Array, directions: Array, radius: float) -> Array:
@@ -105,6 +98,10 @@ class Seeker(NamedTuple):
   def latents(self, key: Array) -> Array:
     return jax.random.normal(key, (self.batch_size, self.generator.latents))
 
+  def directions(self, key: Array, like: Array) -> Array:
+    """`[M, N, H, W, C]` for `like [N, H, W, C]`."""
+    return ways.random(key, (self.num_directions, *like.shape))
+
   def ask_images(
     self, state: State, nets: Nets, key: Array
   ) -> tuple[State, Samples, Terms]:
@@ -114,7 +111,7 @@ class Seeker(NamedTuple):
       state.variables, self.latents(key), train=True
     )
     state = state._replace(variables={**state.variables, **changed})
-    return state, _unlabelled(self.generator.to_pixels(pre)), {}
+    return state, stores.unlabelled(self.generator.to_pixels(pre)), {}
 
   def ask_points(
     self, state: State, nets: Nets, key: Array
@@ -125,10 +122,10 @@ class Seeker(NamedTuple):
     pre, _ = self.generator.apply(
       state.variables, self.latents(latent_key), train=True
     )
-    directions = unit_directions(direction_key, self.num_directions, pre)
+    directions = self.directions(direction_key, pre)
     asked = points(pre, directions, self.radius).reshape(-1, *pre.shape[1:])
     state = state._replace(key=key)
-    return state, _unlabelled(self.generator.to_pixels(asked)), {}
+    return state, stores.unlabelled(self.generator.to_pixels(asked)), {}
 
   def tell_points(
     self, state: State, nets: Nets, answered: Samples, key: Array
@@ -151,7 +148,7 @@ class Seeker(NamedTuple):
       return self.generator.apply(variables, latents, train=True)
 
     pre, pull_back, changed = jax.vjp(pre_activations, params, has_aux=True)
-    directions = unit_directions(direction_key, self.num_directions, pre)
+    directions = self.directions(direction_key, pre)
     ascent = gradient(found, directions, self.radius) / self.batch_size
     (grads,) = pull_back(-ascent)
     updates, opt_state = self.tx.update(grads, state.opt_state, params)
@@ -160,8 +157,3 @@ class Seeker(NamedTuple):
     centre = jax.tree.map(lambda leaf: leaf[: self.batch_size], answered)
     terms = {"disagreement": found[0].mean()}
     return State(variables, opt_state, state.key), centre, terms
-
-
-def _unlabelled(images: Array) -> Samples:
-  """Images for which no class was meant."""
-  return Samples(images, jnp.full(len(images), -1, jnp.int32))

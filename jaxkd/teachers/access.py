@@ -137,7 +137,7 @@ def opened(
       yield Access(WhiteBox(classifier), config, owner=classifier)
       return
     if block.replay:
-      from jaxkd.teachers.remote import Replay
+      from jaxkd.teachers.replay import Replay
 
       asked = Replay(block.replay, block.access)
       answers = _test_answers(asked, config, dataset)

@@ -48,8 +48,8 @@ class BlackBox:
 def reveal(logits: Array, access: str, top_k: int = 1) -> Array:
   """What an interface tells of `logits [..., K]`.
 
-  `top_k` gives the probabilities of the k likeliest classes; what they leave
-  is spread evenly over the others.
+  `top_k` gives the probabilities of the k likeliest classes, of equal ones the
+  first; what they leave is spread evenly over the others.
   """
   if access == "label":
     return logits.argmax(-1).astype(jnp.int32)
@@ -59,14 +59,17 @@ def reveal(logits: Array, access: str, top_k: int = 1) -> Array:
 
 
 def _top(log_probs: Array, top_k: int) -> Array:
-  count = log_probs.shape[-1]
-  bound = jnp.sort(log_probs, axis=-1)[..., count - top_k, None]
-  told = log_probs >= bound
-  rest = 1 - jnp.where(told, jnp.exp(log_probs), 0).sum(-1, keepdims=True)
-  others = jnp.maximum(rest, 1e-12) / jnp.maximum(
-    (~told).sum(-1, keepdims=True), 1
+  values, classes = jax.lax.top_k(log_probs, top_k)
+  rest = 1 - jnp.exp(values).sum(-1, keepdims=True)
+  untold = max(log_probs.shape[-1] - top_k, 1)
+  others = jnp.log(jnp.maximum(rest, 1e-12) / untold)
+  return jnp.put_along_axis(
+    jnp.broadcast_to(others, log_probs.shape),
+    classes,
+    values,
+    axis=-1,
+    inplace=False,
   )
-  return jnp.where(told, log_probs, jnp.log(others))
 
 
 def check(access: str, top_k: int, num_classes: int) -> None:

@@ -13,31 +13,49 @@ from urllib.parse import quote
 
 from jaxkd.errors import JaxkdError
 
+BEARER = "Authorization"
 _LONGEST = 300  # characters of a message that quotes others
+# Headers that say what a request is.
+_TAKEN = (
+  "accept", "accept-encoding", "connection", "content-length", "content-type",
+  "host", "transfer-encoding", "user-agent",
+)  # fmt: skip
 
 
-class Bearer:
-  """A bearer token, or none.
+class Token:
+  """The secret of a header, or none.
 
   Args:
     source: name of an environment variable, or `file:PATH`; empty for none.
+    header: that carries it: after the word `Bearer` in `Authorization`, alone
+      in any other.
 
   Raises:
-    JaxkdError: if there is no token that fits into a header. It does not
-      repeat `source`, which may be the secret itself, put there by mistake.
+    JaxkdError: if there is no token that fits into a header, or no such header.
+      It repeats neither `source` nor `header`, which may be the secret itself,
+      put there by mistake.
   """
 
-  def __init__(self, source: str = ""):
+  def __init__(self, source: str = "", header: str = BEARER):
     self._token = _read(source) if source else ""
     if source and not re.fullmatch(r"[!-~]{4,}", self._token):
       raise JaxkdError(
         "teacher.token_env: name an environment variable that is set, or "
         "file:PATH; a token is 4 or more visible ASCII characters."
       )
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", header) or header.lower() in _TAKEN:
+      raise JaxkdError(
+        "teacher.template.header: choose Authorization, or the name of the "
+        "header that carries the token alone, such as x-api-key."
+      )
+    self._header = header
 
   def headers(self) -> dict[str, str]:
     """The header that carries it."""
-    return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+    if not self._token:
+      return {}
+    word = "Bearer " if self._header.lower() == BEARER.lower() else ""
+    return {self._header: word + self._token}
 
   def cleared(self, text: str) -> str:
     """One short line of what others said, without the token."""

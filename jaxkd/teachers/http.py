@@ -16,8 +16,8 @@ import numpy as np
 import jaxkd
 from jaxkd import checks
 from jaxkd.errors import JaxkdError
-from jaxkd.teachers import protocols
-from jaxkd.teachers.headers import Bearer, retry_after_s
+from jaxkd.teachers import address, protocols
+from jaxkd.teachers.headers import Token, retry_after_s
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import Remote
 from jaxkd.teachers.transport import (
@@ -34,8 +34,6 @@ PREFLIGHT_S = 15.0  # all of them; a wrong address shows soon
 REPLY_BYTES = 2**26
 _NOT_SERVED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _MOVED = (301, 302, 303, 307, 308)
-_KEEPS_BODY = (307, 308)
-_PARAMETERS = ("version", "api-version")  # of a url, no secrets
 
 
 class Http:
@@ -44,7 +42,7 @@ class Http:
   Args:
     url: of the server (v2) or of its one address.
     protocol: of `jaxkd.teachers.protocols`.
-    bearer: of the token, if there is one.
+    token: the secret of the header, if there is one.
     connections: at the same time.
 
   Raises:
@@ -56,21 +54,21 @@ class Http:
     url: str,
     protocol: protocols.V2 | protocols.V1 | protocols.Template,
     *,
-    bearer: Bearer,
+    token: Token,
     connections: int,
   ):
     # Below warnings they write down addresses and headers.
     for name in ("httpx", "httpcore"):
       logging.getLogger(name).setLevel(logging.WARNING)
-    self._url = _checked(url)
+    self._url = address.checked(url)
     self._protocol = protocol
-    self._bearer = bearer
+    self._token = token
     self._moved: dict[str, httpx.URL] = {}
     headers = {
       "User-Agent": f"jaxkd/{jaxkd.__version__}",
       "Accept": "application/json",
       "Accept-Encoding": "identity",  # a small reply can't become a huge one
-      **bearer.headers(),
+      **token.headers(),
     }
     self._client = httpx.Client(
       headers=headers, limits=httpx.Limits(max_connections=connections)
@@ -92,7 +90,7 @@ class Http:
     try:
       self._protocol = self._protocol.check(replies)
     except JaxkdError as error:
-      raise JaxkdError(self._bearer.cleared(str(error))) from None
+      raise JaxkdError(self._token.cleared(str(error))) from None
 
   def size(self, images: np.ndarray) -> int:
     """Bytes of the request's body."""
@@ -105,7 +103,7 @@ class Http:
     try:
       return self._protocol.decode(reply, len(images))
     except JaxkdError as error:
-      raise JaxkdError(self._bearer.cleared(str(error))) from None
+      raise JaxkdError(self._token.cleared(str(error))) from None
 
   def _call(
     self,
@@ -123,7 +121,7 @@ class Http:
       ) as response:
         reply = b"".join(_chunks(response, end))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as e:
-      reason = self._bearer.cleared(f"no connection to {url.host} ({e})")
+      reason = self._token.cleared(f"no connection to {url.host} ({e})")
       if "CERTIFICATE_VERIFY_FAILED" in reason:
         raise Rejected(reason) from None
       raise Refused(reason) from None
@@ -147,25 +145,11 @@ class Http:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
       raise TooLarge(reason)
     asked, said = response.url.path, reply.decode(errors="replace")
-    raise Rejected(self._bearer.cleared(f"{reason} from {asked}: {said}"))
+    raise Rejected(self._token.cleared(f"{reason} from {asked}: {said}"))
 
   def _follow(self, path: str, response: httpx.Response, reason: str) -> None:
     """Notes the new address; the next attempt, counted as such, goes there."""
-    asked = response.request.url
-    try:
-      target = asked.join(response.headers.get("location", ""))
-    except (httpx.InvalidURL, ValueError):
-      target = httpx.URL()
-    if _origin(target) != _origin(asked) or target.userinfo:
-      raise Rejected(
-        f"{reason} to another server than {asked.host}; if it is right, set "
-        "teacher.url to it."
-      )
-    if response.request.method == "POST" and (
-      response.status_code not in _KEEPS_BODY
-    ):
-      raise Rejected(f"{reason}: it would drop the images; set teacher.url.")
-    self._moved[path] = target
+    self._moved[path] = address.moved(response, reason)
     raise Refused(reason, 0.0)
 
   def _address(self, path: str) -> httpx.URL:
@@ -188,8 +172,8 @@ def check(spec: DataSpec, teacher) -> None:
       "into the report."
     )
   checks.choice("teacher.access", teacher.access, ACCESS[:-1])
-  _checked(teacher.url)
-  Bearer(teacher.token_env)
+  address.checked(teacher.url)
+  _token(teacher)
   protocols.build(spec, teacher)
 
 
@@ -212,7 +196,7 @@ def open_teacher(spec: DataSpec, teacher, queries, ledger: Ledger) -> Remote:
   transport = Http(
     teacher.url,
     protocols.build(spec, teacher),
-    bearer=Bearer(teacher.token_env),
+    token=_token(teacher),
     connections=queries.max_in_flight,
   )
   try:
@@ -231,29 +215,8 @@ def open_teacher(spec: DataSpec, teacher, queries, ledger: Ledger) -> Remote:
   )
 
 
-def _checked(url: str) -> httpx.URL:
-  try:
-    parsed = httpx.URL(url)
-  except httpx.InvalidURL:
-    raise JaxkdError("teacher.url is no url; choose https://HOST/...") from None
-  if parsed.userinfo:
-    raise JaxkdError(
-      "teacher.url holds a user or a password; put the secret where "
-      "teacher.token_env points."
-    )
-  if set(parsed.params) - set(_PARAMETERS):
-    raise JaxkdError(
-      "teacher.url has a part behind a question mark, which the report would "
-      f"show; leave out all but {' and '.join(_PARAMETERS)}, and put a secret "
-      "where teacher.token_env points."
-    )
-  if parsed.scheme not in ("http", "https") or not parsed.host:
-    raise JaxkdError(f"teacher.url={url!r}: choose https://HOST/... or http://")
-  return parsed
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-  return url.scheme, url.host, url.port
+def _token(teacher) -> Token:
+  return Token(teacher.token_env, teacher.template.header)
 
 
 def _chunks(response: httpx.Response, end: float) -> Iterator[bytes]:

@@ -12,16 +12,13 @@ counts as spent. Nobody can promise more without the server's help.
 python -m jaxkd.teachers.ledger FILE
 """
 
-import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import datetime
 import fcntl
 import json
 import operator
 import os
 from pathlib import Path
-import re
-import sys
 import threading
 from typing import Any
 
@@ -31,11 +28,13 @@ from jaxkd.teachers.records import (
   VERSION,
   Answer,
   Totals,
+  clean,
   digest,
-  read,
+  plain,
   replay,
   seal,
 )
+from jaxkd.teachers.statement import main, read
 
 __all__ = ["Answer", "KINDS", "Ledger", "Totals", "digest", "main", "read"]
 
@@ -91,8 +90,8 @@ class Ledger:
       raise JaxkdError(
         f"The query ledger {self._path} is in use by another run."
       ) from error
-    self._account, length = replay(self._path)
-    spent = self._account.totals().spent
+    self._tally, length = replay(self._path)
+    spent = self._tally.totals().spent
     if budget is not None and budget < spent:
       raise JaxkdError(
         f"queries.budget={budget}: {spent} images are spent already (ledger "
@@ -107,7 +106,7 @@ class Ledger:
     }
     lost = [
       {"record": "unknown", "request": request, "reason": "the run ended"}
-      for request in self._account.in_flight
+      for request in self._tally.in_flight
     ]
     self._append(*([] if length else [created]), opened, *lost)
     _sync_folder(self._path.parent)
@@ -127,12 +126,12 @@ class Ledger:
   def answer(self, digest: str) -> Answer | None:
     """The answer on disk for an image, None if it was never answered."""
     # Without the lock: a look-up never waits for another request's fsync.
-    return self._account.answers.get(digest)
+    return self._tally.answers.get(digest)
 
   def totals(self) -> Totals:
     """The counts so far, over all sessions."""
     with self._lock:
-      return self._account.totals()
+      return self._tally.totals()
 
   def reserve(self, digests: Sequence[str], kind: str = "train") -> int:
     """Sets the images of one request aside before they leave.
@@ -145,7 +144,7 @@ class Ledger:
     """
     with self._lock:
       self._check_room(len(digests), kind)
-      request = self._account.requests + 1
+      request = self._tally.requests + 1
       self._append(
         {
           "record": "reserved",
@@ -163,16 +162,16 @@ class Ledger:
 
   def answered(self, request: int, answers: Sequence[Answer]) -> None:
     """Keeps one label or one list of scores for each image, in order."""
-    plain = [_plain(answer) for answer in answers]
-    self._go_on(request, "answered", answers=plain)
+    written = [plain(answer) for answer in answers]
+    self._go_on(request, "answered", answers=written)
 
   def refused(self, request: int, reason: str) -> None:
     """The server did not serve the request: nothing is spent."""
-    self._go_on(request, "refused", reason=_clean(reason))
+    self._go_on(request, "refused", reason=clean(reason))
 
   def unknown(self, request: int, reason: str) -> None:
     """Nobody knows whether the request was served: it stays spent."""
-    self._go_on(request, "unknown", reason=_clean(reason))
+    self._go_on(request, "unknown", reason=clean(reason))
 
   def book(self, name: str, count: int, kind: str = "train") -> None:
     """Counts images that were answered in process, in bulk under a name.
@@ -185,7 +184,7 @@ class Ledger:
     """
     count = operator.index(count)
     with self._lock:
-      before = self._account.booked.get(name)
+      before = self._tally.booked.get(name)
       if before == (count, kind):
         return
       if before:
@@ -205,21 +204,22 @@ class Ledger:
       )
     if count < 0:
       raise JaxkdError(f"count={count}: it must be 0 or more.")
-    budget, spent = self._account.budget, self._account.totals().spent
+    budget, spent = self._tally.budget, self._tally.totals().spent
     if budget is not None and spent + count > budget:
       raise BudgetExhausted(
         f"The query budget is exhausted: {count} images asked for, "
         f"{budget - spent} of queries.budget={budget} left (ledger "
-        f"{self._path}); raise it to go on."
+        f"{self._path}). Raise it to go on, unless synthesis.num_rounds is 0: "
+        "then the budget decides the rounds, and a greater one is another run."
       )
 
   def _go_on(
     self, request: int, record: str, *, sync: bool = True, **fields: Any
   ) -> None:
     with self._lock:
-      if request not in self._account.in_flight:
+      if request not in self._tally.in_flight:
         raise JaxkdError(f"Request {request} is not in flight ({self._path}).")
-      _, images = self._account.in_flight[request]
+      _, images = self._tally.in_flight[request]
       if len(fields.get("answers", images)) != len(images):
         raise JaxkdError(
           f"Request {request} has {len(images)} images and "
@@ -231,7 +231,7 @@ class Ledger:
     """Writes records, then believes them; the caller holds the lock."""
     if self._failure:
       raise JaxkdError(self._failure)
-    text, crc = b"", self._account.crc
+    text, crc = b"", self._tally.crc
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     for record in records:
       body = json.dumps({**record, "time": now})[:-1].encode()
@@ -250,8 +250,8 @@ class Ledger:
     except OSError as error:
       raise JaxkdError(f"{self._failure} ({error.strerror})") from error
     for record in records:
-      self._account.add(record)
-    self._account.crc, self._failure = crc, ""
+      self._tally.add(record)
+    self._tally.crc, self._failure = crc, ""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -263,59 +263,5 @@ def _sync_folder(folder: Path) -> None:
     os.close(descriptor)
 
 
-def _plain(answer: Any) -> Answer:
-  # A double holds a float32 exactly, and json writes doubles exactly.
-  try:
-    return operator.index(answer)
-  except TypeError:
-    return [float(score) for score in answer]
-
-
-def _clean(reason: str) -> str:
-  """One short line without the user and password of a URL.
-
-  >>> _clean("connection to https://me:secret@host/v2 lost")
-  'connection to https://host/v2 lost'
-  """
-  line = " ".join(reason.split())
-  return re.sub(r"//[^/\s]*@", "//", line)[:200]
-
-
-def _lines(path: str, totals: Totals) -> Iterable[str]:
-  booked = totals.spent - totals.answered - totals.unknown - totals.in_flight
-  limited = totals.budget is not None
-  yield f"query ledger {path}, counts of images"
-  for name, value in {
-    "budget": totals.budget if limited else "none",
-    "spent": totals.spent,
-    **{f"  {kind}": count for kind, count in totals.by_kind.items()},
-    "left": totals.budget - totals.spent if limited else "-",
-    "answered": totals.answered,
-    "booked": booked,
-    "unknown": totals.unknown,
-    "in flight": totals.in_flight,
-    "refused": totals.refused,
-    "sent": totals.sent,
-    "price": f"{totals.price:.2f}",
-  }.items():
-    yield f"{name:12}{value:>12}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-  """Prints the totals of a ledger; returns the exit status, 2 for a mistake."""
-  parser = argparse.ArgumentParser(
-    prog="python -m jaxkd.teachers.ledger",
-    description="Prints what a query ledger adds up to.",
-  )
-  parser.add_argument("file", metavar="FILE")
-  path = parser.parse_args(argv).file
-  try:
-    print("\n".join(_lines(path, read(path))))
-  except JaxkdError as error:
-    print(error, file=sys.stderr)
-    return 2
-  return 0
-
-
 if __name__ == "__main__":
-  sys.exit(main())
+  main()

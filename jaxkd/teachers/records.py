@@ -4,12 +4,14 @@ Every line is a JSON object that ends with the CRC-32 of the file up to there,
 so that a line that was changed, lost or moved shows.
 """
 
+from array import array
 from collections import Counter
 import dataclasses
 import hashlib
 import json
-import os
+import operator
 from pathlib import Path
+import re
 from typing import Any, NamedTuple
 import zlib
 
@@ -17,13 +19,13 @@ import numpy as np
 
 from jaxkd.errors import JaxkdError
 
-KINDS = ("train", "evaluate", "probe", "retry")
+KINDS = ("train", "evaluate", "retry")
 
 VERSION = 1
 _FIRST = b'{"record": "created", "version": '
 _SEAL = ', "crc": "%08x"}\n'
 
-Answer = int | list[float]
+Answer = int | array  # a label, or K scores as float32
 
 
 def digest(image: np.ndarray) -> str:
@@ -61,7 +63,7 @@ class Totals(NamedTuple):
 
 
 @dataclasses.dataclass
-class Account:
+class Tally:
   """What records add up to; the same for the writer and for readers.
 
   Attributes:
@@ -106,7 +108,7 @@ class Account:
         self.counts["answered"] += len(images)
         for image, answer in zip(images, answers, strict=True):
           # The first answer stays: it's the one that was trained on.
-          self.answers.setdefault(image, answer)
+          self.answers.setdefault(image, _compact(answer))
       case {"record": "refused" | "unknown" as end, "request": request}:
         kind, images = self.in_flight.pop(request)
         self.counts[end] += len(images)
@@ -135,6 +137,31 @@ class Account:
     )
 
 
+def plain(answer: Any) -> int | list[float]:
+  """A label or scores, as JSON has them: a double holds a float32 exactly, and
+  is written exactly.
+  """
+  try:
+    return operator.index(answer)
+  except TypeError:
+    return [float(score) for score in answer]
+
+
+def _compact(answer: int | list[float]) -> Answer:
+  # Millions of answers are held, and a Python float takes 32 bytes.
+  return answer if isinstance(answer, int) else array("f", answer)
+
+
+def clean(reason: str) -> str:
+  """One short line without the user and password of a URL.
+
+  >>> clean("connection to https://me:secret@host/v2 lost")
+  'connection to https://host/v2 lost'
+  """
+  line = " ".join(reason.split())
+  return re.sub(r"//[^/\s]*@", "//", line)[:200]
+
+
 def seal(body: bytes, crc: int) -> tuple[bytes, int]:
   """A line, and the checksum of the file up to it.
 
@@ -146,7 +173,7 @@ def seal(body: bytes, crc: int) -> tuple[bytes, int]:
   return body + (_SEAL % crc).encode(), crc
 
 
-def replay(path: Path) -> tuple[Account, int]:
+def replay(path: Path) -> tuple[Tally, int]:
   """What a ledger adds up to, and the bytes of its complete records.
 
   Only the last record may be torn: without its end, or with zeros where a
@@ -156,15 +183,15 @@ def replay(path: Path) -> tuple[Account, int]:
     JaxkdError: if the file is no ledger, or is damaged.
     OSError: if it can't be read.
   """
-  account, length = Account(), 0
+  tally, length = Tally(), 0
   with path.open("rb") as file:
     for number, line in enumerate(file, 1):
       if number == 1 and not line.startswith(_FIRST[: len(line)]):
         raise JaxkdError(f"{path} is not a query ledger: see its line 1.")
-      sealed, crc = seal(line[: -len(_SEAL % 0)], account.crc)
+      sealed, crc = seal(line[: -len(_SEAL % 0)], tally.crc)
       if sealed == line:
-        _add(account, line, path, number)
-        account.crc, length = crc, length + len(line)
+        _add(tally, line, path, number)
+        tally.crc, length = crc, length + len(line)
       elif not line.endswith(b"\n") or (b"\0" in line and not file.peek(1)):
         break
       else:
@@ -172,10 +199,10 @@ def replay(path: Path) -> tuple[Account, int]:
           f"The query ledger {path} is damaged in line {number}; put back a "
           "copy, or start a new run."
         )
-  return account, length
+  return tally, length
 
 
-def _add(account: Account, line: bytes, path: Path, number: int) -> None:
+def _add(tally: Tally, line: bytes, path: Path, number: int) -> None:
   record = json.loads(line)
   version = record.get("version", VERSION)
   if version != VERSION:
@@ -184,21 +211,9 @@ def _add(account: Account, line: bytes, path: Path, number: int) -> None:
       f"version {VERSION}. Use the jaxkd that wrote it."
     )
   try:
-    account.add(record)
+    tally.add(record)
   except (KeyError, ValueError) as error:
     raise JaxkdError(
       f"The query ledger {path} is damaged: line {number} does not follow "
       "from the lines before; put back a copy, or start a new run."
     ) from error
-
-
-def read(path: str | os.PathLike[str]) -> Totals:
-  """The totals of a ledger, also while a run writes it.
-
-  Raises:
-    JaxkdError: if the file can't be read, is no ledger, or is damaged.
-  """
-  try:
-    return replay(Path(path))[0].totals()
-  except OSError as error:
-    raise JaxkdError(f"Can't read {path}: {error.strerror}.") from error

@@ -5,17 +5,22 @@ ledger, whatever interrupts it. Answers are taken from the ledger alone, so
 that a run that is played again gets the same ones.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import (
+  FIRST_EXCEPTION,
+  Future,
+  ThreadPoolExecutor,
+  wait,
+)
 import contextlib
-import os
-from pathlib import Path
 import threading
 
 import numpy as np
 
+from jaxkd import checkpointing
+from jaxkd.checkpointing import Preempted
 from jaxkd.errors import BudgetExhausted, JaxkdError
-from jaxkd.teachers import records
+from jaxkd.teachers.answers import eight_bit, gather
 from jaxkd.teachers.ledger import Ledger, digest
 from jaxkd.teachers.transport import (
   Backoff,
@@ -26,6 +31,8 @@ from jaxkd.teachers.transport import (
   TooLarge,
   Transport,
 )
+
+POLL_S = 0.1  # between looks at whether the run was told to stop
 
 
 class Remote:
@@ -80,16 +87,18 @@ class Remote:
     Raises:
       BudgetExhausted: naming what is missing, once all that was under way is
         booked.
+      Preempted: if the run was told to stop, likewise: nothing more is sent,
+        and what was under way has ended in the ledger.
       JaxkdError: for a request without a right answer in time.
     """
-    images = _eight_bit(images)
+    images = eight_bit(images)
     digests = [digest(image) for image in images]
     unasked: dict[str, int] = {}
     for index, name in enumerate(digests):
       if self._ledger.answer(name) is None:
         unasked.setdefault(name, index)
     self._ask_all(images, unasked, kind)
-    return _gather(self._ledger.answer, digests, self.access)
+    return gather(self._ledger.answer, digests, self.access)
 
   def _ask_all(
     self, images: np.ndarray, unasked: dict[str, int], kind: str
@@ -106,7 +115,7 @@ class Remote:
         pool.submit(ask, names[start : start + most])
         for start in range(0, len(names), most)
       ]
-      wait(futures, return_when=FIRST_EXCEPTION)
+      _wait(futures)
     finally:
       # Also when interrupted: what is under way ends in the ledger first.
       stop.set()
@@ -122,6 +131,8 @@ class Remote:
         f"{errors[0]} {len(missing)} of {len(names)} new images have no "
         f"answer; the first: {', '.join(missing[:4])}."
       )
+    if any(self._ledger.answer(name) is None for name in names):
+      raise Preempted
 
   def _ask(
     self,
@@ -177,45 +188,14 @@ class Remote:
     self._ledger.answered(request, answers.tolist())
 
 
-class Replay:
-  """Answers from the ledger of an earlier run, and sends nothing.
-
-  Args:
-    path: of the ledger; it is only read.
-    access: that it was recorded with.
-
-  Raises:
-    JaxkdError: if it is no ledger, is damaged or can't be read.
-  """
-
-  in_process = False
-  eight_bit = True
-
-  def __init__(self, path: str | os.PathLike[str], access: str):
-    self.access = access
-    self._path = path
-    try:
-      self._answers = records.replay(Path(path))[0].answers
-    except OSError as error:
-      raise JaxkdError(
-        f"teacher.replay={path}: it can't be read ({error.strerror})."
-      ) from error
-
-  def close(self) -> None:
-    """Nothing is open."""
-
-  def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
-    """As `Remote.answer`; a JaxkdError names what was never answered."""
-    del kind
-    digests = [digest(image) for image in _eight_bit(images)]
-    missing = [name for name in digests if name not in self._answers]
-    if missing:
-      raise BudgetExhausted(
-        f"The ledger {self._path} has no answer to {len(missing)} of "
-        f"{len(digests)} images, the first: {', '.join(missing[:4])}; replay "
-        "the config and seed that it was recorded with."
-      )
-    return _gather(self._answers.get, digests, self.access)
+def _wait(futures: Sequence[Future]) -> None:
+  """Until all have ended, one has failed, or the run is told to stop."""
+  waiting = True
+  while waiting and not checkpointing.stopping():
+    done, unfinished = wait(
+      futures, timeout=POLL_S, return_when=FIRST_EXCEPTION
+    )
+    waiting = unfinished and not any(future.exception() for future in done)
 
 
 @contextlib.contextmanager
@@ -228,25 +208,3 @@ def _naming(request: int, digests: Sequence[str]) -> Iterator[None]:
       f"Request {request} ({len(digests)} images, the first {digests[0]}): "
       f"{error}"
     ) from None
-
-
-def _eight_bit(images: np.ndarray) -> np.ndarray:
-  images = np.asarray(images)
-  if images.dtype != np.uint8 or images.ndim != 4:
-    raise JaxkdError(
-      f"A remote teacher is shown uint8 images [N, H, W, C], not "
-      f"{images.dtype} of shape {list(images.shape)}; round to 8 bits first."
-    )
-  return images
-
-
-def _gather(
-  find: Callable[[str], int | list[float]], digests: list[str], access: str
-) -> np.ndarray:
-  answers, labels = [find(name) for name in digests], access == "label"
-  if any(isinstance(answer, int) != labels for answer in answers):
-    raise JaxkdError(
-      f"The ledger's answers are not of teacher.access={access}; set the "
-      "access that it was recorded with, or start a new run."
-    )
-  return np.asarray(answers, np.int32 if labels else np.float32)

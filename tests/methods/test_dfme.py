@@ -5,17 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from toy_game import KEY, SPEC, dense_generator, game, network
 
-from jaxkd import exchange, training
+from jaxkd import exchange
 from jaxkd.methods import dfme
-from jaxkd.models.generators import Generator
-from jaxkd.teachers.black_box import BlackBox
-from jaxkd.types import Classifier, Context, DataSpec, JaxkdError, Nets, Outputs
+from jaxkd.synthesis import label_smoothing
+from jaxkd.types import Context, JaxkdError, Nets, Outputs
 
-SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
-KEY = jax.random.key(0)
 CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
 PUBLISHED = {
   "hyper": {"label_floor": 0.01},
@@ -41,41 +38,12 @@ def build(**changes):
   return dfme.build(SPEC, **{**PUBLISHED, **changes})
 
 
-def linear(variables, images, *, train=False, rng=None):
-  inputs = 2 * images.reshape(len(images), -1) - 1
-  return Outputs(inputs @ variables["params"]), {}
-
-
-def network(seed):
-  return Classifier(
-    {"params": jax.random.normal(jax.random.key(seed), (16, 3))}, linear
-  )
-
-
 @pytest.fixture
 def dense(monkeypatch):
   """A generator that compiles at once, in place of the published one."""
-
-  def init(key):
-    return {"params": jax.random.normal(key, (16, 16))}
-
-  def apply(variables, latents, *, train=True):
-    return (latents @ variables["params"]).reshape(-1, 4, 4, 1), {}
-
-  generator = Generator(16, init, apply, jax.nn.sigmoid)
-  monkeypatch.setattr(dfme, "create_generator", lambda *a, **k: generator)
-
-
-def game(method, access="probs"):
-  """Rules, what changes, and who takes part."""
-  tx = optax.sgd(0.1)
-  rules = exchange.Rules(
-    method, training.Recipe(linear, tx, method.objective), SPEC, access
+  monkeypatch.setattr(
+    dfme, "create_generator", lambda *args, **fields: dense_generator()
   )
-  teacher = BlackBox(network(1), access, eight_bit=False)
-  table = exchange.Table(teacher, network(2), method.hyper)
-  student = training.create(table.student, tx)
-  return rules, exchange.new_play(rules, table, student, KEY), table
 
 
 def asked(phase, state, nets):
@@ -138,7 +106,7 @@ def test_logits_are_recovered_from_probabilities():
 
 
 def test_labels_are_smoothed_one_hot_answers():
-  found = dfme.as_logits(jnp.array([1, 2]), 3, 0.3)
+  found = label_smoothing.as_logits(jnp.array([1, 2]), 3, 0.3)
   np.testing.assert_allclose(
     jnp.exp(found), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-5
   )

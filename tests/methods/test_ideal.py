@@ -148,6 +148,19 @@ def test_passes_show_stored_answers_and_every_image_as_often(student):
   assert (np.sort(seen[0]) != np.sort(seen[2])).any()
 
 
+def test_passes_are_shuffled_by_a_stream_of_their_own(student):
+  """Not by the key that a round's images are made with, or parts of it."""
+  key = jax.random.key(3)
+  state, *_ = ask(build(), student, key=3)
+  used = jax.random.key_data(jax.random.split(jax.random.split(key)[0], 5))
+  used = [
+    *used,
+    *jax.random.key_data(jnp.array([key, jax.random.split(key)[0]])),
+  ]
+  shuffles = jax.random.key_data(state["pass_key"])
+  assert not any((shuffles == each).all() for each in used)
+
+
 @pytest.mark.parametrize(
   "changes",
   [

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd.synthesis import boundary, directions
+from jaxkd.synthesis import boundary, directions, sign_opt
 
 PROBES = 8
 NORMAL = jax.random.normal(jax.random.key(0), (2, 3, 1))
@@ -72,7 +72,7 @@ def search(program, teacher, begun, key=3):
 
 
 OPENED = boundary.opened(1.0, 1e-3)
-DEEP = OPENED + 20 * boundary.refined(4, 0.03, 1e-3)
+DEEP = OPENED + 20 * sign_opt.refined(4, 0.03, 1e-3)
 
 
 @functools.cache

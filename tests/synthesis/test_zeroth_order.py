@@ -10,26 +10,26 @@ import pytest
 
 from jaxkd import losses
 from jaxkd.models.generators import Generator
-from jaxkd.synthesis import zeroth_order
+from jaxkd.synthesis import directions, zeroth_order
 from jaxkd.types import Classifier, Nets, Outputs
 
-SLOPE = jax.random.normal(jax.random.key(1), (2, 3))
-CENTRE = jax.random.normal(jax.random.key(2), (4, 2, 3))
+SLOPE = jax.random.normal(jax.random.key(1), (2, 3, 1))
+CENTRE = jax.random.normal(jax.random.key(2), (4, 2, 3, 1))
 
 
 def linear_loss(inputs):
-  return jnp.sum(SLOPE * inputs, axis=(-2, -1))
+  return jnp.sum(SLOPE * inputs, axis=(-3, -2, -1))
 
 
 def smooth_loss(inputs):
-  return jnp.sum(jnp.sin(inputs) * SLOPE, axis=(-2, -1)) ** 2
+  return jnp.sum(jnp.sin(inputs) * SLOPE, axis=(-3, -2, -1)) ** 2
 
 
 def basis():
   """An orthonormal basis of the 2 x 3 inputs, the same for all 4 samples."""
   noise = jax.random.normal(jax.random.key(3), (6, 6))
-  rows = jnp.linalg.qr(noise)[0].reshape(6, 1, 2, 3)
-  return jnp.broadcast_to(rows, (6, 4, 2, 3))
+  rows = jnp.linalg.qr(noise)[0].reshape(6, 1, 2, 3, 1)
+  return jnp.broadcast_to(rows, (6, 4, 2, 3, 1))
 
 
 def estimate(loss, directions, radius):
@@ -38,18 +38,18 @@ def estimate(loss, directions, radius):
 
 
 def test_directions_have_unit_length_and_differ():
-  found = zeroth_order.unit_directions(jax.random.key(0), 5, CENTRE)
-  assert found.shape == (5, 4, 2, 3)
+  found = directions.random(jax.random.key(0), (5, *CENTRE.shape))
+  assert found.shape == (5, 4, 2, 3, 1)
   np.testing.assert_allclose(
-    jnp.sum(found**2, axis=(2, 3)), np.ones((5, 4)), rtol=1e-5
+    jnp.sum(found**2, axis=(2, 3, 4)), np.ones((5, 4)), rtol=1e-5
   )
-  assert len(np.unique(np.asarray(found)[..., 0, 0])) == 20
+  assert len(np.unique(np.asarray(found)[..., 0, 0, 0])) == 20
 
 
 def test_the_centre_is_asked_first_and_the_rest_at_the_radius():
   found = zeroth_order.points(CENTRE, basis(), 0.5)
   np.testing.assert_array_equal(found[0], CENTRE)
-  distance = jnp.sqrt(jnp.sum((found[1:] - CENTRE) ** 2, axis=(2, 3)))
+  distance = jnp.sqrt(jnp.sum((found[1:] - CENTRE) ** 2, axis=(2, 3, 4)))
   np.testing.assert_allclose(distance, np.full((6, 4), 0.5), rtol=1e-5)
 
 
@@ -60,8 +60,8 @@ def test_orthonormal_directions_are_exact_for_a_linear_loss(radius):
 
 
 def test_random_directions_are_right_on_average():
-  directions = zeroth_order.unit_directions(jax.random.key(4), 20_000, CENTRE)
-  found = estimate(linear_loss, directions, 1.0)
+  drawn = directions.random(jax.random.key(4), (20_000, *CENTRE.shape))
+  found = estimate(linear_loss, drawn, 1.0)
   # The deviation of a component is about |slope| sqrt(D / M), or .04 here.
   np.testing.assert_allclose(found, [SLOPE] * 4, atol=0.2)
   assert float(jnp.abs(found - SLOPE).max()) > 1e-4

@@ -15,7 +15,7 @@ import pytest
 
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers import http, transport as transports
-from jaxkd.teachers.headers import Bearer, retry_after_s
+from jaxkd.teachers.headers import Token, retry_after_s
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.types import DataSpec
 
@@ -40,6 +40,7 @@ def ledger(tmp_path):
 def teacher_block(url, **fields):
   template = {
     "body": "raw",
+    "header": "Authorization",
     "content_type": "image/png",
     "response": "top",
     "labels": (),
@@ -94,7 +95,7 @@ def some_images(count, seed=0):
 def test_v2_gives_the_answers_in_order(open_to, ledger, datatype):
   images = some_images(60)
   with FakeServer(datatype=datatype) as server:
-    server.delays.extend([0.06, 0.04, 0.02])
+    server.delays.extend([0.4, 0.3, 0.2])
     answers = open_to(server.url).answer(images)
     assert server.most_at_once == 4
     assert server.requests == 8
@@ -331,7 +332,7 @@ def test_the_token_goes_into_the_header_only(
 )
 def test_a_token_is_cleared_before_a_message_is_cut(monkeypatch, form):
   monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
-  cleared = Bearer("TEACHER_TOKEN").cleared
+  cleared = Token("TEACHER_TOKEN").cleared
   for written in (
     TOKEN,
     "sk-Very\\/Secret+Token==",
@@ -340,18 +341,47 @@ def test_a_token_is_cleared_before_a_message_is_cut(monkeypatch, form):
     assert "Very" not in cleared(form.format(written))
 
 
+@pytest.mark.parametrize(
+  ("header", "value"),
+  [
+    ("Prediction-Key", TOKEN),
+    ("x-api-key", TOKEN),
+    ("authorization", f"Bearer {TOKEN}"),
+  ],
+)
+def test_another_header_carries_the_token_alone(
+  open_to, monkeypatch, header, value
+):
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  fields = {"token_env": "TEACHER_TOKEN", "protocol": "template"}
+  fields["template"] = {"labels": NAMES, "header": header}
+  with FakeServer() as server:
+    open_to(server.url, **fields).answer(some_images(1))
+    assert server.headers[header] == value
+    named = [name.lower() for name in server.headers]
+    assert ("authorization" in named) == (header == "authorization")
+
+
+@pytest.mark.parametrize("header", ["", "Host", "content-type", "key: secret"])
+def test_a_header_that_can_not_carry_a_token(monkeypatch, header):
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  with pytest.raises(JaxkdError, match="teacher.template.header") as error:
+    Token("TEACHER_TOKEN", header)
+  assert "secret" not in str(error.value)
+
+
 @pytest.mark.parametrize("value", ["", "abc", "two words", "zwölf", "a\nb: c"])
 def test_a_token_that_fits_no_header(monkeypatch, value):
   monkeypatch.setenv("TEACHER_TOKEN", value)
   with pytest.raises(JaxkdError, match="token_env") as error:
-    Bearer("TEACHER_TOKEN")
+    Token("TEACHER_TOKEN")
   assert not value or value not in str(error.value)
 
 
 def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path):
   for source in (TOKEN, f"file:{tmp_path}/{TOKEN}"):
     with pytest.raises(JaxkdError, match="token_env") as error:
-      Bearer(source)
+      Token(source)
     assert "Secret" not in str(error.value)
 
 

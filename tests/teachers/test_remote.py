@@ -8,10 +8,13 @@ import time
 import numpy as np
 import pytest
 
+from jaxkd import checkpointing
+from jaxkd.checkpointing import Preempted
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.teachers import remote as remotes, transport as transports
 from jaxkd.teachers.ledger import Ledger, digest
-from jaxkd.teachers.remote import Remote, Replay
+from jaxkd.teachers.remote import Remote
+from jaxkd.teachers.replay import Replay
 from jaxkd.teachers.transport import (
   Backoff,
   Lost,
@@ -136,7 +139,7 @@ def test_refused_gives_back_and_lost_stays_spent(ledger):
   totals = ledger.totals()
   assert (totals.sent, totals.refused, totals.unknown) == (16, 8, 4)
   assert totals.spent == 8
-  assert totals.by_kind == {"train": 0, "evaluate": 4, "probe": 0, "retry": 4}
+  assert totals.by_kind == {"train": 0, "evaluate": 4, "retry": 4}
 
 
 def test_too_large_halves_and_is_remembered(ledger):
@@ -217,8 +220,8 @@ def test_an_error_books_the_other_requests(ledger):
 
 
 def test_an_interrupt_books_what_is_under_way(ledger, monkeypatch):
-  def interrupted(futures, return_when):
-    del futures, return_when
+  def interrupted(futures, timeout, return_when):
+    del futures, timeout, return_when
     while not transport.busy:
       time.sleep(0.001)
     raise KeyboardInterrupt
@@ -230,6 +233,55 @@ def test_an_interrupt_books_what_is_under_way(ledger, monkeypatch):
     remote.answer(some_images(12))
   totals = ledger.totals()
   assert (totals.answered, totals.in_flight, totals.spent) == (4, 0, 4)
+
+
+@pytest.fixture
+def told_to_stop():
+  """Tells the run to stop, when it is called."""
+  yield checkpointing._stop.set
+  checkpointing._stop.clear()
+
+
+def test_told_to_stop_it_ends_what_is_under_way_and_sends_no_more(
+  ledger, told_to_stop
+):
+  def work(images):
+    told_to_stop()
+    time.sleep(0.3)  # past the next look
+
+  transport, images = Scripted(work=work), some_images(40)
+  remote = remote_to(transport, ledger, max_in_flight=2)
+  with pytest.raises(Preempted):
+    remote.answer(images)
+  assert transport.sizes == [4, 4]
+  totals = ledger.totals()
+  assert (totals.answered, totals.in_flight, totals.spent) == (8, 0, 8)
+  checkpointing._stop.clear()
+  transport.work = lambda images: None
+  np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+  assert ledger.totals().spent == 40
+
+
+def test_told_to_stop_it_does_not_wait_to_try_again(
+  ledger, told_to_stop, monkeypatch
+):
+  monkeypatch.setattr(random, "uniform", lambda low, high: 4.0)
+  transport = Scripted(Refused("429"), work=lambda images: told_to_stop())
+  began = time.monotonic()
+  with pytest.raises(Preempted):
+    remote_to(transport, ledger).answer(some_images(4))
+  assert time.monotonic() - began < 2
+  assert ledger.totals().spent == 0
+
+
+def test_told_to_stop_with_every_answer_there_it_gives_them(
+  ledger, told_to_stop
+):
+  images = some_images(4)
+  remote = remote_to(Scripted(), ledger)
+  remote.answer(images)
+  told_to_stop()
+  np.testing.assert_array_equal(remote.answer(images), labels_of(images))
 
 
 def test_the_budget_ends_cleanly_and_names_what_is_missing(tmp_path):
