@@ -1,11 +1,13 @@
-"""Configs: shared blocks, argument strings, and what is allowed.
+"""Configs: shared blocks and argument strings.
 
 A file in `configs/` has `get_config(argument)`; the argument is what stands
 behind the colon in `--config=configs/cake.py:dataset=mnist,smoke`.
 """
 
+from collections.abc import Sequence
 import importlib.util
 from pathlib import Path
+import re
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,20 +15,13 @@ from ml_collections import ConfigDict
 from jaxkd import checks
 from jaxkd.types import JaxkdError
 
-# May differ from the saved config when a run goes on.
-CHANGEABLE = (
-  "tensorboard",
-  "teacher.authorization",
-  "teacher.token_env",
-  "queries.max_in_flight",
-  "queries.images_per_request",
-  "queries.bytes_per_request",
-  "queries.deadline_s",
-)
 # A teacher of our own is loaded or trained; with a `url` it is a service, and
 # with `replay` a ledger of one answers again. `authorization`: who allowed it.
+# `holdout`: share of its training images that judge its epochs, if one is to be
+# chosen.
 TEACHER = {
   "checkpoint": "",
+  "holdout": 0.0,
   "augment": (),
   "access": "white_box",
   "top_k": 1,
@@ -37,12 +32,22 @@ TEACHER = {
   "authorization": "",
   "template": {
     "body": "raw",
+    "header": "Authorization",  # any other carries the token alone
     "content_type": "image/png",
     "datatype": "FP32",
     "response": "label",
     "labels": (),
   },
   "replay": "",
+}
+# Omega and temperature are CIFAR-10's. `index`: which member the `scm` defence
+# publishes. `target_accuracy`: where `nasty_early_stop` stops.
+DEFENSE = {
+  "name": "",
+  "omega": 0.04,
+  "temperature": 4.0,
+  "index": 2,
+  "target_accuracy": 0.0,
 }
 # Counts are images. `evaluate`: whether a paid teacher may be asked about test
 # images, out of the same budget; `marks`: at which shares of the budget the
@@ -57,10 +62,7 @@ QUERIES = {
   "evaluate": False,
   "marks": (),
 }
-ARGUMENTS = ("dataset", "teacher", "student", "smoke")
-# Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
-IMAGES_PER_ROUND = {"cpu": 1_000}
-IMAGES_PER_ROUND_ACCELERATOR = 32_000
+ARGUMENTS = ("dataset", "teacher", "student", "seeds", "smoke")
 # Networks of a smoke run, by image size; 0 is that of the data, 28.
 SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
 EMBEDDED = ("mnist_5k", "two_moons")
@@ -87,14 +89,14 @@ def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
   return found
 
 
-def without(argument: str, name: str) -> str:
-  """An argument string without the part `name=...`.
+def without(argument: str, *names: str) -> str:
+  """An argument string without the parts of these names.
 
   >>> without("attack=dfme,smoke", "attack")
   'smoke'
   """
-  parts = (argument or "").split(",")
-  return ",".join(p for p in parts if not p.strip().startswith(f"{name}="))
+  parts = [part.strip() for part in (argument or "").split(",")]
+  return ",".join(p for p in parts if p.partition("=")[0] not in names)
 
 
 def optimizer(
@@ -113,6 +115,11 @@ def optimizer(
   }
 
 
+def defense(**fields: Any) -> dict[str, Any]:
+  """The block that `jaxkd.defenses` reads, see `DEFENSE`."""
+  return {**DEFENSE, **fields}
+
+
 def experiment(
   method: str,
   found: dict[str, Any],
@@ -122,6 +129,7 @@ def experiment(
   synthesis: dict[str, Any],
   queries: dict[str, Any] | None = None,
   hyper: dict[str, float] | None = None,
+  grid: dict[str, tuple[float, ...]] | None = None,
   image_size: int = 0,
 ) -> ConfigDict:
   """A whole config.
@@ -134,6 +142,7 @@ def experiment(
     synthesis: keyword arguments of the method's `build`.
     queries: what may be asked of a black box, see `QUERIES`.
     hyper: traced numbers of the student's objective.
+    grid: values of some of them, of which every combination is tried.
     image_size: pixels that images are resized to; 0 leaves them.
   """
   config = ConfigDict(
@@ -145,11 +154,13 @@ def experiment(
       "images": "",
       "teacher": {
         **TEACHER,
+        "defense": defense(),
         **teacher,
         **_named(found, "teacher"),
       },
       "student": {
-        "seeds": 1,
+        "seeds": int(found.get("seeds", 1)),
+        "at_once": 0,  # of seeds and points of the grid; 0: what memory allows
         "augment": (),
         "holdout": 0.01,
         **student,
@@ -157,7 +168,9 @@ def experiment(
       },
       "synthesis": synthesis,
       "queries": {**QUERIES, **(queries or {})},
+      "objective": "",  # another method's, in place of the method's own
       "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
+      "grid": grid or {},
       "tensorboard": False,
     }
   )
@@ -190,6 +203,112 @@ def smoke(config: ConfigDict, found: dict[str, Any]) -> ConfigDict:
   return config
 
 
+def cell(
+  row: str,
+  column: str,
+  config: ConfigDict,
+  *,
+  value: str = "student.accuracy",
+  published: float | None = None,
+) -> dict[str, Any]:
+  """One run of a table, and its place in it.
+
+  Args:
+    row: one of the table's rows.
+    column: one of its columns.
+    config: of the run, a whole one; it is copied.
+    value: where the number stands in the run's `report.json`.
+    published: the paper's number, in the table's unit; None if it has none.
+  """
+  return {
+    "row": row,
+    "column": column,
+    "config": config.to_dict(),
+    "value": value,
+    "published": published,
+  }
+
+
+def cells(
+  config_file: str,
+  rows: dict[str, str],
+  columns: dict[str, str],
+  argument: str,
+  *,
+  value: str | dict[str, str] = "student.accuracy",
+  published: Sequence[Sequence[float | None]] = (),
+) -> dict[str, dict[str, Any]]:
+  """A cell for every row and column, from the configs beside `config_file`.
+
+  Args:
+    config_file: of the table.
+    rows: what stands behind the colon of every cell in a row, by its name.
+    columns: a config's name, and what stands behind its colon, by the column's
+      name.
+    argument: what stands behind the colon of every cell.
+    value: see `cell`; by column, if it is not the same for all.
+    published: numbers in the order of rows and columns; None where the paper
+      has none.
+  """
+  found = {}
+  for i, (row, shared) in enumerate(rows.items()):
+    for j, (column, run) in enumerate(columns.items()):
+      name, _, own = run.partition(":")
+      parts = ",".join(filter(None, (argument, shared, own)))
+      found[_slug(f"{row}_{column}")] = cell(
+        row,
+        column,
+        sibling(config_file, name, parts),
+        value=value if isinstance(value, str) else value[column],
+        published=published[i][j] if published else None,
+      )
+  return found
+
+
+def _slug(name: str) -> str:
+  """A name that can be a folder and a part of a flag.
+
+  >>> _slug("cnn_Skep.+HTC, t = inf")
+  'cnn_skep_htc_t_inf'
+  """
+  return re.sub(r"\W+", "_", name.lower()).strip("_")
+
+
+def table(
+  name: str,
+  title: str,
+  rows: Sequence[str],
+  columns: Sequence[str],
+  cells: dict[str, dict[str, Any]],
+  *,
+  unit: str = "percent",
+  figures: Sequence[str] = (),
+) -> ConfigDict:
+  """The config of a table, see `jaxkd.table`.
+
+  Args:
+    name: of the table.
+    title: a line that says which table of which paper it is, and on what data.
+    rows: in the order in which they are shown and worked off.
+    columns: likewise.
+    cells: what `cell` gave, by names that serve as folders and in flags:
+      `--config.cells.cnn_htc.config.seed=1`.
+    unit: `percent` or `nats`.
+    figures: of `bars`, `temperature`, `sweep` and `features`.
+  """
+  return ConfigDict(
+    {
+      "table": name,
+      "title": title,
+      "rows": tuple(rows),
+      "columns": tuple(columns),
+      "cells": cells,
+      "unit": unit,
+      "figures": tuple(figures),
+    }
+  )
+
+
 def load_config(name: str) -> ConfigDict:
   """The config of a file, named as for `--config`: `configs/cake.py:smoke`.
 
@@ -216,76 +335,11 @@ def block(**fields: Any) -> ConfigDict:
   return ConfigDict(fields)
 
 
-def of(table: dict[str, Any], dataset: str) -> Any:
-  """The row of a data set.
+def of(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
+  """A row of a config's table, that of a data set as a rule.
 
   Raises:
-    JaxkdError: naming the data sets that the config has a recipe for.
+    JaxkdError: naming the rows that there are.
   """
-  checks.choice("dataset", dataset, table)
-  return table[dataset]
-
-
-def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
-  """A checked copy with every automatic value filled in.
-
-  Raises:
-    JaxkdError: naming the field, its value, and what is allowed.
-  """
-  config = ConfigDict(config.to_dict())
-  for role in ("teacher", "student"):
-    block = config[role]
-    checks.positive(
-      **{
-        f"{role}.batch_size": block.batch_size,
-        f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
-      }
-    )
-  checks.positive(
-    **{
-      "teacher.epochs": config.teacher.epochs,
-      "student.seeds": config.student.seeds,
-      "queries.max_in_flight": config.queries.max_in_flight,
-      "queries.images_per_request": config.queries.images_per_request,
-      "queries.bytes_per_request": config.queries.bytes_per_request,
-      "queries.deadline_s": config.queries.deadline_s,
-    }
-  )
-  if config.student.epochs < 0:
-    raise JaxkdError(
-      f"student.epochs={config.student.epochs}: choose 0 or more."
-    )
-  if not 0 <= config.student.holdout < 1:
-    raise JaxkdError(
-      f"student.holdout={config.student.holdout}: choose a fraction from 0 to "
-      "below 1."
-    )
-  synthesis = config.synthesis
-  if synthesis.get("sets_per_round") == 0:
-    images = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
-    synthesis.sets_per_round = sets_per_round(
-      synthesis.num_sets, images // max(synthesis.set_size, 1), devices
-    )
-  return config
-
-
-def sets_per_round(num_sets: int, most: int, devices: int) -> int:
-  """The largest divisor of `num_sets` up to `most` that splits evenly over the
-  devices, or the smallest that does.
-
-  >>> sets_per_round(num_sets=40, most=6, devices=1)
-  5
-  >>> sets_per_round(num_sets=40, most=6, devices=8)
-  8
-  """
-  divisors = [
-    count
-    for count in range(devices, num_sets + 1, devices)
-    if num_sets % count == 0
-  ]
-  if not divisors:
-    raise JaxkdError(
-      f"synthesis.num_sets={num_sets} can't be split over {devices} devices; "
-      f"choose a multiple of {devices}."
-    )
-  return max((c for c in divisors if c <= most), default=divisors[0])
+  checks.choice(name, key, table)
+  return table[key]

@@ -3,6 +3,7 @@
   python -m jaxkd.main --config=configs/cake.py [--workdir=DIR]
   python -m jaxkd.main --config=configs/cake.py:smoke --config.seed=1
   python -m jaxkd.main --config=configs/cake.py --plan
+  python -m jaxkd.main --config=configs/nasty_table.py --workdir=DIR
   python -m jaxkd.main --list
 
 Exit status: 0 done, 2 wrong input (one or two lines say what), 143 stopped by
@@ -12,7 +13,6 @@ SIGTERM and 130 by SIGINT, with everything saved.
 from collections.abc import Sequence
 import errno
 import sys
-from typing import NoReturn
 
 from absl import app, flags, logging
 import jax
@@ -22,12 +22,14 @@ from jaxkd import (
   checkpointing,
   config as configs,
   data,
+  defenses,
   methods,
   models,
   pipeline,
   plan,
+  table,
 )
-from jaxkd.types import JaxkdError
+from jaxkd.errors import JaxkdError, fail
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with arguments behind a colon."
@@ -53,18 +55,13 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
     fail(f"The config does not take that: {told}")
 
 
-def fail(message: str) -> NoReturn:
-  """Ends the process with status 2."""
-  print(f"jaxkd: {' '.join(message.split())}", file=sys.stderr)
-  sys.exit(2)
-
-
 def main(argv: Sequence[str]) -> None:
   """Runs what the flags say."""
   if argv[1:]:
     fail(f"What is {argv[1]!r}? All arguments are flags; see --help.")
   if LIST.value:
     print(f"methods:   {', '.join(methods.names())}")
+    print(f"defences:  {', '.join(defenses.names())}")
     print(f"models:    {', '.join(models.names())}")
     print(f"data sets: {', '.join(data.names())}")
     return
@@ -72,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     fail("--config is missing; try --config=configs/cake.py, or --list.")
   try:
     if PLAN.value:
-      print(plan.describe(CONFIG.value))
+      print(described())
     else:
       run()
   except JaxkdError as error:
@@ -83,11 +80,21 @@ def main(argv: Sequence[str]) -> None:
     fail("No space left on the disk. Make room; the same command goes on.")
 
 
+def described() -> str:
+  """What a run, or a table of runs, would do."""
+  if "cells" in CONFIG.value:
+    return table.describe(CONFIG.value, WORKDIR.value)
+  return plan.describe(CONFIG.value)
+
+
 def run() -> None:
-  """The whole pipeline; a signal stops it at the next safe point."""
+  """A run, or a table of runs; a signal stops it at the next safe point."""
   received = checkpointing.stop_on_signals()
   try:
-    pipeline.distill(None, CONFIG.value, WORKDIR.value)
+    if "cells" in CONFIG.value:
+      table.run(CONFIG.value, WORKDIR.value)
+    else:
+      pipeline.distill(None, CONFIG.value, WORKDIR.value)
   except checkpointing.Preempted:
     print("Stopped, with everything saved. The same command goes on.")
     sys.exit(128 + received["signal"])

@@ -34,6 +34,40 @@ def distillation(
   )
 
 
+def htc(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`htc_loss` with `hyper` `temperature`, `alpha` and `multiplier`, against
+  soft answers and the labels.
+  """
+  del context
+  return losses.htc_loss(
+    outputs.logits, samples.targets, samples.labels, **hyper
+  )
+
+
+def scm(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`scm_loss`, likewise; the answers are those of the whole ensemble."""
+  del context
+  return losses.scm_loss(
+    outputs.logits, samples.targets[None], samples.labels, **hyper
+  )
+
+
+def nasty(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
+) -> Array:
+  """`nasty_loss` with `hyper` `temperature` and `omega`: right about the label,
+  and far from the answers.
+  """
+  del context
+  return losses.nasty_loss(
+    outputs.logits, samples.targets, samples.labels, **hyper
+  )
+
+
 def imitation(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: Context
 ) -> Array:
@@ -73,13 +107,15 @@ def focal(
   )
 
 
-def class_counts(samples: Samples, num_classes: int) -> Array:
-  """How often each class was answered, or meant where nothing was answered
-  yet, `[K]`; labels of -1 are not counted.
-  """
-  labels = samples.labels
-  if samples.targets is not None:
-    labels = hard_labels(samples.targets)
+def labels_of(samples: Samples) -> Array:
+  """The class that was answered, or meant where nothing was answered, `[N]`."""
+  if samples.targets is None:
+    return samples.labels
+  return hard_labels(samples.targets)
+
+
+def class_counts(labels: Array, num_classes: int) -> Array:
+  """How often each class occurs, `[K]`; labels of -1 are not counted."""
   labels = jnp.where(labels < 0, num_classes, labels)
   return jnp.bincount(labels, length=num_classes + 1)[:num_classes]
 

@@ -1,5 +1,6 @@
-"""What happens in a run, in order: teacher, rounds of (synthesise, label,
-store), student, evaluation, report. The only loop over rounds.
+"""What happens in a run, in order: teacher (and its defence), rounds of
+(synthesise, label, store), student, evaluation, report. The only loop over
+rounds.
 """
 
 from pathlib import Path
@@ -8,19 +9,19 @@ import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxkd import (
-  config as configs,
   data,
+  defenses,
   exchange,
+  grid,
   methods,
   models,
-  optim,
   parallel,
   report,
+  resolution,
   rounds,
-  training,
+  students,
   verdict,
   weights,
   workdirs,
@@ -31,8 +32,9 @@ from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
-from jaxkd.teachers import access as accesses, white_box
+from jaxkd.teachers import access as accesses, owner
 from jaxkd.teachers.access import Access
+from jaxkd.teachers.owner import Owned
 from jaxkd.types import (
   Array,
   Classifier,
@@ -42,7 +44,8 @@ from jaxkd.types import (
   Samples,
 )
 
-TEACHER, SYNTHESIS, STUDENT, HOLDOUT = 1, 2, 3, 4  # streams of randomness
+# Streams of randomness.
+TEACHER, SYNTHESIS, STUDENT, HOLDOUT, MEMBERS = 1, 2, 3, 4, 5
 
 
 class Played(NamedTuple):
@@ -77,6 +80,14 @@ class Run(NamedTuple):
   def round_key(self, index: int) -> Array:
     return jax.random.fold_in(self.key(SYNTHESIS), index)
 
+  @property
+  def student_key(self) -> Array:
+    return self.key(STUDENT)
+
+  @property
+  def member_key(self) -> Array:
+    return self.key(MEMBERS)
+
 
 def distill(
   classifier: Classifier | None,
@@ -104,7 +115,7 @@ def distill(
     JaxkdError: for input that can't be, in one or two lines.
     Preempted: after a signal, with everything saved.
   """
-  config = configs.resolve(config, jax.device_count(), jax.default_backend())
+  config = resolution.resolve(config, jax.device_count(), jax.default_backend())
   if dataset is None:
     dataset = data.load(config.dataset, image_size=config.image_size)
   config.dataset = dataset.spec.name
@@ -116,7 +127,10 @@ def distill(
       )
     config.teacher.checkpoint = f"given:{weights.digest(classifier)}"
   method = build_method(
-    config, dataset.spec, accesses.for_evaluation(config, dataset)
+    config,
+    dataset.spec,
+    reserved=accesses.for_evaluation(config, dataset),
+    num_images=len(dataset.train_labels),
   )
   config.plan = {"rounds": method.rounds, "capacity": method.capacity}
   with (
@@ -126,63 +140,94 @@ def distill(
     earlier = sum(verdict.stage_seconds(metrics).values())
     began = time.monotonic() - earlier
     run = Run(config, dataset, method, folder, metrics, began)
-    with open_teacher(run, classifier) as access:
-      students = new_students(run)
-      played = play_rounds(run, access, students[0])
+    owned = own_teacher(run, classifier)
+    with open_teacher(run, owned) as access:
+      fresh = new_students(run)
+      played = play_rounds(run, access, fresh[0])
       train, held_out = split(stored(played.play), run)
-      students = teach(run, access, students, played.play, train)
-      result = verdict.judge(run, access, students, held_out, played)
+      guide, train = students.prepared(run, access, train)
+      points = students.teach(run, guide, fresh, played.play, train)
+      chosen, scores = grid.choose(points, held_out)
+      taught = points[chosen].students
+      result = verdict.judge(run, access, taught, held_out, played) | {
+        "defense": verdict.judge_defense(run, owned),
+        "guide": verdict.judge_guide(run, guide, owned),
+        "grid": grid.summary(points, chosen, scores, dataset),
+      }
     weights.save(
       folder / "student.safetensors",
-      students[0],
+      taught[0],
       dataset.spec,
       config.student.model,
     )
-    report.publish(folder, result, dataset, access.owner, students[0], train)
-  return students[0], result
+    report.publish(folder, result, dataset, access.owner, taught[0], train)
+  return taught[0], result
 
 
-def build_method(config, spec: DataSpec, reserved: int = 0) -> Method:
+def build_method(
+  config, spec: DataSpec, *, reserved: int, num_images: int
+) -> Method:
   """The method of `config`, refused if the teacher gives less than it needs.
 
   Args:
     config: resolved.
     spec: of the inputs.
     reserved: queries of the budget that are spoken for.
+    num_images: real images of the data set to train on; of another set, which
+      `config.images` names, as the table of data sets has it.
   """
   accesses.check(config, spec)
+  defenses.check(config.teacher)
+  if config.images:
+    num_images = data.train_size(config.images)
   method = methods.build(
     config.method,
     spec,
     hyper=config.hyper.to_dict(),
     synthesis=config.synthesis.to_dict(),
+    objective=config.objective,
     budget=max(config.queries.budget - reserved, 0),
+    num_images=num_images,
   )
   remote = bool(config.teacher.url or config.teacher.replay)
   exchange.check_access(method, config.teacher.access, remote)
   rounds.check_student(config, method)
+  grid.check(config, method)
   return method
 
 
-def open_teacher(run: Run, classifier: Classifier | None):
-  """The teacher: given, loaded, reused, trained, or behind an interface."""
+def own_teacher(run: Run, classifier: Classifier | None) -> Owned | None:
+  """The teacher that is ours: given, loaded, reused or trained, and defended;
+  None behind an interface.
+  """
+  block = run.config.teacher
+  if block.url or block.replay:
+    return None
+  return owner.obtain(
+    run.config,
+    run.dataset,
+    run.key(TEACHER),
+    run.workdir,
+    run.metrics,
+    classifier,
+  )
 
-  def classifier_of() -> Classifier:
-    if classifier is not None:
-      return classifier
-    return white_box.obtain(
-      run.config, run.dataset, run.key(TEACHER), run.workdir, run.metrics
-    )
 
+def open_teacher(run: Run, owned: Owned | None):
+  """What may be asked of the teacher; see `jaxkd.teachers.access.opened`."""
   return accesses.opened(
-    run.config, run.dataset, run.method, run.workdir, classifier_of
+    run.config,
+    run.dataset,
+    run.method,
+    run.workdir,
+    lambda: owned.published,
   )
 
 
 def new_students(run: Run) -> list[Classifier]:
   """A fresh student per seed."""
   block = run.config.student
-  keys = jax.random.split(run.key(STUDENT), block.seeds)
+  keys = jax.random.split(run.student_key, block.seeds)
   return [models.init(block.model, key, run.dataset.spec) for key in keys]
 
 
@@ -216,6 +261,8 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
           break
         terms = jax.device_get(terms)
         rounds.check_finite(terms, index, run.config.to_dict())
+        if index == min(2, count - 1):
+          rounds.warn_of_collapse(play, run.dataset.spec.num_classes)
         run.metrics.write(
           "synthesis",
           index + 1,
@@ -242,7 +289,8 @@ def forget_student_of_others(run: Run, images: int) -> None:
   folder = run.workdir / "checkpoints"
   note = folder / "student_images"
   if note.exists() and note.read_text() != str(images):
-    shutil.rmtree(folder / "student", ignore_errors=True)
+    for stage in folder.glob("student*/"):
+      shutil.rmtree(stage, ignore_errors=True)
     run.metrics.rewind("student", 0)
   note.write_text(str(images))
 
@@ -267,53 +315,3 @@ def split(samples: Samples, run: Run) -> tuple[Samples, Samples]:
     return jax.tree.map(lambda leaf: leaf[indices], samples)
 
   return rows(order[:cut]), rows(order[cut:])
-
-
-def teach(
-  run: Run,
-  access: Access,
-  students: list[Classifier],
-  play: Play,
-  samples: Samples,
-) -> list[Classifier]:
-  """The students after all epochs on the stored samples, trained together.
-
-  They start afresh: one that learned in the rounds bears the marks of the few
-  images that there were at first. Without epochs it is the student.
-  """
-  block = run.config.student
-  if not block.epochs:
-    return [students[0].replace(variables=play.student.variables)]
-  batch_size = training.check_batch_size(
-    block.batch_size, len(samples.labels), "student.batch_size"
-  )
-  recipe = training.Recipe(
-    students[0].apply,
-    optim.optimiser(
-      block.optimizer, len(samples.labels) // batch_size, block.epochs
-    ),
-    run.method.objective,
-    tuple(block.augment),
-    run.method.answers == "per_view",
-  )
-  states = [training.create(student, recipe.tx) for student in students]
-  states = training.fit(
-    "student",
-    recipe,
-    parallel.replicate(jax.tree.map(lambda *rows: jnp.stack(rows), *states)),
-    samples,
-    epochs=block.epochs,
-    batch_size=batch_size,
-    num_classes=run.dataset.spec.num_classes,
-    hyper=run.method.hyper,
-    key=run.key(STUDENT),
-    teacher=access.owner if recipe.per_view else None,
-    workdir=run.workdir,
-    metrics=run.metrics,
-  )
-  return [
-    student.replace(
-      variables=jax.tree.map(lambda leaf, i=i: leaf[i], states.variables)
-    )
-    for i, student in enumerate(students)
-  ]

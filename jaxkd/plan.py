@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 
-from jaxkd import config as configs, data, models, pipeline, rounds
+from jaxkd import data, grid, models, pipeline, resolution, rounds
 from jaxkd.metrics import to_json
 from jaxkd.types import DataSpec, Method
 
@@ -18,14 +18,17 @@ def describe(config) -> str:
   Raises:
     JaxkdError: for all that a run would refuse before it starts.
   """
-  config = configs.resolve(config, jax.device_count(), jax.default_backend())
+  config = resolution.resolve(config, jax.device_count(), jax.default_backend())
   spec = data.spec(config.dataset, config.image_size)
-  method = pipeline.build_method(config, spec)
+  method = pipeline.build_method(
+    config, spec, reserved=0, num_images=data.train_size(config.dataset)
+  )
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
     "networks": networks(config, spec),
     "synthesis": synthesis(config, method, spec),
-    "memory": memory(method, spec),
+    "training": training(config, method),
+    "memory": memory(config, method, spec),
     "queries": queries(config, method, spec),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
@@ -36,6 +39,9 @@ def networks(config, spec: DataSpec) -> str:
   lines = []
   for role in ("teacher", "student"):
     name = config[role].model
+    if role == "teacher" and (config.teacher.url or config.teacher.replay):
+      lines.append("  teacher: behind an interface, its parameters unknown")
+      continue
     count = models.count_parameters(models.shapes(name, spec))
     lines.append(f"  {role}: {name}, {count:,} parameters")
   return "\n".join(lines)
@@ -48,6 +54,24 @@ def synthesis(config, method: Method, spec: DataSpec) -> str:
     f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
     f" {images * method.steps:,} image-steps"
   )
+
+
+def training(config, method: Method) -> str:
+  """What is trained on real data or on the store, and for how long."""
+  lines = []
+  if not (config.teacher.url or config.teacher.replay):
+    name = config.teacher.defense.name
+    defence = f", then the defence {name}" if name else ""
+    lines.append(f"  teacher: {config.teacher.epochs} epochs{defence}")
+  points, seeds = len(grid.hypers(config.grid, method)), config.student.seeds
+  epochs = config.student.epochs
+  lines.append(
+    f"  student: {epochs} epochs, {points} points of the grid, {seeds} seeds: "
+    f"{points * seeds} networks in one program"
+    if epochs
+    else "  student: in the rounds"
+  )
+  return "\n".join(lines)
 
 
 def queries(config, method: Method, spec: DataSpec) -> str:
@@ -75,10 +99,18 @@ def queries(config, method: Method, spec: DataSpec) -> str:
   return text
 
 
-def memory(method: Method, spec: DataSpec) -> str:
-  """Bytes of the store, which an epoch's shuffled copy doubles."""
-  floats = int(np.prod(spec.shape)) + spec.num_classes
-  stored = method.capacity * 4 * floats
+def memory(config, method: Method, spec: DataSpec) -> str:
+  """Bytes of the store, which an epoch's shuffled copy doubles.
+
+  Images are floats where a white box answers what was made, bytes where they
+  are real or go to a black box.
+  """
+  white_box = config.teacher.access == "white_box"
+  exact = method.float_pixels or (white_box and not method.real_images)
+  image = int(np.prod(spec.shape)) * (4 if exact or len(spec.shape) < 3 else 1)
+  label_only = config.teacher.access == "label"
+  answer = 4 if label_only else 4 * spec.num_classes
+  stored = method.capacity * (image + answer + 4)
   return (
     f"  store {stored / 2**20:,.0f} MiB, {2 * stored / 2**20:,.0f} MiB with an "
     f"epoch's shuffled copy; up to {2 * stored / 2**20:,.0f} MiB on disk"

@@ -59,6 +59,15 @@ def scaled(number: float | None, unit: str) -> str:
   return f"{number:.3g} {prefixes[0]}{unit}"
 
 
+def number(value: float | None, unit: str) -> str:
+  """A number to three digits, with its unit.
+
+  >>> number(0.44461, "nat"), number(None, "ms")
+  ('0.445 nat', '–')
+  """
+  return UNKNOWN if value is None else f"{value:.3g} {unit}"
+
+
 def comparison(student: float | None, teacher: float | None) -> str:
   """How much less, or more, the student costs than the teacher.
 

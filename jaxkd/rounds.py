@@ -16,6 +16,7 @@ from jaxkd import (
   models,
   optim,
   parallel,
+  store as stores,
   training,
   verdict,
 )
@@ -32,6 +33,8 @@ from jaxkd.types import (
   Terms,
 )
 from jaxkd.workdirs import flat
+
+COLLAPSED = 0.95  # share of one class among the answers that is worth a word
 
 
 class Game(NamedTuple):
@@ -91,8 +94,15 @@ def check_student(config, method: Method) -> None:
     and config.teacher.access != "white_box"
   ):
     raise JaxkdError(
-      f"student.epochs={block.epochs}: epochs in which the teacher answers "
-      "every view need a white box; set student.epochs=0."
+      f"student.epochs={block.epochs}: {name} would have the teacher answer "
+      f"every view in these epochs, and teacher.access={config.teacher.access} "
+      "is no white box; have each image answered once (synthesis.answers or "
+      "synthesis.mode), or set student.epochs=0."
+    )
+  if method.real_images == "other" and not config.images:
+    raise JaxkdError(
+      "images: say which data set the real images are from, for instance "
+      "--config.images=fashion_mnist."
     )
 
 
@@ -112,9 +122,17 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
   found = bills(rules, table, run.key(0))
   if train_the_student(method):
     updates = sum(bill.updates for bill in found)
-    tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
+    tx = _student_optimiser(run.config.student.round_optimizer, updates)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
   return Game(rules, table, found, _opening(rules, table, run.round_key(0)))
+
+
+def _student_optimiser(block, updates: int) -> optax.GradientTransformation:
+  """With `block.clip_norm`, the gradient's norm is at most that."""
+  tx = optim.optimiser(block, updates, epochs=1)
+  if "clip_norm" not in block:
+    return tx
+  return optax.chain(optax.clip_by_global_norm(block.clip_norm), tx)
 
 
 def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
@@ -129,12 +147,18 @@ def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
 
   white_box = config.teacher.access == "white_box"
   teacher = WhiteBox(shapes("teacher")) if white_box else None
-  many = 10**6  # more real images than a round takes
+  many = num_images(method, config)
   real = Samples(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
   return bills(rules, Table(teacher, shapes("student"), {}, real), key)
+
+
+def num_images(method: Method, config) -> int:
+  """How many real images there are, as the table of data sets has it."""
+  name = config.images if method.real_images == "other" else config.dataset
+  return data.train_size(name) if method.real_images else 0
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:
@@ -149,17 +173,25 @@ def _opening(rules: Rules, table: Table, key: Array) -> Play:
 
 
 def _real_images(run: Any) -> Samples | None:
-  """Images of the set `config.images`, for the methods that take some."""
-  if not run.method.real_images:
+  """What `Method.real_images` asks for; images of another set bring no labels
+  along.
+  """
+  wanted, spec = run.method.real_images, run.dataset.spec
+  if not wanted:
     return None
-  spec = run.dataset.spec
+  if wanted == "train":
+    images, labels = run.dataset.train_images, run.dataset.train_labels
+    return parallel.replicate(
+      Samples(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+    )
   found = data.load(run.config.images, image_size=spec.shape[0])
   images = found.train_images
   if images.shape[-1] != spec.shape[-1]:  # grey to colour, or colour to grey
     grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
     images = np.repeat(grey, spec.shape[-1], axis=-1)
-  unknown = np.full(len(images), -1, np.int32)
-  return parallel.replicate(Samples(jnp.asarray(images), jnp.asarray(unknown)))
+  return parallel.replicate(
+    Samples(jnp.asarray(images), stores.unlabelled(images))
+  )
 
 
 def player(
@@ -213,6 +245,18 @@ def check_finite(
         f"{index * values.size + wrong[0]} ({wrong.size} sets of round "
         f"{index}); lower {' or '.join(f for f in steers if f in known)}."
       )
+
+
+def warn_of_collapse(play: Play, num_classes: int) -> None:
+  """Says so if nearly all images so far are of one class to the teacher."""
+  counts = np.asarray(stores.label_counts(play.store, num_classes))
+  share = counts.max() / max(counts.sum(), 1)
+  if share >= COLLAPSED:
+    print(
+      f"Warning: {share:.0%} of the first {counts.sum()} images are class "
+      f"{counts.argmax()} to the teacher; a student learns little from them.",
+      flush=True,
+    )
 
 
 def mark(

@@ -7,6 +7,7 @@ from jaxkd.quantities import (
   comparison,
   count,
   duration,
+  number,
   percent,
   scaled,
   tally,
@@ -38,12 +39,37 @@ def summary(report: dict[str, Any]) -> str:
     + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
     "devices": tally(report["devices"]),
   }
+  lines |= extras(report)
   if student["accuracy"] is None:
     lines |= {"accuracy": "unknown: there is no test data"}
     del lines["agreement"]
   if report["queries"]["ended"]:
     lines["queries"] += f". {report['queries']['ended']}"
   return "\n".join(f"{name:11} {text}" for name, text in lines.items())
+
+
+def extras(report: dict[str, Any]) -> dict[str, str]:
+  """What only some runs have: a defence, a guide, a grid."""
+  lines = {}
+  if defense := report.get("defense"):
+    lines["defence"] = (
+      f"{defense['name']}: the normal teacher has "
+      f"{percent(defense['normal_accuracy'])}, KL(teacher ‖ normal) "
+      f"{number(defense['kl_to_normal'], 'nat')}"
+    )
+  if guide := report.get("guide"):
+    lines["guide"] = (
+      f"{guide['name']}: {percent(guide['accuracy'])}, KL(guide ‖ normal) "
+      f"{number(guide['kl_to_normal'], 'nat')}"
+    )
+  if grid := report.get("grid"):
+    chosen = grid["points"][grid["chosen"]]
+    said = ", ".join(f"{name} {chosen[name]:g}" for name in grid["names"])
+    lines["grid"] = f"{said}, chosen of {len(grid['points'])} on held-out data"
+    if grid["oracle"] is not None:
+      best = grid["points"][grid["oracle"]]["accuracy"]
+      lines["grid"] += f"; the best on test data has {percent(best)}"
+  return lines
 
 
 def headline(report: dict[str, Any]) -> str:

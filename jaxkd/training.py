@@ -1,5 +1,5 @@
-"""Training a network on samples: teachers on real data, students on stored
-samples. An epoch is one dispatch; several seeds train at once.
+"""Training networks on samples: teachers on real data, students on stored
+samples. An epoch is one dispatch; seeds and points of a grid train at once.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from jaxkd.types import (
 
 @flax.struct.dataclass
 class TrainState:
-  """A network in training; leaves have a leading axis where seeds train
+  """A network in training; leaves have a leading axis where several train
   together.
   """
 
@@ -62,7 +62,10 @@ class Recipe(NamedTuple):
 
 
 class Lesson(NamedTuple):
-  """What an epoch needs beside the batches; the same on every device."""
+  """What an epoch needs beside the batches; the same on every device.
+
+  `hyper` has leaves `[E]` where E networks train together.
+  """
 
   hyper: dict[str, Array]
   context: Context
@@ -76,6 +79,18 @@ def create(network: Classifier, tx: optax.GradientTransformation) -> TrainState:
   return TrainState(network.variables, opt_state, jnp.zeros((), jnp.int32))
 
 
+def show(recipe: Recipe, batch: Samples, lesson: Lesson, key: Array) -> Samples:
+  """The batch `[B, ...]` as networks are shown it: augmented and, if the recipe
+  says so, answered anew by the teacher.
+  """
+  images = augment.apply(recipe.augment, key, to_float(batch.images))
+  batch = batch._replace(images=images)
+  if not recipe.per_view:
+    return batch
+  answers = jax.nn.log_softmax(lesson.teacher(images).logits)
+  return batch._replace(targets=jax.lax.stop_gradient(answers))
+
+
 def train_step(
   recipe: Recipe,
   state: TrainState,
@@ -87,21 +102,13 @@ def train_step(
   """One update on `batch [B, ...]`; returns the new state and the mean loss.
 
   `average` is applied to all that depends on the batch: over devices, the
-  gradients, the loss and the batch statistics.
+  gradients, the loss and the batch statistics. `key` is that of dropout.
   """
-  augment_key, dropout_key = jax.random.split(key)
-  images = augment.apply(recipe.augment, augment_key, to_float(batch.images))
-  batch = batch._replace(images=images)
-  if recipe.per_view:
-    answers = jax.nn.log_softmax(lesson.teacher(images).logits)
-    batch = batch._replace(targets=jax.lax.stop_gradient(answers))
+  images = to_float(batch.images)
 
   def loss_of(params: Variables) -> tuple[Array, Variables]:
     outputs, changed = recipe.apply(
-      {**state.variables, "params": params},
-      images,
-      train=True,
-      rng=dropout_key,
+      {**state.variables, "params": params}, images, train=True, rng=key
     )
     losses = recipe.objective(lesson.hyper, outputs, batch, lesson.context)
     return losses.mean(), changed
@@ -122,27 +129,33 @@ def train_step(
 def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
   """`((states, lesson), batches) -> (states, loss)`, compiled once per recipe.
 
-  Args of the result: states stacked over seeds `[E, ...]`; batches
+  All networks see the same views, so the images are augmented, and answered by
+  the teacher, once for all of them.
+
+  Args of the result: states stacked over networks `[E, ...]`; batches
   `[D, steps, B / D, ...]`, see `batches`. The loss is `[E]`, the mean over the
   epoch.
   """
 
   def epoch(carry, batches: Samples):
     states, lesson = carry
-    seeds = jnp.arange(states.step.shape[0])
+    key = jax.random.fold_in(lesson.key, parallel.device_index())
 
-    def train(state: TrainState, seed: Array):
-      key = jax.random.fold_in(lesson.key, seed)
-      key = jax.random.fold_in(key, parallel.device_index())
+    def step(states: TrainState, batch: Samples):
+      view_key, dropout_key = jax.random.split(
+        jax.random.fold_in(key, states.step[0])
+      )
+      batch = show(recipe, batch, lesson, view_key)
+      keys = jax.random.split(dropout_key, len(states.step))
 
-      def step(state: TrainState, batch: Samples):
-        step_key = jax.random.fold_in(key, state.step)
-        return train_step(recipe, state, batch, lesson, step_key, parallel.mean)
+      def train(state: TrainState, hyper: dict[str, Array], key: Array):
+        mine = lesson._replace(hyper=hyper)
+        return train_step(recipe, state, batch, mine, key, parallel.mean)
 
-      state, losses = jax.lax.scan(step, state, batches)
-      return state, losses.mean()
+      return parallel.ensemble(train)(states, lesson.hyper, keys)
 
-    return parallel.ensemble(train)(states, seeds)
+    states, losses = jax.lax.scan(step, states, batches)
+    return states, losses.mean(0)
 
   return parallel.data_parallel(epoch)
 
@@ -186,23 +199,37 @@ def fit(
   epochs: int,
   batch_size: int,
   num_classes: int,
-  hyper: dict[str, float],
+  hyper: dict[str, float | Array],
   key: Array,
   teacher: Classifier | None,
   workdir: Path,
   metrics: MetricsWriter,
+  steer: str,
+  watch: Callable[[int, TrainState], None] = lambda epoch, states: None,
 ) -> TrainState:
   """Trains `states [E, ...]` for `epochs` over `samples`.
 
-  It goes on where the stage's checkpoints in `workdir` stand. Seeds differ in
-  their initial weights and augmentation; they see the same batches.
+  It goes on where the stage's checkpoints in `workdir` stand. The networks may
+  differ in their initial weights and in `hyper` (numbers, or arrays `[E]`);
+  they see the same batches and the same views of them.
+
+  Args:
+    steer: fields of the config that keep the loss finite, for messages.
+    watch: is handed every epoch (from 1) and its states; after a resume it may
+      see an epoch again.
 
   Raises:
-    JaxkdError: if a loss stops being finite.
+    JaxkdError: if no network's loss is finite any more. One of several that
+      diverges alone goes on as it is, and is judged as it is.
     Preempted: if the run was told to stop; the state is saved.
   """
-  counts = objectives.class_counts(samples, num_classes)
-  hyper = {name: jnp.float32(value) for name, value in hyper.items()}
+  labels = objectives.labels_of(samples)
+  counts = objectives.class_counts(labels, num_classes)
+  together = len(states.step)
+  hyper = {
+    name: jnp.broadcast_to(jnp.float32(value), (together,))
+    for name, value in hyper.items()
+  }
   run_epoch = epoch_function(recipe)
   with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
     saved = {"epoch": 0, "states": states}
@@ -221,14 +248,15 @@ def fit(
           (states, lesson), batches(samples, shuffle_key, batch_size)
         )
         loss = jax.device_get(loss)  # also keeps forced host devices in step
-        if not np.isfinite(loss).all():
+        if not np.isfinite(loss).any():
           raise JaxkdError(
-            f"The {stage}'s loss is {loss} in epoch {epoch + 1}; lower "
-            f"{stage}.optimizer.learning_rate."
+            f"The loss of stage {stage} is {loss} in epoch {epoch + 1}; lower "
+            f"{steer}."
           )
         seconds = time.monotonic() - began
         metrics.write(stage, epoch + 1, loss=loss, seconds=seconds)
         progress.advance(1, loss=loss.mean())
+        watch(epoch + 1, states)
         checkpoints.tick(
           epoch + 1,
           {"epoch": epoch + 1, "states": states},

@@ -213,7 +213,12 @@ class Method(NamedTuple):
       white box for every view that the student is shown.
     needs: what the teacher must give, one of `ACCESS`; one that gives less is
       refused before the first round.
-    real_images: whether it takes real images (`config.images` names them).
+    real_images: which real images it takes: `""` none, `train` those that the
+      teacher was trained on, `other` those of the set `config.images`.
+    prepare: trainings between the answers and the student's epochs:
+      `(trainer, teacher, samples) -> (teacher, samples)`, a
+      `jaxkd.teachers.trained.Trainer` for these samples, the teacher if it is a
+      white box, and whom and what the student is to follow instead.
     float_pixels: whether answers to 8-bit images would not do (finite
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
@@ -227,7 +232,8 @@ class Method(NamedTuple):
   steps: int = 0
   answers: str = "once"
   needs: str = "probs"
-  real_images: bool = False
+  real_images: str = ""
+  prepare: Callable[..., tuple[Classifier | None, Samples]] | None = None
   float_pixels: bool = False
 
 

@@ -13,6 +13,7 @@ from jaxkd.teachers.access import Access
 from jaxkd.types import Classifier, Samples
 
 STAGES = ("teacher", "synthesis", "student")
+SHARED = {"defense": "teacher", "member": "student"}
 
 
 def judge(
@@ -86,6 +87,51 @@ def judge_teacher(data: Dataset, access: Access) -> dict[str, Any]:
   return {**measured, "accuracy": accuracy}
 
 
+def judge_defense(run: Any, owned: Any) -> dict[str, Any] | None:
+  """What a defence costs, and how far it leads away from the normal teacher:
+  KL(published || normal) on test data, in nats; None without a defence.
+
+  Args:
+    run: a `jaxkd.pipeline.Run`.
+    owned: a `jaxkd.teachers.owner.Owned`.
+  """
+  if owned is None or owned.normal is None:
+    return None
+  data, block = run.dataset, run.config.teacher.defense
+  return {
+    **block.to_dict(),
+    "normal_accuracy": test_accuracy(owned.normal, data),
+    "kl_to_normal": kl_to_normal(owned.published, owned.normal, data),
+  }
+
+
+def judge_guide(run: Any, guide: Any, owned: Any) -> dict[str, Any] | None:
+  """How good whatever the method put in the teacher's place is, and how far
+  from the normal teacher; None where the student follows the teacher.
+  """
+  if run.method.prepare is None or guide is None:
+    return None
+  normal = owned.normal or owned.published
+  return {
+    "name": guide.name,
+    "accuracy": test_accuracy(guide, run.dataset),
+    "kl_to_normal": kl_to_normal(guide, normal, run.dataset),
+  }
+
+
+def kl_to_normal(
+  model: Classifier, normal: Classifier, data: Dataset
+) -> float | None:
+  """The mean of KL(model || normal) on test data, in nats (table 3 of Jandial
+  et al., ECCV 2022, which does not say which way round).
+  """
+  if not len(data.test_labels):
+    return None
+  return evaluate.evaluate(
+    normal, data.test_images, data.test_labels, teacher=model
+  )["kl"]
+
+
 def judge_student(
   data: Dataset, access: Access, held_out: Samples, student: Classifier
 ) -> dict[str, float | None]:
@@ -145,11 +191,17 @@ def curve(
 
 
 def stage_seconds(metrics: MetricsWriter) -> dict[str, float]:
-  """Seconds of each stage so far, compilation and earlier parts included."""
-  return {
-    stage: metrics.seconds(stage) + metrics.seconds(stage, "compile_seconds")
-    for stage in STAGES
-  }
+  """Seconds so far, compilation and earlier parts included: those of a defence
+  are the teacher's, those of an attacker's members the student's.
+  """
+  seconds = dict.fromkeys(STAGES, 0.0)
+  for stage in metrics.stages():
+    spent = metrics.seconds(stage) + metrics.seconds(stage, "compile_seconds")
+    kind = stage.partition("_")[0]
+    kind = SHARED.get(kind, kind)
+    if kind in seconds:
+      seconds[kind] += spent
+  return seconds
 
 
 def mean(values: list[float | None]) -> float | None:

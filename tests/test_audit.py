@@ -1,10 +1,15 @@
 """The words and the figure of an audit."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 import pytest
 
-from jaxkd import audit
+import jaxkd
+from jaxkd import audit, plan
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,29 @@ def test_agreement_that_nobody_measured_is_not_made_up():
     "student": {"agreement": None},
   }
   assert "not known" in audit.verdict(report)
+
+
+@pytest.mark.parametrize("attack", ["cake", "generative", "ideel"])
+def test_an_audit_refuses_what_is_no_attack_on_a_black_box(attack):
+  told = f"attack={attack}: .* one of dast, dfme, ideal, maze, zsdb3kd"
+  with pytest.raises(jaxkd.JaxkdError, match=told):
+    jaxkd.load_config(f"{CONFIGS}/audit.py:attack={attack},smoke")
+
+
+def test_arguments_of_the_attack_reach_it():
+  config = jaxkd.load_config(f"{CONFIGS}/audit.py:attack=ideal,paper")
+  assert config.student.epochs == 0
+  config = jaxkd.load_config(f"{CONFIGS}/audit.py:paper")
+  assert (config.method, config.synthesis.tones) == ("ideal", "plain")
+  with pytest.raises(jaxkd.JaxkdError, match="argument 'papre'"):
+    jaxkd.load_config(f"{CONFIGS}/audit.py:papre")
+
+
+@pytest.mark.parametrize("attack", ["dast", "dfme", "ideal", "maze", "zsdb3kd"])
+def test_an_audit_passes_the_checks_of_a_run(attack):
+  config = jaxkd.load_config(f"{CONFIGS}/audit.py:attack={attack},smoke")
+  assert "black box" not in plan.describe(config)
+  assert bool(config.queries.marks) == (attack != "zsdb3kd")
 
 
 def test_the_figure_draws_what_is_known(tmp_path):

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import jax
+from network_weights import same
 import numpy as np
 import pytest
 
 import jaxkd
-from jaxkd import checkpointing
 from jaxkd.metrics import read_metrics
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -20,10 +19,6 @@ def small(name="cake", dataset="two_moons", **fields):
     return config
   config.update_from_flattened_dict({"synthesis.sets_per_round": 2} | fields)
   return config
-
-
-def weights(classifier):
-  return jax.tree.leaves(jax.device_get(classifier.variables))
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +63,7 @@ def test_the_saved_student_is_the_returned_one(whole):
   student, _, folder = whole
   loaded, spec = jaxkd.load_classifier(folder / "student.safetensors")
   assert spec.shape == (2,)
-  for found, expected in zip(weights(loaded), weights(student), strict=True):
-    np.testing.assert_array_equal(found, expected)
+  same(loaded, student)
 
 
 def test_the_same_folder_again_gives_the_same_without_work(whole):
@@ -77,33 +71,17 @@ def test_the_same_folder_again_gives_the_same_without_work(whole):
   lines = len(read_metrics(folder))
   again, _ = jaxkd.distill(None, small(), folder)
   assert len(read_metrics(folder)) == lines
-  for found, expected in zip(weights(again), weights(student), strict=True):
-    np.testing.assert_array_equal(found, expected)
+  same(again, student)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_stopped_anywhere_it_ends_in_the_identical_student(
-  whole, tmp_path, monkeypatch, stop_after
+  whole, tmp_path, stopped_at, stop_after
 ):
-  tick, count = checkpointing.Checkpoints.tick, 0
-
-  def stopping(self, step, tree, last=False):
-    nonlocal count
-    count += 1
-    if count == stop_after:
-      checkpointing._stop.set()
-    tick(self, step, tree, last)
-
-  monkeypatch.setattr(checkpointing.Checkpoints, "tick", stopping)
-  try:
-    with pytest.raises(checkpointing.Preempted):
-      jaxkd.distill(None, small(), tmp_path)
-  finally:
-    checkpointing._stop.clear()
-  monkeypatch.undo()
+  with stopped_at(stop_after):
+    jaxkd.distill(None, small(), tmp_path)
   student, _ = jaxkd.distill(None, small(), tmp_path)
-  for found, expected in zip(weights(student), weights(whole[0]), strict=True):
-    np.testing.assert_array_equal(found, expected)
+  same(student, whole[0])
   steps = [(r["stage"], r["step"]) for r in read_metrics(tmp_path)]
   assert len(steps) == len(set(steps))
   assert steps.count(("student", 2)) == 1

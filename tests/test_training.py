@@ -66,6 +66,7 @@ def fit(workdir, states=None, epochs=3, data=None, **changes):
         "teacher": None,
         "workdir": workdir,
         "metrics": metrics,
+        "steer": "student.optimizer.learning_rate",
         **changes,
       },
     )
@@ -128,20 +129,41 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_teachers_that_are_asked_per_view_see_the_augmented_images():
-  def follow(hyper, outputs, samples, context):
-    return -samples.targets[..., 0]
+  def pixels(variables, images, *, train=False, rng=None):
+    return linear(variables, images.reshape(len(images), -1)[:, :2])
 
-  teacher = network(9)
-  recipe = RECIPE._replace(objective=follow, per_view=True)
+  teacher = network(9).replace(apply=pixels)
+  recipe = training.Recipe(pixels, TX, objective, ("flip",), per_view=True)
   lesson = training.Lesson(
     {}, Context(jnp.int32(0), jnp.zeros(3)), jax.random.key(0), teacher
   )
-  state = training.create(network(), TX)
-  _, loss = training.train_step(
-    recipe, state, samples(), lesson, jax.random.key(0)
-  )
-  expected = -jax.nn.log_softmax(teacher(samples().images).logits)[:, 0].mean()
-  np.testing.assert_allclose(loss, expected, rtol=1e-6)
+  images = jax.random.uniform(jax.random.key(1), (16, 2, 2, 1))
+  batch = Samples(images, jnp.zeros(16, int), jnp.zeros((16, 3)))
+  shown = training.show(recipe, batch, lesson, jax.random.key(2))
+  assert 0 < np.sum(np.any(shown.images != images, axis=(1, 2, 3))) < 16
+  expected = jax.nn.log_softmax(teacher(shown.images).logits)
+  np.testing.assert_allclose(shown.targets, expected, rtol=1e-6)
+
+
+def test_points_of_a_grid_train_together_as_alone(tmp_path):
+  scales = jnp.array([0.5, 2.0])
+  both = fit(tmp_path / "both", stacked(0, 0), hyper={"scale": scales})
+  for index, scale in enumerate(scales):
+    alone = fit(tmp_path / f"{index}", hyper={"scale": scale})
+    np.testing.assert_allclose(
+      both.variables["params"]["w"][index],
+      alone.variables["params"]["w"][0],
+      atol=1e-6,
+    )
+
+
+def test_one_network_of_several_may_diverge(tmp_path):
+  scales = jnp.array([jnp.nan, 1.0])
+  both = fit(tmp_path / "both", stacked(0, 0), hyper={"scale": scales})
+  alone = fit(tmp_path / "alone")
+  found = both.variables["params"]["w"]
+  assert np.isnan(found[0]).all()
+  np.testing.assert_allclose(found[1], alone.variables["params"]["w"][0])
 
 
 def test_batch_statistics_are_averaged_over_devices(tmp_path):
@@ -154,7 +176,7 @@ def test_batch_statistics_are_averaged_over_devices(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
-  with pytest.raises(JaxkdError, match="student's loss is .* epoch 1"):
+  with pytest.raises(JaxkdError, match="stage student is .* 1; lower student"):
     fit(tmp_path, hyper={"scale": float("nan")})
 
 

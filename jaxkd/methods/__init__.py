@@ -32,10 +32,24 @@ def find(name: str) -> ModuleType:
 
 
 def build(
-  name: str, spec: DataSpec, hyper: dict, synthesis: dict, budget: int = 0
+  name: str,
+  spec: DataSpec,
+  hyper: dict,
+  synthesis: dict,
+  *,
+  objective: str = "",
+  **plans: int,
 ) -> Method:
-  """The method with its hyper-parameters; `budget` goes to those that plan by
-  it.
+  """The method with its hyper-parameters.
+
+  Args:
+    name: of the method.
+    spec: of the inputs.
+    hyper: numbers of the objective.
+    synthesis: the method's own fields.
+    objective: name of another method whose objective replaces its own.
+    plans: `budget` of queries and `num_images` that are real, for the methods
+      that plan by them.
 
   Raises:
     JaxkdError: for a field of `synthesis` that the method does not have or
@@ -43,7 +57,7 @@ def build(
   """
   factory = find(name).build
   parameters = inspect.signature(factory).parameters
-  given = {"spec", "hyper", "budget"}
+  given = {"spec", "hyper", *plans}
   expected = [p for p in parameters if p not in given]
   for field in synthesis:
     if field not in expected:
@@ -58,6 +72,23 @@ def build(
   ]
   if missing:
     raise JaxkdError(f"{name} needs synthesis.{', synthesis.'.join(missing)}.")
-  if "budget" in parameters:
-    synthesis = {**synthesis, "budget": budget}
-  return factory(spec, hyper=hyper, **synthesis)
+  known = {name: plans[name] for name in plans if name in parameters}
+  method = factory(spec, hyper=hyper, **synthesis, **known)
+  return with_objective(method, objective) if objective else method
+
+
+def with_objective(method: Method, name: str) -> Method:
+  """The method with the objective of method `name`.
+
+  Raises:
+    JaxkdError: if that has none to lend, or takes other numbers.
+  """
+  lender = find(name)
+  if not hasattr(lender, "objective"):
+    lenders = [other for other in names() if hasattr(find(other), "objective")]
+    raise JaxkdError(
+      f"objective={name}: its objective belongs to its own images; choose "
+      f"one of {', '.join(lenders)}."
+    )
+  checks.keys(f"hyper (objective={name})", method.hyper, lender.HYPER)
+  return method._replace(objective=lender.objective)

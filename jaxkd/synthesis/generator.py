@@ -1,6 +1,7 @@
 """The engines that fit a generator's weights to a loss on its samples."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,10 @@ from jaxkd.types import Array, Terms, Variables
 GeneratorLoss = Callable[[Variables, Array], tuple[Array, Terms]]
 # (generator variables) -> (what is minimised, (its parts, the images))
 BatchLoss = Callable[[Variables], tuple[Array, tuple[Terms, Array]]]
+# (variables, key) -> (what is minimised, (its parts, what was made))
+ViewLoss = Callable[[Variables, Array], tuple[Array, tuple[Terms, Any]]]
+# (generator variables) -> (what is minimised, (what changed in them, more))
+TrainLoss = Callable[[Variables], tuple[Array, tuple[Variables, Any]]]
 Fitted = tuple[Variables, optax.OptState]
 
 
@@ -40,6 +45,28 @@ def fit(
   return params, jax.tree.map(lambda term: term[-1], terms)
 
 
+def update(
+  loss: TrainLoss, start: Fitted, tx: optax.GradientTransformation
+) -> tuple[Fitted, Any]:
+  """One update of the parameters, and of the statistics beside them.
+
+  Returns:
+    The variables and optimiser state, and what else `loss` gave, which is of
+    the generator before the update.
+  """
+  variables, opt_state = start
+
+  def of_params(params: Variables):
+    return loss({**variables, "params": params})
+
+  grads, (changed, more) = jax.grad(of_params, has_aux=True)(
+    variables["params"]
+  )
+  updates, opt_state = tx.update(grads, opt_state, variables["params"])
+  params = optax.apply_updates(variables["params"], updates)
+  return ({**variables, **changed, "params": params}, opt_state), more
+
+
 def fit_batch(
   loss: BatchLoss,
   start: Fitted,
@@ -55,28 +82,50 @@ def fit_batch(
     The variables and optimiser state, the images with the lowest loss of all
     steps (those of `start` if there are none), and the terms of the last step.
   """
+  return fit_views(
+    lambda variables, key: loss(variables), start, tx, jax.random.key(0),
+    num_steps,
+  )  # fmt: skip
 
-  def step(carry, _):
+
+def fit_views(
+  loss: ViewLoss,
+  start: Fitted,
+  tx: optax.GradientTransformation,
+  key: Array,
+  num_steps: int,
+) -> tuple[Fitted, Any, Terms]:
+  """`fit_batch` for a loss of random views: every step has a key of its own.
+
+  What is made, and kept of the step with the lowest loss, may be any pytree of
+  arrays.
+  """
+
+  def step(carry, step_key: Array):
     (variables, opt_state), lowest, best = carry
 
     def of_params(params: Variables):
-      return loss({**variables, "params": params})
+      return loss({**variables, "params": params}, step_key)
 
-    (value, (terms, images)), grads = jax.value_and_grad(
-      of_params, has_aux=True
-    )(variables["params"])
+    (value, (terms, made)), grads = jax.value_and_grad(of_params, has_aux=True)(
+      variables["params"]
+    )
     updates, opt_state = tx.update(grads, opt_state, variables["params"])
     params = optax.apply_updates(variables["params"], updates)
-    best = jnp.where(value < lowest, images, best)
+    best = jax.tree.map(
+      lambda new, kept: jnp.where(value < lowest, new, kept), made, best
+    )
     fitted = ({**variables, "params": params}, opt_state)
     return (fitted, jnp.minimum(value, lowest), best), terms
 
   if not num_steps:
-    terms, images = loss(start[0])[1]
-    return start, images, terms
-  images = jax.eval_shape(loss, start[0])[1][1]
-  nothing = jnp.zeros(images.shape, images.dtype)
+    terms, made = loss(start[0], key)[1]
+    return start, made, terms
+  shapes = jax.eval_shape(loss, start[0], key)[1][1]
+  nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   (fitted, _, best), terms = jax.lax.scan(
-    step, (start, jnp.array(jnp.inf), nothing), length=num_steps
+    step,
+    (start, jnp.array(jnp.inf), nothing),
+    jax.random.split(key, num_steps),
   )
   return fitted, best, jax.tree.map(lambda term: term[-1], terms)

@@ -9,6 +9,8 @@ from jaxkd.types import Array, Terms
 
 # images -> (what is minimised, its parts)
 ImageLoss = Callable[[Array], tuple[Array, Terms]]
+# (images, key) -> likewise
+ViewLoss = Callable[[Array, Array], tuple[Array, Terms]]
 
 
 def optimise(
@@ -23,15 +25,40 @@ def optimise(
     The images and the terms of the last step; a term that blew up stays so,
     hence the last ones tell.
   """
+  return optimise_views(
+    lambda images, key: loss(images), images, tx, jax.random.key(0), num_steps
+  )
 
-  def step(carry, _):
+
+def optimise_views(
+  loss: ViewLoss,
+  images: Array,
+  tx: optax.GradientTransformation,
+  key: Array,
+  num_steps: int,
+  project: Callable[[Array], Array] = lambda images: images,
+) -> tuple[Array, Terms]:
+  """`optimise` for a loss of random views: every step has a key of its own.
+
+  Args:
+    loss: of the views.
+    images: where they start.
+    tx: the optimiser.
+    key: of all steps.
+    num_steps: T.
+    project: puts images back to where they may be, after each step.
+  """
+
+  def step(carry, step_key: Array):
     images, opt_state = carry
-    grads, terms = jax.grad(loss, has_aux=True)(images)
+    grads, terms = jax.grad(loss, has_aux=True)(images, step_key)
     updates, opt_state = tx.update(grads, opt_state, images)
-    return (optax.apply_updates(images, updates), opt_state), terms
+    images = project(optax.apply_updates(images, updates))
+    return (images, opt_state), terms
 
   carry = (images, tx.init(images))
-  (images, _), terms = jax.lax.scan(step, carry, length=num_steps)
+  keys = jax.random.split(key, num_steps)
+  (images, _), terms = jax.lax.scan(step, carry, keys)
   return images, jax.tree.map(lambda term: term[-1], terms)
 
 

@@ -1,9 +1,12 @@
-"""Where samples start: p(x), p(y), and the space that they live in."""
+"""Where samples start: p(x), p(y), and the space that they live in; and what is
+wanted of whole batches as images.
+"""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxkd.types import Array, DataSpec
 
@@ -29,6 +32,50 @@ def distinct_labels(
 def to_pixels(inputs: Array, spec: DataSpec) -> Array:
   """From the normalised space to pixel space; not clipped."""
   return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
+
+
+def clip_to_pixels(inputs: Array, spec: DataSpec) -> Array:
+  """Inputs in the normalised space, as far as they are pixels in [0, 1]."""
+  mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
+  return jnp.clip(inputs, -mean / std, (1 - mean) / std)
+
+
+def cycled_labels(count: int, num_classes: int) -> Array:
+  """Labels `[count]` int32: the classes in turn."""
+  return jnp.arange(count, dtype=jnp.int32) % num_classes
+
+
+def frobenius_norm(images: Array) -> Array:
+  """Length of a batch `[N, H, W, C]` as one vector; its slope at 0 is 0."""
+  return optax.safe_norm(images, 0.0)
+
+
+def frobenius_variation(images: Array) -> Array:
+  """Total variation as in DeepInversion's code: the sum, over the neighbours in
+  four directions (two are diagonal), of the length of all differences in the
+  batch `[N, H, W, C]`. It grows with the root of N.
+  """
+  return sum(map(frobenius_norm, _differences(images)))
+
+
+def absolute_variation(images: Array) -> Array:
+  """Total variation as in DataFree's DeepInversion: likewise, the means of the
+  absolute differences.
+  """
+  # Not jnp.abs, whose slope at 0 is 1: flat images are to stay as they are.
+  return sum(
+    jnp.mean(each * jax.lax.stop_gradient(jnp.sign(each)))
+    for each in _differences(images)
+  )
+
+
+def _differences(x: Array) -> tuple[Array, ...]:
+  return (
+    x[:, :, 1:] - x[:, :, :-1],
+    x[:, 1:] - x[:, :-1],
+    x[:, 1:, :-1] - x[:, :-1, 1:],
+    x[:, 1:, 1:] - x[:, :-1, :-1],
+  )
 
 
 class Tones(NamedTuple):

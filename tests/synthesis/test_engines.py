@@ -39,3 +39,15 @@ def test_generator_fit_uses_a_new_key_in_every_step():
   last = jax.random.normal(jax.random.split(jax.random.key(0), 5)[-1])
   np.testing.assert_allclose(params, last, rtol=1e-5)
   np.testing.assert_allclose(terms["target"], last, rtol=1e-6)
+
+
+def test_generator_update_takes_the_statistics_along():
+  def loss(variables):
+    value = variables["params"] * variables["batch_stats"]
+    return value, ({"batch_stats": variables["batch_stats"] + 1}, value)
+
+  tx = optax.sgd(0.5)
+  variables = {"params": jnp.float32(3), "batch_stats": jnp.float32(2)}
+  (after, _), value = generator.update(loss, (variables, tx.init(0.0)), tx)
+  assert (float(after["params"]), float(after["batch_stats"])) == (2.0, 3.0)
+  assert float(value) == 6.0  # before the update

@@ -1,0 +1,36 @@
+"""The nastier teacher: a later member of the sequence of contrastive models.
+
+Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
+ECCV 2022, section 3.4 and table 6. The first member is the nasty teacher; each
+further one is trained to be right and far from the one before, by the same
+loss. The paper publishes "Seq-1" or "Seq-2", which are the members 2 and 3 of
+its equation 10, and does not say which; `index` counts as the equation does.
+"""
+
+from typing import Any
+
+from jaxkd.defenses.nasty import undermine
+from jaxkd.types import Classifier, JaxkdError
+
+
+def check(block) -> None:
+  """Refuses an index that names no member.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  if block.defense.index < 2:
+    raise JaxkdError(
+      f"teacher.defense.index={block.defense.index}: choose 2 or more; member "
+      "1 is the nasty teacher, teacher.defense.name=nasty."
+    )
+
+
+def defend(trainer: Any, normal: Classifier, block) -> Classifier:
+  """See `jaxkd.defenses.defend`; reads `index`, `omega`, `temperature`."""
+  member = normal
+  for index in range(1, block.index + 1):
+    name = "nasty" if index == 1 else f"contrast{index}"
+    stage = "defense" if index == 1 else f"defense_{index}"
+    member = undermine(trainer, member, block, name, stage)
+  return member

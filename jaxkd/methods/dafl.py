@@ -1,0 +1,181 @@
+"""DAFL: data-free learning of student networks.
+
+Chen et al., ICCV 2019. The teacher is the discriminator, and stays as it is.
+A generator G seeks images that it takes for data: with t and f the teacher's
+logits and last features of a batch G(z), G lowers the weighted sum of
+
+  one_hot      mean CE(t, argmax t)    the teacher is sure of each image,
+  balance      sum_k q_k log q_k       and of all classes equally often,
+  activation   - mean |f|              and its last features are excited,
+
+q = mean softmax(t). The student lowers KL(teacher || student) on such images.
+
+Two released codes differ in more than their numbers:
+
+- `mode="original"` (the authors'): the student learns from the very batch that
+  G is updated with, as it was before the update; `balance="log10_sum"`.
+- `mode="datafree"` (DataFree): after each update of G the student makes
+  `student_steps` of its own on fresh images, for which G normalises by its
+  running statistics; `balance="ln_sum"`.
+
+Labels are the teacher's classes, for objectives that want some.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, losses, objectives
+from jaxkd.models.generators import create_generator
+from jaxkd.synthesis import first_order, pixels
+from jaxkd.synthesis.first_order import Seeker, State
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Outputs,
+  Phase,
+  Terms,
+)
+
+# mode: first-moment decay of the generator's Adam
+MODES = {"original": 0.9, "datafree": 0.5}
+# what a nat is, in the sum over the classes
+BALANCES = {"log10_sum": 1 / math.log(10), "ln_sum": 1.0}
+WEIGHTS = ("one_hot", "balance", "activation")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_rounds: int,
+  steps_per_round: int,
+  batch_size: int,
+  mode: str,
+  student_steps: int,
+  generator: str,
+  latents: int,
+  width: int,
+  step_size: float,
+  weights: dict[str, float],
+  balance: str,
+  capacity: int,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: shape, classes and normaliser of the data.
+    hyper: of the student's objective; of `kd_loss`, which is DAFL's own,
+      `temperature` and `alpha`.
+    num_rounds: epochs.
+    steps_per_round: batches in an epoch, those of both networks in `original`,
+      of the student in `datafree`.
+    batch_size: B, images in an update of either network.
+    mode: `original` or `datafree`.
+    student_steps: updates of the student for one of the generator; in
+      `original` they are all on the same images, and 1 is what was published.
+    generator: name of a generator, see `jaxkd.models.generators`.
+    latents: Z, numbers that an image is made from; 0: as published.
+    width: channels of the generator's first map; 0: as published.
+    step_size: of the generator's Adam.
+    weights: of the terms `one_hot`, `balance` and `activation`.
+    balance: `log10_sum`, in [-log10 K, 0], or `ln_sum`, in [-ln K, 0].
+    capacity: samples that are kept, the latest ones.
+
+  Raises:
+    JaxkdError: naming the field and what it may be; at the first round, if a
+      teacher without features is to be excited.
+  """
+  checks.positive(
+    num_rounds=num_rounds, steps_per_round=steps_per_round,
+    batch_size=batch_size, student_steps=student_steps, step_size=step_size,
+    capacity=capacity,
+  )  # fmt: skip
+  checks.choice("mode", mode, MODES)
+  checks.choice("balance", balance, BALANCES)
+  checks.keys("weights", weights, WEIGHTS)
+  checks.at_most("batch_size", batch_size, capacity, "places in the store")
+  unit = spec.num_classes * BALANCES[balance]
+
+  def terms_of(outputs: Outputs) -> Terms:
+    logits = outputs.logits
+    error = optax.softmax_cross_entropy_with_integer_labels(
+      logits, objectives.hard_labels(logits)
+    )
+    terms = {
+      "one_hot": error.mean(),
+      "balance": unit * losses.class_balance_loss(logits),
+    }
+    if weights["activation"]:
+      features = outputs.features[-1].reshape(batch_size, -1)
+      terms["activation"] = losses.activation_loss(features)
+    return terms
+
+  def loss(nets: Nets, images: Array, key: Array):
+    """What the generator lowers; besides, the answered images."""
+    del key
+    outputs = nets.teacher(images)
+    terms = terms_of(outputs)
+    made = first_order.answered(images, outputs), terms
+    return pixels.weighted(terms, weights), made
+
+  seeker = Seeker(
+    create_generator(generator, spec, latents=latents, width=width),
+    optax.adam(step_size, b1=MODES[mode]),
+    loss,
+    batch_size,
+  )
+
+  def init(key: Array, nets: Nets) -> State:
+    if weights["activation"]:
+      check_features(nets.teacher, spec)
+    return seeker.init(key, nets)
+
+  def ask_once(state: State, nets: Nets, key: Array):
+    state, made = seeker.update(state, nets, seeker.latents(key), key)
+    return state, *made
+
+  def ask_afresh(state: State, nets: Nets, key: Array):
+    state, images = seeker.afresh(
+      state, nets, key, every=student_steps, train=False
+    )
+    outputs = nets.teacher(images)
+    samples = first_order.answered(images, outputs)
+    return state, samples, terms_of(outputs)
+
+  phase = Phase(
+    ask_once if mode == "original" else ask_afresh,
+    repeats=steps_per_round,
+    student_steps=student_steps if mode == "original" else 1,
+    queries=False,  # the answers are a by-product of the generator's loss
+  )
+  return Method(
+    init=init,
+    phases=(phase,),
+    rounds=num_rounds,
+    capacity=min(capacity, num_rounds * steps_per_round * batch_size),
+    objective=objectives.distillation,
+    hyper=hyper,
+    needs="white_box",
+  )
+
+
+def check_features(teacher: Classifier, spec: DataSpec) -> None:
+  """Refuses a teacher that shows nothing but its logits.
+
+  Raises:
+    JaxkdError: naming it, and how to do without.
+  """
+  images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
+  if not jax.eval_shape(teacher, images).features:
+    raise JaxkdError(
+      f"dafl excites the last features of its teacher, and {teacher.name!r} "
+      "gives none; let it return jaxkd.types.Outputs with features, or set "
+      "synthesis.weights.activation=0."
+    )

@@ -1,0 +1,55 @@
+"""HTC: composition of the label with a nasty answer at high temperature.
+
+Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
+ECCV 2022, equations 7 to 9:
+
+    (1 - alpha) CE + alpha m KL(teacher / t || student),
+
+t high, the student not softened. A high temperature flattens the false peaks of
+a nasty teacher and leaves the order of the classes. At t -> infinity it is
+label smoothing, which therefore belongs beside it as a control. With
+`labels="teacher"` it needs no labels (table 5), and `dafl` with
+`objective="htc"` no data (table 4).
+"""
+
+from jaxkd.objectives import htc
+from jaxkd.synthesis.real import on_real_images
+from jaxkd.types import DataSpec, Method
+
+objective = htc
+HYPER = ("temperature", "alpha", "multiplier")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_images: int,
+  fraction: float,
+  source: str,
+  labels: str,
+  answers: str,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: of the inputs.
+    hyper: `temperature`, `alpha` and `multiplier`.
+    num_images: real images that there are.
+    fraction, source, labels, answers: see
+      `jaxkd.synthesis.real.on_real_images`.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  del spec
+  return on_real_images(
+    objective,
+    hyper=hyper,
+    expected=HYPER,
+    num_images=num_images,
+    fraction=fraction,
+    source=source,
+    labels=labels,
+    answers=answers,
+  )

@@ -1,0 +1,50 @@
+"""Knowledge distillation on real images.
+
+Hinton, Vinyals and Dean, 2015, with temperature and weight as the Nasty Teacher
+code has them: alpha t^2 KL(teacher || student), both softened by t, and
+(1 - alpha) CE. Of a nasty teacher it is the attack that the defence was made
+for; with images of another set (source=other) it is the out-of-domain control
+of IDEAL, table 8.
+"""
+
+from jaxkd.objectives import distillation
+from jaxkd.synthesis.real import on_real_images
+from jaxkd.types import DataSpec, Method
+
+objective = distillation
+HYPER = ("temperature", "alpha")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_images: int,
+  fraction: float,
+  source: str,
+  labels: str,
+  answers: str,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: of the inputs.
+    hyper: `temperature` and `alpha`.
+    num_images: real images that there are.
+    fraction, source, labels, answers: see
+      `jaxkd.synthesis.real.on_real_images`.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  del spec
+  return on_real_images(
+    objective,
+    hyper=hyper,
+    expected=HYPER,
+    num_images=num_images,
+    fraction=fraction,
+    source=source,
+    labels=labels,
+    answers=answers,
+  )

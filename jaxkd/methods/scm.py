@@ -1,0 +1,64 @@
+"""SCM: the mean of a sequence of contrastive models as the teacher.
+
+Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
+ECCV 2022, equations 10 and 11. The first member is the nasty teacher; each
+further one is a fresh network that the attacker trains to be right and far from
+the one before it, by the nasty teacher's own loss. The false peaks of the
+members lie elsewhere, so their mean comes near to what a normal teacher would
+have said. The student learns alpha m KL(mean / t || student / t) and
+(1 - alpha) CE.
+
+The paper leaves open whether logits or probabilities are averaged, and
+whether the nasty teacher counts; logits, and yes unless `include_teacher` says
+otherwise. k counts the nasty teacher: k = 3 means two trainings.
+"""
+
+from jaxkd.objectives import scm
+from jaxkd.sequence import Sequence, prepare
+from jaxkd.synthesis.real import on_real_images
+from jaxkd.types import DataSpec, Method
+
+objective = scm
+HYPER = ("temperature", "alpha", "multiplier")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_images: int,
+  fraction: float,
+  labels: str,
+  answers: str,
+  length: int,
+  member: str,
+  include_teacher: bool,
+  omega: float,
+  temperature: float,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: of the inputs.
+    hyper: `temperature`, `alpha` and `multiplier`.
+    num_images: real images that there are.
+    fraction, labels, answers: see `jaxkd.synthesis.real.on_real_images`.
+    length, member, include_teacher, omega, temperature: see
+      `jaxkd.sequence.Sequence`.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  del spec
+  sequence = Sequence(length, member, include_teacher, omega, temperature)
+  return on_real_images(
+    objective,
+    hyper=hyper,
+    expected=HYPER,
+    num_images=num_images,
+    fraction=fraction,
+    source="train",
+    labels=labels,
+    answers=answers,
+    prepare=prepare(sequence),
+  )

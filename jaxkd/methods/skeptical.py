@@ -1,0 +1,135 @@
+"""Skeptical Student: a teacher is heard by early exits only.
+
+Kundu et al., "Analyzing the Confidentiality of Undistillable Teachers in
+Knowledge Distillation", NeurIPS 2021. The student has an exit after each stage;
+o_0 is the last, o_1 the deepest of the early ones. From epoch `kd_delay` + 1 on
+
+    teacher's term at o_loc  +  .3 KL(o_0 / t || o_1 / t) + .7 CE(o_1) + CE(o_0)
+
+and before that CE(o_0) alone. The teacher reaches no layer above its exit; what
+is good in it comes up through the layers below. The last exit is judged.
+
+The teacher's term is `kd`'s, or `htc`'s or `scm`'s, the combinations of Jandial
+et al., ECCV 2022, table 1, which they do not spell out. In the released code
+the gradient also flows into the target o_0 of the second term
+(`self_target="through"`); its figure shows it stopped (`stopped`). That term
+has no t^2, and the early exits of which no term speaks are not trained.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, objectives
+from jaxkd.sequence import Sequence, prepare
+from jaxkd.synthesis.real import on_real_images
+from jaxkd.types import (
+  Array,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Objective,
+  Outputs,
+  Samples,
+)
+
+SELF_WEIGHT, TRUTH_WEIGHT = 0.3, 0.7
+TERMS = {
+  "kd": (objectives.distillation, ("temperature", "alpha")),
+  "htc": (objectives.htc, ("temperature", "alpha", "multiplier")),
+  "scm": (objectives.scm, ("temperature", "alpha", "multiplier")),
+}
+SELF_TARGETS = ("through", "stopped")
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_images: int,
+  fraction: float,
+  labels: str,
+  answers: str,
+  term: str,
+  loc: int,
+  kd_delay: int,
+  self_target: str,
+  length: int,
+  member: str,
+  include_teacher: bool,
+  omega: float,
+  temperature: float,
+) -> Method:
+  """The method for inputs like `spec`.
+
+  Args:
+    spec: of the inputs.
+    hyper: `temperature` and `alpha`, for `htc` and `scm` also `multiplier`.
+    num_images: real images that there are.
+    fraction, labels, answers: see `jaxkd.synthesis.real.on_real_images`.
+    term: `kd`, `htc` or `scm`: the teacher's.
+    loc: exit that hears the teacher: 1 the deepest early one, 0 the last.
+    kd_delay: 0-based epoch after which the teacher is heard; -1 from the start.
+    self_target: `through` or `stopped`, see above.
+    length, member, include_teacher, omega, temperature: of the sequence that
+      takes the teacher's place if the term is `scm`, see
+      `jaxkd.sequence.Sequence`.
+
+  Raises:
+    JaxkdError: naming the field and what it may be.
+  """
+  del spec
+  checks.choice("synthesis.term", term, TERMS)
+  checks.choice("synthesis.self_target", self_target, SELF_TARGETS)
+  checks.at_least("synthesis.loc", loc, 0)
+  checks.at_least("synthesis.kd_delay", kd_delay, -1)
+  teachers, expected = TERMS[term]
+  sequence = Sequence(length, member, include_teacher, omega, temperature)
+  return on_real_images(
+    skeptical(teachers, loc, kd_delay, self_target),
+    hyper=hyper,
+    expected=expected,
+    num_images=num_images,
+    fraction=fraction,
+    source="train",
+    labels=labels,
+    answers=answers,
+    prepare=prepare(sequence) if term == "scm" else None,
+  )
+
+
+def skeptical(
+  teachers: Objective, loc: int, kd_delay: int, self_target: str
+) -> Objective:
+  """The objective around the teacher's term."""
+
+  def objective(
+    hyper: dict[str, Array],
+    outputs: Outputs,
+    samples: Samples,
+    context: Context,
+  ) -> Array:
+    if len(outputs.heads) < max(loc, 1):
+      raise JaxkdError(
+        f"synthesis.loc={loc}: the student has {len(outputs.heads)} early "
+        "exits; choose a student.model whose name starts with skeptical_."
+      )
+    exits = (outputs.logits, *outputs.heads)
+    last, deepest = exits[0], exits[1]
+    target = last if self_target == "through" else jax.lax.stop_gradient(last)
+    heard = teachers(hyper, Outputs(exits[loc]), samples, context)
+    softened = hyper["temperature"]
+    own = SELF_WEIGHT * optax.losses.kl_divergence_with_log_targets(
+      jax.nn.log_softmax(deepest / softened),
+      jax.nn.log_softmax(target / softened),
+    )
+    own += TRUTH_WEIGHT * _truth(deepest, samples.labels)
+    truth = _truth(last, samples.labels)
+    return truth + jnp.where(context.epoch > kd_delay, heard + own, 0.0)
+
+  return objective
+
+
+def _truth(logits: Array, labels: Array) -> Array:
+  return optax.softmax_cross_entropy_with_integer_labels(logits, labels)

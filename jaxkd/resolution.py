@@ -1,0 +1,87 @@
+"""What a config must be, and the values that it leaves to us."""
+
+from ml_collections import ConfigDict
+
+from jaxkd import checks
+from jaxkd.types import JaxkdError
+
+# May differ from the saved config when a run goes on.
+CHANGEABLE = (
+  "tensorboard",
+  "teacher.authorization",
+  "teacher.token_env",
+  "teacher.template.header",
+  "queries.max_in_flight",
+  "queries.images_per_request",
+  "queries.bytes_per_request",
+  "queries.deadline_s",
+)
+# Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
+IMAGES_PER_ROUND = {"cpu": 1_000}
+IMAGES_PER_ROUND_ACCELERATOR = 32_000
+
+
+def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
+  """A checked copy with every automatic value filled in.
+
+  Raises:
+    JaxkdError: naming the field, its value, and what is allowed.
+  """
+  config = ConfigDict(config.to_dict())
+  for role in ("teacher", "student"):
+    block = config[role]
+    checks.positive(
+      **{
+        f"{role}.batch_size": block.batch_size,
+        f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
+      }
+    )
+  checks.positive(
+    **{
+      "teacher.epochs": config.teacher.epochs,
+      "student.seeds": config.student.seeds,
+      "queries.max_in_flight": config.queries.max_in_flight,
+      "queries.images_per_request": config.queries.images_per_request,
+      "queries.bytes_per_request": config.queries.bytes_per_request,
+      "queries.deadline_s": config.queries.deadline_s,
+    }
+  )
+  if config.student.epochs < 0:
+    raise JaxkdError(
+      f"student.epochs={config.student.epochs}: choose 0 or more."
+    )
+  for role in ("teacher", "student"):
+    if not 0 <= config[role].holdout < 1:
+      raise JaxkdError(
+        f"{role}.holdout={config[role].holdout}: choose a fraction from 0 to "
+        "below 1."
+      )
+  synthesis = config.synthesis
+  if synthesis.get("sets_per_round") == 0:
+    images = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
+    synthesis.sets_per_round = sets_per_round(
+      synthesis.num_sets, images // max(synthesis.set_size, 1), devices
+    )
+  return config
+
+
+def sets_per_round(num_sets: int, most: int, devices: int) -> int:
+  """The largest divisor of `num_sets` up to `most` that splits evenly over the
+  devices, or the smallest that does.
+
+  >>> sets_per_round(num_sets=40, most=6, devices=1)
+  5
+  >>> sets_per_round(num_sets=40, most=6, devices=8)
+  8
+  """
+  divisors = [
+    count
+    for count in range(devices, num_sets + 1, devices)
+    if num_sets % count == 0
+  ]
+  if not divisors:
+    raise JaxkdError(
+      f"synthesis.num_sets={num_sets} can't be split over {devices} devices; "
+      f"choose a multiple of {devices}."
+    )
+  return max((c for c in divisors if c <= most), default=divisors[0])

@@ -1,0 +1,153 @@
+"""The student's epochs on the stored samples, for all seeds and all points of
+the grid.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd import grid, objectives, optim, parallel, training
+from jaxkd.exchange import Play
+from jaxkd.grid import Point
+from jaxkd.teachers.access import Access
+from jaxkd.teachers.trained import Trainer
+from jaxkd.training import Lesson, Recipe, TrainState
+from jaxkd.types import Array, Classifier, Context, Samples
+
+
+def prepared(
+  run: Any, access: Access, samples: Samples
+) -> tuple[Classifier | None, Samples]:
+  """Whom the student follows where each view is answered, and its samples.
+
+  That is the teacher and what it answered, unless the method trains something
+  else first.
+  """
+  teacher = access.owner if access.asked.access == "white_box" else None
+  if run.method.prepare is None:
+    return teacher, samples
+  if run.method.answers == "once":
+    teacher = None
+  trainer = Trainer(
+    run.config.teacher,
+    run.dataset.spec,
+    Samples(samples.images, samples.labels),
+    held_out=jax.tree.map(lambda leaf: leaf[:0], samples),
+    key=run.member_key,
+    workdir=run.workdir,
+    metrics=run.metrics,
+  )
+  return run.method.prepare(trainer, teacher, samples)
+
+
+def teach(
+  run: Any,
+  guide: Classifier | None,
+  fresh: list[Classifier],
+  play: Play,
+  samples: Samples,
+) -> list[Point]:
+  """The students after all epochs, at each point of the grid.
+
+  They start afresh: one that learned in the rounds bears the marks of the few
+  images that there were at first. Without epochs it is the student.
+
+  Args:
+    run: a `jaxkd.pipeline.Run`.
+    guide: whom they follow where each view is answered.
+    fresh: a student per seed.
+    play: after the last round.
+    samples: to train on.
+  """
+  if not run.config.student.epochs:
+    finished = fresh[0].replace(variables=play.student.variables)
+    return [Point(run.method.hyper, [finished])]
+  hypers = grid.hypers(run.config.grid, run.method)
+  places = [(hyper, student) for hyper in hypers for student in fresh]
+  recipe, batch_size = _recipe(run, fresh[0], len(samples.labels))
+  guide = guide if recipe.per_view else None
+  size = _at_once(run, recipe, places[0], samples, batch_size, guide)
+  size = size or len(places)
+  trained: list[Classifier] = []
+  for start in range(0, len(places), size):
+    stage = f"student_{start}" if start else "student"
+    some = places[start : start + size]
+    trained += _train(run, stage, recipe, some, samples, batch_size, guide)
+  seeds = len(fresh)
+  return [
+    Point(hyper, trained[index * seeds : (index + 1) * seeds])
+    for index, hyper in enumerate(hypers)
+  ]
+
+
+def _recipe(run: Any, student: Classifier, count: int) -> tuple[Recipe, int]:
+  block = run.config.student
+  batch_size = training.check_batch_size(
+    block.batch_size, count, "student.batch_size"
+  )
+  tx = optim.optimiser(block.optimizer, count // batch_size, block.epochs)
+  per_view = run.method.answers == "per_view"
+  objective, augment = run.method.objective, tuple(block.augment)
+  return Recipe(student.apply, tx, objective, augment, per_view), batch_size
+
+
+def _at_once(
+  run: Any,
+  recipe: Recipe,
+  place: tuple[dict[str, float], Classifier],
+  samples: Samples,
+  batch_size: int,
+  guide: Classifier | None,
+) -> int | None:
+  """How many students train together; None: all."""
+  count = run.config.student.at_once
+  if count:
+    return count
+  hyper, student = place
+  labels = objectives.labels_of(samples)
+  counts = objectives.class_counts(labels, run.dataset.spec.num_classes)
+  lesson = Lesson(_traced(hyper), Context(jnp.int32(0), counts),
+    jax.random.key(0), guide)  # fmt: skip
+  slice_size = batch_size // jax.device_count()
+  batch = jax.tree.map(lambda leaf: leaf[:slice_size], samples)
+  state = training.create(student, recipe.tx)
+  return grid.at_once(recipe, state, batch, lesson)
+
+
+def _traced(hyper: dict[str, float]) -> dict[str, Array]:
+  return {name: jnp.float32(value) for name, value in hyper.items()}
+
+
+def _train(
+  run: Any,
+  stage: str,
+  recipe: Recipe,
+  places: list[tuple[dict[str, float], Classifier]],
+  samples: Samples,
+  batch_size: int,
+  guide: Classifier | None,
+) -> list[Classifier]:
+  hypers, fresh = zip(*places, strict=True)
+  states = [training.create(student, recipe.tx) for student in fresh]
+  states: TrainState = training.fit(
+    stage,
+    recipe,
+    parallel.replicate(jax.tree.map(lambda *rows: jnp.stack(rows), *states)),
+    samples,
+    epochs=run.config.student.epochs,
+    batch_size=batch_size,
+    num_classes=run.dataset.spec.num_classes,
+    hyper=jax.tree.map(lambda *values: jnp.float32(values), *hypers),
+    key=run.student_key,
+    teacher=guide,
+    workdir=run.workdir,
+    metrics=run.metrics,
+    steer="student.optimizer.learning_rate",
+  )
+  return [
+    student.replace(
+      variables=jax.tree.map(lambda leaf, i=i: leaf[i], states.variables)
+    )
+    for i, student in enumerate(fresh)
+  ]

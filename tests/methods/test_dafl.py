@@ -1,0 +1,299 @@
+"""DAFL: its terms, who learns from what, and both released orders of steps."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy_game import KEY, SPEC, dense_generator, linear, network
+
+from jaxkd import exchange, methods, training
+from jaxkd.methods import dafl
+from jaxkd.synthesis import pixels
+from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Nets, Outputs
+
+TINY = {
+  "num_rounds": 2,
+  "steps_per_round": 7,
+  "batch_size": 8,
+  "mode": "original",
+  "student_steps": 1,
+  "generator": "dafl",
+  "latents": 4,
+  "width": 2,
+  "step_size": 0.01,
+  "weights": {"one_hot": 1.0, "balance": 5.0, "activation": 0.1},
+  "balance": "log10_sum",
+  "capacity": 32,
+}
+DATAFREE = {"mode": "datafree", "student_steps": 5, "balance": "ln_sum"}
+MODES = pytest.mark.parametrize(
+  "changes", [{}, DATAFREE], ids=["original", "datafree"]
+)
+
+
+def build(**changes):
+  hyper = {"temperature": 1.0, "alpha": 1.0}
+  return dafl.build(SPEC, hyper=hyper, **{**TINY, **changes})
+
+
+def teacher_apply(variables, images, *, train=False, rng=None):
+  """Linear, with features; another network in training."""
+  logits = linear(variables, images)[0].logits
+  features = jnp.abs(images.reshape(len(images), -1))
+  return Outputs(-logits if train else logits, features=(features,)), {}
+
+
+TEACHER = Classifier(network(1).variables, teacher_apply)
+NETS = Nets(TEACHER, network(2))
+
+
+def make_dense(patch):
+  """A generator that compiles at once, in place of the published one."""
+  patch.setattr(
+    dafl, "create_generator", lambda *args, **fields: dense_generator()
+  )
+
+
+@pytest.fixture
+def dense(monkeypatch):
+  make_dense(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def asks():
+  """By mode, the state before the first round and `ask`, compiled once."""
+  with pytest.MonkeyPatch.context() as patch:
+    make_dense(patch)
+    methods = {"original": build(), "datafree": build(**DATAFREE)}
+  return {
+    mode: (method.init(KEY, NETS), jax.jit(method.phases[0].ask))
+    for mode, method in methods.items()
+  }
+
+
+def game(method):
+  tx = optax.adam(0.03)
+  rules = exchange.Rules(
+    method, training.Recipe(linear, tx, method.objective), SPEC, "white_box"
+  )
+  table = exchange.Table(WhiteBox(TEACHER), network(2), method.hyper)
+  student = training.create(table.student, tx)
+  return rules, exchange.new_play(rules, table, student, KEY), table
+
+
+def played(method, rounds):
+  rules, play, table = game(method)
+  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  found = []
+  for index in range(rounds):
+    key = jax.random.fold_in(KEY, index)
+    play, terms = play_round(play, table, key)
+    found.append(jax.device_get(terms))
+  return play, found
+
+
+def asked(method, nets=NETS):
+  ask = jax.jit(method.phases[0].ask)
+  return ask(method.init(KEY, nets), nets, KEY)
+
+
+def same(a, b):
+  pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  return all(np.array_equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize(
+  "balance, least", [("log10_sum", -1.0), ("ln_sum", -math.log(10))]
+)
+def test_the_balance_term(balance, least, dense):
+  """Uniform predictions are at its least, one class at zero."""
+  spec = DataSpec("toy", SPEC.shape, 10, (0.5,), (0.5,))
+  hyper = {"temperature": 1.0, "alpha": 1.0}
+  method = dafl.build(spec, hyper=hyper, **{**TINY, "balance": balance})
+
+  def constant(variables, images, *, train=False, rng=None):
+    rows = jnp.zeros((len(images), 1)) + variables
+    return Outputs(rows, features=(rows,)), {}
+
+  @jax.jit
+  def balance_for(logits):
+    nets = Nets(Classifier(logits, constant), None)
+    return method.phases[0].ask(method.init(KEY, nets), nets, KEY)[2]["balance"]
+
+  assert balance_for(jnp.zeros(10)) == pytest.approx(least, rel=1e-5)
+  assert balance_for(50.0 * jnp.eye(10)[3]) == pytest.approx(0, abs=1e-5)
+  assert least < balance_for(jnp.arange(10.0)) < 0
+
+
+def test_the_terms_of_a_batch(asks):
+  state, ask = asks["original"]
+  _, samples, terms = ask(state, NETS, KEY)
+  outputs = TEACHER(samples.images)
+  p = jax.nn.softmax(outputs.logits)
+  q = p.mean(0)
+  np.testing.assert_allclose(
+    [terms["one_hot"], terms["balance"], terms["activation"]],
+    [
+      -np.log(p.max(-1)).mean(),
+      np.sum(q * np.log10(q)),
+      -samples.images.mean(),
+    ],
+    rtol=1e-5,
+  )
+
+
+def test_the_student_hears_nothing_of_the_generators_terms(dense):
+  """Equal images, equal update, whatever the weights make of the generator."""
+  others = {"one_hot": -3.0, "balance": 0.0, "activation": 40.0}
+  one, other = (
+    played(build(steps_per_round=1, weights=weights), 1)[0]
+    for weights in (TINY["weights"], others)
+  )
+  assert same(one.student, other.student)
+  assert not same(one.state.fitted, other.state.fitted)
+
+
+@pytest.mark.parametrize("mode", ["original", "datafree"])
+def test_the_generator_hears_nothing_of_the_student(mode, asks):
+  state, ask = asks[mode]
+  one, other = (
+    ask(state, NETS._replace(student=network(seed)), KEY) for seed in (2, 3)
+  )
+  assert same(one, other)
+
+
+@pytest.mark.parametrize("mode", ["original", "datafree"])
+def test_original_images_are_from_before_the_update(mode, asks):
+  """And datafree ones from after it."""
+  state, ask = asks[mode]
+  variables, opt_state = state.fitted
+  further = jax.tree.map(lambda leaf: leaf + 1, opt_state)
+  found = [
+    ask(state._replace(fitted=(variables, opt_state)), NETS, KEY)
+    for opt_state in (opt_state, further)
+  ]
+  (one, one_images), (other, other_images) = (
+    (state.fitted[0], samples.images) for state, samples, _ in found
+  )
+  assert not same(one, other)
+  assert same(one_images, other_images) == (mode == "original")
+
+
+@pytest.mark.parametrize(
+  "changes, generator_steps, student_steps",
+  [
+    ({}, 14, 14),
+    ({"student_steps": 3}, 14, 42),
+    (DATAFREE, 3, 14),  # before the updates 0, 5 and 10
+    ({**DATAFREE, "student_steps": 2}, 7, 14),
+  ],
+)
+def test_two_rounds(changes, generator_steps, student_steps, dense):
+  """Steps of both networks; answers and labels are the frozen teacher's."""
+  method = build(**changes)
+  play, _ = played(method, 2)
+  _, opt_state = play.state.fitted
+  assert int(optax.tree.get(opt_state, "count")) == generator_steps
+  assert int(play.student.step) == student_steps
+  samples = play.store.samples
+  logits = TEACHER(samples.images)[0]
+  np.testing.assert_allclose(
+    samples.targets, jax.nn.log_softmax(logits), atol=1e-5
+  )
+  np.testing.assert_array_equal(samples.labels, logits.argmax(-1))
+  assert int(play.store.inserted) == 2 * 7 * 8
+  rules, play, table = game(method)
+  bills = exchange.bills(rules, play, table)
+  assert [bill.updates for bill in bills] == [student_steps // 2] * 2
+  assert sum(bill.queries for bill in bills) == 0
+
+
+def test_how_the_generator_normalises(monkeypatch):
+  """By the batch in original, by its running statistics in datafree."""
+  generator = dense_generator()
+
+  def apply(variables, latents, *, train=True):
+    pre, changed = generator.apply(variables, latents)
+    return 0.1 * pre + (9 if train else -9), changed
+
+  marked = generator.replace(apply=apply)
+  monkeypatch.setattr(dafl, "create_generator", lambda *a, **k: marked)
+  assert asked(build())[1].images.min() > 0.9
+  assert asked(build(**DATAFREE))[1].images.max() < 0.1
+
+
+@MODES
+def test_rounds_with_a_published_generator(changes):
+  play, terms = played(build(**changes), 1)
+  assert all(np.isfinite(list(round_.values())).all() for round_ in terms)
+  before = build(**changes).init(KEY, NETS).fitted[0]
+  after, _ = play.state.fitted
+  for part in ("params", "batch_stats"):
+    assert not same(before[part], after[part])
+
+
+def test_the_generator_lowers_its_terms(asks):
+  """Adam on one batch of latents, since the key stays the same."""
+  (state, ask), wanted = asks["original"], []
+  for _ in range(30):
+    state, _, terms = ask(state, NETS, KEY)
+    wanted.append(float(pixels.weighted(terms, TINY["weights"])))
+  assert wanted[-1] < wanted[0] - 0.05
+  assert max(np.diff(wanted)) < 0.02
+
+
+@MODES
+def test_the_student_learns(changes, dense):
+  method = build(**changes, steps_per_round=100, batch_size=32, num_rounds=4)
+  play, terms = played(method, 4)
+  assert terms[-1]["student"] < 0.1 * terms[0]["student"]
+  images = jax.random.uniform(jax.random.key(5), (500, *SPEC.shape))
+
+  def agreement(params):
+    found = linear(params, images)[0].logits.argmax(-1)
+    return np.mean(found == TEACHER(images).logits.argmax(-1))
+
+  assert agreement(network(2).variables) < 0.6
+  assert agreement(play.student.variables) > 0.95
+
+
+def test_another_objective_has_labels_to_work_with(dense):
+  method = methods.build(
+    "dafl",
+    SPEC,
+    hyper={"temperature": 50.0, "alpha": 0.5, "multiplier": 2.0},
+    synthesis=TINY,
+    objective="htc",
+  )
+  loss = played(method, 1)[1][0]["student"]
+  assert np.isfinite(loss)
+  assert loss > 0
+
+
+def test_a_teacher_without_features():
+  nets = Nets(network(1), network(2))
+  with pytest.raises(JaxkdError, match="'classifier' gives none.*activation=0"):
+    build().init(KEY, nets)
+  weights = {**TINY["weights"], "activation": 0.0}
+  _, _, terms = asked(build(weights=weights), nets)
+  assert set(terms) == {"one_hot", "balance"}
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"mode": "orignal"}, "Did you mean original"),
+    ({"balance": "sum"}, "log10_sum, ln_sum"),
+    ({"weights": {"one_hot": 1.0}}, "exactly one_hot, balance, activation"),
+    ({"step_size": 0.0}, "step_size=0.0"),
+    ({"capacity": 7}, "only 7 places"),
+  ],
+)
+def test_values_that_can_not_be(changes, message):
+  with pytest.raises(JaxkdError, match=message):
+    build(**changes)
