@@ -111,6 +111,7 @@ def optimizer(
     "weight_decay": 0.0,
     "milestones": (),
     "factor": 0.1,
+    "clip_norm": 0.0,
     **others,
   }
 

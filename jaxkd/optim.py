@@ -65,12 +65,12 @@ def optimiser(
   block, steps_per_epoch: int, epochs: int
 ) -> optax.GradientTransformation:
   """The chain of `block`: `{name, learning_rate, schedule, momentum,
-  weight_decay, milestones, factor}`.
+  weight_decay, milestones, factor, clip_norm}`.
 
-  Weight decay is coupled (added to the gradient before momentum or Adam's
-  averages), on all parameters, as the published recipes have it. With
-  `one_cycle` SGD's momentum cycles .95, .85, .95 against the rate, which
-  replaces `block.momentum`.
+  A `clip_norm` above 0 is what the gradient's norm is at most. Weight decay is
+  coupled (added to the gradient before momentum or Adam's averages), on all
+  parameters, as the published recipes have it. With `one_cycle` SGD's momentum
+  cycles .95, .85, .95 against the rate, which replaces `block.momentum`.
   """
   rate = learning_rate(block, steps_per_epoch, epochs)
   if block.name == "adam":
@@ -85,7 +85,10 @@ def optimiser(
       f"Unknown optimiser {block.name!r}; choose one of "
       f"{', '.join(OPTIMISERS)}."
     )
-  return optax.chain(optax.add_decayed_weights(block.weight_decay), update)
+  decayed = optax.chain(optax.add_decayed_weights(block.weight_decay), update)
+  if block.clip_norm:
+    return optax.chain(optax.clip_by_global_norm(block.clip_norm), decayed)
+  return decayed
 
 
 def step_sizes(num_sets: int, step_size: float, decades: float) -> Array:

@@ -122,17 +122,9 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
   found = bills(rules, table, run.key(0))
   if train_the_student(method):
     updates = sum(bill.updates for bill in found)
-    tx = _student_optimiser(run.config.student.round_optimizer, updates)
+    tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
   return Game(rules, table, found, _opening(rules, table, run.round_key(0)))
-
-
-def _student_optimiser(block, updates: int) -> optax.GradientTransformation:
-  """With `block.clip_norm`, the gradient's norm is at most that."""
-  tx = optim.optimiser(block, updates, epochs=1)
-  if "clip_norm" not in block:
-    return tx
-  return optax.chain(optax.clip_by_global_norm(block.clip_norm), tx)
 
 
 def planned(method: Method, config, spec: DataSpec) -> list[Bill]:

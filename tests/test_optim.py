@@ -69,6 +69,15 @@ def test_weight_decay_is_coupled_and_momentum_has_no_dampening():
   assert float(params) == pytest.approx(expected, rel=1e-6)
 
 
+def test_clipping_comes_before_weight_decay():
+  tx = optim.optimiser(
+    block("sgd", 1.0, weight_decay=0.5, momentum=0.0, clip_norm=1.0), 1, 9
+  )
+  params = jnp.array([4.0, 0.0])
+  updates, _ = tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)
+  np.testing.assert_allclose(updates, [-0.6 - 2.0, -0.8], rtol=1e-6)
+
+
 @pytest.mark.parametrize("field", ["name", "schedule"])
 def test_unknown_names_are_refused(field):
   wrong = block("sgd", 0.1)

@@ -41,6 +41,15 @@ from jaxkd.types import (
   Outputs,
   Phase,
   Terms,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="white_box",
+  source="a generator",
+  critic="teacher",
+  objective="KD",
+  terms=("one_hot", "balance", "activation"),
 )
 
 # mode: first-moment decay of the generator's Adam

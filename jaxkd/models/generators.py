@@ -56,8 +56,8 @@ class Generator:
       images before they are squashed, `[N, H, W, C]`, and the collections that
       changed. `train=True` normalises by the batch; otherwise by the running
       statistics, and nothing changes.
-    to_pixels: `pre -> images` in [0, 1], those of `dafl` by their mean and
-      standard deviation alone.
+    to_pixels: `pre -> images` in [0, 1], those of `dafl`, `dfad` and `zskt` by
+      their mean and standard deviation alone.
   """
 
   latents: int = flax.struct.field(pytree_node=False)
@@ -136,6 +136,13 @@ _RECIPES = {
     factor=8,
     side=1,
   ),
+  "dfad": _tanh_upsampling(
+    functools.partial(
+      _upsampling, use_bias=True, last_norm="plain", tanh_first=True
+    ),
+    latents=256,
+    to_pixels=priors.to_pixels,
+  ),
   "dfme": _tanh_upsampling(
     functools.partial(_upsampling, use_bias=True, last_norm="plain"),
     latents=256,
@@ -157,6 +164,11 @@ _RECIPES = {
     latents=256,
     width=256,
     factor=4,
+  ),
+  "zskt": _tanh_upsampling(
+    functools.partial(_upsampling, use_bias=True, last_norm="affine"),
+    latents=100,
+    to_pixels=priors.to_pixels,
   ),
 }
 

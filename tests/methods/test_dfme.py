@@ -28,6 +28,7 @@ PUBLISHED = {
   "optimizer": {
     "name": "adam", "learning_rate": 1e-4, "schedule": "multistep",
     "weight_decay": 0.0, "factor": 0.3, "milestones": (0.1, 0.3, 0.5),
+    "clip_norm": 0.0,
   },
   "capacity": 4096,
 }  # fmt: skip

@@ -25,7 +25,7 @@ PUBLISHED = {
   "replay_steps": 10,
   "optimizer": {
     "name": "sgd", "learning_rate": 1e-4, "schedule": "cosine",
-    "momentum": 0.9, "weight_decay": 5e-4, "milestones": (),
+    "momentum": 0.9, "weight_decay": 5e-4, "milestones": (), "clip_norm": 0.0,
   },
   "capacity": 4096,
 }  # fmt: skip

@@ -47,6 +47,8 @@ def fill(init, *args):
     ("transformer", spec(), 0, 34_591_275),
     ("dafl", spec(32, 1), 100, 1_049_985),
     ("dafl", spec(), 0, 8_423_939),
+    ("dfad", spec(), 0, 2_329_091),
+    ("zskt", spec(), 0, 1_051_145),
     ("dast", spec(28, 1), 0, 10 * 1_459_712 + 3_025_867),
     ("dast", spec(), 0, 10 * 1_459_712 + 3_027_095),
   ],
@@ -77,7 +79,7 @@ def test_contract(name, inputs):
     assert (pre.shape, pre.dtype) == ((4, *inputs.shape), jnp.float32)
     expected = {k: v for k, v in variables.items() if train and k != "params"}
     assert changed == expected
-  if name != "dafl":  # which is not bounded
+  if name not in ("dafl", "dfad", "zskt"):  # which are not bounded
     pixels = generator.to_pixels(jnp.array([-1e4, 0.0, 1e4]))
     np.testing.assert_allclose(pixels, [0, 0.5, 1], atol=1e-6)
 
