@@ -31,6 +31,7 @@ __all__ = [
   "Samples",
   "Tell",
   "Terms",
+  "Traits",
   "Variables",
   "hand_on",
 ]
@@ -235,6 +236,24 @@ class Method(NamedTuple):
   real_images: str = ""
   prepare: Callable[..., tuple[Classifier | None, Samples]] | None = None
   float_pixels: bool = False
+
+
+class Traits(NamedTuple):
+  """What a method is, in words: a row of the README's table.
+
+  Attributes:
+    access: the least that the teacher has to give, one of `ACCESS`.
+    source: what the images are.
+    critic: whose judgement makes them what they are; empty: nobody's.
+    objective: of the student.
+    terms: of the images' loss, by the names that `synthesis.weights` has.
+  """
+
+  access: str
+  source: str
+  critic: str
+  objective: str
+  terms: tuple[str, ...]
 
 
 # What a teacher may give, from least to most.

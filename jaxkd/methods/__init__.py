@@ -8,7 +8,7 @@ import pkgutil
 from types import ModuleType
 
 from jaxkd import checks
-from jaxkd.types import DataSpec, JaxkdError, Method
+from jaxkd.types import DataSpec, JaxkdError, Method, Traits
 
 
 def names() -> list[str]:
@@ -29,6 +29,18 @@ def find(name: str) -> ModuleType:
     return importlib.import_module(path)
   except ImportError as error:
     raise JaxkdError(f"Method {name!r} can't be imported: {error}.") from error
+
+
+def table() -> str:
+  """All methods with their traits, as a markdown table; README has it."""
+  heads = ("method", "", *Traits._fields)
+  lines = [heads, ["---"] * len(heads)]
+  for name in names():
+    method = find(name)
+    title = method.__doc__.splitlines()[0].removesuffix(".")
+    *words, terms = method.TRAITS
+    lines.append([f"`{name}`", title, *words, ", ".join(terms)])
+  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def build(

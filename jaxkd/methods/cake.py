@@ -35,6 +35,15 @@ from jaxkd.types import (
   Phase,
   Samples,
   Terms,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="white_box",
+  source="pixels",
+  critic="teacher",
+  objective="KD",
+  terms=("classification", "contrast", "total_variation"),
 )
 
 CONTRASTS = ("groups", "all_pairs")

@@ -37,7 +37,16 @@ from jaxkd.types import (
   Phase,
   Samples,
   Terms,
+  Traits,
   Variables,
+)
+
+TRAITS = Traits(
+  access="label",
+  source="a generator, a branch per class",
+  critic="student",
+  objective="cross entropy, mean squares of probabilities",
+  terms=("imitation", "label"),
 )
 
 LOW_LABEL_LOSS = 0.1

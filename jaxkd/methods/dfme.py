@@ -35,6 +35,15 @@ from jaxkd.types import (
   Outputs,
   Phase,
   Samples,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="label",
+  source="a generator",
+  critic="both, by finite differences",
+  objective="L1 of logits",
+  terms=("disagreement",),
 )
 
 

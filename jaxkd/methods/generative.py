@@ -15,7 +15,15 @@ from jaxkd import checks
 from jaxkd.models.generators import ConditionalMLP
 from jaxkd.objectives import distillation
 from jaxkd.synthesis import generator as engine, priors
-from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples
+from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples, Traits
+
+TRAITS = Traits(
+  access="white_box",
+  source="a generator",
+  critic="teacher",
+  objective="KD",
+  terms=("classification",),
+)
 
 LATENTS = 5
 

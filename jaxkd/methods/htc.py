@@ -14,7 +14,15 @@ label smoothing, which therefore belongs beside it as a control. With
 
 from jaxkd.objectives import htc
 from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method
+from jaxkd.types import DataSpec, Method, Traits
+
+TRAITS = Traits(
+  access="probs",
+  source="real images",
+  critic="",
+  objective="HTC",
+  terms=(),
+)
 
 objective = htc
 HYPER = ("temperature", "alpha", "multiplier")

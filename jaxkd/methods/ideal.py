@@ -39,6 +39,15 @@ from jaxkd.types import (
   Phase,
   Samples,
   Terms,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="label",
+  source="a generator, new every round",
+  critic="student",
+  objective="cross entropy on labels",
+  terms=("classification", "balance"),
 )
 
 MODES = ("label_once", "relabel", "algorithm1")

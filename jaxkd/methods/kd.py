@@ -9,7 +9,15 @@ of IDEAL, table 8.
 
 from jaxkd.objectives import distillation
 from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method
+from jaxkd.types import DataSpec, Method, Traits
+
+TRAITS = Traits(
+  access="probs",
+  source="real images",
+  critic="",
+  objective="KD",
+  terms=(),
+)
 
 objective = distillation
 HYPER = ("temperature", "alpha")

@@ -34,6 +34,15 @@ from jaxkd.types import (
   Outputs,
   Phase,
   Samples,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="label",
+  source="a generator",
+  critic="both, by finite differences",
+  objective="KL",
+  terms=("disagreement",),
 )
 
 

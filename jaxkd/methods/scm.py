@@ -16,7 +16,15 @@ otherwise. k counts the nasty teacher: k = 3 means two trainings.
 from jaxkd.objectives import scm
 from jaxkd.sequence import Sequence, prepare
 from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method
+from jaxkd.types import DataSpec, Method, Traits
+
+TRAITS = Traits(
+  access="probs",
+  source="real images",
+  critic="",
+  objective="SCM",
+  terms=(),
+)
 
 objective = scm
 HYPER = ("temperature", "alpha", "multiplier")

@@ -32,6 +32,15 @@ from jaxkd.types import (
   Objective,
   Outputs,
   Samples,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="probs",
+  source="real images",
+  critic="",
+  objective="KD, HTC or SCM at an early exit",
+  terms=(),
 )
 
 SELF_WEIGHT, TRUTH_WEIGHT = 0.3, 0.7

@@ -7,7 +7,15 @@ equation 3).
 
 from jaxkd.objectives import truth
 from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method
+from jaxkd.types import DataSpec, Method, Traits
+
+TRAITS = Traits(
+  access="label",
+  source="real images",
+  critic="",
+  objective="cross entropy on labels",
+  terms=(),
+)
 
 objective = truth
 HYPER = ()

@@ -48,6 +48,15 @@ from jaxkd.types import (
   Outputs,
   Phase,
   Samples,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="label",
+  source="noise",
+  critic="teacher, by its boundary",
+  objective="cross entropy, KL to measured labels",
+  terms=("distance",),
 )
 
 DISTANCES = ("sd", "bd", "mbd")

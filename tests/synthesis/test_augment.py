@@ -76,3 +76,60 @@ def test_names_are_applied_in_order_and_checked():
   )
   with pytest.raises(JaxkdError, match="'rotate'; choose from crop, flip"):
     augment.apply(("rotate",), key, images(2))
+
+
+def test_magnify():
+  """In place of a whole image, of its quarters, and of a row of columns."""
+  before = images(4)
+  whole = augment.magnify(before, jnp.zeros((4, 2)), jnp.ones((4, 2)))
+  np.testing.assert_allclose(whole, before, atol=1e-6)
+  corners = jnp.array([[0.0, 0], [0, 0.5], [0.5, 0], [0.5, 0.5]])
+  quarters = augment.magnify(before, corners, jnp.full((4, 2), 0.5))
+  for index, (row, column) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3)]):
+    quarter = before[index, row : row + 3, column : column + 3]
+    # The middle of a pixel that became four is three quarters of the way.
+    inner = quarters[index, 1:-1:2, 1:-1:2]
+    expected = (
+      9 * quarter[:-1, :-1]
+      + 3 * (quarter[1:, :-1] + quarter[:-1, 1:])
+      + quarter[1:, 1:]
+    ) / 16
+    np.testing.assert_allclose(inner, expected, atol=1e-5)
+
+
+def test_resized_crops_are_parts_of_a_quarter_to_all():
+  """Seen in the slopes of two ramps, which are those of the sides."""
+  rows, columns = jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0), indexing="ij")
+  ramps = jnp.broadcast_to(jnp.stack([rows, columns], -1), (400, 8, 8, 2))
+  after = jax.jit(augment.resized_crop)(jax.random.key(1), ramps)
+  assert after.min() >= 0 and after.max() <= 7
+  height = after[:, 5, 4, 0] - after[:, 4, 4, 0]
+  width = after[:, 4, 5, 1] - after[:, 4, 4, 1]
+  area, aspect = height * width, height / width
+  assert 0.24 < area.min() < 0.3 and 0.9 < area.max() < 1.001
+  assert 0.74 < aspect.min() < 0.8 and 1.28 < aspect.max() < 1.34
+  middle = (after[:, 3, 4, 0] + after[:, 4, 4, 0]) / 2 - 3.5
+  assert middle.min() < -1 and middle.max() > 1
+  assert abs(middle.mean()) < 0.1
+
+
+def test_jitter_rolls_all_images_alike_and_loses_nothing():
+  before = images(3)
+  seen = set()
+  for seed in range(40):
+    key = jax.random.key(seed)
+    after = augment.jitter(key, before, 1, mirror=True)
+    shifts = [
+      (row, column, mirrored)
+      for row in (-1, 0, 1)
+      for column in (-1, 0, 1)
+      for mirrored in (False, True)
+      if np.array_equal(
+        np.roll(before, (row, column), (1, 2))[:, :, :: -1 if mirrored else 1],
+        after,
+      )
+    ]
+    seen.update(shifts)
+    assert len(shifts) == 1
+  assert len(seen) > 12
+  np.testing.assert_array_equal(augment.jitter(key, before, 0), before)

@@ -51,3 +51,32 @@ def test_generator_update_takes_the_statistics_along():
   (after, _), value = generator.update(loss, (variables, tx.init(0.0)), tx)
   assert (float(after["params"]), float(after["batch_stats"])) == (2.0, 3.0)
   assert float(value) == 6.0  # before the update
+
+
+def test_optimise_views_uses_a_new_key_in_every_step_and_projects():
+  def loss(images, key):  # one step goes all the way to the draw
+    target = jax.random.normal(key)
+    return 0.5 * ((images - target) ** 2).sum(), {"target": target}
+
+  key = jax.random.key(0)
+  last = jax.random.normal(jax.random.split(key, 4)[-1])
+  images, terms = pixels.optimise_views(
+    loss, jnp.zeros(2), optax.sgd(1.0), key, 4, lambda images: images + 10
+  )
+  np.testing.assert_allclose(images, last + 10, rtol=1e-6)
+  np.testing.assert_allclose(terms["target"], last, rtol=1e-6)
+
+
+def test_fit_views_keeps_what_was_made_at_the_lowest_loss():
+  def loss(variables, key):
+    value = variables["params"] ** 2 + 0 * jax.random.normal(key)
+    return value, ({"value": value}, (value, jax.random.normal(key)))
+
+  key, tx = jax.random.key(0), optax.sgd(1.5)  # x <- -2 x: ever further away
+  start = {"params": jnp.float32(1)}
+  (fitted, _), (value, draw), terms = generator.fit_views(
+    loss, (start, tx.init(start["params"])), tx, key, 3
+  )
+  first = jax.random.normal(jax.random.split(key, 3)[0])
+  assert (float(value), float(draw)) == (1.0, float(first))
+  assert (float(fitted["params"]), float(terms["value"])) == (-8.0, 16.0)

@@ -47,3 +47,35 @@ def test_random_tones_span_dark_to_light():
   assert level.min() < 0.1 and level.max() > 0.9
   assert gain.min() >= 1 and gain.max() <= 8
   assert np.std(gain) > 1
+
+
+def test_clipped_inputs_are_pixels():
+  inputs = 9 * priors.normal(jax.random.key(0), 5, SPEC)
+  pixels = priors.to_pixels(priors.clip_to_pixels(inputs, SPEC), SPEC)
+  assert pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6
+  inside = priors.to_pixels(inputs, SPEC)
+  kept = (inside > 0) & (inside < 1)
+  np.testing.assert_allclose(pixels[kept], inside[kept], atol=1e-6)
+
+
+def test_classes_in_turn():
+  np.testing.assert_array_equal(
+    priors.cycled_labels(7, 3), [0, 1, 2, 0, 1, 2, 0]
+  )
+
+
+@pytest.mark.parametrize(
+  ("variation", "expected"),
+  [
+    # rows (2, 4), columns (1, 3), diagonals 5 - 0 and 2 - 1
+    (priors.frobenius_variation, 20**0.5 + 10**0.5 + 5 + 1),
+    (priors.absolute_variation, 3 + 2 + 5 + 1),
+  ],
+)
+def test_variation_in_four_directions(variation, expected):
+  image = jnp.array([[0.0, 1.0], [2.0, 5.0]])[None, ..., None]
+  assert float(variation(image)) == pytest.approx(expected, rel=1e-6)
+  flat = jnp.ones((2, 3, 3, 1))
+  value, slope = jax.value_and_grad(variation)(flat)
+  assert value == 0
+  assert not slope.any()

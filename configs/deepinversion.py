@@ -1,0 +1,102 @@
+"""DeepInversion: a classifier copied through what its layers remember of data.
+
+  python -m jaxkd.main --config=configs/deepinversion.py
+  python -m jaxkd.main --config=configs/deepinversion.py:adi
+  python -m jaxkd.main --config=configs/deepinversion.py:adi,dataset=cifar10
+  python -m jaxkd.main --config=configs/deepinversion.py:dataset=cifar10
+  python -m jaxkd.main --config=configs/deepinversion.py:smoke
+
+`adi` is Adaptive DeepInversion: the student competes with the teacher while
+images are made. Images are optimised as in the authors' code for CIFAR-10, with
+`datafree` as in DataFree's. How many there are, and how the student learns from
+them, has not been released by the authors: that is ours, but for a new batch
+every 50 updates in `adi`, which is the paper's. The teacher needs batch
+normalisations: LeNet-5 has none. `mnist_5k` is our recipe for two CPU cores.
+"""
+
+from jaxkd import config as c
+
+RESNETS = ("resnet34", "resnet18")
+# dataset: teacher, student; batches, batch size, updates of a batch and their
+# step size; weights of batch_norm and total_variation; the student's updates
+# for a batch in `adi`
+ORIGINAL = {
+  "mnist_5k": ("cnn_quarter", "cnn_quarter", 12, 250, 60, 0.1, 10.0, 1e-3, 50),
+  "mnist": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+  "fashion_mnist": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+  "svhn_cropped": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+  "cifar10": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+  "cifar100": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+}
+DATAFREE = dict.fromkeys(
+  ("svhn_cropped", "cifar10", "cifar100"),
+  (*RESNETS, 200, 256, 1000, 0.1, 10.0, 1e-3, 400),
+)
+
+
+def get_config(argument: str = ""):
+  found = c.arguments(argument, dataset="mnist_5k", adi=False, datafree=False)
+  adi, datafree = found["adi"], found["datafree"]
+  name = found["dataset"]
+  (
+    teacher, student, batches, batch_size, steps, step_size, batch_norm,
+    total_variation, student_steps,
+  ) = c.of(DATAFREE if datafree else ORIGINAL, name)  # fmt: skip
+  small = name == "mnist_5k"
+  if found["smoke"]:
+    batches, batch_size, student_steps = 2, 20, 5
+  views = views_of(name)
+  student_rate = 0.05 if small else 0.1
+  return c.experiment(
+    "deepinversion",
+    found,
+    teacher={
+      "model": teacher,
+      "epochs": 10 if small else 200,
+      "batch_size": 128,
+      "augment": () if small else views,
+      "optimizer": c.optimizer("sgd", 0.1, "one_cycle", weight_decay=5e-4),
+    },
+    student={
+      "model": student,
+      "epochs": 20 if small else 0 if adi or datafree else 200,
+      "batch_size": 64 if small else 256,
+      "augment": views,
+      "optimizer": c.optimizer(
+        "sgd", student_rate, "cosine", weight_decay=1e-4
+      ),
+      "round_optimizer": c.optimizer(
+        "sgd", student_rate, "cosine", weight_decay=1e-4
+      ),
+    },
+    synthesis={
+      "num_rounds": batches,
+      "batch_size": batch_size,
+      "num_steps": steps,
+      "step_size": step_size,
+      "betas": (0.5, 0.99) if datafree else (0.9, 0.999),
+      "jitter": 4 if datafree else 2,
+      "mirror": datafree and name != "svhn_cropped",
+      "clip": datafree,
+      "variation": "absolute" if datafree else "frobenius",
+      "competition": "plain" if datafree else "clipped",
+      "weights": {
+        "classification": 1.0,
+        "batch_norm": batch_norm,
+        "total_variation": total_variation,
+        "norm": 0.0,
+        "competition": adi * (1.0 if datafree else 0.2),
+      },
+      "student_steps": student_steps if adi or datafree else 0,
+      "student_batch_size": 64 if small else 256,
+      "views": views,
+    },
+    hyper={"temperature": 20.0, "alpha": 1.0},
+  )
+
+
+def views_of(dataset: str) -> tuple[str, ...]:
+  """How the student is shown images: digits have no mirror images."""
+  if dataset in ("cifar10", "cifar100"):
+    return ("crop", "flip")
+  return () if dataset == "mnist_5k" else ("crop",)

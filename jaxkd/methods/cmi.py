@@ -1,0 +1,288 @@
+"""CMI: contrastive model inversion, and CMI*, its student of hard labels.
+
+Fang et al., "Contrastive Model Inversion for Data-Free Knowledge Distillation",
+IJCAI 2021. Every round makes one batch with a new generator G, whose latents z
+are trained along with its weights, for classes y at random:
+
+  classification   mean CE(t, y), t = teacher(global view of G(z))
+  batch_norm       the statistics of DeepInversion, on the global view
+  adversarial      - mean [argmax s = argmax t] KL(t || s): off the student s,
+                     where both agree on the class
+  contrast         each image is told from all others, those of earlier rounds
+                     too, by two views (`jaxkd.synthesis.feature_bank`)
+
+The batch of the step with the lowest sum is kept, its features go into a bank,
+and the student takes steps on views of all images so far, which the teacher
+answers anew. The projection of the contrast, and its Adam, live on.
+
+`student="hard"` is CMI* (table 1 of IDEAL, Zhang et al., ICLR 2023): the images
+are made in the same way, and the student is told nothing but the teacher's
+class. Features are the means over places of the inputs of all batch
+normalisations (`features="batch_norms"`), or of the maps that the teacher shows
+(`"taps"`): of a ResNet the outputs of its stages and of the pool, where the
+released code has the inputs of its four stages.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, losses, objectives
+from jaxkd.models.generators import create_generator
+from jaxkd.synthesis import (
+  augment,
+  batch_statistics,
+  feature_bank,
+  generator as engine,
+  pixels,
+  replay,
+)
+from jaxkd.synthesis.batch_statistics import BatchNorms
+from jaxkd.types import (
+  Array,
+  Classifier,
+  Context,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Outputs,
+  Phase,
+  Samples,
+  Terms,
+  Traits,
+  Variables,
+)
+
+TRAITS = Traits(
+  access="white_box",
+  source="a generator, new every round",
+  critic="both",
+  objective="KD, or cross entropy on labels",
+  terms=("classification", "batch_norm", "adversarial", "contrast"),
+)
+
+WEIGHTS = ("classification", "batch_norm", "adversarial", "contrast")
+FEATURES = ("batch_norms", "taps")
+HEAD = feature_bank.ProjectionHead()
+
+
+def hard(
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: Context,
+) -> Array:
+  """CMI*'s objective: cross entropy against the teacher's class."""
+  labels = objectives.hard_labels(samples.targets)
+  told = samples._replace(targets=labels)
+  return objectives.imitation(hyper, outputs, told, context)
+
+
+# what the student is told: its objective, and the names of its numbers
+STUDENTS = {
+  "soft": (objectives.distillation, ("temperature", "alpha")),
+  "hard": (hard, ()),
+}
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_rounds: int,
+  batch_size: int,
+  num_steps: int,
+  generator: str,
+  latents: int,
+  width: int,
+  step_size: float,
+  head_step_size: float,
+  weights: dict[str, float],
+  features: str,
+  temperature: float,
+  bank_size: int,
+  num_negatives: int,
+  global_views: tuple[str, ...],
+  local_views: tuple[str, ...],
+  student: str,
+  student_steps: int,
+  student_batch_size: int,
+) -> Method:
+  """The method for images like `spec`.
+
+  Args:
+    spec: shape and classes of the data.
+    hyper: of the student's objective: `temperature` and `alpha` of `kd_loss`,
+      or none for `student=hard`.
+    num_rounds: batches that are made.
+    batch_size: B, images in a batch.
+    num_steps: T, updates of a generator; with 0 it stays random.
+    generator: name of a generator, see `jaxkd.models.generators`.
+    latents: Z, numbers that the generator starts from; 0: as published.
+    width: channels of the generator's first map; 0: as published.
+    step_size: of the Adam of generator and latents.
+    head_step_size: of the projection's.
+    weights: of the terms `classification`, `batch_norm`, `adversarial` and
+      `contrast`.
+    features: `batch_norms` or `taps`.
+    temperature: of the contrast.
+    bank_size: M, images whose features are remembered.
+    num_negatives: of them that one update is contrasted with.
+    global_views: augmentations of the images that teacher and student judge,
+      and of those that the student learns from.
+    local_views: of those that are contrasted with them.
+    student: `soft` (CMI) or `hard` (CMI*).
+    student_steps: updates of the student in a round.
+    student_batch_size: images in one.
+
+  Raises:
+    JaxkdError: naming the field and what it may be; at the first round, if the
+      teacher shows no features.
+  """
+  checks.positive(
+    num_rounds=num_rounds, batch_size=batch_size, step_size=step_size,
+    head_step_size=head_step_size, temperature=temperature,
+    num_negatives=num_negatives, student_steps=student_steps,
+    student_batch_size=student_batch_size,
+  )  # fmt: skip
+  checks.not_negative(num_steps=num_steps)
+  checks.keys("weights", weights, WEIGHTS)
+  checks.choice("features", features, FEATURES)
+  checks.choice("student", student, STUDENTS)
+  checks.at_most("batch_size", batch_size, bank_size, "places in the bank")
+  checks.at_most("num_negatives", num_negatives, bank_size, "in the bank")
+  objective, expected = STUDENTS[student]
+  checks.keys("hyper", hyper, expected)
+  network = create_generator(generator, spec, latents=latents, width=width)
+  tx = optax.partition(
+    {
+      "image": optax.adam(step_size, b1=0.5),  # the released code's betas
+      "head": optax.adam(head_step_size),
+    },
+    {"generator": "image", "latents": "image", "head": "head"},
+  )
+
+  def features_of(outputs: Outputs, norms: BatchNorms) -> Array:
+    taps = norms.inputs if features == "batch_norms" else outputs.features
+    return batch_statistics.pooled(taps)
+
+  def terms_of(outputs: Outputs, norms: BatchNorms, heard: Array, meant: Array):
+    """All terms but the contrast; `heard` are the student's logits."""
+    logits = outputs.logits
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
+    agree = heard.argmax(-1) == logits.argmax(-1)
+    gap = losses.disagreement_loss(heard, logits, kind="kl")
+    terms = {
+      "classification": error.mean(),
+      "adversarial": -jnp.mean(agree * gap),
+    }
+    if weights["batch_norm"]:
+      terms["batch_norm"] = batch_statistics.distance(norms)
+    return terms
+
+  def init(key: Array, nets: Nets):
+    check_features(nets.teacher, spec, features, weights)
+    found = jax.eval_shape(
+      features_of, *batch_statistics.shapes(nets.teacher, spec)
+    )
+    head = HEAD.init(key, jnp.zeros(found.shape))["params"]
+    return {
+      "head": head,
+      "head_optimizer": tx.init(fresh(key, head)[1]).inner_states["head"],
+      "bank": feature_bank.empty(bank_size, found.shape[-1]),
+    }
+
+  def fresh(key: Array, head: Variables) -> tuple[Variables, Variables]:
+    """A new generator, and what is trained of it and with it."""
+    init_key, latent_key = jax.random.split(key)
+    variables = network.init(init_key)
+    drawn = jax.random.normal(latent_key, (batch_size, network.latents))
+    params = {
+      "generator": variables["params"],
+      "latents": drawn,
+      "head": head,
+    }
+    return variables, params
+
+  def make(state, nets: Nets, key: Array):
+    fresh_key, label_key, step_key = jax.random.split(key, 3)
+    variables, params = fresh(fresh_key, state["head"])
+    meant = jax.random.randint(label_key, (batch_size,), 0, spec.num_classes)
+
+    def loss(trained: Variables, key: Array):
+      global_key, local_key, bank_key = jax.random.split(key, 3)
+      params = trained["params"]
+      pre, _ = network.apply(
+        {**variables, "params": params["generator"]},
+        params["latents"],
+        train=True,
+      )
+      images = network.to_pixels(pre)
+      seen = augment.apply(global_views, global_key, images)
+      outputs, norms = batch_statistics.watch(nets.teacher, seen)
+      heard = nets.student(seen).logits
+      part = augment.apply(local_views, local_key, images)
+      local = batch_statistics.watch(nets.teacher, part)
+      pairs = jnp.stack(
+        [features_of(*local), features_of(outputs, norms)], axis=1
+      )
+      terms: Terms = terms_of(outputs, norms, heard, meant)
+      terms["contrast"] = feature_bank.contrast(
+        lambda x: HEAD.apply({"params": params["head"]}, x),
+        pairs,
+        *feature_bank.draw(state["bank"], bank_key, num_negatives),
+        temperature,
+      )
+      return pixels.weighted(terms, weights), (terms, (images, pairs))
+
+    opt_state = tx.init(params)
+    opt_state = opt_state._replace(
+      inner_states={**opt_state.inner_states, "head": state["head_optimizer"]}
+    )
+    (trained, opt_state), (images, pairs), terms = engine.fit_views(
+      loss, ({"params": params}, opt_state), tx, step_key, num_steps
+    )
+    state = {
+      "head": trained["params"]["head"],
+      "head_optimizer": opt_state.inner_states["head"],
+      "bank": feature_bank.insert(state["bank"], pairs),
+    }
+    return state, Samples(images, meant), terms
+
+  learn = replay.phase(student_steps, student_batch_size, global_views)
+  return Method(
+    init=init,
+    phases=(Phase(make), learn),
+    rounds=num_rounds,
+    capacity=num_rounds * batch_size,
+    steps=num_steps,
+    objective=objective,
+    hyper=hyper,
+    answers="per_view",
+    needs="white_box",
+  )
+
+
+def check_features(
+  teacher: Classifier, spec: DataSpec, features: str, weights: dict[str, float]
+) -> None:
+  """Refuses a teacher without the features that the terms are made of.
+
+  Raises:
+    JaxkdError: naming it, and how to do without.
+  """
+  if weights["batch_norm"] or features == "batch_norms":
+    batch_statistics.require(
+      teacher,
+      spec,
+      "set synthesis.weights.batch_norm=0 and synthesis.features=taps",
+    )
+  if (
+    features == "taps"
+    and not batch_statistics.shapes(teacher, spec)[0].features
+  ):
+    raise JaxkdError(
+      f"synthesis.features=taps: {teacher.name!r} shows none; let it return "
+      "jaxkd.types.Outputs with features, or choose batch_norms."
+    )

@@ -1,0 +1,210 @@
+"""DeepInversion and Adaptive DeepInversion: images from batch normalisations.
+
+Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via
+DeepInversion", CVPR 2020. A batch x starts as noise in the normalised space,
+its classes y in turn, and is optimised by Adam, every step on x', the batch
+rolled by a few pixels:
+
+  classification    mean CE(teacher(x'), y)
+  batch_norm        sum over layers ||mean - stored mean||_2
+                      + ||variance - stored variance||_2, of their inputs
+  total_variation   of neighbours in four directions
+  norm              ||x'||_2
+  competition       - J, how far the student is from the teacher on x'
+
+With a weight on the competition it is ADI, for which the student has to learn
+while images are made (`student_steps`). J is a divergence of Jensen and
+Shannon at temperature 3, see the kind `js` of `disagreement_loss`.
+
+Two released codes differ, each with weights of its own. The authors':
+`variation="frobenius"`, `competition="clipped"`, 1 - clip(J, 0, 1), and no
+`mirror` or `clip` on CIFAR-10; DataFree: `"absolute"`, `"plain"`, -J, images
+mirrored and clipped. Both keep the last images, whatever they call best.
+
+The authors have not released how their student learns. Here it is DataFree's
+way: the teacher answers each view that the student is shown, anew.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import checks, losses
+from jaxkd.objectives import distillation
+from jaxkd.synthesis import augment, batch_statistics, pixels, priors, replay
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Nets,
+  Phase,
+  Samples,
+  Terms,
+  Traits,
+)
+
+TRAITS = Traits(
+  access="white_box",
+  source="pixels",
+  critic="teacher, in ADI both",
+  objective="KD",
+  terms=(
+    "classification",
+    "batch_norm",
+    "total_variation",
+    "norm",
+    "competition",
+  ),
+)
+
+VARIATIONS = {
+  "frobenius": priors.frobenius_variation,
+  "absolute": priors.absolute_variation,
+}
+COMPETITIONS = {
+  "clipped": lambda gap: 1 - jnp.clip(gap, 0.0, 1.0),
+  "plain": lambda gap: -gap,
+}
+WEIGHTS = (
+  "classification",
+  "batch_norm",
+  "total_variation",
+  "norm",
+  "competition",
+)
+TEMPERATURE = 3.0  # of the competition, in both codes
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  num_rounds: int,
+  batch_size: int,
+  num_steps: int,
+  step_size: float,
+  betas: tuple[float, float],
+  jitter: int,
+  mirror: bool,
+  clip: bool,
+  variation: str,
+  competition: str,
+  weights: dict[str, float],
+  student_steps: int,
+  student_batch_size: int,
+  views: tuple[str, ...],
+) -> Method:
+  """The method for images like `spec`.
+
+  Args:
+    spec: shape, classes and normaliser of the data.
+    hyper: `temperature` and `alpha` of the student's `kd_loss`.
+    num_rounds: batches that are made.
+    batch_size: B, images in a batch, whose statistics are compared.
+    num_steps: T, updates of a batch.
+    step_size: of Adam, in the normalised space.
+    betas: of Adam.
+    jitter: pixels by which a batch is rolled at most, each way.
+    mirror: whether it is also mirrored, at random.
+    clip: whether images are kept to pixels in [0, 1], after each update.
+    variation: `frobenius` or `absolute`.
+    competition: `clipped` or `plain`.
+    weights: of the terms `classification`, `batch_norm`, `total_variation`,
+      `norm` and, in ADI, `competition`.
+    student_steps: updates of the student after each batch, on all images so
+      far; 0 leaves all to its epochs.
+    student_batch_size: images in one of these.
+    views: augmentations of these images.
+
+  Raises:
+    JaxkdError: naming the field and what it may be; at the first round, if the
+      teacher has no batch normalisations to watch.
+  """
+  checks.positive(
+    num_rounds=num_rounds, batch_size=batch_size, num_steps=num_steps,
+    step_size=step_size, student_batch_size=student_batch_size,
+  )  # fmt: skip
+  checks.not_negative(jitter=jitter, student_steps=student_steps)
+  checks.choice("variation", variation, VARIATIONS)
+  checks.choice("competition", competition, COMPETITIONS)
+  checks.keys("weights", weights, WEIGHTS)
+  if weights["competition"] and not student_steps:
+    raise JaxkdError(
+      f"synthesis.weights.competition={weights['competition']}: a student that "
+      "learns nothing while images are made is no competitor; set "
+      "synthesis.student_steps above 0, or this weight to 0."
+    )
+  if len(spec.shape) != 3:
+    raise JaxkdError(
+      f"deepinversion makes images [H, W, C], and {spec.name} has inputs of "
+      f"shape {spec.shape}; choose another dataset."
+    )
+
+  def terms_of(inputs: Array, labels: Array, nets: Nets) -> Terms:
+    images = priors.to_pixels(inputs, spec)
+    outputs, norms = batch_statistics.watch(nets.teacher, images)
+    error = optax.softmax_cross_entropy_with_integer_labels(
+      outputs.logits, labels
+    )
+    terms = {
+      "classification": error.mean(),
+      "total_variation": VARIATIONS[variation](inputs),
+      "norm": priors.frobenius_norm(inputs),
+    }
+    if weights["batch_norm"]:
+      terms["batch_norm"] = batch_statistics.distance(norms)
+    if weights["competition"]:
+      gap = losses.disagreement_loss(
+        nets.student(images).logits,
+        outputs.logits,
+        kind="js",
+        temperature=TEMPERATURE,
+      )
+      terms["competition"] = COMPETITIONS[competition](gap.mean())
+    return terms
+
+  def init(key: Array, nets: Nets):
+    del key
+    if weights["batch_norm"]:
+      batch_statistics.require(
+        nets.teacher, spec, "set synthesis.weights.batch_norm=0"
+      )
+    return ()
+
+  def make(state, nets: Nets, key: Array):
+    start_key, step_key = jax.random.split(key)
+    labels = priors.cycled_labels(batch_size, spec.num_classes)
+
+    def loss(inputs: Array, key: Array) -> tuple[Array, Terms]:
+      moved = augment.jitter(key, inputs, jitter, mirror=mirror)
+      terms = terms_of(moved, labels, nets)
+      return pixels.weighted(terms, weights), terms
+
+    def project(inputs: Array) -> Array:
+      return priors.clip_to_pixels(inputs, spec) if clip else inputs
+
+    inputs, terms = pixels.optimise_views(
+      loss,
+      priors.normal(start_key, batch_size, spec),
+      optax.adam(step_size, *betas),
+      step_key,
+      num_steps,
+      project,
+    )
+    return state, Samples(priors.to_pixels(inputs, spec), labels), terms
+
+  phases = (Phase(make),)
+  if student_steps:
+    phases += (replay.phase(student_steps, student_batch_size, views),)
+  return Method(
+    init=init,
+    phases=phases,
+    rounds=num_rounds,
+    capacity=num_rounds * batch_size,
+    steps=num_steps,
+    objective=distillation,
+    hyper=hyper,
+    answers="per_view",
+    needs="white_box",
+  )

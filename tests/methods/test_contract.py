@@ -1,0 +1,229 @@
+"""What every method promises, whatever it does: the contract of
+`jaxkd.types.Method`, on networks that compile at once.
+"""
+
+import functools
+import inspect
+from pathlib import Path
+
+from batch_norm_network import normed
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy_game import KEY, SPEC, dense_generator
+
+import jaxkd
+from jaxkd import data, exchange, methods, pipeline, training
+from jaxkd.teachers.black_box import BlackBox
+from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.types import Samples
+
+ROOT = Path(__file__).parents[2]
+NAMES = methods.names()
+# What keeps a round of the small configs below a second.
+SMALL = {
+  "student.batch_size": 8,
+  "synthesis.batch_size": 9,
+  "synthesis.num_sets": 4,
+  "synthesis.sets_per_round": 2,
+  "synthesis.set_size": 12,
+  "synthesis.group_size": 3,
+  "synthesis.num_steps": 2,
+  "synthesis.steps_per_round": 2,
+  "synthesis.student_steps": 2,
+  "synthesis.passes": 1,
+  "synthesis.jitter": 1,
+  "synthesis.capacity": 40,
+  "hyper.attention": 0.0,  # the toy's networks have no maps
+}
+
+
+def config_of(name):
+  config = jaxkd.load_config(f"{ROOT}/configs/{name}.py:smoke")
+  for field, value in SMALL.items():
+    block, field = field.split(".")
+    if field in config[block]:
+      config[block][field] = value
+  return config
+
+
+def same(a, b):
+  """Bit for bit, keys included."""
+  for pair in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    if jnp.issubdtype(pair[0].dtype, jax.dtypes.prng_key):
+      pair = map(jax.random.key_data, pair)
+    np.testing.assert_array_equal(*map(np.asarray, pair))
+
+
+class Game:
+  """A method with everything that its rounds need."""
+
+  def __init__(self, name):
+    config = config_of(name)
+    # The strawman is for points in the plane.
+    self.spec = data.spec("two_moons") if name == "generative" else SPEC
+    self.method = pipeline.build_method(
+      config, self.spec, reserved=0, num_images=40
+    )
+    self.access = self.method.needs
+    self.config, tx = config, optax.adam(0.01)
+    self.student, self.network = normed(2, self.spec), normed(1, self.spec)
+    self.teacher = (
+      WhiteBox(self.network)
+      if self.access == "white_box"
+      else BlackBox(self.network, self.access, eight_bit=False)
+    )
+    self.rules = exchange.Rules(
+      self.method,
+      training.Recipe(self.student.apply, tx, self.method.objective),
+      self.spec,
+      self.access,
+    )
+    images = jax.random.uniform(jax.random.key(5), (40, *self.spec.shape))
+    labels = jnp.arange(40) % self.spec.num_classes
+    self.table = exchange.Table(
+      self.teacher,
+      self.student,
+      {name: jnp.float32(value) for name, value in self.method.hyper.items()},
+      Samples(images, labels) if self.method.real_images else None,
+    )
+
+  @functools.cached_property
+  def round(self):
+    """One program for all rounds: it takes nothing of another shape or type."""
+    play_round = jax.jit(functools.partial(exchange.play_round, self.rules))
+    return play_round.lower(self.opening(), self.table, KEY).compile()
+
+  def opening(self):
+    state = training.create(self.student, self.rules.recipe.tx)
+    return exchange.new_play(self.rules, self.table, state, KEY)
+
+  def play(self, rounds, key=KEY):
+    """What is left after some rounds, and their terms."""
+    play, found = self.opening(), []
+    for index in range(rounds):
+      play, terms = self.round(play, self.table, jax.random.fold_in(key, index))
+      found.append(terms)
+    return play, found
+
+
+@functools.cache
+def game(name):
+  with pytest.MonkeyPatch.context() as patch:
+    module = methods.find(name)
+    if hasattr(module, "create_generator"):
+      patch.setattr(
+        module, "create_generator", lambda *args, **fields: dense_generator()
+      )
+    return Game(name)
+
+
+every_method = pytest.mark.parametrize("name", NAMES)
+# These take long to compile, and have tests of the same in their own files.
+SLOW = ("cake", "cmi", "deepinversion", "ideal", "maze", "zsdb3kd")
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in NAMES
+  ],
+)
+def test_rounds(name):
+  """One key, one run; another key, other images; all finite, and nobody is
+  touched who was not to be.
+  """
+  found = game(name)
+  before = jax.tree.map(np.array, found.network.variables)
+  rounds = min(found.method.rounds, 2)
+  play, terms = found.play(rounds)
+  same(found.play(rounds)[0], play)
+  if not found.method.real_images:
+    other, _ = found.play(rounds, jax.random.key(9))
+    images = [np.asarray(each.store.samples.images) for each in (play, other)]
+    assert not np.array_equal(*images)
+  for leaf in jax.tree.leaves((play.student, terms, play.store.samples)):
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+      assert np.isfinite(leaf).all()
+  same(before, found.network.variables)
+  learns = any(phase.student_steps for phase in found.method.phases)
+  assert (int(play.student.step) > 0) == learns
+  if not learns:
+    same(found.student.variables, play.student.variables)
+  check_samples(found, play.store, rounds)
+
+
+def check_samples(found, store, rounds):
+  """Shapes, places and labels, as many as the bills say."""
+  samples, kept = store.samples, int(store.inserted)
+  bills = exchange.bills(found.rules, found.opening(), found.table)
+  assert kept == sum(bill.kept for bill in bills[:rounds])
+  assert len(samples.labels) == found.method.capacity
+  assert samples.images.shape[1:] == found.spec.shape
+  held = min(kept, found.method.capacity)
+  classes, targets = found.spec.num_classes, np.asarray(samples.targets[:held])
+  labels = np.asarray(samples.labels[:held])
+  assert ((labels >= -1) & (labels < classes)).all()
+  if targets.ndim == 1:
+    assert ((targets >= 0) & (targets < classes)).all()
+  else:
+    assert targets.shape == (held, classes)
+
+
+class Counting:
+  """A teacher that the host has to ask, and that counts."""
+
+  in_process = False
+
+  def __init__(self, teacher):
+    self.teacher, self.asked = teacher, 0
+
+  def answer(self, images):
+    self.asked += len(images)
+    return np.asarray(self.teacher.answer(jnp.asarray(images)))
+
+
+BLACK_BOX = [
+  name for name in NAMES if methods.find(name).TRAITS.access != "white_box"
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BLACK_BOX)
+def test_the_teacher_is_asked_as_often_as_declared(name):
+  found = game(name)
+  counting = Counting(found.teacher)
+  rules, table = found.rules, found.table.replace(teacher=None)
+  play_round = exchange.remote_round(rules, counting)
+  opening = exchange.new_play(
+    rules, table, training.create(found.student, rules.recipe.tx), KEY
+  )
+  play_round(opening, table, jax.random.fold_in(KEY, 0))
+  (bill, *_) = exchange.bills(rules, opening, table)
+  assert counting.asked == bill.queries
+
+
+@every_method
+def test_traits_are_true(name):
+  """The row of the README's table."""
+  module, found = methods.find(name), game(name)
+  assert found.method.needs == module.TRAITS.access
+  weights = found.config.synthesis.get("weights")
+  if weights is not None:
+    assert set(module.TRAITS.terms) == set(weights)
+  assert bool(module.TRAITS.critic) != bool(found.method.real_images)
+
+
+def test_the_readme_has_the_table_of_methods():
+  assert methods.table() in (ROOT / "README.md").read_text()
+
+
+@every_method
+def test_every_field_of_a_method_is_described(name):
+  build = methods.find(name).build
+  fields = set(inspect.signature(build).parameters) - {"spec"}
+  told = inspect.getdoc(build)
+  assert {field for field in fields if field not in told} == set()

@@ -1,0 +1,220 @@
+"""DeepInversion: its terms by hand, their signs, and a whole run."""
+
+import functools
+from pathlib import Path
+
+from batch_norm_network import normed
+import jax
+from network_weights import same
+import numpy as np
+import optax
+import pytest
+from toy_game import KEY, SPEC, network
+
+import jaxkd
+from jaxkd import exchange, training
+from jaxkd.methods import deepinversion
+from jaxkd.synthesis import batch_statistics
+from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.types import JaxkdError, Nets
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NO_WEIGHTS = dict.fromkeys(deepinversion.WEIGHTS, 0.0)
+TINY = {
+  "num_rounds": 2,
+  "batch_size": 8,
+  "num_steps": 1,
+  "step_size": 1e-6,
+  "betas": (0.9, 0.999),
+  "jitter": 0,
+  "mirror": False,
+  "clip": False,
+  "variation": "frobenius",
+  "competition": "clipped",
+  "weights": {**NO_WEIGHTS, "classification": 1.0, "batch_norm": 10.0},
+  "student_steps": 3,
+  "student_batch_size": 4,
+  "views": (),
+}
+HYPER = {"temperature": 20.0, "alpha": 1.0}
+NETS = Nets(normed(1, SPEC), normed(2, SPEC))
+
+
+def build(**changes):
+  return deepinversion.build(SPEC, hyper=HYPER, **{**TINY, **changes})
+
+
+def only(**weights):
+  return {"weights": {**NO_WEIGHTS, **weights}}
+
+
+def made(nets=NETS, key=KEY, **changes):
+  """Samples and terms of one batch."""
+  method = build(**changes)
+  state = method.init(KEY, nets)
+  ask = jax.jit(lambda nets, key: method.phases[0].ask(state, nets, key)[1:])
+  return ask(nets, key)
+
+
+def test_the_terms_of_a_batch():
+  """One step of no length: the terms are those of the images."""
+  samples, terms = made(**only(batch_norm=1.0, competition=1.0))
+  x = np.asarray((samples.images - 0.5) / 0.5, np.float64)
+  logits, norms = batch_statistics.watch(NETS.teacher, samples.images)
+  distance = 0.0
+  for inputs, mean, variance in zip(*norms, strict=True):
+    distance += np.linalg.norm(inputs.mean(0) - mean)
+    distance += np.linalg.norm(inputs.var(0) - variance)
+  log_p = jax.nn.log_softmax(logits.logits)
+  p = jax.nn.softmax(logits.logits / 3)
+  q = jax.nn.softmax(NETS.student(samples.images).logits / 3)
+  p, q, m = (np.clip(each, 0.01, 0.99) for each in (p, q, (p + q) / 2))
+  gap = 0.5 * (m * np.log(m / p) + m * np.log(m / q)).sum(-1).mean()
+  expected = {
+    "classification": -np.mean(log_p[np.arange(8), samples.labels]),
+    "batch_norm": distance,
+    "total_variation": np.linalg.norm(x[:, :, 1:] - x[:, :, :-1])
+    + np.linalg.norm(x[:, 1:] - x[:, :-1])
+    + np.linalg.norm(x[:, 1:, 1:] - x[:, :-1, :-1])
+    + np.linalg.norm(x[:, 1:, :-1] - x[:, :-1, 1:]),
+    "norm": np.linalg.norm(x),
+    "competition": 1 - gap,
+  }
+  assert terms.keys() == expected.keys()
+  for name, value in expected.items():
+    assert terms[name] == pytest.approx(float(value), rel=1e-4), name
+
+
+@pytest.mark.parametrize(("kind", "value"), [("clipped", 1.0), ("plain", 0.0)])
+def test_a_student_like_its_teacher_is_no_competition(kind, value):
+  nets = NETS._replace(student=NETS.teacher)
+  _, terms = made(nets, competition=kind, **only(competition=1.0))
+  assert terms["competition"] == pytest.approx(value, abs=1e-6)
+
+
+def test_each_term_is_lowered_by_images_of_its_own():
+  """The terms of the first step are the same, whatever the weights."""
+  _, few = made(weights=dict.fromkeys(deepinversion.WEIGHTS, 1.0))
+  for name in deepinversion.WEIGHTS:
+    _, many = made(num_steps=20, step_size=0.02, **only(**{name: 1.0}))
+    assert many[name] < few[name] - 1e-3, name
+
+
+def test_images_depend_on_the_key_alone_and_classes_come_in_turn():
+  one, again, other = (
+    made(key=jax.random.key(key), num_steps=3, jitter=1)[0] for key in (0, 0, 1)
+  )
+  np.testing.assert_array_equal(one.images, again.images)
+  assert np.abs(one.images - other.images).max() > 0.1
+  np.testing.assert_array_equal(one.labels, [0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def test_only_clipped_images_are_pixels():
+  for clip in (False, True):
+    images = made(clip=clip, num_steps=2, mirror=True)[0].images
+    inside = images.min() >= -1e-6 and images.max() <= 1 + 1e-6
+    assert inside == clip
+
+
+def test_who_learns_from_what():
+  """The student takes its steps, and the teacher stays bit for bit."""
+  method = build(**only(batch_norm=1.0, competition=1.0))
+  tx = optax.sgd(0.01)
+  recipe = training.Recipe(NETS.student.apply, tx, method.objective)
+  rules = exchange.Rules(method, recipe, SPEC, "white_box")
+  table = exchange.Table(WhiteBox(NETS.teacher), NETS.student, HYPER)
+  before = jax.tree.map(np.array, NETS.teacher.variables)
+  student = training.create(NETS.student, tx)
+  play = exchange.new_play(rules, table, student, KEY)
+  assert [bill.updates for bill in exchange.bills(rules, play, table)] == [3, 3]
+  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  play, terms = play_round(play, table, KEY)
+  assert np.isfinite(list(terms.values())).all()
+  assert int(play.student.step) == 3
+  assert int(play.store.inserted) == 8
+  teacher = table.teacher.classifier
+  jax.tree.map(np.testing.assert_array_equal, teacher.variables, before)
+  np.testing.assert_allclose(
+    play.store.samples.targets[:8],
+    jax.nn.log_softmax(teacher(play.store.samples.images[:8]).logits),
+    atol=1e-5,
+  )
+
+
+def test_without_student_steps_all_is_left_to_the_epochs():
+  method = build(student_steps=0)
+  assert [phase.student_steps for phase in method.phases] == [0]
+  assert method.answers == "per_view"
+
+
+def test_a_teacher_without_batch_normalisations():
+  nets = NETS._replace(teacher=network(1))
+  with pytest.raises(JaxkdError, match="'classifier' shows none.*norm=0"):
+    build().init(KEY, nets)
+  _, terms = made(nets, **only(classification=1.0))
+  assert "batch_norm" not in terms
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"variation": "frobenious"}, "Did you mean frobenius"),
+    ({"competition": "fair"}, "clipped, plain"),
+    ({"weights": {"classification": 1.0}}, "exactly classification, batch"),
+    ({"step_size": 0.0}, "step_size=0.0"),
+    ({"jitter": -1}, "jitter=-1"),
+    ({"student_steps": 0, **only(competition=1.0)}, "student_steps above 0"),
+  ],
+)
+def test_values_that_can_not_be(changes, message):
+  with pytest.raises(JaxkdError, match=message):
+    build(**changes)
+
+
+def test_points_are_refused():
+  spec = SPEC._replace(name="moons", shape=(2,))
+  with pytest.raises(JaxkdError, match=r"moons has inputs of shape \(2,\)"):
+    deepinversion.build(spec, hyper=HYPER, **TINY)
+
+
+def test_a_whole_run_resumes_bit_for_bit(tmp_path, stopped_at):
+  config = jaxkd.load_config(f"{CONFIGS}/deepinversion.py:adi,smoke")
+  config.student.model = "mlp"
+  config.update_from_flattened_dict(
+    {"synthesis.batch_size": 8, "synthesis.student_batch_size": 4}
+  )
+  dataset = jaxkd.Dataset.without_images(SPEC)
+
+  def run(folder):
+    return jaxkd.distill(NETS.teacher, config, folder, dataset=dataset)
+
+  whole, report = run(tmp_path / "whole")
+  assert report["synthesis"]["images"] == 16
+  with stopped_at(1):
+    run(tmp_path / "parts")
+  student, _ = run(tmp_path / "parts")
+  same(student, whole)
+
+
+def test_the_published_numbers_are_the_cards():
+  def synthesis(argument):
+    return jaxkd.load_config(f"{CONFIGS}/deepinversion.py:{argument}").synthesis
+
+  found = synthesis("dataset=cifar10")
+  assert (found.batch_size, found.num_steps, found.step_size) == (
+    256,
+    2000,
+    0.05,
+  )
+  assert found.weights.batch_norm == 10 and not found.weights.competition
+  assert found.weights.total_variation == 2.5e-5
+  found = synthesis("dataset=cifar10,adi")
+  assert (found.weights.competition, found.student_steps) == (0.2, 50)
+  found = synthesis("dataset=cifar10,adi,datafree")
+  assert (found.num_steps, found.step_size, found.student_steps) == (
+    1000,
+    0.1,
+    400,
+  )
+  assert found.weights.competition == 1
+  assert (found.jitter, found.mirror, found.clip) == (4, True, True)

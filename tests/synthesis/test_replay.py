@@ -1,0 +1,31 @@
+"""What the student is shown again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxkd import store as stores
+from jaxkd.synthesis import replay
+from jaxkd.types import Nets, Samples
+
+KEY = jax.random.key(0)
+
+
+def test_views_of_all_that_is_there_without_answers():
+  samples = Samples(
+    jnp.arange(1.0, 7)[:, None, None, None] * jnp.ones((6, 4, 4, 1)),
+    jnp.arange(6),
+    jnp.zeros((6, 3)),
+  )
+  store = stores.insert(stores.init(10, samples), samples)
+  phase = replay.phase(5, 64, ("crop",))
+  assert (phase.repeats, phase.student_steps, phase.keep) == (5, 1, False)
+  assert phase.queries
+  state, shown, _ = phase.ask("as it was", Nets(None, None, store), KEY)
+  assert state == "as it was"
+  assert shown.targets is None
+  found, labels = np.asarray(shown.images), np.asarray(shown.labels)
+  assert set(labels) == set(range(6))
+  for image, label in zip(found, labels, strict=True):
+    assert set(np.unique(image)) <= {0.0, label + 1.0}
+  assert (found == 0).any()  # cropped
