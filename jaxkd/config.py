@@ -49,6 +49,16 @@ DEFENSE = {
   "index": 2,
   "target_accuracy": 0.0,
 }
+# How a white-box method does with labels; all but the name are of `zeroth`.
+ADAPTATION = {
+  "name": "",
+  "generator": "dfme",
+  "num_directions": 1,
+  "radius": 1e-3,
+  "student_steps": 5,
+  "step_size": 1e-4,
+  "label_floor": 0.01,
+}
 # Counts are images. `evaluate`: whether a paid teacher may be asked about test
 # images, out of the same budget; `marks`: at which shares of the budget the
 # student is judged in between.
@@ -169,6 +179,7 @@ def experiment(
       },
       "synthesis": synthesis,
       "queries": {**QUERIES, **(queries or {})},
+      "adaptation": dict(ADAPTATION),
       "objective": "",  # another method's, in place of the method's own
       "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
       "grid": grid or {},

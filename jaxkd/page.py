@@ -40,7 +40,7 @@ def write_html(
     report: as in `report.json`; accuracies may be None.
     figures: PNG files, in the order in which they are shown.
   """
-  title = f"{report['method']} on {report['dataset']}"
+  title = f"{words.system(report)} on {report['dataset']}"
   sections = (
     f"<header><p>{escape(title)}</p><h1>{escape(words.headline(report))}</h1>"
     f"<p>{escape(words.story(report))}</p></header>",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxkd import (
+  adaptation,
   data,
   defenses,
   exchange,
@@ -180,15 +181,21 @@ def build_method(
   defenses.check(config.teacher)
   if config.images:
     num_images = data.train_size(config.images)
+  adaptation.check(config)
+  budget = max(config.queries.budget - reserved, 0)
+  synthesis = config.synthesis.to_dict()
+  if config.adaptation.name == "frozen":
+    synthesis = adaptation.stilled(synthesis)
   method = methods.build(
     config.method,
     spec,
     hyper=config.hyper.to_dict(),
-    synthesis=config.synthesis.to_dict(),
+    synthesis=synthesis,
     objective=config.objective,
-    budget=max(config.queries.budget - reserved, 0),
+    budget=budget,
     num_images=num_images,
   )
+  method = adaptation.adapt(config, spec, method, budget)
   remote = bool(config.teacher.url or config.teacher.replay)
   exchange.check_access(method, config.teacher.access, remote)
   rounds.check_student(config, method)

@@ -14,6 +14,12 @@ from jaxkd.quantities import (
 )
 
 
+def system(report: dict[str, Any]) -> str:
+  """The method, and how it was adapted to labels if it was."""
+  adaptation = report["adaptation"]
+  return report["method"] + (f" ({adaptation})" if adaptation else "")
+
+
 def summary(report: dict[str, Any]) -> str:
   """A run in a few lines, for the terminal."""
   teacher, student = report["teacher"], report["student"]
@@ -25,7 +31,7 @@ def summary(report: dict[str, Any]) -> str:
 
   stages = ("teacher", "synthesis", "student")
   lines = {
-    "run": f"{report['method']} on {report['dataset']}: "
+    "run": f"{system(report)} on {report['dataset']}: "
     f"{teacher['model']} -> {student['model']}",
     "accuracy": f"teacher {percent(teacher['accuracy'])}, "
     f"student {accuracy(student)}",
@@ -103,7 +109,7 @@ def story(report: dict[str, Any]) -> str:
   if student["seeds"] > 1:
     trained += f" from {student['seeds']} seeds, whose means are given here"
   paragraph = (
-    f"The method {report['method']} {made}. The teacher, "
+    f"The method {system(report)} {made}. The teacher, "
     f"{report['teacher']['model']}, answered them. {trained}."
   )
   if student["accuracy"] is not None:

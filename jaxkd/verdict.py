@@ -46,6 +46,7 @@ def judge(
   image_steps = played.images * method.steps
   return {
     "method": config.method,
+    "adaptation": config.adaptation.name,
     "dataset": spec.name,
     "teacher": judge_teacher(run.dataset, access),
     "student": {

@@ -69,6 +69,7 @@ def test_a_stopped_run_pays_nothing_twice(
   assert report["queries"]["spent"] == BUDGET
 
 
+@pytest.mark.slow
 def test_relabelling_asks_for_every_view_of_every_pass(tmp_path):
   _, report = run(
     tmp_path,
@@ -134,6 +135,7 @@ def test_where_the_budget_decides_the_rounds_a_raised_one_is_another_run(
     run(whole[2], **{"queries.budget": 2 * BUDGET})
 
 
+@pytest.mark.slow
 def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
   students = {"student.epochs": 1, "student.seeds": 2, "student.holdout": 0.1}
   student, report = run(tmp_path, **students)

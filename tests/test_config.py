@@ -44,6 +44,39 @@ def test_every_config_builds_shrinks_and_imports_only_jaxkd_config(path):
   assert f"--config=configs/{path.name}" in path.read_text()
 
 
+def field_cells(argument):
+  path = CONFIGS[0].parent / "field_table.py"
+  return c.load_config(f"{path}:{argument}").cells
+
+
+def test_the_posters_methods_copy_one_teacher():
+  cells = field_cells("dataset=cifar10")
+  assert cells.adi_student.published == 91.4
+  assert cells.zsdb3kd_teacher.published == 79.3
+  teachers = {
+    (cell.config.teacher.model, cell.config.teacher.epochs)
+    for cell in cells.values()
+  }
+  assert len(teachers) == 1
+  assert "adi_student" not in field_cells("dataset=mnist")
+
+
+def test_ideals_rivals_have_labels_and_a_budget_alone():
+  cells = field_cells("paper=ideal,dataset=mnist")
+  assert cells.ideal_lenet_ideal.published == 96.32
+  assert cells.ideal_alexnet_dafl.published == 20.43
+  for cell in cells.values():
+    assert cell.config.teacher.access == "label"
+    assert cell.config.queries.budget == 25_000
+    assert cell.config.teacher.model == cell.row
+  adapted = {
+    cell.column: cell.config.adaptation.name for cell in cells.values()
+  }
+  assert adapted["DeepIn"] == adapted["DAFL"] == "surrogate"
+  assert adapted["ZSKT"] == "frozen"
+  assert adapted["IDEAL"] == adapted["DFME"] == ""
+
+
 def test_published_sizes_and_weights_are_the_cards():
   config = c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=mnist")
   sizes = config.synthesis

@@ -192,6 +192,7 @@ def pairs(some, others):
     yield from zip(a.students, b.students, strict=True)
 
 
+@pytest.mark.slow
 def test_students_in_turns_are_those_who_train_together(
   run, stopped_at, tmp_path
 ):

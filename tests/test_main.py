@@ -90,6 +90,7 @@ def test_nan_names_the_term_and_the_set(tmp_path):
   assert "set 0" in told
 
 
+@pytest.mark.slow
 def test_a_changed_config_and_a_damaged_checkpoint_are_refused(tmp_path):
   folder = f"--workdir={tmp_path}"
   assert run(TOY, folder).returncode == 0
@@ -131,6 +132,7 @@ def wait_for(folder, stage, step):
   raise AssertionError(f"{stage} {step} was not reached: {records}")
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
   process = start(tmp_path / "stopped")
   wait_for(tmp_path / "stopped", "student", 3)

@@ -37,6 +37,7 @@ def a_report(**changes):
   network = {"parameters": 400, "bytes": 1600, "flops": 8e5, "latency_ms": 0.4}
   report = {
     "method": "cake",
+    "adaptation": "",
     "dataset": "mnist",
     "teacher": {**network, "model": "lenet5", "accuracy": 0.8},
     "student": {

@@ -178,6 +178,7 @@ def test_with_one_member_and_t_squared_the_loss_is_kds():
   )
 
 
+@pytest.mark.slow
 def test_stored_answers_do_as_well_as_a_white_box(trainer):
   """Without augmentation each view is the image itself."""
   teacher = network(0)

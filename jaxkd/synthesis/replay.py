@@ -24,6 +24,6 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
     draw_key, view_key = jax.random.split(key)
     samples = stores.draw(nets.store, draw_key, batch_size)
     images = augment.apply(views, view_key, to_float(samples.images))
-    return state, samples._replace(images=images, targets=None), {}
+    return state, samples._replace(images=images), {}
 
   return Phase(look_again, repeats=steps, student_steps=1, keep=False)

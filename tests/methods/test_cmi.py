@@ -231,6 +231,7 @@ def test_values_that_can_not_be(changes, message):
     build(**changes)
 
 
+@pytest.mark.slow
 def test_a_whole_run_resumes_bit_for_bit(tmp_path, stopped_at):
   """And leaves the teacher as it is."""
   config = jaxkd.load_config(f"{CONFIGS}/cmi.py:smoke")

@@ -122,7 +122,17 @@ def game(name):
 
 every_method = pytest.mark.parametrize("name", NAMES)
 # These take long to compile, and have tests of the same in their own files.
-SLOW = ("cake", "cmi", "deepinversion", "ideal", "maze", "zsdb3kd")
+SLOW = (
+  "cake",
+  "cmi",
+  "dafl",
+  "deepinversion",
+  "generative",
+  "ideal",
+  "maze",
+  "zsdb3kd",
+  "zskt",
+)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ TINY = {
   "width": 2,
   "optimizer": {
     "name": "adam", "learning_rate": 0.01, "schedule": "constant",
-    "weight_decay": 0.0,
+    "weight_decay": 0.0, "clip_norm": 0.0,
   },
   "capacity": 32,
 }  # fmt: skip
@@ -195,6 +195,7 @@ def run(folder):
   return jaxkd.distill(network(1), config, folder, dataset=dataset)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(tmp_path, stopped_at, dense):
   whole, report = run(tmp_path / "whole")
   assert report["synthesis"]["images"] == 2 * 10 * 16

@@ -177,6 +177,7 @@ def test_points_are_refused():
     deepinversion.build(spec, hyper=HYPER, **TINY)
 
 
+@pytest.mark.slow
 def test_a_whole_run_resumes_bit_for_bit(tmp_path, stopped_at):
   config = jaxkd.load_config(f"{CONFIGS}/deepinversion.py:adi,smoke")
   config.student.model = "mlp"

@@ -246,6 +246,7 @@ def dataset(count, seed):
   return images.astype(np.uint8), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "student",
   ["two_exits", pytest.param("skeptical_cnn_quarter", marks=pytest.mark.slow)],

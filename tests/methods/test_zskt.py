@@ -367,6 +367,7 @@ def run(folder, **fields):
   return jaxkd.distill(network(1), config, folder, dataset=dataset)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(tmp_path, stopped_at, dense):
   whole, report = run(tmp_path / "whole")
   assert report["synthesis"]["images"] == 2 * 6 * 16
@@ -376,6 +377,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, stopped_at, dense):
   same(whole, again)
 
 
+@pytest.mark.slow
 def test_the_students_gradient_is_clipped_too(tmp_path, dense):
   """At a rate of 1, its one step is as long as the norm that is allowed."""
   fields = {

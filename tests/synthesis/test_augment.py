@@ -102,7 +102,7 @@ def test_resized_crops_are_parts_of_a_quarter_to_all():
   rows, columns = jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0), indexing="ij")
   ramps = jnp.broadcast_to(jnp.stack([rows, columns], -1), (400, 8, 8, 2))
   after = jax.jit(augment.resized_crop)(jax.random.key(1), ramps)
-  assert after.min() >= 0 and after.max() <= 7
+  assert after.min() >= 0 and after.max() <= 7 + 1e-5
   height = after[:, 5, 4, 0] - after[:, 4, 4, 0]
   width = after[:, 4, 5, 1] - after[:, 4, 4, 1]
   area, aspect = height * width, height / width

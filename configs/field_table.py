@@ -1,0 +1,180 @@
+"""Every method of the field on the same networks: the tables of two papers.
+
+  python -m jaxkd.main --config=configs/field_table.py --workdir=DIR
+  python -m jaxkd.main --config=configs/field_table.py:dataset=cifar10
+  python -m jaxkd.main --config=configs/field_table.py:paper=ideal,dataset=mnist
+  python -m jaxkd.main --config=configs/field_table.py:smoke
+
+`paper=cake` is the poster's "CAKE vs. others": a row per method, its teacher's
+accuracy and its student's. There each method has a teacher of its own; here all
+copy CAKE's. LeNet-5 has no batch normalisation, so its rows lack DeepInversion
+and ADI, as in the poster.
+
+`paper=ideal` is table 2 of IDEAL: labels alone, one budget, a row per teacher.
+`adaptation` says how methods that look into their teacher do with labels, see
+`jaxkd.adaptation`; those that seek disagreement, which has no surrogate, are
+frozen there.
+"""
+
+from jaxkd import config as c
+
+POSTER = {
+  "KD": "kd",
+  "DAFL": "dafl",
+  "DI": "deepinversion",
+  "ADI": "deepinversion:adi",
+  "DD": "dd",
+  "ZSDB3KD": "zsdb3kd",
+  "CAKE": "cake",
+}
+NORMED = ("DI", "ADI")
+# Teacher and student; ZSDB3KD's of CIFAR-10 are an AlexNet and its half.
+POSTER_NUMBERS = {
+  "mnist": {
+    "KD": (99.3, 98.8),
+    "DAFL": (97.9, 97.6),
+    "ZSDB3KD": (99.3, 96.5),
+    "CAKE": (99.3, 98.4),
+  },
+  "fashion_mnist": {
+    "KD": (90.8, 89.7),
+    "ZSDB3KD": (91.6, 72.3),
+    "CAKE": (91.0, 76.5),
+  },
+  "svhn_cropped": {"CAKE": (96.1, 94.2)},
+  "cifar10": {
+    "KD": (95.6, 94.3),
+    "DI": (93.7, 90.4),
+    "ADI": (95.4, 91.4),
+    "DD": (95.4, 93.3),
+    "ZSDB3KD": (79.3, 59.5),
+    "CAKE": (91.8, 78.9),
+  },
+}
+JUDGED = {"teacher": "teacher.accuracy", "student": "student.accuracy"}
+# Data sets that the config of knowledge distillation has no recipe for.
+KD_RECIPES = {"mnist": "fashion_mnist", "svhn_cropped": "cifar10"}
+
+IDEAL = {
+  "DAFL": "dafl",
+  "ZSKT": "zskt",
+  "DeepIn": "deepinversion",
+  "CMI": "cmi",
+  "DaST": "dast",
+  "ZSDB3": "zsdb3kd",
+  "DFME": "dfme",
+  "IDEAL": "ideal",
+}
+# data set: student, and its teachers with the numbers in the order of IDEAL.
+IDEAL_ROWS = {
+  "mnist_5k": ("ideal_lenet", {"ideal_lenet": ()}),
+  "mnist": (
+    "ideal_lenet",
+    {
+      "ideal_mlp": (16.97, 13.84, 16.68, 13.89, 15.62, 30.13, 56.32, 88.41),
+      "ideal_lenet": (18.92, 22.96, 24.43, 22.71, 22.49, 35.98, 62.86, 96.32),
+      "ideal_alexnet": (20.43, 27.97, 29.54, 28.87, 23.86, 37.33, 66.45, 96.51),
+    },
+  ),
+  "fashion_mnist": (
+    "ideal_lenet",
+    {
+      "ideal_mlp": (14.23, 16.86, 12.24, 10.30, 12.93, 24.52, 52.29, 76.95),
+      "ideal_lenet": (16.89, 18.52, 16.89, 14.44, 22.72, 32.46, 56.76, 83.92),
+      "ideal_alexnet": (21.78, 20.22, 22.38, 21.24, 25.21, 34.47, 63.59, 86.14),
+    },
+  ),
+  "svhn_cropped": (
+    "resnet18",
+    {
+      "ideal_alexnet": (16.89, 13.96, 16.71, 17.63, 24.47, 33.96, 58.92, 84.42),
+      "vgg16": (19.24, 21.03, 24.65, 24.55, 25.17, 36.35, 62.53, 86.91),
+      "resnet18": (21.25, 20.95, 24.75, 28.55, 24.33, 37.40, 64.82, 87.65),
+    },
+  ),
+  "cifar10": (
+    "resnet18",
+    {
+      "ideal_alexnet": (13.75, 12.56, 14.54, 13.98, 14.54, 29.38, 35.73, 65.61),
+      "resnet34": (16.08, 14.31, 15.99, 15.95, 15.41, 32.18, 37.91, 68.82),
+    },
+  ),
+  "cifar100": (
+    "resnet18",
+    {
+      "ideal_alexnet": (9.65, 10.19, 14.53, 12.30, 14.22, 14.38, 16.48, 23.85),
+      "resnet34": (12.76, 13.54, 18.35, 15.93, 17.92, 17.51, 20.01, 36.96),
+    },
+  ),
+}
+# Those that look into their teacher; the second seek disagreement.
+JUDGING, DISAGREEING = ("dafl", "deepinversion", "cmi"), ("zskt",)
+TEACHER = ("model", "epochs", "batch_size", "optimizer", "augment")
+
+
+def get_config(argument: str = ""):
+  found = c.arguments(
+    argument, dataset="mnist_5k", paper="cake", adaptation="surrogate"
+  )
+  rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
+  paper = c.of({"cake": poster, "ideal": ideal}, found["paper"], "paper")
+  return paper(found, rest)
+
+
+def poster(found: dict, rest: str):
+  """The poster's table for a data set."""
+  dataset = found["dataset"]
+  shared = c.sibling(__file__, "cake", f"dataset={dataset}{rest}")
+  lenet = shared.teacher.model.startswith("lenet")
+  rows = [row for row in POSTER if not (lenet and row in NORMED)]
+  cells = {}
+  for row in rows:
+    name, _, own = POSTER[row].partition(":")
+    recipe = KD_RECIPES.get(dataset, dataset) if name == "kd" else dataset
+    config = c.sibling(
+      __file__, name, f"dataset={recipe}{rest}" + (f",{own}" if own else "")
+    )
+    config.dataset = shared.dataset
+    share_networks(config, shared, shared.student.model)
+    published = POSTER_NUMBERS.get(dataset, {}).get(row, (None, None))
+    for (column, value), number in zip(JUDGED.items(), published, strict=True):
+      cells[f"{row}_{column}".lower()] = c.cell(
+        row, column, config, value=value, published=number
+      )
+  title = f"CAKE vs. others, on {dataset}"
+  return c.table("cake_field", title, rows, tuple(JUDGED), cells)
+
+
+def ideal(found: dict, rest: str):
+  """Table 2 of IDEAL for a data set."""
+  dataset, how = found["dataset"], found["adaptation"]
+  student, teachers = c.of(IDEAL_ROWS, dataset)
+  shared = c.sibling(__file__, "ideal", f"dataset={dataset}{rest}")
+  cells = {}
+  for teacher, numbers in teachers.items():
+    numbers = numbers or (None,) * len(IDEAL)
+    for (column, name), number in zip(IDEAL.items(), numbers, strict=True):
+      config = c.sibling(__file__, name, f"dataset={dataset}{rest}")
+      share_networks(config, shared, student)
+      config.image_size, config.teacher.model = 0, teacher
+      config.teacher.access = "label"
+      if not (
+        found["smoke"] and config.queries.budget
+      ):  # few rounds have their price
+        config.queries.budget = shared.queries.budget
+      if name in JUDGING + DISAGREEING:
+        alone = how == "surrogate" and name in DISAGREEING
+        config.adaptation.name = "frozen" if alone else how
+      cells[f"{teacher}_{column}".lower()] = c.cell(
+        teacher, column, config, published=number
+      )
+  title = f"Table 2 of Zhang et al. (IDEAL), ICLR 2023, on {dataset}"
+  return c.table("ideal_field", title, tuple(teachers), tuple(IDEAL), cells)
+
+
+def share_networks(config, shared, student: str) -> None:
+  """Gives a cell the teacher of `shared`, and `student` to teach."""
+  for field in TEACHER:
+    config.teacher[field] = shared.teacher[field]
+  config.student.model = student
+  config.image_size = shared.image_size
