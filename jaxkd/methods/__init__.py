@@ -89,6 +89,11 @@ def build(
   return with_objective(method, objective) if objective else method
 
 
+def lends(method: ModuleType) -> bool:
+  """Whether its objective, and the numbers of that, are not its own affair."""
+  return hasattr(method, "objective") and hasattr(method, "HYPER")
+
+
 def with_objective(method: Method, name: str) -> Method:
   """The method with the objective of method `name`.
 
@@ -96,8 +101,8 @@ def with_objective(method: Method, name: str) -> Method:
     JaxkdError: if that has none to lend, or takes other numbers.
   """
   lender = find(name)
-  if not hasattr(lender, "objective"):
-    lenders = [other for other in names() if hasattr(find(other), "objective")]
+  if not lends(lender):
+    lenders = [other for other in names() if lends(find(other))]
     raise JaxkdError(
       f"objective={name}: its objective belongs to its own images; choose "
       f"one of {', '.join(lenders)}."

@@ -204,7 +204,7 @@ def test_an_objective_may_be_another_methods():
 
 
 def test_a_method_without_an_objective_to_lend_names_those_with_one():
-  for lender in ("cake", "skeptical"):
+  for lender in ("cake", "dfme", "skeptical"):
     config = small("kd", objective=lender)
     with pytest.raises(JaxkdError, match=f"objective={lender}.*htc, kd, .*scm"):
       pipeline.build_method(config, SPEC, reserved=0, num_images=80)
