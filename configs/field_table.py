@@ -158,9 +158,8 @@ def ideal(found: dict, rest: str):
       share_networks(config, shared, student)
       config.image_size, config.teacher.model = 0, teacher
       config.teacher.access = "label"
-      if not (
-        found["smoke"] and config.queries.budget
-      ):  # few rounds have their price
+      few_rounds_are_paid = found["smoke"] and config.queries.budget
+      if not few_rounds_are_paid:
         config.queries.budget = shared.queries.budget
       if name in JUDGING + DISAGREEING:
         alone = how == "surrogate" and name in DISAGREEING
