@@ -11,20 +11,24 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jaxkd import parallel
 from jaxkd.types import JaxkdError
 
 _stop = threading.Event()
 
 
 class Preempted(Exception):  # noqa: N818 (not an error)
-  """Raised at the first safe point after a signal, with the state saved."""
+  """Raised at the first safe point after a signal, with the state saved; on
+  every process after a signal to one of them.
+  """
 
 
 def stop_on_signals() -> dict[str, int]:
   """From now on SIGTERM and SIGINT stop the run at the next safe point.
 
   Returns:
-    A dict whose `signal` holds the number of the signal that came.
+    A dict whose `signal` holds the number of the signal that came; it stays
+    empty where another process was signalled.
   """
   received: dict[str, int] = {}
 
@@ -47,7 +51,9 @@ class Checkpoints:
   """The saved states of one stage, in a directory of their own.
 
   Orbax makes a step visible by renaming its finished directory, so a process
-  that is killed at any instant leaves the last complete step.
+  that is killed at any instant leaves the last complete step. All processes
+  take part, on a disk that they share, with trees that `parallel.replicate`
+  laid.
   """
 
   def __init__(self, directory: Path, every_s: float = 10.0):
@@ -86,13 +92,15 @@ class Checkpoints:
 
   def tick(self, step: int, tree: Any, last: bool = False) -> None:
     """Saves `tree` as `step` if it is time, if it is the last, or if the run
-    was told to stop; raises `Preempted` after saving in that case.
+    was told to stop; raises `Preempted` after saving in that case. One process
+    for which it is time, or which was told, decides for all.
 
     Saving takes at most about a tenth of the time, however large the tree.
     """
-    stop = _stop.is_set()
     wait_s = max(self._every_s, 10 * self._cost_s)
-    if last or stop or time.monotonic() - self._saved_at >= wait_s:
+    due = time.monotonic() - self._saved_at >= wait_s
+    stop, due = parallel.any_process(_stop.is_set(), due)
+    if last or stop or due:
       self._save(step, tree)
     if stop:
       raise Preempted

@@ -15,14 +15,18 @@ from ml_collections import ConfigDict
 from jaxkd import checks
 from jaxkd.types import JaxkdError
 
-# A teacher of our own is loaded or trained; with a `url` it is a service, and
-# with `replay` a ledger of one answers again. `authorization`: who allowed it.
+# A teacher of our own is loaded or trained; `network` (module:function) brings
+# any other; with a `url` it is a service, and with `replay` a ledger of one
+# answers again. `authorization`: who allowed it.
 # `holdout`: share of its training images that judge its epochs, if one is to be
-# chosen.
+# chosen. `batch_norm`: statistics `per_device`, averaged afterwards, or
+# `synchronized`, those of the whole batch; one device knows no difference.
 TEACHER = {
   "checkpoint": "",
+  "network": "",
   "holdout": 0.0,
   "augment": (),
+  "batch_norm": "per_device",
   "access": "white_box",
   "top_k": 1,
   "url": "",
@@ -163,6 +167,7 @@ def experiment(
       "image_size": image_size,
       "seed": 0,
       "images": "",
+      "compute_dtype": "float32",  # of networks; all weights and pixels are
       "teacher": {
         **TEACHER,
         "defense": defense(),
@@ -173,6 +178,7 @@ def experiment(
         "seeds": int(found.get("seeds", 1)),
         "at_once": 0,  # of seeds and points of the grid; 0: what memory allows
         "augment": (),
+        "batch_norm": "per_device",
         "holdout": 0.01,
         **student,
         **_named(found, "student"),
@@ -184,6 +190,7 @@ def experiment(
       "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
       "grid": grid or {},
       "tensorboard": False,
+      "profile": {"steps": 0},  # turns of each stage that are traced
     }
   )
   return smoke(config, found) if found["smoke"] else config
@@ -296,7 +303,7 @@ def table(
   unit: str = "percent",
   figures: Sequence[str] = (),
 ) -> ConfigDict:
-  """The config of a table, see `jaxkd.table`.
+  """The config of a table, see `jaxkd.tables.table`.
 
   Args:
     name: of the table.
@@ -321,13 +328,24 @@ def table(
   )
 
 
+def located(name: str) -> str:
+  """`name`, or where the config of that name lies that came with the package,
+  if there is none here: `configs/cake.py:smoke` works in every folder.
+  """
+  path, colon, argument = name.partition(":")
+  packaged = Path(__file__).parent / path
+  if not Path(path).exists() and path.startswith("configs/"):
+    path = str(packaged) if packaged.exists() else path
+  return f"{path}{colon}{argument}"
+
+
 def load_config(name: str) -> ConfigDict:
   """The config of a file, named as for `--config`: `configs/cake.py:smoke`.
 
   Raises:
     JaxkdError: if there is no such file.
   """
-  path, _, argument = name.partition(":")
+  path, _, argument = located(name).partition(":")
   if not Path(path).is_file():
     raise JaxkdError(f"There is no config file {path}.")
   found = importlib.util.spec_from_file_location("jaxkd_config", path)

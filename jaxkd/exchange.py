@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd import store as stores, training
+from jaxkd import models, store as stores, training
 from jaxkd.store import Store
 from jaxkd.training import TrainState
 from jaxkd.types import (
@@ -42,6 +42,8 @@ class Rules(NamedTuple):
     access: what the teacher gives, one of `ACCESS`.
     eight_bit: whether the teacher is shown 8-bit images; the same pixels are
       stored and trained on.
+    compute_dtype: of the teacher where a method looks into it; its answers are
+      float32 all the same.
   """
 
   method: Method
@@ -49,6 +51,7 @@ class Rules(NamedTuple):
   spec: DataSpec
   access: str
   eight_bit: bool = False
+  compute_dtype: str = "float32"
 
 
 @flax.struct.dataclass
@@ -121,7 +124,7 @@ def new_play(
 ) -> Play:
   """The state before round 0, with an empty store of the right shapes."""
   check_access(rules.method, rules.access, rules.eight_bit)
-  nets = _nets(table, student_state, None)
+  nets = _nets(rules, table, student_state, None)
   # Copies, because rounds reuse the memory of what they are given.
   state, student_state = jax.tree.map(
     jnp.copy, (rules.method.init(key, nets), student_state)
@@ -248,7 +251,7 @@ def _repeats(phase: Phase, held: Array) -> int | Array:
 
 
 def _ask(rules: Rules, phase: Phase, play: Play, table: Table, key: Array):
-  nets = _nets(table, play.student, play.store)
+  nets = _nets(rules, table, play.student, play.store)
   state, samples, terms = phase.ask(play.state, nets, key)
   if rules.eight_bit:
     samples = samples._replace(images=to_eight_bit(samples.images))
@@ -267,7 +270,7 @@ def _tell(
   key: Array,
 ) -> tuple[Play, Terms]:
   tell_key, train_key = jax.random.split(key)
-  nets = _nets(table, play.student, play.store)
+  nets = _nets(rules, table, play.student, play.store)
   state, samples, terms = phase.tell(play.state, nets, answered, tell_key)
   store = stores.insert(play.store, samples) if phase.keep else play.store
   lesson = training.Lesson(
@@ -299,10 +302,15 @@ def _no_answers(rules: Rules, samples: Samples) -> Array:
   return jnp.zeros((count, rules.spec.num_classes))
 
 
-def _nets(table: Table, student: TrainState, store: Store | None) -> Nets:
+def _nets(
+  rules: Rules, table: Table, student: TrainState, store: Store | None
+) -> Nets:
   """A method sees the inside of a white box, and of a black box nothing."""
+  teacher = getattr(table.teacher, "classifier", None)
+  if teacher is not None:
+    teacher = models.computing_in(teacher, rules.compute_dtype)
   return Nets(
-    getattr(table.teacher, "classifier", None),
+    teacher,
     table.student.replace(variables=student.variables),
     store,
     table.data,

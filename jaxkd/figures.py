@@ -128,7 +128,7 @@ def curves_figure(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
   """How a run went: one panel for each value of each stage, over its steps.
 
   Where a step has several numbers (seeds, sets) the line is their mean and
-  the band their range. Seconds and rates (`..._s`) are left out.
+  the band their range. Seconds, rates (`..._s`) and bytes are left out.
 
   Args:
     path: of the PNG file.
@@ -137,7 +137,7 @@ def curves_figure(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
   curves: dict[tuple[str, str], dict[int, list[np.ndarray]]] = {}
   for record in records:
     for name, numbers in numbers_of(record).items():
-      if not name.endswith(("_s", "seconds")):
+      if not name.endswith(("_s", "seconds", "bytes")):
         curve = curves.setdefault((record["stage"], name), {})
         curve.setdefault(record["step"], []).append(numbers)
   columns = min(3, max(len(curves), 1))

@@ -92,7 +92,9 @@ def at_once(
     return None
 
   def step(state, batch, lesson, key):
-    shown = training.show(recipe, batch, lesson, key)
+    shown = training.view(recipe, batch, key)
+    if recipe.per_view:
+      shown = shown._replace(targets=training.answered(lesson.teacher, shown))
     return training.train_step(recipe, state, shown, lesson, key)
 
   lowered = jax.jit(step).lower(state, batch, lesson, jax.random.key(0))

@@ -4,6 +4,7 @@
   python -m jaxkd.main --config=configs/cake.py:smoke --config.seed=1
   python -m jaxkd.main --config=configs/cake.py --plan
   python -m jaxkd.main --config=configs/nasty_table.py --workdir=DIR
+  python -m jaxkd.main --config=configs/cake.py --workdir=DIR --distributed
   python -m jaxkd.main --list
 
 Exit status: 0 done, 2 wrong input (one or two lines say what), 143 stopped by
@@ -12,6 +13,7 @@ SIGTERM and 130 by SIGINT, with everything saved.
 
 from collections.abc import Sequence
 import errno
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -25,11 +27,12 @@ from jaxkd import (
   defenses,
   methods,
   models,
+  parallel,
   pipeline,
   plan,
-  table,
 )
 from jaxkd.errors import JaxkdError, fail
+from jaxkd.tables import table
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with arguments behind a colon."
@@ -39,15 +42,36 @@ WORKDIR = flags.DEFINE_string(
 )
 LIST = flags.DEFINE_bool("list", False, "Name methods, models and data sets.")
 PLAN = flags.DEFINE_bool("plan", False, "Say what a run would do, and stop.")
+DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "Run as one of several processes, see launch/."
+)
+COORDINATOR = flags.DEFINE_string(
+  "coordinator", None, "HOST:PORT of the first process, if no cluster knows it."
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "How many there are, if no cluster knows it."
+)
+PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Which of them this is, from 0, likewise."
+)
+INITIALIZATION_S = flags.DEFINE_integer(
+  "initialization_s", 1800, "Seconds that processes wait for each other."
+)
+HEARTBEAT_S = flags.DEFINE_integer(
+  "heartbeat_s", 300, "Seconds of silence after which a process counts as dead."
+)
 
 
 def parse(argv: Sequence[str]) -> Sequence[str]:
   """Flags, with mistakes told in a line or two instead of a traceback."""
+  option, given = "--config=", list(argv)
   try:
-    for argument in argv:
-      if argument.startswith("--config="):  # the flag would bury its mistakes
-        configs.load_config(argument.removeprefix("--config="))
-    return flags.FLAGS(argv)
+    for place, argument in enumerate(given):
+      if argument.startswith(option):  # the flag would bury its mistakes
+        name = configs.located(argument.removeprefix(option))
+        given[place] = option + name
+        configs.load_config(name)
+    return flags.FLAGS(given)
   except (JaxkdError, flags.Error) as error:
     fail(str(error))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -89,6 +113,7 @@ def described() -> str:
 
 def run() -> None:
   """A run, or a table of runs; a signal stops it at the next safe point."""
+  join()
   received = checkpointing.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
@@ -97,7 +122,32 @@ def run() -> None:
       pipeline.distill(None, CONFIG.value, WORKDIR.value)
   except checkpointing.Preempted:
     print("Stopped, with everything saved. The same command goes on.")
-    sys.exit(128 + received["signal"])
+    sys.exit(128 + received.get("signal", signal.SIGTERM))
+
+
+def join() -> None:
+  """Becomes one of several processes if the flags say so, of which only the
+  first speaks, but for mistakes.
+  """
+  given = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+  if not DISTRIBUTED.value:
+    if any(part is not None for part in given):
+      raise JaxkdError(
+        "--coordinator, --num_processes and --process_id go with --distributed."
+      )
+    return
+  if "cells" in CONFIG.value:
+    raise JaxkdError(
+      "--distributed: a table is many runs for one process; run its cells one "
+      "by one, or leave the flag out."
+    )
+  parallel.join(
+    *given,
+    initialization_s=INITIALIZATION_S.value,
+    heartbeat_s=HEARTBEAT_S.value,
+  )
+  if not parallel.is_writer():
+    sys.stdout = None
 
 
 def disk_full(error: BaseException | None) -> bool:
@@ -111,7 +161,12 @@ def disk_full(error: BaseException | None) -> bool:
   return False
 
 
-if __name__ == "__main__":
+def command() -> None:
+  """The console script `jaxkd`."""
   jax.config.parse_flags_with_absl()
   logging.set_verbosity(logging.WARNING)
   app.run(main, flags_parser=parse)
+
+
+if __name__ == "__main__":
+  command()

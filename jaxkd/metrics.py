@@ -1,6 +1,8 @@
 """What a run says while it goes, on disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import io
 import json
 import math
 import os
@@ -11,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxkd import parallel, profiling
 from jaxkd.types import JaxkdError
 
 FILE_NAME = "metrics.jsonl"
@@ -39,7 +42,11 @@ def to_json(tree: Any) -> Any:
 
 
 def write_json(path: str | Path, tree: Any) -> None:
-  """Writes a tree as JSON, whole or not at all; NaN becomes null."""
+  """Writes a tree as JSON, whole or not at all; NaN becomes null. Of several
+  processes only the first writes.
+  """
+  if not parallel.is_writer():
+    return
   path = Path(path)
   partial = path.with_name(path.name + ".partial")
   with partial.open("w", encoding="utf-8") as file:
@@ -82,29 +89,47 @@ class MetricsWriter:
   A line holds `stage`, `step`, `time` (seconds since 1970) and the values.
   Steps rise within a stage. Every line is handed to the operating system at
   once, so that a killed process loses none; a torn last line is dropped when
-  the file is opened again.
+  the file is opened again. Of several processes only the first writes; the
+  others keep their lines to themselves.
 
   Args:
     workdir: of the run; made if missing.
     tensorboard: write the same values as TensorBoard events, tag
       `stage/name`, under `workdir/tensorboard`.
+    profile: how many turns of each stage are traced, under `workdir/profile`.
 
   Raises:
     JaxkdError: TensorBoard is asked for and tensorboardX is missing.
   """
 
-  def __init__(self, workdir: str | Path, tensorboard: bool = False):
+  def __init__(
+    self, workdir: str | Path, tensorboard: bool = False, profile: int = 0
+  ):
     directory = Path(workdir)
-    directory.mkdir(parents=True, exist_ok=True)
-    self._events = _Events(directory / "tensorboard") if tensorboard else None
-    self._file = (directory / FILE_NAME).open("a+b")
+    self._profile, self._traces = profile, directory / "profile"
+    self._events, path = None, directory / FILE_NAME
+    with parallel.together():
+      if parallel.is_writer():
+        directory.mkdir(parents=True, exist_ok=True)
+        if tensorboard:
+          self._events = _Events(directory / "tensorboard")
+        self._file = path.open("a+b")
+      else:
+        self._file = io.BytesIO(path.read_bytes() if path.exists() else b"")
     self._keep_until(lambda record: False)
+
+  def traced(
+    self, stage: str, turns: range
+  ) -> contextlib.AbstractContextManager[Iterator[int]]:
+    """The turns of a stage's loop, some of them traced."""
+    return profiling.traced(turns, self._traces / stage, self._profile)
 
   def write(self, stage: str, step: int, **values: Any) -> None:
     """Appends one line; a value is a number or an array, e.g. one per seed."""
     record = to_json({"stage": stage, "step": step, "time": time.time()})
     record |= to_json(values)
     line = json.dumps(record, allow_nan=False) + "\n"
+    self._file.seek(0, os.SEEK_END)
     self._file.write(line.encode())
     self._file.flush()
     if self._events:

@@ -30,6 +30,34 @@ CAPTIONS = {
 STAGES = ("teacher", "synthesis", "student")
 
 
+def _nats(value: float | None) -> str:
+  return number(value, "nat")
+
+
+# What is known without data: in words, and as people read it.
+SIGNS = {
+  "agreement": ("agreement with the teacher, held-out samples", percent),
+  "kl": ("KL(teacher ‖ student)", _nats),
+  "calibration_error": ("student's calibration error", percent),
+  "teacher_coverage": ("classes among the teacher's answers", percent),
+  "student_coverage": ("classes among the student's answers", percent),
+  "answer_entropy": ("entropy of the teacher's mean answer", _nats),
+  "answer_entropy_share": ("of the largest possible", percent),
+  "sample_entropy": ("mean entropy of an answer", _nats),
+  "diversity": ("distances within a class, of those in all", percent),
+  "duplicates": ("exact duplicates", percent),
+}
+PREDICTED = {
+  "estimate": ("agreement foretold without data", percent),
+  "agreement": ("agreement on test data", percent),
+  "gap": ("foretold less real", percent),
+  "rank_correlation": (
+    "rank correlation with accuracy",
+    lambda value: number(value, "").strip(),
+  ),
+}
+
+
 def write_html(
   path: str | Path, report: dict[str, Any], figures: Sequence[Path]
 ) -> None:
@@ -46,9 +74,12 @@ def write_html(
     f"<p>{escape(words.story(report))}</p></header>",
     _tiles(report),
     html.section("Teacher and student", _table(report)),
+    _data_free(report.get("data_free")),
     _extras(report),
     html.section("Queries", _queries(report)),
-    html.section("Time", _times(report["seconds"])),
+    html.section(
+      "Time and memory", _times(report["seconds"]) + _memory(report)
+    ),
     html.section("Figures", "".join(map(_figure, figures))),
     _config(report["config"]),
     _footer(report),
@@ -108,6 +139,22 @@ def _table(report: dict[str, Any]) -> str:
   return f"<table>{head}{''.join(map(html.row, rows))}</table>"
 
 
+def _data_free(signs: dict[str, Any] | None) -> str:
+  """What is known without data, where the run tells of it."""
+  if not signs:
+    return ""
+  intro = f"<p>{escape(words.data_free(signs))}.</p>"
+  if not signs["samples"]:
+    return html.section("Without data", intro)
+  rows = [(text, show(signs[name])) for name, (text, show) in SIGNS.items()]
+  if predicted := signs["predicted"]:
+    rows += [
+      (text, show(predicted[name])) for name, (text, show) in PREDICTED.items()
+    ]
+  table = f"<table>{''.join(map(html.row, rows))}</table>"
+  return html.section("Without data", intro + table)
+
+
 def _extras(report: dict[str, Any]) -> str:
   """Defence, guide and grid, where a run has them."""
   lines = words.extras(report)
@@ -156,6 +203,13 @@ def _times(seconds: dict[str, float]) -> str:
     for stage in STAGES
   )
   return f'<div class="bar">{bars}</div><ul>{legend}</ul>'
+
+
+def _memory(report: dict[str, Any]) -> str:
+  """In a sentence, where the run tells of it."""
+  if memory := report.get("memory"):
+    return f"<p>Memory: {escape(words.peaks(memory))}.</p>"
+  return ""
 
 
 def _figure(path: Path) -> str:

@@ -16,6 +16,9 @@ from jaxkd import (
   defenses,
   exchange,
   grid,
+  health,
+  hosts,
+  memory,
   methods,
   models,
   parallel,
@@ -33,14 +36,13 @@ from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
-from jaxkd.teachers import access as accesses, owner
+from jaxkd.teachers import access as accesses, brought, owner
 from jaxkd.teachers.access import Access
 from jaxkd.teachers.owner import Owned
 from jaxkd.types import (
   Array,
   Classifier,
   DataSpec,
-  JaxkdError,
   Method,
   Samples,
 )
@@ -116,27 +118,40 @@ def distill(
     JaxkdError: for input that can't be, in one or two lines.
     Preempted: after a signal, with everything saved.
   """
-  config = resolution.resolve(config, jax.device_count(), jax.default_backend())
-  if dataset is None:
-    dataset = data.load(config.dataset, image_size=config.image_size)
-  config.dataset = dataset.spec.name
-  if classifier is not None:  # another teacher is another run
-    if config.teacher.url or config.teacher.replay:
-      raise JaxkdError(
-        "A classifier was given, and teacher.url or teacher.replay names "
-        "another; leave one out."
+  with parallel.together():
+    config = resolution.resolve(
+      config, jax.device_count(), jax.default_backend()
+    )
+    given = classifier is not None
+    classifier, spec = brought.bring(config.teacher, classifier)
+    if dataset is None:
+      dataset = data.find(
+        config.dataset, image_size=config.image_size, teacher=spec
       )
-    config.teacher.checkpoint = f"given:{weights.digest(classifier)}"
-  method = build_method(
-    config,
-    dataset.spec,
-    reserved=accesses.for_evaluation(config, dataset),
-    num_images=len(dataset.train_labels),
-  )
-  config.plan = {"rounds": method.rounds, "capacity": method.capacity}
+    config.dataset = dataset.spec.name
+    digest = ""
+    if classifier is not None:
+      health.warn(health.examine_teacher(classifier, dataset.spec))
+      digest = weights.digest(classifier)
+    if given:
+      config.teacher.checkpoint = brought.GIVEN + digest
+    method = build_method(
+      config,
+      dataset.spec,
+      reserved=accesses.for_evaluation(config, dataset),
+      num_images=len(dataset.train_labels),
+    )
+    config.plan = {
+      "rounds": method.rounds,
+      "capacity": method.capacity,
+      "teacher": digest,  # another one is another run
+    }
+  hosts.check(config, dataset)
   with (
     workdirs.claimed(workdir, config) as folder,
-    MetricsWriter(folder, tensorboard=config.tensorboard) as metrics,
+    MetricsWriter(
+      folder, tensorboard=config.tensorboard, profile=config.profile.steps
+    ) as metrics,
   ):
     earlier = sum(verdict.stage_seconds(metrics).values())
     began = time.monotonic() - earlier
@@ -150,10 +165,11 @@ def distill(
       points = students.teach(run, guide, fresh, played.play, train)
       chosen, scores = grid.choose(points, held_out)
       taught = points[chosen].students
-      result = verdict.judge(run, access, taught, held_out, played) | {
+      graded = grid.summary(points, chosen, scores, dataset)
+      result = verdict.judge(run, access, taught, held_out, played, graded) | {
         "defense": verdict.judge_defense(run, owned),
         "guide": verdict.judge_guide(run, guide, owned),
-        "grid": grid.summary(points, chosen, scores, dataset),
+        "grid": graded,
       }
     weights.save(
       folder / "student.safetensors",
@@ -161,7 +177,9 @@ def distill(
       dataset.spec,
       config.student.model,
     )
-    report.publish(folder, result, dataset, access.owner, taught[0], train)
+    with parallel.together():
+      if parallel.is_writer():
+        report.publish(folder, result, dataset, access.owner, taught[0], train)
   return taught[0], result
 
 
@@ -247,15 +265,18 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
   with Checkpoints(folder) as checkpoints:
     saved = {"round": 0, "play": game.opening}
     saved = checkpoints.restore(saved) or saved
-    play, start = parallel.replicate(saved["play"]), int(saved["round"])
+    play, start = saved["play"], int(saved["round"])
     run.metrics.rewind("synthesis", start)
     compile_s = 0.0
     if start < count:
       play_round, compile_s = rounds.player(game, access.asked, play)
-    with Progress(
-      sum(kept), "synthesis", "images", done=sum(kept[:start])
-    ) as progress:
-      for index in range(start, count):
+    with (
+      Progress(
+        sum(kept), "synthesis", "images", done=sum(kept[:start])
+      ) as progress,
+      run.metrics.traced("synthesis", range(start, count)) as turns,
+    ):
+      for index in turns:
         began = time.monotonic()
         try:
           access.pay(f"round {index}", game.bills[index].queries)
@@ -269,12 +290,14 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
         terms = jax.device_get(terms)
         rounds.check_finite(terms, index, run.config.to_dict())
         if index == min(2, count - 1):
-          rounds.warn_of_collapse(play, run.dataset.spec.num_classes)
+          classes = run.dataset.spec.num_classes
+          health.warn(health.examine_round(parallel.gathered(play), classes))
         run.metrics.write(
           "synthesis",
           index + 1,
           seconds=time.monotonic() - began,
           compile_seconds=compile_s if index == start else 0.0,
+          peak_bytes=memory.peak_bytes(),
           **{name: term.mean() for name, term in terms.items()},
         )
         rounds.mark(run, access, student, play, game.bills[: index + 1])
@@ -286,7 +309,7 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
         )
   forget_student_of_others(run, sum(kept))
   queries = sum(bill.queries for bill in game.bills[: len(kept)])
-  return Played(play, sum(kept), queries, ended)
+  return Played(parallel.gathered(play), sum(kept), queries, ended)
 
 
 def forget_student_of_others(run: Run, images: int) -> None:
@@ -295,11 +318,14 @@ def forget_student_of_others(run: Run, images: int) -> None:
   """
   folder = run.workdir / "checkpoints"
   note = folder / "student_images"
-  if note.exists() and note.read_text() != str(images):
-    for stage in folder.glob("student*/"):
-      shutil.rmtree(stage, ignore_errors=True)
+  if parallel.agreed(note.exists() and note.read_text() != str(images)):
+    if parallel.is_writer():
+      for stage in folder.glob("student*/"):
+        shutil.rmtree(stage, ignore_errors=True)
     run.metrics.rewind("student", 0)
-  note.write_text(str(images))
+  with parallel.together():
+    if parallel.is_writer():
+      note.write_text(str(images))
 
 
 def stored(play: Play) -> Samples:

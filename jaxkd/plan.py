@@ -6,8 +6,10 @@ import jax
 import numpy as np
 
 from jaxkd import data, grid, models, pipeline, resolution, rounds
+from jaxkd.exchange import Bill
 from jaxkd.metrics import to_json
-from jaxkd.types import DataSpec, Method
+from jaxkd.teachers import brought
+from jaxkd.types import Classifier, DataSpec, Method
 
 
 def describe(config) -> str:
@@ -19,50 +21,61 @@ def describe(config) -> str:
     JaxkdError: for all that a run would refuse before it starts.
   """
   config = resolution.resolve(config, jax.device_count(), jax.default_backend())
-  spec = data.spec(config.dataset, config.image_size)
-  method = pipeline.build_method(
-    config, spec, reserved=0, num_images=data.train_size(config.dataset)
+  teacher = brought.bring(config.teacher)
+  spec, num_images = data.describe(
+    config.dataset, image_size=config.image_size, teacher=teacher.spec
   )
+  method = pipeline.build_method(
+    config, spec, reserved=0, num_images=num_images
+  )
+  found = rounds.planned(method, config, spec, teacher.classifier)
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
-    "networks": networks(config, spec),
-    "synthesis": synthesis(config, method, spec),
-    "training": training(config, method),
+    "networks": networks(config, spec, teacher.classifier),
+    "synthesis": synthesis(method, found),
+    "training": training(config, method, teacher.classifier),
     "memory": memory(config, method, spec),
-    "queries": queries(config, method, spec),
+    "queries": queries(config, found),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
 
 
-def networks(config, spec: DataSpec) -> str:
+def networks(config, spec: DataSpec, teacher: Classifier | None) -> str:
   """Parameters of teacher and student."""
-  lines = []
-  for role in ("teacher", "student"):
-    name = config[role].model
-    if role == "teacher" and (config.teacher.url or config.teacher.replay):
-      lines.append("  teacher: behind an interface, its parameters unknown")
-      continue
-    count = models.count_parameters(models.shapes(name, spec))
-    lines.append(f"  {role}: {name}, {count:,} parameters")
-  return "\n".join(lines)
+  found = {
+    role: (config[role].model, models.shapes(config[role].model, spec))
+    for role in ("teacher", "student")
+  }
+  if teacher is not None:
+    found["teacher"] = teacher.name, teacher.variables
+  lines = {
+    role: f"{name}, {models.count_parameters(variables):,} parameters"
+    for role, (name, variables) in found.items()
+  }
+  if config.teacher.url or config.teacher.replay:
+    lines["teacher"] = "behind an interface, its parameters unknown"
+  return "\n".join(f"  {role}: {line}" for role, line in lines.items())
 
 
-def synthesis(config, method: Method, spec: DataSpec) -> str:
+def synthesis(method: Method, found: list[Bill]) -> str:
   """How many images, and how much work."""
-  images = sum(bill.kept for bill in rounds.planned(method, config, spec))
+  images = sum(bill.kept for bill in found)
   return (
     f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
     f" {images * method.steps:,} image-steps"
   )
 
 
-def training(config, method: Method) -> str:
+def training(config, method: Method, teacher: Classifier | None) -> str:
   """What is trained on real data or on the store, and for how long."""
   lines = []
   if not (config.teacher.url or config.teacher.replay):
     name = config.teacher.defense.name
     defence = f", then the defence {name}" if name else ""
-    lines.append(f"  teacher: {config.teacher.epochs} epochs{defence}")
+    before = (
+      f"{config.teacher.epochs} epochs" if teacher is None else "as it is"
+    )
+    lines.append(f"  teacher: {before}{defence}")
   points, seeds = len(grid.hypers(config.grid, method)), config.student.seeds
   epochs = config.student.epochs
   lines.append(
@@ -74,13 +87,12 @@ def training(config, method: Method) -> str:
   return "\n".join(lines)
 
 
-def queries(config, method: Method, spec: DataSpec) -> str:
+def queries(config, found: list[Bill]) -> str:
   """Images that the teacher will be asked about at most, and their price."""
   if config.teacher.access == "white_box":
     return "  none: the teacher is ours to look into"
   if config.teacher.replay:
     return f"  none: {config.teacher.replay} answers"
-  found = rounds.planned(method, config, spec)
   asked = sum(bill.queries for bill in found)
   budget, price = config.queries.budget, config.queries.price_per_1000
   text = (

@@ -5,6 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress as RichProgress, TextColumn
 
+from jaxkd import parallel
 from jaxkd.quantities import duration
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -14,7 +15,8 @@ class Progress:
   """Shows how far a loop is: a bar in a terminal, plain lines elsewhere.
 
   Both give the count, the rate, the time left and the latest values. Plain
-  lines come at least five seconds apart, and once at the end.
+  lines come at least five seconds apart, and once at the end. Of several
+  processes only the first shows anything.
 
   Args:
     total: units until the loop is done.
@@ -29,7 +31,7 @@ class Progress:
     self._shown = -1
     self._values: dict[str, float] = {}
     self._start = self._printed = time.monotonic()
-    self._console = Console()
+    self._console = Console(quiet=not parallel.is_writer())
     self._bar = None
 
   def __enter__(self) -> "Progress":
@@ -64,7 +66,8 @@ class Progress:
 
   def _print_line(self) -> None:
     self._printed, self._shown = time.monotonic(), self._done
-    print(f"{self._label:10} {self._status()}", flush=True)
+    if not self._console.quiet:
+      print(f"{self._label:10} {self._status()}", flush=True)
 
   def _status(self) -> str:
     elapsed = time.monotonic() - self._start

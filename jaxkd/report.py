@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxkd import __version__, audit, figures
+from jaxkd import __version__, models
 from jaxkd.data import to_float
 from jaxkd.metrics import read_metrics, write_json
 from jaxkd.models import conv
@@ -47,7 +47,6 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
     the median of a jitted forward pass of one image.
   """
   variables = classifier.variables
-  has_params = isinstance(variables, dict) and "params" in variables
   image = jnp.zeros((1, *spec.shape), jnp.float32)
 
   def compiled_forward() -> jax.stages.Compiled:
@@ -57,15 +56,12 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
   with conv.as_defined():
     flops = _flops(compiled_forward())
   compiled = compiled_forward()
+  # An artefact has its weights inside, where nobody counts them.
+  parameters = models.count_parameters(variables) or None
   return {
     "model": classifier.name,
-    "parameters": sum(
-      leaf.size
-      for leaf in jax.tree.leaves(
-        variables["params"] if has_params else variables
-      )
-    ),
-    "bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(variables)),
+    "parameters": parameters,
+    "bytes": parameters and sum(x.nbytes for x in jax.tree.leaves(variables)),
     "flops": flops,
     "latency_ms": _latency_ms(lambda: compiled(classifier, image)),
   }
@@ -132,7 +128,9 @@ def publish(
   drawn = draw(folder, dataset, teacher, student, samples)
   if report["queries"]["curve"]:
     drawn.insert(0, folder / "queries.png")
-    audit.queries_figure(
+    from jaxkd import audit_figure  # matplotlib is slow to import
+
+    audit_figure.queries_figure(
       drawn[0], report["queries"]["curve"], report["teacher"]["accuracy"]
     )
   write_json(folder / "report.json", report)
@@ -154,6 +152,8 @@ def draw(
   samples: Samples,
 ) -> list[Path]:
   """The figures that suit the data: boundary or images, then the curves."""
+  from jaxkd import figures  # matplotlib is slow to import
+
   drawn, spec = [], dataset.spec
   if spec.shape == (2,) and teacher is not None:
     drawn.append(folder / "decision_boundary.png")

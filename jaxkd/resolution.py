@@ -1,21 +1,14 @@
 """What a config must be, and the values that it leaves to us."""
 
+import jax
 from ml_collections import ConfigDict
 
-from jaxkd import checks
+from jaxkd import checks, data, models
+from jaxkd.synthesis import footprint
 from jaxkd.types import JaxkdError
 
-# May differ from the saved config when a run goes on.
-CHANGEABLE = (
-  "tensorboard",
-  "teacher.authorization",
-  "teacher.token_env",
-  "teacher.template.header",
-  "queries.max_in_flight",
-  "queries.images_per_request",
-  "queries.bytes_per_request",
-  "queries.deadline_s",
-)
+COMPUTE_DTYPES = ("float32", "bfloat16")
+BATCH_NORMS = ("per_device", "synchronized")
 # Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
 IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
@@ -56,13 +49,29 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
         f"{role}.holdout={config[role].holdout}: choose a fraction from 0 to "
         "below 1."
       )
+    checks.choice(f"{role}.batch_norm", config[role].batch_norm, BATCH_NORMS)
+  checks.not_negative(**{"profile.steps": config.profile.steps})
+  checks.choice("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
   synthesis = config.synthesis
   if synthesis.get("sets_per_round") == 0:
-    images = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
+    images = IMAGES_PER_ROUND.get(backend) or _images_per_round(config, devices)
     synthesis.sets_per_round = sets_per_round(
       synthesis.num_sets, images // max(synthesis.set_size, 1), devices
     )
   return config
+
+
+def _images_per_round(config: ConfigDict, devices: int) -> int:
+  """What accelerators take: as many as fit, if the data set is one of ours."""
+  if config.dataset not in data.DATASETS:
+    return IMAGES_PER_ROUND_ACCELERATOR
+  spec = data.spec(config.dataset, config.image_size)
+  teacher = jax.eval_shape(
+    lambda key: models.init(config.teacher.model, key, spec), jax.random.key(0)
+  )
+  return footprint.images_per_round(
+    teacher, spec, devices, IMAGES_PER_ROUND_ACCELERATOR
+  )
 
 
 def sets_per_round(num_sets: int, most: int, devices: int) -> int:

@@ -34,8 +34,6 @@ from jaxkd.types import (
 )
 from jaxkd.workdirs import flat
 
-COLLAPSED = 0.95  # share of one class among the answers that is worth a word
-
 
 class Game(NamedTuple):
   """Everything that is settled before round 0.
@@ -115,20 +113,31 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
     {name: jnp.float32(value) for name, value in method.hyper.items()},
     _real_images(run),
   )
-  untrained = training.Recipe(student.apply, optax.identity(), method.objective)
+  dtype = run.config.compute_dtype
+  apply = models.computing_in(student, dtype).apply
+  untrained = training.Recipe(apply, optax.identity(), method.objective)
   rules = Rules(
-    method, untrained, run.dataset.spec, asked.access, asked.eight_bit
+    method, untrained, run.dataset.spec, asked.access, asked.eight_bit, dtype
   )
+  table = parallel.replicate(table)
   found = bills(rules, table, run.key(0))
   if train_the_student(method):
     updates = sum(bill.updates for bill in found)
     tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
-  return Game(rules, table, found, _opening(rules, table, run.round_key(0)))
+  key = parallel.replicate(run.round_key(0))
+  opening = parallel.replicate(_opening(rules, table, key))
+  return Game(rules, table, found, opening)
 
 
-def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
-  """The bills of a run that has not begun; makes no network."""
+def planned(
+  method: Method, config, spec: DataSpec, teacher: Classifier | None
+) -> list[Bill]:
+  """The bills of a run that has not begun; makes no network.
+
+  Args:
+    teacher: one that is there already.
+  """
   recipe = training.Recipe(None, optax.identity(), method.objective)
   rules = Rules(method, recipe, spec, config.teacher.access)
   key = jax.random.key(0)
@@ -138,19 +147,24 @@ def planned(method: Method, config, spec: DataSpec) -> list[Bill]:
     return jax.eval_shape(lambda key: models.init(name, key, spec), key)
 
   white_box = config.teacher.access == "white_box"
-  teacher = WhiteBox(shapes("teacher")) if white_box else None
-  many = num_images(method, config)
+  asked = WhiteBox(teacher or shapes("teacher")) if white_box else None
+  many = num_images(method, config, spec)
   real = Samples(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
-  return bills(rules, Table(teacher, shapes("student"), {}, real), key)
+  return bills(rules, Table(asked, shapes("student"), {}, real), key)
 
 
-def num_images(method: Method, config) -> int:
+def num_images(method: Method, config, spec: DataSpec) -> int:
   """How many real images there are, as the table of data sets has it."""
-  name = config.images if method.real_images == "other" else config.dataset
-  return data.train_size(name) if method.real_images else 0
+  if not method.real_images:
+    return 0
+  if method.real_images == "other":
+    return data.train_size(config.images)
+  return data.describe(
+    config.dataset, image_size=config.image_size, teacher=spec
+  )[1]
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:
@@ -199,13 +213,19 @@ def player(
     began = time.monotonic()
     play_round = (
       jax.jit(
-        functools.partial(exchange.play_round, game.rules), donate_argnums=0
+        functools.partial(exchange.play_round, game.rules),
+        donate_argnums=0,
+        out_shardings=parallel.everywhere(),
       )
-      .lower(play, game.table, jax.random.key(0))
+      .lower(play, game.table, parallel.replicate(jax.random.key(0)))
       .compile()
     )
     seconds = time.monotonic() - began
-  return lambda play, key: play_round(play, game.table, key), seconds
+
+  def play_next(play: Play, key: Array) -> tuple[Play, Terms]:
+    return play_round(play, game.table, parallel.replicate(key))
+
+  return play_next, seconds
 
 
 def check_finite(
@@ -239,18 +259,6 @@ def check_finite(
       )
 
 
-def warn_of_collapse(play: Play, num_classes: int) -> None:
-  """Says so if nearly all images so far are of one class to the teacher."""
-  counts = np.asarray(stores.label_counts(play.store, num_classes))
-  share = counts.max() / max(counts.sum(), 1)
-  if share >= COLLAPSED:
-    print(
-      f"Warning: {share:.0%} of the first {counts.sum()} images are class "
-      f"{counts.argmax()} to the teacher; a student learns little from them.",
-      flush=True,
-    )
-
-
 def mark(
   run: Any, access: Access, student: Classifier, play: Play, paid: list[Bill]
 ) -> None:
@@ -259,6 +267,6 @@ def mark(
   after = sum(bill.queries for bill in paid)
   before = after - paid[-1].queries
   if any(before < share * budget <= after for share in queries.marks):
-    now = student.replace(variables=play.student.variables)
+    now = student.replace(variables=parallel.gathered(play.student.variables))
     found = verdict.on_test_data(run.dataset, access, now)
     run.metrics.write("queries", len(paid), queries=after, **found)

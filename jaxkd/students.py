@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxkd import grid, objectives, optim, parallel, training
+from jaxkd import grid, models, objectives, optim, parallel, training
 from jaxkd.exchange import Play
 from jaxkd.grid import Point
 from jaxkd.teachers.access import Access
@@ -87,9 +87,15 @@ def _recipe(run: Any, student: Classifier, count: int) -> tuple[Recipe, int]:
     block.batch_size, count, "student.batch_size"
   )
   tx = optim.optimiser(block.optimizer, count // batch_size, block.epochs)
-  per_view = run.method.answers == "per_view"
-  objective, augment = run.method.objective, tuple(block.augment)
-  return Recipe(student.apply, tx, objective, augment, per_view), batch_size
+  recipe = Recipe(
+    models.computing_in(student, run.config.compute_dtype).apply,
+    tx,
+    run.method.objective,
+    tuple(block.augment),
+    per_view=run.method.answers == "per_view",
+    synchronized=block.batch_norm == "synchronized",
+  )
+  return recipe, batch_size
 
 
 def _at_once(
@@ -99,8 +105,8 @@ def _at_once(
   samples: Samples,
   batch_size: int,
   guide: Classifier | None,
-) -> int | None:
-  """How many students train together; None: all."""
+) -> int:
+  """How many students train together; 0: all."""
   count = run.config.student.at_once
   if count:
     return count
@@ -112,7 +118,8 @@ def _at_once(
   slice_size = batch_size // jax.device_count()
   batch = jax.tree.map(lambda leaf: leaf[:slice_size], samples)
   state = training.create(student, recipe.tx)
-  return grid.at_once(recipe, state, batch, lesson)
+  alone = recipe._replace(synchronized=False)
+  return parallel.agreed(grid.at_once(alone, state, batch, lesson) or 0)
 
 
 def _traced(hyper: dict[str, float]) -> dict[str, Array]:
@@ -133,7 +140,7 @@ def _train(
   states: TrainState = training.fit(
     stage,
     recipe,
-    parallel.replicate(jax.tree.map(lambda *rows: jnp.stack(rows), *states)),
+    jax.tree.map(lambda *rows: jnp.stack(rows), *states),
     samples,
     epochs=run.config.student.epochs,
     batch_size=batch_size,

@@ -45,6 +45,10 @@ def summary(report: dict[str, Any]) -> str:
     + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
     "devices": tally(report["devices"]),
   }
+  if memory := report.get("memory"):
+    lines["memory"] = peaks(memory)
+  if signs := report.get("data_free"):
+    lines["data-free"] = data_free(signs)
   lines |= extras(report)
   if student["accuracy"] is None:
     lines |= {"accuracy": "unknown: there is no test data"}
@@ -52,6 +56,16 @@ def summary(report: dict[str, Any]) -> str:
   if report["queries"]["ended"]:
     lines["queries"] += f". {report['queries']['ended']}"
   return "\n".join(f"{name:11} {text}" for name, text in lines.items())
+
+
+def peaks(memory: dict[str, Any]) -> str:
+  """The most memory that was in use by the end of each stage."""
+  owner = {"device": "the fullest device", "process": "the process"}
+  stages = ("teacher", "synthesis", "student")
+  listed = ", ".join(
+    f"{stage} {scaled(memory[stage], 'B')}" for stage in stages if memory[stage]
+  )
+  return f"peak of {owner[memory['of']]} by the end of each stage: {listed}"
 
 
 def extras(report: dict[str, Any]) -> dict[str, str]:
@@ -76,6 +90,22 @@ def extras(report: dict[str, Any]) -> dict[str, str]:
       best = grid["points"][grid["oracle"]]["accuracy"]
       lines["grid"] += f"; the best on test data has {percent(best)}"
   return lines
+
+
+def data_free(signs: dict[str, Any]) -> str:
+  """What is known without data, and how near it came to test data."""
+  if not signs["samples"]:
+    return "unknown: no samples were held out"
+  text = (
+    f"{percent(signs['agreement'])} agreement on {count(signs['samples'])} "
+    "held-out samples"
+  )
+  if (predicted := signs["predicted"]) and predicted["gap"] is not None:
+    text += f" ({percent(predicted['agreement'])} on test data)"
+  return (
+    f"{text}, {percent(signs['teacher_coverage'])} of the classes, calibration "
+    f"error {percent(signs['calibration_error'])}"
+  )
 
 
 def headline(report: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxkd import objectives, parallel
+from jaxkd import memory, objectives, parallel
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.data import to_float
 from jaxkd.metrics import MetricsWriter
+from jaxkd.models import layers
 from jaxkd.progress import Progress
 from jaxkd.synthesis import augment
 from jaxkd.types import (
@@ -52,6 +53,8 @@ class Recipe(NamedTuple):
     objective: see `jaxkd.types.Objective`.
     augment: names in `jaxkd.synthesis.augment.AUGMENTATIONS`, in order.
     per_view: whether the teacher answers every augmented view.
+    synchronized: whether BatchNorm takes its statistics from the whole batch,
+      not from each device's share of it.
   """
 
   apply: ApplyFn
@@ -59,6 +62,7 @@ class Recipe(NamedTuple):
   objective: Objective
   augment: tuple[str, ...] = ()
   per_view: bool = False
+  synchronized: bool = False
 
 
 class Lesson(NamedTuple):
@@ -79,16 +83,16 @@ def create(network: Classifier, tx: optax.GradientTransformation) -> TrainState:
   return TrainState(network.variables, opt_state, jnp.zeros((), jnp.int32))
 
 
-def show(recipe: Recipe, batch: Samples, lesson: Lesson, key: Array) -> Samples:
-  """The batch `[B, ...]` as networks are shown it: augmented and, if the recipe
-  says so, answered anew by the teacher.
-  """
+def view(recipe: Recipe, batch: Samples, key: Array) -> Samples:
+  """The batch `[B, ...]` as networks are shown it: as floats, augmented."""
   images = augment.apply(recipe.augment, key, to_float(batch.images))
-  batch = batch._replace(images=images)
-  if not recipe.per_view:
-    return batch
-  answers = jax.nn.log_softmax(lesson.teacher(images).logits)
-  return batch._replace(targets=jax.lax.stop_gradient(answers))
+  return batch._replace(images=images)
+
+
+def answered(teacher: Classifier, batch: Samples) -> Array:
+  """The teacher's log-probabilities `[B, K]` for a view of a batch."""
+  answers = jax.nn.log_softmax(teacher(batch.images).logits)
+  return jax.lax.stop_gradient(answers)
 
 
 def train_step(
@@ -107,9 +111,11 @@ def train_step(
   images = to_float(batch.images)
 
   def loss_of(params: Variables) -> tuple[Array, Variables]:
-    outputs, changed = recipe.apply(
-      {**state.variables, "params": params}, images, train=True, rng=key
-    )
+    axis = parallel.DATA if recipe.synchronized else None
+    with layers.batch_norm_over(axis):
+      outputs, changed = recipe.apply(
+        {**state.variables, "params": params}, images, train=True, rng=key
+      )
     losses = recipe.objective(lesson.hyper, outputs, batch, lesson.context)
     return losses.mean(), changed
 
@@ -129,8 +135,8 @@ def train_step(
 def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
   """`((states, lesson), batches) -> (states, loss)`, compiled once per recipe.
 
-  All networks see the same views, so the images are augmented, and answered by
-  the teacher, once for all of them.
+  All networks see the same views, which the teacher answers once for all of
+  them, before the first of them learns.
 
   Args of the result: states stacked over networks `[E, ...]`; batches
   `[D, steps, B / D, ...]`, see `batches`. The loss is `[E]`, the mean over the
@@ -140,22 +146,35 @@ def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
   def epoch(carry, batches: Samples):
     states, lesson = carry
     key = jax.random.fold_in(lesson.key, parallel.device_index())
+    taken = states.step[0] + jnp.arange(len(batches.labels))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, taken)
+    view_keys, dropout_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
 
-    def step(states: TrainState, batch: Samples):
-      view_key, dropout_key = jax.random.split(
-        jax.random.fold_in(key, states.step[0])
+    def answer(shown: tuple[Samples, Array]) -> Array:
+      return answered(lesson.teacher, view(recipe, *shown))
+
+    if recipe.per_view:
+      targets = jax.lax.map(answer, (batches, view_keys))
+      batches = batches._replace(targets=targets)
+
+    def train(state: TrainState, hyper: dict[str, Array], index: Array):
+      mine = lesson._replace(hyper=hyper)
+
+      def step(state: TrainState, shown: tuple[Samples, Array, Array]):
+        batch, view_key, dropout_key = shown
+        batch = view(recipe, batch, view_key)
+        dropout_key = jax.random.fold_in(dropout_key, index)
+        return train_step(
+          recipe, state, batch, mine, dropout_key, parallel.mean
+        )
+
+      state, losses = jax.lax.scan(
+        step, state, (batches, view_keys, dropout_keys)
       )
-      batch = show(recipe, batch, lesson, view_key)
-      keys = jax.random.split(dropout_key, len(states.step))
+      return state, losses.mean()
 
-      def train(state: TrainState, hyper: dict[str, Array], key: Array):
-        mine = lesson._replace(hyper=hyper)
-        return train_step(recipe, state, batch, mine, key, parallel.mean)
-
-      return parallel.ensemble(train)(states, lesson.hyper, keys)
-
-    states, losses = jax.lax.scan(step, states, batches)
-    return states, losses.mean(0)
+    networks = jnp.arange(len(states.step))
+    return parallel.ensemble(train)(states, lesson.hyper, networks)
 
   return parallel.data_parallel(epoch)
 
@@ -223,6 +242,7 @@ def fit(
       diverges alone goes on as it is, and is judged as it is.
     Preempted: if the run was told to stop; the state is saved.
   """
+  states, samples, teacher = parallel.replicate((states, samples, teacher))
   labels = objectives.labels_of(samples)
   counts = objectives.class_counts(labels, num_classes)
   together = len(states.step)
@@ -236,8 +256,11 @@ def fit(
     saved = checkpoints.restore(saved) or saved
     states, start = saved["states"], int(saved["epoch"])
     metrics.rewind(stage, start)
-    with Progress(epochs, stage, "epochs", done=start) as progress:
-      for epoch in range(start, epochs):
+    with (
+      Progress(epochs, stage, "epochs", done=start) as progress,
+      metrics.traced(stage, range(start, epochs)) as turns,
+    ):
+      for epoch in turns:
         began = time.monotonic()
         shuffle_key, lesson_key = jax.random.split(
           jax.random.fold_in(key, epoch)
@@ -254,12 +277,18 @@ def fit(
             f"{steer}."
           )
         seconds = time.monotonic() - began
-        metrics.write(stage, epoch + 1, loss=loss, seconds=seconds)
+        metrics.write(
+          stage,
+          epoch + 1,
+          loss=loss,
+          seconds=seconds,
+          peak_bytes=memory.peak_bytes(),
+        )
         progress.advance(1, loss=loss.mean())
-        watch(epoch + 1, states)
+        watch(epoch + 1, parallel.gathered(states))
         checkpoints.tick(
           epoch + 1,
           {"epoch": epoch + 1, "states": states},
           last=epoch + 1 == epochs,
         )
-  return states
+  return parallel.gathered(states)

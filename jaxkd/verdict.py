@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxkd import evaluate, report
+from jaxkd import evaluate, memory, report, vitals
 from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter
-from jaxkd.objectives import hard_labels
 from jaxkd.teachers.access import Access
 from jaxkd.types import Classifier, Samples
 
@@ -22,6 +21,7 @@ def judge(
   students: list[Classifier],
   held_out: Samples,
   played: Any,
+  graded: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
   """The report; test data is looked at here and, where `queries.marks` asks
   for a curve, while the budget is spent, and chooses nothing.
@@ -32,11 +32,17 @@ def judge(
     students: one per seed.
     held_out: synthetic samples that no student was trained on.
     played: a `jaxkd.pipeline.Played`.
+    graded: the `jaxkd.grid.summary`; None without a grid.
   """
   config, method, spec = run.config, run.method, run.dataset.spec
-  judged = [
-    judge_student(run.dataset, access, held_out, student)
+  signs = [
+    vitals.measure(held_out.targets, student, held_out, spec.num_classes)
     for student in students
+  ]
+  judged = [
+    judge_student(run.dataset, access, student)
+    | {"synthetic_agreement": sign["agreement"]}
+    for student, sign in zip(students, signs, strict=True)
   ]
   accuracies = [each["accuracy"] for each in judged]
   many = len(students) > 1 and accuracies[0] is not None
@@ -56,6 +62,11 @@ def judge(
       "accuracies": accuracies,
       "seeds": len(students),
     },
+    "data_free": {
+      "samples": len(held_out.labels),
+      **{name: mean([each[name] for each in signs]) for name in signs[0]},
+      "predicted": foretold(run.dataset, judged, graded),
+    },
     "synthesis": {
       "images": played.images,
       "steps": method.steps,
@@ -69,6 +80,7 @@ def judge(
       "ended": played.ended,
     },
     "seconds": seconds,
+    "memory": stage_memory(run.metrics),
     "config": config.to_dict(),
     **report.environment(),
   }
@@ -134,19 +146,39 @@ def kl_to_normal(
 
 
 def judge_student(
-  data: Dataset, access: Access, held_out: Samples, student: Classifier
+  data: Dataset, access: Access, student: Classifier
 ) -> dict[str, float | None]:
-  """How well a student follows the teacher, on test data and on synthetic
-  samples that it was not trained on; None where there is no such data.
+  """How well a student follows the teacher on test data; None where there is
+  no such data.
   """
   result = on_test_data(data, access, student)
-  if len(held_out.labels):
-    synthetic = evaluate.evaluate(
-      student, held_out.images, hard_labels(held_out.targets)
-    )
-    result["synthetic_agreement"] = synthetic["accuracy"]
-  fields = ("accuracy", "agreement", "kl", "synthetic_agreement")
-  return {name: result.get(name) for name in fields}
+  return {name: result.get(name) for name in ("accuracy", "agreement", "kl")}
+
+
+def foretold(
+  data: Dataset,
+  judged: list[dict[str, float | None]],
+  graded: dict[str, Any] | None,
+) -> dict[str, float | None] | None:
+  """The `jaxkd.vitals.prediction` of test data by held-out samples; None
+  without test data.
+
+  Args:
+    data: of the run.
+    judged: of each seed, with its `synthetic_agreement`.
+    graded: the points of a grid, which are ranked instead of the seeds.
+  """
+  if not len(data.test_labels):
+    return None
+  names = ("synthetic_agreement", "accuracy")
+  ranked = judged
+  if graded is not None:
+    ranked, names = graded["points"], ("validation", "accuracy")
+  return vitals.prediction(
+    mean([each["synthetic_agreement"] for each in judged]),
+    mean([each["agreement"] for each in judged]),
+    [tuple(each[name] for name in names) for each in ranked],
+  )
 
 
 def on_test_data(
@@ -198,11 +230,28 @@ def stage_seconds(metrics: MetricsWriter) -> dict[str, float]:
   seconds = dict.fromkeys(STAGES, 0.0)
   for stage in metrics.stages():
     spent = metrics.seconds(stage) + metrics.seconds(stage, "compile_seconds")
-    kind = stage.partition("_")[0]
-    kind = SHARED.get(kind, kind)
+    kind = _kind(stage)
     if kind in seconds:
       seconds[kind] += spent
   return seconds
+
+
+def stage_memory(metrics: MetricsWriter) -> dict[str, Any]:
+  """The most bytes in use up to the end of each stage, see `jaxkd.memory`, and
+  whose; None for a stage in which nothing was done.
+  """
+  found = {"of": memory.owner(), **dict.fromkeys(STAGES)}
+  for stage in metrics.stages():
+    peaks = [record.get("peak_bytes") or 0 for record in metrics.records(stage)]
+    kind = _kind(stage)
+    if kind in STAGES:
+      found[kind] = max([found[kind] or 0, *peaks]) or None
+  return found
+
+
+def _kind(stage: str) -> str:
+  kind = stage.partition("_")[0]
+  return SHARED.get(kind, kind)
 
 
 def mean(values: list[float | None]) -> float | None:

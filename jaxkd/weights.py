@@ -6,20 +6,35 @@ model's before anything is allocated.
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
+import re
+from typing import Any
 
 import flax
 import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from jaxkd import models
+from jaxkd import checks, models, parallel
+from jaxkd.bundles.tensor_file import read_header, read_json, read_tensors
 from jaxkd.types import Classifier, DataSpec, JaxkdError
+
+MOST_VALUES, MOST_CLASSES, MOST_NUMBER = 2**22, 2**17, 2**40
+_SPEC_NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\ud800-\udfff/\\]{1,100}")
 
 
 def save(
+  path: Path, classifier: Classifier, spec: DataSpec, model: str
+) -> None:
+  """`write` on the first process; the others wait until it is done."""
+  with parallel.together():
+    if parallel.is_writer():
+      write(path, classifier, spec, model)
+
+
+def write(
   path: Path, classifier: Classifier, spec: DataSpec, model: str
 ) -> None:
   """Writes parameters and batch statistics to `path`, all or nothing; the same
@@ -30,10 +45,16 @@ def save(
     classifier: whose variables are written, as `params/layer/kernel` and so on.
     spec: of the inputs, kept in the header.
     model: name in `jaxkd.models`, kept in the header.
+
+  Raises:
+    JaxkdError: if `load_classifier` would refuse the spec.
   """
+  check_spec(spec, str(path))
   path.parent.mkdir(parents=True, exist_ok=True)
   tensors = {
-    name: np.asarray(leaf) for name, leaf in _flat(classifier.variables).items()
+    # The format's writer takes the memory as it lies.
+    name: np.asarray(leaf, order="C")
+    for name, leaf in _flat(classifier.variables).items()
   }
   partial = path.with_name(f".{path.name}.{os.getpid()}")
   header = {"model": model, "spec": json.dumps(spec._asdict())}
@@ -54,50 +75,116 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
   path = Path(path)
   if not path.exists():
     raise JaxkdError(f"There is no checkpoint {path}.")
-  try:
-    with safe_open(path, framework="np") as file:
-      header = file.metadata() or {}
-      if not {"model", "spec"} <= header.keys():
-        raise JaxkdError(
-          f"{path} was not written by jaxkd: its header names no model. Hand "
-          "such a model to jaxkd.distill as jaxkd.from_linen(...)."
-        )
-      fields = json.loads(header["spec"])
-      spec = DataSpec(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-      )
-      expected = _flat(models.shapes(header["model"], spec))
-      found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-      wrong = [
-        name
-        for name in sorted(expected.keys() | found.keys())
-        if name not in expected
-        or name not in found
-        or tuple(found[name]) != expected[name].shape
-      ]
-      if wrong:
-        raise JaxkdError(
-          f"{path} does not fit {header['model']}: {', '.join(wrong[:3])} "
-          f"({len(wrong)} tensors missing, unknown or of another shape)."
-        )
-      tensors = {name: file.get_tensor(name) for name in found}
-  except (SafetensorError, json.JSONDecodeError, TypeError) as error:
+  header = read_header(path)
+  if not {"model", "spec"} <= header.texts.keys():
     raise JaxkdError(
-      f"{path} is damaged or no safetensors file: {error}."
-    ) from (error)
-  for name, tensor in tensors.items():
-    if not np.isfinite(tensor).all():
-      raise JaxkdError(f"{path}: {name} has values that are not finite.")
-  variables = flax.traverse_util.unflatten_dict(tensors, sep="/")
-  module = models.create(header["model"], spec)
+      f"{path} was not written by jaxkd: its header names no model. Bring such "
+      "weights in with python -m jaxkd.import_teacher, or hand the network to "
+      "jaxkd.distill as jaxkd.from_linen(...)."
+    )
+  model = header.texts["model"]
+  try:
+    fields = read_json(header.texts["spec"])
+  except (ValueError, RecursionError) as error:
+    raise JaxkdError(f"{path} is damaged: {error}.") from error
+  spec = spec_of(fields, str(path))
+  expected = _flat(models.shapes(model, spec))
+  found = header.shapes
+  wrong = [
+    name
+    for name in sorted(expected.keys() | found.keys())
+    if name not in expected
+    or name not in found
+    or found[name] != expected[name].shape
+    or header.dtypes[name] != "F32"
+  ]
+  if wrong:
+    raise JaxkdError(
+      f"{path} does not fit {model}: {', '.join(wrong[:3])} ({len(wrong)} "
+      "tensors missing, unknown, of another shape or not float32)."
+    )
+  variables = flax.traverse_util.unflatten_dict(read_tensors(path), sep="/")
   classifier = models.from_linen(
-    module,
+    models.create(model, spec),
     jax.tree.map(jax.numpy.asarray, variables),
     mean=spec.mean,
     std=spec.std,
-    name=header["model"],
+    name=model,
   )
   return classifier, spec
+
+
+def spec_of(fields: Any, where: str) -> DataSpec:
+  """A `DataSpec` from JSON.
+
+  Args:
+    fields: what the JSON says.
+    where: it is from, for messages.
+
+  Raises:
+    JaxkdError: if a field is missing or unknown, or see `check_spec`.
+
+  >>> spec_of({"name": "a", "shape": [8, 8, 1], "num_classes": 2,
+  ...   "mean": [0.5], "std": [0.5]}, "card.json").shape
+  (8, 8, 1)
+  """
+  if not isinstance(fields, dict):
+    raise JaxkdError(f"{where}: spec must be a JSON object.")
+  checks.keys(f"{where}: spec", fields, DataSpec._fields)
+  spec = DataSpec(
+    **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+  )
+  check_spec(spec, where)
+  return spec
+
+
+def check_spec(spec: DataSpec, where: str) -> None:
+  """Raises a `JaxkdError` if a field is of another type, or can't be: more than
+  2^22 values or 2^17 classes, a name that would lead elsewhere as a part of a
+  file's name, a normaliser that divides by zero.
+
+  Args:
+    spec: to look through.
+    where: it is from, for messages.
+  """
+  name, shape, classes, mean, std = spec
+  if not (isinstance(name, str) and _SPEC_NAME.fullmatch(name)):
+    raise JaxkdError(
+      f"{where}: spec.name={name!r}; choose up to 100 printable characters "
+      "without slashes, not beginning with a dot."
+    )
+  if not (_numbers(shape, int) and len(shape) in (1, 3) and min(shape) > 0):
+    raise JaxkdError(
+      f"{where}: spec.shape={shape}; it must be [H, W, C], or [D] for points."
+    )
+  if math.prod(shape) > MOST_VALUES:
+    raise JaxkdError(
+      f"{where}: spec.shape={shape}; inputs may have up to {MOST_VALUES} "
+      "values."
+    )
+  if not (_numbers((classes,), int) and 1 < classes <= MOST_CLASSES):
+    raise JaxkdError(
+      f"{where}: spec.num_classes={classes}; choose 2 to {MOST_CLASSES}."
+    )
+  for field, numbers in (("mean", mean), ("std", std)):
+    if not _numbers(numbers, int, float) or len(numbers) not in (1, shape[-1]):
+      raise JaxkdError(
+        f"{where}: spec.{field}={numbers}; give {shape[-1]} finite numbers, "
+        "one per channel."
+      )
+  if min(std) <= 0:
+    raise JaxkdError(f"{where}: spec.std={std}; all of it must be above 0.")
+
+
+def _numbers(values: Any, *types: type) -> bool:
+  """Whether it is a tuple of finite numbers of these types; True is none."""
+  return (
+    isinstance(values, tuple)
+    and bool(values)
+    and all(isinstance(each, types) for each in values)
+    and not any(isinstance(each, bool) for each in values)
+    and all(abs(each) < MOST_NUMBER for each in values)
+  )
 
 
 def _sorted(file: bytes) -> bytes:

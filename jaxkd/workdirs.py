@@ -7,12 +7,24 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from jaxkd import parallel
 from jaxkd.metrics import to_json, write_json
-from jaxkd.resolution import CHANGEABLE
 from jaxkd.types import JaxkdError
 
+# May differ from the saved config when a run goes on.
+CHANGEABLE = (
+  "tensorboard",
+  "profile.steps",
+  "teacher.authorization",
+  "teacher.token_env",
+  "teacher.template.header",
+  "queries.max_in_flight",
+  "queries.images_per_request",
+  "queries.bytes_per_request",
+  "queries.deadline_s",
+)
 CONFIG_NAME = "config.json"
 
 
@@ -33,7 +45,9 @@ def default(config) -> Path:
 
 @contextlib.contextmanager
 def claimed(workdir: str | Path | None, config) -> Iterator[Path]:
-  """The folder, made or gone on in, while no other process may have it.
+  """The folder, made or gone on in, while no other run may have it.
+
+  Of several processes the first claims it; all have to see it.
 
   Raises:
     JaxkdError: if it can't be written, is in use, or belongs to a run with
@@ -42,6 +56,21 @@ def claimed(workdir: str | Path | None, config) -> Iterator[Path]:
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
   folder = (Path(workdir) if workdir else default(config)).absolute()
+  with contextlib.ExitStack() as claims:
+    with parallel.together():
+      if parallel.is_writer():
+        claims.enter_context(_locked(folder))
+        _check_config(folder, to_json(config.to_dict()))
+    with parallel.together():
+      if not (folder / CONFIG_NAME).exists():
+        raise JaxkdError(
+          f"The workdir {folder} is not the same folder on all hosts; choose a "
+          "--workdir on a disk that they share."
+        )
+    yield folder
+
+
+def _locked(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
@@ -50,15 +79,14 @@ def claimed(workdir: str | Path | None, config) -> Iterator[Path]:
       f"The workdir {folder} can't be written ({error.strerror}); choose "
       "another --workdir."
     ) from error
-  with lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise JaxkdError(
-        f"The workdir {folder} is in use by another run."
-      ) from error
-    _check_config(folder, to_json(config.to_dict()))
-    yield folder
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    lock.close()
+    raise JaxkdError(
+      f"The workdir {folder} is in use by another run."
+    ) from error
+  return lock
 
 
 def _check_config(folder: Path, config: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 import pytest
 
 import jaxkd
-from jaxkd import audit, plan
+from jaxkd import audit, audit_figure, plan
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -66,8 +66,8 @@ def test_the_figure_draws_what_is_known(tmp_path):
     {"queries": 10, "accuracy": 0.2, "agreement": None},
     {"queries": 20, "accuracy": 0.8, "agreement": None},
   ]
-  audit.queries_figure(tmp_path / "known.png", curve, 0.9)
-  audit.queries_figure(tmp_path / "nothing.png", [], None)
+  audit_figure.queries_figure(tmp_path / "known.png", curve, 0.9)
+  audit_figure.queries_figure(tmp_path / "nothing.png", [], None)
   known, nothing = (
     np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"), int)
     for name in ("known", "nothing")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from dense_generator import dense_generator
 import jax.numpy as jnp
 from network_weights import same, weights
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import jaxkd
 from jaxkd import plan
+from jaxkd.methods import ideal
 from jaxkd.teachers import ledger
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -40,6 +42,18 @@ def small(name="ideal", **fields):
 
 def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):
   return jaxkd.distill(teacher, small(name, **fields), folder, dataset=dataset)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dense():
+  """A generator that compiles at once, for images of any size."""
+
+  def create(name, spec, **fields):
+    return dense_generator(side=spec.shape[0])
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(ideal, "create_generator", create)
+    yield
 
 
 @pytest.fixture(scope="module")

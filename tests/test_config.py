@@ -103,8 +103,25 @@ def test_resolve_fills_in_and_checks():
   config.student.epochs = -1
   with pytest.raises(JaxkdError, match="student.epochs=-1"):
     resolution.resolve(config, 2, "cpu")
+  config.student.epochs, config.compute_dtype = 1, "bfloat61"
+  with pytest.raises(JaxkdError, match="Did you mean bfloat16"):
+    resolution.resolve(config, 2, "cpu")
 
 
 def test_sets_that_do_not_split_are_refused():
   with pytest.raises(JaxkdError, match="num_sets=7 .* multiple of 2"):
     resolution.sets_per_round(7, 4, 2)
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  found = c.load_config("configs/cake.py:dataset=mnist,smoke")
+  assert found.method == "cake"
+  mine = tmp_path / "configs"
+  mine.mkdir()
+  (mine / "cake.py").write_text(
+    "def get_config(argument=''):\n  return argument"
+  )
+  assert c.load_config("configs/cake.py:mine") == "mine"
+  with pytest.raises(JaxkdError, match="no config file configs/cak.py"):
+    c.load_config("configs/cak.py")

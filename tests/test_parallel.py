@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxkd import parallel
+from jaxkd.errors import BudgetExhausted
 
 
 def test_there_are_two_devices():
@@ -46,6 +48,24 @@ def test_split_batches_keeps_every_batch_together():
     np.testing.assert_array_equal(
       np.sort(split[:, step].ravel()), batches[step]
     )
+
+
+def test_a_device_has_no_more_than_its_slice():
+  (split,) = jax.jit(lambda x: [parallel.split_batches(x)])(jnp.ones((3, 4)))
+  shapes = [shard.data.shape for shard in split.addressable_shards]
+  assert shapes == [(1, 3, 2), (1, 3, 2)]
+
+
+def test_a_single_process_agrees_with_itself():
+  assert not parallel.several()
+  assert parallel.is_writer()
+  assert parallel.agreed(7) == 7
+  assert parallel.any_process(True, False) == (True, False)
+  tree = {"x": jnp.ones(2)}
+  assert parallel.gathered(tree) is tree
+  parallel.check_same("anything", "at all")
+  with pytest.raises(BudgetExhausted, match="spent"), parallel.together():
+    raise BudgetExhausted("spent")
 
 
 def test_ensemble_equals_a_loop():

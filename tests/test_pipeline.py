@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxkd
+from jaxkd import data
 from jaxkd.metrics import read_metrics
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -46,6 +47,8 @@ def test_the_report_has_what_scripts_rely_on(whole):
     "teacher": "model accuracy parameters bytes flops latency_ms",
     "student": "model accuracy accuracy_std agreement kl parameters bytes "
     "flops latency_ms seeds",
+    "data_free": "samples agreement kl calibration_error teacher_coverage "
+    "student_coverage answer_entropy diversity duplicates predicted",
     "synthesis": "images steps image_steps_per_s seconds",
     "queries": "spent budget by_class",
     "seconds": "teacher synthesis student total",
@@ -95,6 +98,9 @@ def test_several_seeds_report_mean_and_deviation(tmp_path):
   assert report["student"]["accuracy_std"] == pytest.approx(
     np.std(accuracies, ddof=1)
   )
+  predicted = report["data_free"]["predicted"]
+  assert predicted["agreement"] == report["student"]["agreement"]
+  assert predicted["estimate"] == report["student"]["synthetic_agreement"]
 
 
 def test_a_given_teacher_without_any_images(tmp_path):
@@ -111,6 +117,8 @@ def test_a_given_teacher_without_any_images(tmp_path):
     dataset=jaxkd.Dataset.without_images(spec),
   )
   assert report["student"]["accuracy"] is None
+  assert report["data_free"]["predicted"] is None
+  assert report["data_free"]["samples"] > 0
   assert 0 <= report["student"]["synthetic_agreement"] <= 1
   assert student(np.zeros((1, 2), np.float32)).logits.shape == (1, 2)
   other = teacher.replace(variables={"w": -np.eye(2, dtype=np.float32)})
@@ -127,6 +135,9 @@ def test_every_method_draws_the_toy(tmp_path, name):
 
 
 def test_images_run_end_to_end(tmp_path):
-  _, report = jaxkd.distill(None, small(dataset="mnist_5k"), tmp_path)
+  digits = data.load("mnist_5k", image_size=32)
+  few = jaxkd.Dataset(digits.spec, *(array[:200] for array in digits[1:]))
+  config = small(dataset="mnist_5k", **{"student.epochs": 1})
+  _, report = jaxkd.distill(None, config, tmp_path, dataset=few)
   assert (tmp_path / "samples.png").exists()
   assert report["student"]["parameters"] == 15_738

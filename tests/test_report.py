@@ -52,6 +52,25 @@ def a_report(**changes):
       "latency_ms": 0.2,
       "seeds": 3,
     },
+    "data_free": {
+      "samples": 200,
+      "agreement": 0.92,
+      "kl": 0.31,
+      "calibration_error": 0.04,
+      "teacher_coverage": 1.0,
+      "student_coverage": 0.9,
+      "answer_entropy": 2.2,
+      "answer_entropy_share": 0.955,
+      "sample_entropy": 0.81,
+      "diversity": 0.77,
+      "duplicates": 0.005,
+      "predicted": {
+        "estimate": 0.92,
+        "agreement": 0.7,
+        "gap": 0.22,
+        "rank_correlation": 0.5,
+      },
+    },
     "synthesis": {
       "images": 2000,
       "steps": 256,
@@ -106,6 +125,9 @@ UNKNOWN = {
   "student__kl": None,
   "student__seeds": 1,
   "queries__budget": None,
+  "data_free__predicted": None,
+  "data_free__kl": None,
+  "data_free__sample_entropy": None,
 }
 
 
@@ -246,7 +268,7 @@ def test_page_copes_with_what_is_unknown(tmp_path):
 
 def test_summary_is_a_few_lines():
   lines = reports.summary(a_report()).splitlines()
-  assert 6 <= len(lines) <= 10
+  assert 6 <= len(lines) <= 11
   assert lines[0].split() == (
     ["run", "cake", "on", "mnist:", "lenet5", "->", "<half", "&", "half>"]
   )
@@ -258,9 +280,30 @@ def test_summary_is_a_few_lines():
 
 def test_summary_copes_with_what_is_unknown():
   text = reports.summary(a_report(**UNKNOWN))
-  assert 6 <= len(text.splitlines()) <= 10
+  assert 6 <= len(text.splitlines()) <= 11
   assert "None" not in text
   assert "no test data" in text
+
+
+def test_what_is_known_without_data_is_told(tmp_path):
+  line = (
+    "92.0 % agreement on 200 held-out samples (70.0 % on test data), "
+    "100.0 % of the classes, calibration error 4.0 %"
+  )
+  assert f"data-free   {line}" in reports.summary(a_report())
+  text = page_of(a_report(), tmp_path).text
+  for part in (line, "77.0 %", "0.31 nat", "2.2 nat", "95.5 %", "22.0 %"):
+    assert part in text, part
+  assert "on test data)" not in reports.summary(a_report(**UNKNOWN))
+  assert "foretold" not in page_of(a_report(**UNKNOWN), tmp_path).text
+
+
+def test_it_is_said_where_nothing_was_held_out(tmp_path):
+  nothing = {"samples": 0, "agreement": None, "predicted": None}
+  text = reports.summary(a_report(data_free=nothing))
+  assert "data-free   unknown: no samples were held out" in text
+  page = page_of(a_report(data_free=nothing), tmp_path)
+  assert "unknown: no samples were held out." in page.text
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])

@@ -2,14 +2,17 @@
 training.
 """
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxkd import checkpointing, parallel, training
+import jaxkd
+from jaxkd import checkpointing, parallel, resolution, training
 from jaxkd.metrics import MetricsWriter, read_metrics
+from jaxkd.models import from_linen, layers
 from jaxkd.types import Classifier, Context, JaxkdError, Outputs, Samples
 
 
@@ -128,21 +131,30 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path):
   assert steps == [1, 2, 3, 4]
 
 
-def test_teachers_that_are_asked_per_view_see_the_augmented_images():
+def test_teachers_that_are_asked_per_view_see_what_the_student_sees(tmp_path):
   def pixels(variables, images, *, train=False, rng=None):
     return linear(variables, images.reshape(len(images), -1)[:, :2])
 
+  def distance(hyper, outputs, batch, context):
+    answers = jax.nn.log_softmax(outputs.logits)
+    return jnp.abs(answers - batch.targets).sum(-1)
+
   teacher = network(9).replace(apply=pixels)
-  recipe = training.Recipe(pixels, TX, objective, ("flip",), per_view=True)
-  lesson = training.Lesson(
-    {}, Context(jnp.int32(0), jnp.zeros(3)), jax.random.key(0), teacher
+  still = optax.sgd(0.0)  # so that the student stays a copy of the teacher
+  states = jax.tree.map(
+    lambda leaf: leaf[None], training.create(teacher, still)
   )
   images = jax.random.uniform(jax.random.key(1), (16, 2, 2, 1))
-  batch = Samples(images, jnp.zeros(16, int), jnp.zeros((16, 3)))
-  shown = training.show(recipe, batch, lesson, jax.random.key(2))
+  stale = jnp.full((16, 3), jnp.nan)
+  batch = Samples(images, jnp.zeros(16, int), stale)
+  recipe = training.Recipe(pixels, still, distance, ("flip",), per_view=True)
+  shown = training.view(recipe, batch, jax.random.key(2))
   assert 0 < np.sum(np.any(shown.images != images, axis=(1, 2, 3))) < 16
-  expected = jax.nn.log_softmax(teacher(shown.images).logits)
-  np.testing.assert_allclose(shown.targets, expected, rtol=1e-6)
+  context = Context(jnp.int32(0), jnp.zeros(3))
+  lesson = training.Lesson({}, context, jax.random.key(0), teacher)
+  batches = training.batches(batch, jax.random.key(3), 8)
+  _, loss = training.epoch_function(recipe)((states, lesson), batches)
+  np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
 def test_points_of_a_grid_train_together_as_alone(tmp_path):
@@ -173,6 +185,73 @@ def test_batch_statistics_are_averaged_over_devices(tmp_path):
     samples().images.mean(0),
     atol=1e-6,
   )
+
+
+class Normalised(nn.Module):
+  @nn.compact
+  def __call__(self, images, train=False):
+    hidden = layers.Dense(5)(images)
+    hidden = layers.batch_norm(train=train, dtype=jnp.float32)()(hidden)
+    return layers.Dense(3)(nn.relu(hidden))
+
+
+def normalised_epoch(synchronized):
+  """Variables after an epoch on two devices, and after the same on one that
+  sees whole batches.
+  """
+  module = Normalised()
+  variables = module.init(jax.random.key(1), jnp.zeros((1, 2)))
+  network = from_linen(module, variables)
+  recipe = training.Recipe(
+    network.apply, TX, objective, synchronized=synchronized
+  )
+  split = training.batches(samples(), jax.random.key(2), 8)
+  lesson = training.Lesson(
+    {"scale": jnp.ones(1)}, Context(jnp.int32(0), jnp.zeros(3)),
+    jax.random.key(3),
+  )  # fmt: skip
+  state = training.create(network, TX)
+  states = jax.tree.map(lambda leaf: leaf[None], state)
+  states, _ = training.epoch_function(recipe)((states, lesson), split)
+  lesson = lesson._replace(hyper={"scale": 1.0})
+  for step in range(3):
+    batch = jax.tree.map(
+      lambda leaf, step=step: jnp.concatenate(list(leaf[:, step])), split
+    )
+    state, _ = training.train_step(
+      recipe._replace(synchronized=False), state, batch, lesson, lesson.key
+    )
+  return (
+    jax.tree.map(lambda leaf: leaf[0], states.variables),
+    state.variables,
+  )
+
+
+def test_synchronised_batch_norm_is_that_of_the_whole_batch():
+  found, expected = normalised_epoch(synchronized=True)
+  for one, other in zip(
+    jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+  ):
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_batch_norm_of_each_device_is_another():
+  found, expected = normalised_epoch(synchronized=False)
+  statistics = [
+    tree["batch_stats"]["BatchNorm_0"] for tree in (found, expected)
+  ]
+  np.testing.assert_allclose(
+    statistics[0]["mean"], statistics[1]["mean"], atol=0.05
+  )
+  assert np.abs(statistics[0]["var"] - statistics[1]["var"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_an_unknown_batch_norm_is_refused(role):
+  config = jaxkd.load_config("configs/cake.py:dataset=two_moons,smoke")
+  config[role].batch_norm = "synchronised"
+  with pytest.raises(JaxkdError, match=f"{role}.batch_norm .*synchronized"):
+    resolution.resolve(config, devices=2, backend="cpu")
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):

@@ -2,10 +2,12 @@
 
 import jax
 from network_weights import same
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from jaxkd import models, weights
-from jaxkd.types import DataSpec
+from jaxkd.types import DataSpec, JaxkdError
 
 SPEC = DataSpec("tiny", (8, 8, 1), 3, (0.2,), (0.3,))
 
@@ -32,3 +34,31 @@ def test_a_saved_network_comes_back(network, tmp_path):
   same(found, network)
   header = int.from_bytes(path.read_bytes()[:8], "little")
   assert header % 8 == 0
+
+
+def test_arrays_that_lie_otherwise_in_memory_come_back(network, tmp_path):
+  turned = jax.tree.map(
+    lambda leaf: np.array(leaf, order="F"), network.variables
+  )
+  path = tmp_path / "network.safetensors"
+  weights.save(path, network.replace(variables=turned), SPEC, "ideal_lenet")
+  same(weights.load_classifier(path)[0], network)
+
+
+def test_a_spec_that_could_not_be_loaded_is_not_saved(network, tmp_path):
+  path = tmp_path / "network.safetensors"
+  for name in ("../up", "a\\b", ".hidden", "", "a\nb"):
+    with pytest.raises(JaxkdError, match=r"spec\.name"):
+      weights.save(path, network, SPEC._replace(name=name), "ideal_lenet")
+  assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_checkpoints_are_named(network, tmp_path):
+  with pytest.raises(JaxkdError, match="no checkpoint"):
+    weights.load_classifier(tmp_path / "none")
+  with pytest.raises(JaxkdError, match="is a folder"):
+    weights.load_classifier(tmp_path)
+  path = tmp_path / "foreign"
+  save_file({"a": np.zeros(3, np.float32)}, path)
+  with pytest.raises(JaxkdError, match="import_teacher"):
+    weights.load_classifier(path)

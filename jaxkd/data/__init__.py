@@ -2,15 +2,18 @@
 
 A data-free method needs only `spec`. `load` serves teachers and evaluation; it
 never opens a network connection. `python -m jaxkd.data prepare NAME` puts a
-full set where `load` finds it.
+full set where `load` finds it. `find` also takes a path of your own, or none.
 """
 
 from jaxkd.data.loading import load, to_float
+from jaxkd.data.source import describe, find
 from jaxkd.data.table import DATASETS, Dataset, names, spec, train_size
 
 __all__ = [
   "DATASETS",
   "Dataset",
+  "describe",
+  "find",
   "load",
   "names",
   "spec",

@@ -8,7 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd import checks
-from jaxkd.models.adapters import from_function, from_linen, from_nnx
+from jaxkd.models.adapters import (
+  computing_in,
+  from_function,
+  from_linen,
+  from_nnx,
+)
 from jaxkd.models.alexnet import AlexNet, IdealAlexNet
 from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
 from jaxkd.models.dast import Substitute
@@ -24,6 +29,7 @@ from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
+  "computing_in",
   "count_parameters",
   "create",
   "from_function",
@@ -162,7 +168,9 @@ def shapes(name: str, spec: DataSpec) -> Variables:
 
 
 def count_parameters(variables: Variables) -> int:
-  """Entries of the trainable arrays, `variables['params']`."""
-  return sum(
-    math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])
-  )
+  """Entries of the trainable arrays: of the collection `params`, or of all
+  variables where there is none.
+  """
+  if isinstance(variables, dict) and "params" in variables:
+    variables = variables["params"]
+  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables))

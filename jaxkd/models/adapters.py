@@ -5,7 +5,7 @@ is static under `jax.jit`: what was compiled for the one serves the other.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import inspect
 from typing import Any
 
@@ -127,6 +127,29 @@ def from_function(
   return Classifier(
     variables, apply, name or getattr(function, "__name__", "function")
   )
+
+
+def computing_in(classifier: Classifier, dtype: str) -> Classifier:
+  """The same network with the same weights, computing in another dtype.
+
+  Args:
+    classifier: whose layers have a field `dtype`, as those of the zoo.
+    dtype: `float32` leaves it as it is; `bfloat16`.
+
+  Raises:
+    JaxkdError: if nothing tells the network what to compute in.
+  """
+  if dtype == "float32":
+    return classifier
+  apply = classifier.apply
+  if not (isinstance(apply, _Linen) and hasattr(apply.module, "dtype")):
+    raise JaxkdError(
+      f"compute_dtype={dtype}: {classifier.name!r} is no flax.linen module "
+      "with a field dtype, which would say what to compute in; set "
+      "compute_dtype=float32."
+    )
+  module = apply.module.clone(dtype=jnp.dtype(dtype))
+  return classifier.replace(apply=replace(apply, module=module))
 
 
 @dataclass(frozen=True)

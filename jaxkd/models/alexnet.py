@@ -46,7 +46,7 @@ class AlexNet(nn.Module):
       x = nn.relu(norm()(x))
       x = max_pool(x) if pooled else x
       features.append(x)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     for _ in range(2):
       x = nn.relu(Dense(4096 // self.divisor, dtype=self.dtype)(x))
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -82,6 +82,6 @@ class IdealAlexNet(nn.Module):
       x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
       x = nn.relu(max_pool(x, window)) if window else x
       features.append(x)
-    x = Dense(512, dtype=self.dtype)(x.reshape(len(x), -1))
+    x = Dense(512, dtype=self.dtype)(x.reshape(x.shape[0], -1))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=(*features, x))

@@ -35,7 +35,7 @@ class CNN(nn.Module):
       x = norm()(Conv(width, 3, padding=1, dtype=self.dtype)(x))
       x = nn.relu(max_pool(x))
       features.append(x)
-    x = Dense(self.hidden, dtype=self.dtype)(x.reshape(len(x), -1))
+    x = Dense(self.hidden, dtype=self.dtype)(x.reshape(x.shape[0], -1))
     x = nn.relu(norm()(x))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=(*features, x))
@@ -65,7 +65,7 @@ class CakeCNN(nn.Module):
     for width, size in zip(self.channels[1:], (4, 3, 3), strict=True):
       x = nn.relu(max_pool(Conv(width, size, dtype=self.dtype)(x)))
       features.append(x)
-    features[-1] = x = x.reshape(len(x), -1)
+    features[-1] = x = x.reshape(x.shape[0], -1)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=tuple(features))
 
@@ -91,6 +91,6 @@ class IdealCNN(nn.Module):
     first = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(images)))
     second = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(first)))
     x = nn.relu(Conv(128, 3, dtype=self.dtype)(second))
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=(first, second, x))

@@ -144,6 +144,6 @@ class Substitute(nn.Module):
       x = Conv(width, size, padding=padding, dtype=self.dtype)(x)
       x = nn.relu(max_pool(x))
       features.append(x)
-    x = nn.relu(Dense(500, dtype=self.dtype)(x.reshape(len(x), -1)))
+    x = nn.relu(Dense(500, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=(*features, x))

@@ -5,6 +5,9 @@ the networks of the field were trained from. Parameters are float32; `dtype` is
 what a layer computes in.
 """
 
+from collections.abc import Iterator
+import contextlib
+import contextvars
 import functools
 import math
 
@@ -102,6 +105,21 @@ class Dense(nn.Module):
     return y if bias is None else y + bias
 
 
+_batch_axis = contextvars.ContextVar("batch_axis", default=None)
+
+
+@contextlib.contextmanager
+def batch_norm_over(axis: str | None) -> Iterator[None]:
+  """In networks traced inside, `batch_norm` takes its statistics in training
+  from the batches of all devices along a mapped axis; None: of each by itself.
+  """
+  token = _batch_axis.set(axis)
+  try:
+    yield
+  finally:
+    _batch_axis.reset(token)
+
+
 def batch_norm(*, train: bool, dtype: jnp.dtype):
   """Builds `nn.BatchNorm` layers with PyTorch's constants.
 
@@ -110,6 +128,7 @@ def batch_norm(*, train: bool, dtype: jnp.dtype):
   """
   return functools.partial(
     nn.BatchNorm,
+    axis_name=_batch_axis.get(),
     use_running_average=not train,
     momentum=0.9,
     epsilon=1e-5,

@@ -42,7 +42,7 @@ class LeNet(nn.Module):
     x = maps[1]
     for layer in layers[2:]:
       x = nn.relu(layer(x))
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     hidden = nn.relu(Dense(self.hidden, dtype=self.dtype)(x))
     logits = Dense(self.num_classes, dtype=self.dtype)(hidden)
     last = x if layers[2:] else hidden
@@ -83,6 +83,6 @@ class IdealLeNet(nn.Module):
       x = norm()(Conv(width, 5, padding=2, dtype=self.dtype)(x))
       x = nn.relu(conv.max_pool(x))
       features.append(x)
-    features[-1] = x = x.reshape(len(x), -1)
+    features[-1] = x = x.reshape(x.shape[0], -1)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=tuple(features))

@@ -29,7 +29,7 @@ class MLP(nn.Module):
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, ...]`, normalised."""
     del train  # there is nothing that differs
-    x = images.reshape(len(images), -1)
+    x = images.reshape(images.shape[0], -1)
     features = []
     for _ in range(self.layers):
       x = nn.relu(Dense(self.width, dtype=self.dtype)(x))
@@ -59,7 +59,7 @@ class IdealMLP(nn.Module):
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, ...]`, normalised."""
     del train  # there is nothing that differs
-    x = images.reshape(len(images), -1)
+    x = images.reshape(images.shape[0], -1)
     features = []
     for width in self.widths:
       x = nn.relu(Dense(width, dtype=self.dtype)(x))

@@ -113,7 +113,9 @@ class ViT(nn.Module):
     x = ShiftedPatches(self.patch, self.dim, self.dtype)(images)
     normal = nn.initializers.normal(1.0)
     token = self.param("class_token", normal, (self.dim,))
-    token = jnp.broadcast_to(token, (len(x), 1, self.dim)).astype(self.dtype)
+    token = jnp.broadcast_to(token, (x.shape[0], 1, self.dim)).astype(
+      self.dtype
+    )
     x = jnp.concatenate([token, x], axis=1)
     position = self.param("position", normal, x.shape[1:])
     x += position.astype(self.dtype)

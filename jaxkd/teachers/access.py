@@ -28,7 +28,8 @@ class Access(NamedTuple):
     config: of the run.
     owner: the network itself where it is ours, to judge students by; no method
       sees it through this.
-    ledger: of the queries; None where none is counted.
+    ledger: of the queries; None where none is counted, and on all processes
+      but the first.
     answers: labels that a paid teacher gave to the test images, if allowed.
   """
 
@@ -55,8 +56,10 @@ class Access(NamedTuple):
     Raises:
       BudgetExhausted: if the budget does not pay for it.
     """
-    if self.ledger is not None and self.asked.in_process:
-      self.ledger.book(name, count)
+    if self.asked.in_process:
+      with parallel.together():
+        if self.ledger is not None:
+          self.ledger.book(name, count)
 
   def account(self) -> dict[str, Any]:
     """The queries of a run, for the report."""
@@ -134,7 +137,8 @@ def opened(
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
       classifier = parallel.replicate(classifier_of())
-      yield Access(WhiteBox(classifier), config, owner=classifier)
+      own = parallel.gathered(classifier)
+      yield Access(WhiteBox(classifier), config, owner=own)
       return
     if block.replay:
       from jaxkd.teachers.replay import Replay
@@ -143,13 +147,10 @@ def opened(
       answers = _test_answers(asked, config, dataset)
       yield Access(asked, config, answers=answers)
       return
-    ledger = stack.enter_context(
-      Ledger(
-        workdir / LEDGER_NAME,
-        budget=config.queries.budget,
-        price_per_1000=config.queries.price_per_1000,
-      )
-    )
+    with parallel.together():
+      ledger = _ledger(config, workdir) if parallel.is_writer() else None
+    if ledger is not None:
+      stack.enter_context(ledger)
     if block.url:
       from jaxkd.teachers import http
 
@@ -161,7 +162,16 @@ def opened(
     classifier = parallel.replicate(classifier_of())
     eight_bit = len(spec.shape) == 3 and not method.float_pixels
     asked = BlackBox(classifier, block.access, block.top_k, eight_bit)
-    yield Access(asked, config, owner=classifier, ledger=ledger)
+    own = parallel.gathered(classifier)
+    yield Access(asked, config, owner=own, ledger=ledger)
+
+
+def _ledger(config, workdir: Path) -> Ledger:
+  return Ledger(
+    workdir / LEDGER_NAME,
+    budget=config.queries.budget,
+    price_per_1000=config.queries.price_per_1000,
+  )
 
 
 def for_evaluation(config, dataset: Dataset) -> int:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from jaxkd import evaluate, weights
+from jaxkd import evaluate, parallel, weights
 from jaxkd.metrics import write_json
 from jaxkd.types import Classifier, DataSpec, Samples
 
@@ -37,7 +37,8 @@ class Nearest:
     )
     accuracy = judged["accuracy"]
     rank = [accuracy < self._target, abs(accuracy - self._target), epoch]
-    if self._note.exists() and json.loads(self._note.read_text()) <= rank:
+    held = self._note.exists() and json.loads(self._note.read_text()) <= rank
+    if parallel.agreed(held):
       return
     # Killed between the two, the same epoch is shown and written again.
     weights.save(self._path, network, self._spec, network.name)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxkd import defenses, weights
+from jaxkd import defenses, parallel, weights
 from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter
 from jaxkd.teachers import trained
@@ -66,7 +66,7 @@ def obtain(
 
 
 def _copied(path: Path, block, trainer: Trainer) -> Classifier:
-  if path.exists():
+  if parallel.agreed(path.exists()):
     return trained.load(path, trainer.spec)
   network = trained.load(Path(block.checkpoint), trainer.spec)
   weights.save(path, network, trainer.spec, network.name)

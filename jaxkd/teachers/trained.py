@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd import models, optim, training, weights, workdirs
+from jaxkd import models, optim, parallel, training, weights, workdirs
 from jaxkd.data import to_float
 from jaxkd.metrics import MetricsWriter
 from jaxkd.objectives import truth
@@ -93,7 +93,7 @@ class Trainer(NamedTuple):
       Preempted: if the run was told to stop; the state is saved.
     """
     mine = self.workdir / f"{name}.safetensors"
-    if mine.exists():
+    if parallel.agreed(mine.exists()):
       return load(mine, self.spec)
     model = model or self.recipe.model
     key = self.key
@@ -102,14 +102,16 @@ class Trainer(NamedTuple):
     cached = workdirs.cache("teachers") / (
       f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
     )
-    if cached.exists():
-      print(f"{name}: reused from {cached}")
-      network = load(cached, self.spec)
-    else:
+    if not parallel.agreed(cached.exists()):
       network = self._fit(name, stage, lesson, model, key)
       weights.save(cached, network, self.spec, model)
-    weights.save(mine, network, self.spec, model)
-    return network
+      weights.save(mine, network, self.spec, model)
+      return network
+    print(f"{name}: reused from {cached}")
+    with parallel.together():
+      if parallel.is_writer():
+        weights.write(mine, load(cached, self.spec), self.spec, model)
+    return load(mine, self.spec)
 
   def _fit(
     self, name: str, stage: str, lesson: Lesson, model: str, key: Array
@@ -142,7 +144,8 @@ class Trainer(NamedTuple):
         tx,
         lesson.objective,
         tuple(recipe.augment),
-        lesson.reference is not None,
+        per_view=lesson.reference is not None,
+        synchronized=recipe.get("batch_norm") == "synchronized",
       ),
       jax.tree.map(lambda leaf: leaf[None], training.create(network, tx)),
       self.samples._replace(targets=lesson.targets),
@@ -176,6 +179,7 @@ class Trainer(NamedTuple):
     recipe = {
       **{field: self.recipe[field] for field in FIELDS},
       "model": model,
+      "batch_norm": self.recipe.get("batch_norm"),
       "optimizer": self.recipe.optimizer.to_dict(),
       "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
       "reference": reference,

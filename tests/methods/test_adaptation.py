@@ -4,11 +4,12 @@ import functools
 from pathlib import Path
 
 from batch_norm_network import normed
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_game import KEY, SPEC, dense_generator, game, network
+from toy_game import KEY, SPEC, game, network
 
 import jaxkd
 from jaxkd import adaptation, config as c, exchange, pipeline

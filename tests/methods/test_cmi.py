@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from batch_norm_network import normed
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, dense_generator, network
+from toy_game import KEY, SPEC, network
 
 import jaxkd
 from jaxkd import models

@@ -7,12 +7,13 @@ import inspect
 from pathlib import Path
 
 from batch_norm_network import normed
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, dense_generator
+from toy_game import KEY, SPEC
 
 import jaxkd
 from jaxkd import data, exchange, methods, pipeline, training

@@ -3,12 +3,13 @@
 import functools
 import math
 
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, dense_generator, linear, network
+from toy_game import KEY, SPEC, linear, network
 
 from jaxkd import exchange, methods, training
 from jaxkd.methods import dafl

@@ -3,13 +3,14 @@
 import functools
 from pathlib import Path
 
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, dense_generator, linear, network
+from toy_game import KEY, SPEC, linear, network
 
 import jaxkd
 from jaxkd import exchange, models, training

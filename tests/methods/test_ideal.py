@@ -1,5 +1,6 @@
 """IDEAL on 8x8 images: what a round asks, keeps and changes."""
 
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,13 +35,26 @@ DEFAULTS = {
 }
 
 
+@pytest.fixture
+def dense(monkeypatch):
+  monkeypatch.setattr(
+    ideal, "create_generator", lambda *a, **k: dense_generator(side=8)
+  )
+
+
 def build(**changes):
   return ideal.build(SPEC, **{**DEFAULTS, **changes})
 
 
 @pytest.fixture(scope="module")
-def student():
+def untrained():
   return models.init("mlp", jax.random.key(7), SPEC)
+
+
+@pytest.fixture
+def student(untrained, dense):
+  """Of rounds whose generator compiles at once."""
+  return untrained
 
 
 def ask(method, student, state=None, key=0):

@@ -2,11 +2,12 @@
 
 import functools
 
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_game import KEY, SPEC, dense_generator, game, network
+from toy_game import KEY, SPEC, game, network
 
 from jaxkd import exchange, store as stores
 from jaxkd.methods import maze

@@ -4,13 +4,14 @@ import functools
 import math
 from pathlib import Path
 
+from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
 from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, dense_generator, network
+from toy_game import KEY, SPEC, network
 
 import jaxkd
 from jaxkd import exchange, losses, models, training

@@ -4,7 +4,6 @@ import jax
 import optax
 
 from jaxkd import exchange, training
-from jaxkd.models.generators import Generator
 from jaxkd.teachers.black_box import BlackBox
 from jaxkd.types import Classifier, DataSpec, Outputs
 
@@ -21,18 +20,6 @@ def network(seed):
   return Classifier(
     {"params": jax.random.normal(jax.random.key(seed), (16, 3))}, linear
   )
-
-
-def dense_generator():
-  """One layer, in place of the published networks."""
-
-  def init(key):
-    return {"params": jax.random.normal(key, (16, 16))}
-
-  def apply(variables, latents, *, train=True):
-    return (latents @ variables["params"]).reshape(-1, 4, 4, 1), {}
-
-  return Generator(16, init, apply, jax.nn.sigmoid)
 
 
 def game(method, access="probs"):

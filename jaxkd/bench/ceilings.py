@@ -1,0 +1,57 @@
+"""What the device itself can do: a large matrix product, a large copy."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd.bench import timing
+
+# Side of the matrices and bytes that are copied, by backend.
+SIDES = {"cpu": 2_048}
+SIDE = 16_384
+COPIED = {"cpu": 2**28}
+COPY = 2**32
+
+
+class Ceilings(NamedTuple):
+  """Attributes:
+
+  flops: FLOP/s of a matrix product, by dtype.
+  bytes: bytes/s of a copy, read and written ones both counted.
+  """
+
+  flops: dict[str, float]
+  bytes: float
+
+
+def measure(
+  dtypes: tuple[str, ...], repeats: int = 5, scale: float = 1.0
+) -> Ceilings:
+  """The ceilings of the first device.
+
+  Args:
+    dtypes: of the products, by name; products of float32 are as precise as the
+      device takes them by default, which is TF32 on a GPU.
+    repeats: the median of how many.
+    scale: of the sizes, for tests.
+  """
+  backend = jax.default_backend()
+  side = int(scale * SIDES.get(backend, SIDE))
+  product = jax.jit(jnp.matmul)
+  flops = {}
+  for dtype in dtypes:
+    matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+    taken = _seconds(lambda matrix=matrix: product(matrix, matrix), repeats)
+    flops[dtype] = 2 * side**3 / taken
+  count = int(scale * COPIED.get(backend, COPY)) // 4
+  numbers = jnp.ones(count, jnp.float32)
+  copy = jax.jit(lambda numbers: -numbers)  # a bare copy would be left out
+  taken = _seconds(lambda: copy(numbers), repeats)
+  return Ceilings(flops, 2 * numbers.nbytes / taken)
+
+
+def _seconds(run, repeats: int) -> float:
+  jax.block_until_ready(run())
+  blocked = {"run": lambda: jax.block_until_ready(run())}
+  return timing.by_turns(blocked, repeats)["run"]

@@ -1,0 +1,108 @@
+"""The other engines' steps, each with the numbers of its own config.
+
+  dafl           one update of the generator through the teacher, and the
+                 student's on the same images
+  dfme           one update of the generator by finite differences: the teacher
+                 and the student are asked about (M + 1) B images
+  deepinversion  one update of a batch of images, whose statistics in all batch
+                 normalisations are compared
+
+`full` is the published recipe for CIFAR-10 with ResNet-34 and ResNet-18, cut
+to a few steps; `small` ours of `mnist_5k`.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import config as configs, data, exchange, methods, models, training
+from jaxkd.bench import timing
+from jaxkd.bench.cases import STUDENT, TEACHER, network
+from jaxkd.bench.table import OURS, Row
+from jaxkd.exchange import Play, Rules, Table
+from jaxkd.teachers.white_box import WhiteBox
+
+STEPS = 8  # of a dispatch
+
+
+class Engine(NamedTuple):
+  """Attributes:
+
+  config: of the method, without its data set.
+  steps: the field of `synthesis` that says how many steps the first phase has.
+  others: fields that keep the store small.
+  """
+
+  config: str
+  steps: str
+  others: dict[str, Any]
+
+
+ENGINES = {
+  "dafl": Engine("configs/dafl.py", "steps_per_round", {"num_rounds": 1}),
+  "dfme": Engine("configs/dfme.py", "generator_steps", {"num_rounds": 1}),
+  "deepinversion": Engine(
+    "configs/deepinversion.py", "num_steps", {"num_rounds": 1}
+  ),
+}
+DATA = {"full": "cifar10", "small": "mnist_5k"}
+
+
+def measure(
+  size: str, dtypes: tuple[str, ...], repeats: int, steps: int = STEPS
+) -> list[Row]:
+  """A row for every engine and dtype, in steps per second."""
+  return [
+    _row(name, size, dtype, repeats, steps)
+    for name in ENGINES
+    for dtype in dtypes
+  ]
+
+
+def _row(name: str, size: str, dtype: str, repeats: int, steps: int) -> Row:
+  engine = ENGINES[name]
+  config = configs.load_config(f"{engine.config}:dataset={DATA[size]}")
+  with config.unlocked():
+    config.synthesis.update({engine.steps: steps, **engine.others})
+  run = _phase(config, dtype)
+  run()
+  seconds = timing.by_turns({name: run}, repeats)[name]
+  note = (
+    f"{config.teacher.model} to {config.student.model}, {config.dataset}, "
+    f"{steps} steps"
+  )
+  return Row(
+    name, "engine", OURS, dtype, config.synthesis.batch_size, steps / seconds,
+    "steps", seconds, note=note,
+  )  # fmt: skip
+
+
+def _phase(config: Any, dtype: str) -> Callable[[], Play]:
+  """The method's first phase, one dispatch from the same state."""
+  spec = data.spec(config.dataset, config.image_size)
+  method = methods.build(
+    config.method,
+    spec,
+    config.hyper.to_dict(),
+    config.synthesis.to_dict(),
+    budget=config.queries.budget,
+  )
+  teacher, student = (
+    network(config[role].model, spec, seed)
+    for role, seed in (("teacher", TEACHER), ("student", STUDENT))
+  )
+  apply = models.computing_in(student, dtype).apply
+  recipe = training.Recipe(apply, optax.sgd(0.1), method.objective)
+  rules = Rules(method, recipe, spec, "white_box", compute_dtype=dtype)
+  hyper = {name: jnp.float32(value) for name, value in method.hyper.items()}
+  table = Table(WhiteBox(teacher), student, hyper)
+  key = jax.random.key(0)
+  play = exchange.new_play(
+    rules, table, training.create(student, recipe.tx), key
+  )
+  step = jax.jit(functools.partial(exchange.play_phase, rules, 0))
+  return lambda: jax.block_until_ready(step(play, table, key))

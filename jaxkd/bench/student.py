@@ -1,0 +1,67 @@
+"""Epochs of a student as a run trains it."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import objectives, training
+from jaxkd.types import Array, Classifier, Context, DataSpec, Samples
+
+HYPER = {"temperature": 1.0, "alpha": 1.0}
+OPTIMISER = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+
+
+def optimiser() -> optax.GradientTransformation:
+  """SGD with momentum and weight decay, as PyTorch's."""
+  return optax.chain(
+    optax.add_decayed_weights(OPTIMISER["weight_decay"]),
+    optax.sgd(OPTIMISER["learning_rate"], OPTIMISER["momentum"]),
+  )
+
+
+def random_samples(count: int, spec: DataSpec) -> Samples:
+  """Images with soft answers, `[count, ...]`; the work does not depend on what
+  they show.
+  """
+  keys = jax.random.split(jax.random.key(3), 3)
+  labels = jax.random.randint(keys[1], (count,), 0, spec.num_classes)
+  logits = jax.random.normal(keys[2], (count, spec.num_classes))
+  return Samples(
+    jax.random.uniform(keys[0], (count, *spec.shape)),
+    labels,
+    jax.nn.log_softmax(logits),
+  )
+
+
+class Pupil:
+  """A student in training, alone: every epoch goes on where the last ended."""
+
+  def __init__(self, student: Classifier, samples: Samples, batch_size: int):
+    self.student, self.samples = student, samples
+    self.batch_size, self.epochs = batch_size, 0
+    tx = optimiser()
+    recipe = training.Recipe(student.apply, tx, objectives.distillation)
+    state = training.create(student, tx)
+    self.states = jax.tree.map(lambda leaf: leaf[None], state)
+    self.run_epoch = training.epoch_function(recipe)
+    hyper = {name: jnp.float32([value]) for name, value in HYPER.items()}
+    counts = jnp.ones(samples.targets.shape[-1])
+    key = jax.random.key(5)
+    self.lesson = training.Lesson(hyper, Context(jnp.int32(0), counts), key)
+
+  def batches(self) -> Samples:
+    """Of the epoch to come, `[D, steps, B / D, ...]`."""
+    key = jax.random.fold_in(jax.random.key(4), self.epochs)
+    return training.batches(self.samples, key, self.batch_size)
+
+  def epoch(self) -> float:
+    """Trains for one; returns the mean loss."""
+    self.states, loss = self.run_epoch(
+      (self.states, self.lesson), self.batches()
+    )
+    self.epochs += 1
+    return float(jax.device_get(loss)[0])
+
+  def variables(self) -> dict[str, Array]:
+    """Of the student as it stands."""
+    return jax.tree.map(lambda leaf: leaf[0], self.states.variables)

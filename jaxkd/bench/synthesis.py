@@ -1,0 +1,121 @@
+"""CAKE's rounds as a run plays them, and their starts for the rival."""
+
+from collections.abc import Callable
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxkd import exchange, methods, objectives, resolution, training
+from jaxkd.bench.cases import Case, Size
+from jaxkd.exchange import Play, Rules, Table
+from jaxkd.synthesis import footprint, priors
+from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.types import Array, Classifier, DataSpec
+
+WEIGHTS = {"classification": 1e3, "contrast": 10.0, "total_variation": 1e5}
+GROUP_SIZE, STEP_SIZE = 10, 0.01
+HYPER = {"temperature": 1.0, "alpha": 1.0}
+# What the rival has to know.
+RIVAL = {
+  "group_size": GROUP_SIZE, "weights": WEIGHTS, "step_size": STEP_SIZE,
+}  # fmt: skip
+
+
+class Maker(NamedTuple):
+  """Rounds that make images, answer them and store them.
+
+  Attributes:
+    run: plays them all, and waits.
+    compiled: one round.
+    sets_at_once: in a round.
+    image_steps: of all rounds.
+  """
+
+  run: Callable[[], Play]
+  compiled: jax.stages.Compiled
+  sets_at_once: int
+  image_steps: int
+
+
+def maker(
+  case: Case,
+  size: Size,
+  teacher: Classifier,
+  sets_at_once: int,
+  *,
+  rounds: int = 1,
+  dtype: str = "float32",
+) -> Maker:
+  """CAKE with `teacher`: `rounds` rounds of `sets_at_once` sets.
+
+  Every run starts afresh from the same key. The number of sets is that of the
+  rounds; all have the same step size. The gradient computes in `dtype`, answers
+  and pixels are float32.
+  """
+  method = methods.build(
+    "cake",
+    case.spec,
+    hyper=HYPER,
+    synthesis={
+      "num_sets": rounds * sets_at_once, "set_size": size.set_size,
+      "group_size": GROUP_SIZE, "num_steps": size.steps,
+      "step_size": STEP_SIZE, "step_size_decades": 0.0, "weights": WEIGHTS,
+      "contrast": "groups", "dynamics": "sgd", "sets_per_round": sets_at_once,
+    },
+  )  # fmt: skip
+  recipe = training.Recipe(
+    teacher.apply, optax.identity(), objectives.distillation
+  )
+  rules = Rules(method, recipe, case.spec, "white_box", compute_dtype=dtype)
+  # The student is not asked; any network will do.
+  table = Table(WhiteBox(teacher), teacher, HYPER)
+  state, key = training.create(teacher, recipe.tx), jax.random.key(0)
+
+  def opening() -> Play:
+    return exchange.new_play(rules, table, state, key)
+
+  shapes = jax.eval_shape(opening)
+  compiled = (
+    jax.jit(functools.partial(exchange.play_round, rules), donate_argnums=0)
+    .lower(shapes, table, key)
+    .compile()
+  )
+
+  def run() -> Play:
+    play = opening()
+    for index in range(rounds):
+      play, _ = compiled(play, table, jax.random.fold_in(key, index))
+    return jax.block_until_ready(play)
+
+  images = rounds * sets_at_once * size.set_size
+  return Maker(run, compiled, sets_at_once, images * size.steps)
+
+
+def starts(count: int, set_size: int, spec: DataSpec) -> Array:
+  """Where a maker's first sets start: `[S N, H, W, C]`, normalised."""
+
+  def start(index: Array) -> Array:
+    start_key = jax.random.split(
+      jax.random.fold_in(jax.random.key(0), index), 3
+    )[0]
+    return priors.normal(start_key, set_size, spec)
+
+  return jax.vmap(start)(jnp.arange(count)).reshape(-1, *spec.shape)
+
+
+def normalise(images: Array, spec: DataSpec) -> Array:
+  """From pixel space to the normalised space."""
+  return (images - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
+
+
+def sets_at_once(size: Size, teacher: Classifier, spec: DataSpec) -> int:
+  """Sets in a round: as many as a run takes, and no more than fit."""
+  devices = jax.device_count()
+  images = resolution.IMAGES_PER_ROUND.get(jax.default_backend())
+  images = images or footprint.images_per_round(
+    teacher, spec, devices, resolution.IMAGES_PER_ROUND_ACCELERATOR
+  )
+  return resolution.sets_per_round(size.sets, images // size.set_size, devices)

@@ -1,0 +1,176 @@
+"""The images that a student was trained on, as a set that others can read."""
+
+from datetime import UTC, datetime
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxkd import __version__, checks, methods, weights
+from jaxkd.errors import JaxkdError
+from jaxkd.export import runs
+from jaxkd.export.folders import appearing
+from jaxkd.export.formats import FORMATS, Synthetic
+from jaxkd.metrics import write_json
+from jaxkd.objectives import hard_labels
+from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.types import Samples
+
+MANIFEST = "manifest.json"
+
+
+class Rounding(NamedTuple):
+  """What became of the images on their way to 8 bits.
+
+  Attributes:
+    clipped: share of the numbers that lay outside [0, 1].
+    same_label: images to which the teacher gives the same label as before; None
+      where the teacher is not at hand.
+    asked_again: whether labels and probabilities are the teacher's answers to
+      the 8-bit images; otherwise to those of the run.
+  """
+
+  clipped: float
+  same_label: int | None
+  asked_again: bool
+
+
+def export_images(
+  workdir: Path, out: Path, format: str = "png", count: int = 0
+) -> int:
+  """Writes the synthetic images of a run, their labels and where they are from.
+
+  Args:
+    workdir: of the run.
+    out: folder, new or empty. It appears when it is complete.
+    format: one of `FORMATS`.
+    count: how many, drawn at random by the seed of the run; 0: all.
+
+  Returns:
+    How many there are.
+
+  Raises:
+    JaxkdError: if the run made no images, or the format can't hold them.
+  """
+  checks.choice("--format", format, FORMATS)
+  checks.not_negative(**{"--count": count})
+  config = runs.config(workdir)
+  _check_synthetic(config)
+  samples = _drawn(runs.stored(workdir), count, config["seed"])
+  if samples.images.ndim == 4:
+    found, rounding = _eight_bit(samples, workdir, config)
+  elif format == "npz":
+    found, rounding = _synthetic(samples), None
+  else:
+    raise JaxkdError(
+      f"--format={format}: the run made points {samples.images.shape[1:]}, not "
+      "images; choose --format=npz."
+    )
+
+  with appearing(out) as folder:
+    folder.mkdir()
+    FORMATS[format](folder, found)
+    manifest = _provenance(workdir, config) | {
+      "format": format,
+      "images": len(found.images),
+      "shape": found.images.shape[1:],
+      "no_class_meant": int((samples.labels < 0).sum()),
+      "eight_bit": rounding._asdict() if rounding else None,
+      "files": _hashes(folder),
+    }
+    write_json(folder / MANIFEST, manifest)
+  return len(found.images)
+
+
+def _check_synthetic(config: dict[str, Any]) -> None:
+  """Refuses to pass real images off as made, or to hand them out."""
+  traits = getattr(methods.find(config["method"]), "TRAITS", None)
+  borrowed = config["synthesis"].get("source") == "real"
+  if borrowed or (traits and traits.source == "real images"):
+    raise JaxkdError(
+      f"The images of this run ({config['method']}) are real ones; only images "
+      "that a method made are exported."
+    )
+
+
+def _drawn(samples: Samples, count: int, seed: int) -> Samples:
+  total = len(samples.labels)
+  checks.at_most("--count", count, total, "images in the run")
+  if not count:
+    return samples
+  rows = np.sort(np.random.default_rng(seed).permutation(total)[:count])
+  return samples._replace(
+    images=samples.images[rows],
+    labels=samples.labels[rows],
+    targets=samples.targets[rows],
+  )
+
+
+def _synthetic(samples: Samples) -> Synthetic:
+  """Labels are the classes meant, the teacher's where none was."""
+  answers = np.asarray(hard_labels(samples.targets), np.int32)
+  soft = np.issubdtype(samples.targets.dtype, np.floating)
+  return Synthetic(
+    samples.images,
+    np.where(samples.labels < 0, answers, samples.labels).astype(np.int32),
+    answers,
+    np.asarray(jax.nn.softmax(samples.targets, -1)) if soft else None,
+  )
+
+
+def _eight_bit(
+  samples: Samples, workdir: Path, config: dict[str, Any]
+) -> tuple[Synthetic, Rounding]:
+  """The images as uint8, answered again by a teacher that may be looked into:
+  rounding moves some across a boundary.
+  """
+  images, clipped = samples.images, 0.0
+  if images.dtype != np.uint8:
+    clipped = float(((images < 0) | (images > 1)).mean())
+    images = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+  path = workdir / "teacher.safetensors"
+  rounded = samples._replace(images=images)
+  if not path.exists():
+    return _synthetic(rounded), Rounding(clipped, None, False)
+  teacher = WhiteBox(weights.load_classifier(path)[0])
+  answers = np.asarray(jax.jit(WhiteBox.answer)(teacher, images))
+  before = np.asarray(hard_labels(samples.targets))
+  same = int((answers.argmax(-1) == before).sum())
+  # Who was paid for labels alone is not given probabilities here.
+  again = config["teacher"]["access"] == "white_box"
+  if again:
+    rounded = rounded._replace(targets=answers)
+  return _synthetic(rounded), Rounding(clipped, same, again)
+
+
+def _provenance(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
+  done = (workdir / runs.REPORT_NAME).exists()
+  report = runs.report(workdir) if done else {}
+  teacher = workdir / "teacher.safetensors"
+  return {
+    "synthetic": True,
+    "method": config["method"],
+    "dataset": config["dataset"],
+    "teacher": {
+      "model": report.get("teacher", config["teacher"])["model"],
+      "sha256": _sha256(teacher) if teacher.exists() else None,
+    },
+    "seed": config["seed"],
+    "config": config,
+    "commit": report.get("commit"),
+    "date": report.get("date"),
+    "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+    "jaxkd": __version__,
+  }
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+  files = sorted(path for path in folder.rglob("*") if path.is_file())
+  return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

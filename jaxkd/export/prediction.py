@@ -1,0 +1,159 @@
+"""Labels for a folder of images, by an exported network."""
+
+from collections import Counter
+from collections.abc import Iterator
+import csv
+from pathlib import Path
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxkd import checks
+from jaxkd.bundles import bundle
+from jaxkd.bundles.bundle import Brought
+from jaxkd.data.forms import SUFFIXES
+from jaxkd.errors import JaxkdError
+from jaxkd.types import Array, Classifier, DataSpec
+
+BATCH = 64
+_EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "YCbCr")
+
+
+class Tally(NamedTuple):
+  """What became of the images.
+
+  Attributes:
+    labelled: how many.
+    unreadable: the others.
+    converted: from what to what, in words, and how many.
+  """
+
+  labelled: int
+  unreadable: int
+  converted: Counter[str]
+
+
+def predict(
+  bundle_folder: Path, source: Path, out: Path, top: int = 1
+) -> Tally:
+  """Writes what a network sees in images: CSV with `file`, `label`,
+  `probability`; `top` lines a file, likeliest first.
+
+  An image that can't be read is named on stderr and left out.
+
+  Args:
+    bundle_folder: of the network.
+    source: an image, or a folder of them with its subfolders.
+    out: the CSV file.
+    top: classes to name for each image.
+
+  Raises:
+    JaxkdError: if there is no image, or the network takes none.
+  """
+  brought = bundle.read(bundle_folder)
+  spec = brought.spec
+  if len(spec.shape) != 3 or spec.shape[-1] not in (1, 3):
+    raise JaxkdError(
+      f"The network in {bundle_folder} takes inputs of shape {spec.shape}, "
+      "neither grey nor RGB images."
+    )
+  checks.at_least("--top", top, 1)
+  checks.at_most("--top", top, spec.num_classes, "classes")
+  files = _files(source)
+  converted, labelled = Counter(), 0
+  root = source if source.is_dir() else source.parent
+  try:
+    with out.open("w", newline="", encoding="utf-8") as file:
+      table = csv.writer(file)
+      table.writerow(["file", "label", "probability"])
+      for names, images in _batches(files, spec, converted):
+        rows = _probabilities(brought, images)
+        for name, row in zip(names, rows, strict=True):
+          for k in np.argsort(-row, kind="stable")[:top]:
+            table.writerow(
+              [name.relative_to(root), _label(brought, k), f"{row[k]:.6g}"]
+            )
+        labelled += len(names)
+  except OSError as error:
+    raise JaxkdError(f"Cannot write {out}: {error.strerror}.") from error
+  return Tally(labelled, len(files) - labelled, converted)
+
+
+def _files(source: Path) -> list[Path]:
+  if source.is_file():
+    return [source]
+  found = sorted(
+    path
+    for path in source.rglob("*")
+    if path.suffix.lower() in SUFFIXES and path.is_file()
+  )
+  if not found:
+    raise JaxkdError(
+      f"There is no image in {source}; give a file, or a folder of "
+      f"{', '.join(suffix[1:] for suffix in SUFFIXES)}."
+    )
+  return found
+
+
+def _batches(
+  files: list[Path], spec: DataSpec, converted: Counter[str]
+) -> Iterator[tuple[list[Path], np.ndarray]]:
+  """The readable files with their images uint8 `[n, H, W, C]`, n <= `BATCH`."""
+  for start in range(0, len(files), BATCH):
+    names, images = [], []
+    for path in files[start : start + BATCH]:
+      try:
+        images.append(_read(path, spec, converted))
+        names.append(path)
+      # Pillow's word for a broken file depends on the format.
+      except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+      ) as e:
+        print(f"jaxkd: {path} can't be read: {e}", file=sys.stderr)
+    if names:
+      yield names, np.stack(images)
+
+
+def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
+  """An image as the network takes it, uint8 `[H, W, C]`."""
+  height, width, channels = spec.shape
+  mode = "L" if channels == 1 else "RGB"
+  with Image.open(path) as image:
+    if image.mode not in _EIGHT_BIT:
+      raise ValueError(f"its pixels ({image.mode}) have more than 8 bits")
+    upright = ImageOps.exif_transpose(image)
+    if "transparency" in upright.info:  # in another form than Pillow likes
+      pixels = upright.convert("RGBA").convert(mode)
+    else:
+      pixels = upright.convert(mode)
+    if pixels.size != (width, height):
+      pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+  if (upright.size, upright.mode) != (pixels.size, mode):
+    was = f"{upright.width}x{upright.height} {upright.mode}"
+    converted[f"{was} to {width}x{height} {mode}"] += 1
+  return np.asarray(pixels).reshape(spec.shape)
+
+
+def _probabilities(brought: Brought, images: np.ndarray) -> np.ndarray:
+  """`[n, K]`; the batch is filled up, so that one compilation serves all."""
+  whole = np.zeros((BATCH, *brought.spec.shape), np.uint8)
+  whole[: len(images)] = images
+  return np.asarray(_forward(brought.classifier, whole))[: len(images)]
+
+
+@jax.jit
+def _forward(classifier: Classifier, images: Array) -> Array:
+  logits = classifier(images.astype(jnp.float32) / 255).logits
+  return jax.nn.softmax(logits.astype(jnp.float32))
+
+
+def _label(brought: Brought, k: int) -> str:
+  names = brought.card.class_names
+  return names[k] if names else str(k)

@@ -1,0 +1,79 @@
+"""A student as a bundle: weights, what they mean, a probe, and an artefact that
+runs without this package.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jaxkd import __version__, weights
+from jaxkd.bundles import bundle, probe
+from jaxkd.bundles.bundle import Card
+from jaxkd.bundles.probe import Probe
+from jaxkd.export import runs, stablehlo
+from jaxkd.export.folders import appearing
+from jaxkd.models.exported import from_export
+
+NAME = "student"
+
+
+def export_run(workdir: Path, out: Path) -> None:
+  """Writes the student of a run as a bundle into the folder `out`.
+
+  Raises:
+    JaxkdError: if the run is not done, or `out` can't be written.
+  """
+  report = runs.report(workdir)
+  config = runs.config(workdir)
+  provenance = {
+    "method": report["method"],
+    "dataset": report["dataset"],
+    "accuracy": report["student"]["accuracies"][0],
+    "teacher": report["teacher"]["model"],
+    "seed": config["seed"],
+    "commit": report["commit"],
+    "jaxkd": report["versions"]["jaxkd"],
+    "date": report["date"],
+  }
+  checkpoint = workdir / f"{NAME}.safetensors"
+  _write(checkpoint, out, provenance, _class_names(config))
+
+
+def export_checkpoint(checkpoint: Path, out: Path) -> None:
+  """The same from a file of weights, of whose origin nothing is known.
+
+  Raises:
+    JaxkdError: if the file can't be read, or `out` can't be written.
+  """
+  unknown = dict.fromkeys(("method", "dataset", "accuracy", "date"))
+  _write(checkpoint, out, unknown | {"jaxkd": __version__}, ())
+
+
+def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
+  """Those of the teacher, if it came as a bundle that is still there."""
+  teacher = Path(config["teacher"]["checkpoint"] or ".")
+  if not any(teacher.glob("teacher.json")):
+    return ()
+  return tuple(bundle.read(teacher).card.class_names)
+
+
+def _write(
+  checkpoint: Path,
+  out: Path,
+  provenance: dict[str, Any],
+  class_names: tuple[str, ...],
+) -> None:
+  student, spec = weights.load_classifier(checkpoint)
+  artefact = stablehlo.artefact(student, spec)
+  images = bundle.probe_images(spec)
+  questions = Probe(images, probe.answer(student, images))
+  again = from_export(artefact, spec, f"{NAME}.stablehlo")
+  probe.check(again, questions, f"{NAME}.stablehlo")
+  card = Card(
+    student.name,
+    spec,
+    class_names,
+    provenance=provenance | {"stablehlo": stablehlo.note()},
+  )
+  with appearing(out) as folder:
+    bundle.write(folder, NAME, student, card, questions)
+    (folder / f"{NAME}.stablehlo").write_bytes(artefact)

@@ -1,0 +1,1 @@
+"""PyTorch state dicts: their names, their layouts, and our variables."""

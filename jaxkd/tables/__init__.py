@@ -1,0 +1,1 @@
+"""Tables of whole runs: their cells, numbers and figures."""

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# A TPU pod slice: the same command on all of its hosts.
+#
+#   TPU=NAME ZONE=us-east5-b launch/tpu_pod.sh \
+#     --config=configs/cake.py --workdir=/mnt/shared/run [more flags]
+#
+# NAME has this checkout in ~/jaxkd on every host, with `pip install -e . -U
+# "jax[tpu]"` done there, and the folder of the workdir is the same disk on all
+# of them (Filestore or a mounted bucket). PROJECT, CHECKOUT and PYTHON may be
+# set as well.
+set -euo pipefail
+
+if [[ $# -eq 0 ]]; then
+  echo "usage: TPU=NAME ZONE=ZONE $0 --config=FILE --workdir=DIR [flags]" >&2
+  exit 2
+fi
+: "${TPU:?the name of the TPU}" "${ZONE:?the zone of the TPU}"
+
+printf -v flags ' %q' "$@"
+where="${CHECKOUT:-jaxkd}"
+command="cd $(printf '%q' "$where") && exec $(printf '%q' "${PYTHON:-python3}")"
+command+=" -m jaxkd.main --distributed$flags"
+
+gcloud_flags=(--zone="$ZONE" --worker=all)
+if [[ -n "${PROJECT:-}" ]]; then
+  gcloud_flags+=(--project="$PROJECT")
+fi
+exec gcloud compute tpus tpu-vm ssh "$TPU" "${gcloud_flags[@]}" \
+  --command="$command"

@@ -1,0 +1,94 @@
+"""The benchmark's rows, as a table and as JSON; its command line."""
+
+import json
+
+import pytest
+
+from jaxkd.bench import __main__ as command_line, gpu, table
+from jaxkd.bench.ceilings import Ceilings, measure
+from jaxkd.bench.table import COLUMNS, OURS, RIVALS, Row
+
+
+def row(side, seconds, rate=None, at_once=500, dtype="float32", **more):
+  return Row(
+    "lenet5", "synthesis", side, dtype, at_once, rate, "image-steps", seconds,
+    **more,
+  )  # fmt: skip
+
+
+EAGER = RIVALS["eager"]
+
+
+def test_ratios_are_to_the_eager_rival_at_the_published_batch():
+  rows = [
+    row(OURS, 1.0, 60.0),
+    row(EAGER, 1.0, 20.0, at_once=1_000),
+    row(EAGER, 1.0, 10.0),
+    row(EAGER, 1.0, 30.0, dtype="bfloat16", at_once=10),
+    row(RIVALS["compile"], None, note="not compiled"),
+  ]
+  found = [table.ratio(each, rows) for each in rows]
+  assert found == [6.0, 2.0, 1.0, 3.0, None]
+  assert table.ratio(rows[0], rows[:1]) is None
+
+
+def test_times_without_a_rate_are_compared_as_times():
+  rows = [row(OURS, 2.0), row(EAGER, 10.0)]
+  assert table.ratio(rows[0], rows) == 5.0
+
+
+def test_writes_a_table_and_json(tmp_path):
+  rows = [row(OURS, 2.0, 5e4, matrix_share=0.412, note="10 steps")]
+  ceilings = Ceilings({"float32": 5.9e10}, 2.5e9)
+  text = table.write(tmp_path, "lenet5", rows, ceilings, minutes=3)
+  assert (tmp_path / "lenet5.md").read_text() == text
+  head, rule, line = text.splitlines()[-3:]
+  assert head == f"| {' | '.join(COLUMNS)} |"
+  assert line.count("|") == head.count("|") == rule.count("|")
+  assert "50,000 image-steps/s" in line and "41.2%" in line
+  found = json.loads((tmp_path / "lenet5.json").read_text())
+  assert {"versions", "devices", "commit", "date", "rows"} <= found.keys()
+  assert found["ceilings"] == {"flops": {"float32": 5.9e10}, "bytes": 2.5e9}
+  assert found["rows"][0]["rate"] == 5e4 and found["minutes"] == 3
+  assert set(found["rows"][0]) == {*Row._fields, "ratio"}
+
+
+def test_cells_that_fail_or_come_too_late_are_said_to_be_missing(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(gpu.ceilings, "measure", lambda *_: None)
+
+  def fails():
+    raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore of it")
+
+  cells = {"grid": lambda: [row(OURS, 1.0)], "vit8 student": fails}
+  monkeypatch.setattr(gpu, "_cells", lambda *_: cells)
+  text = gpu.measure(tmp_path, "small", (), ("float32",), minutes=1)
+  assert "| vit8 | student |" in text and "not measured: RESOURCE" in text
+  assert len(json.loads((tmp_path / "gpu.json").read_text())["rows"]) == 2
+  text = gpu.measure(tmp_path, "small", (), ("float32",), minutes=-1)
+  assert text.count("not measured: -1 minutes were over") == 2
+
+
+def test_ceilings_are_positive():
+  found = measure(("float32", "bfloat16"), repeats=1, scale=0.02)
+  assert set(found.flops) == {"float32", "bfloat16"}
+  assert min(*found.flops.values(), found.bytes) > 0
+
+
+@pytest.mark.parametrize(
+  ("arguments", "told"),
+  [
+    (["lenet"], "Unknown case 'lenet'. Did you mean lenet5,"),
+    (["lenet5", "--part=students"], "Did you mean student"),
+    (["lenet5", "--rival=eagre"], "Did you mean eager"),
+    (["lenet5", "--size=huge"], "Unknown size 'huge'"),
+    (["lenet5", "--repeats=0"], "repeats=0: it must be above 0."),
+  ],
+)
+def test_mistakes_are_told_in_a_line(arguments, told, capsys):
+  with pytest.raises(SystemExit) as ended:
+    command_line.main(arguments)
+  assert ended.value.code == 2
+  error = capsys.readouterr().err
+  assert told in error and error.count("\n") == 1

@@ -1,0 +1,71 @@
+"""The figures that a table asks for, from the folders of its cells."""
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+from table_reports import report_of
+
+from jaxkd import data, models, weights
+from jaxkd.tables import figures as table_figures
+from jaxkd.tables.figures import Answers
+
+
+def table_of(reports, *figures):
+  """Cells whose runs all differ."""
+  cells = {
+    name: {"config": {"name": name}, "row": name, "column": "accuracy"}
+    for name in reports
+  }
+  return ConfigDict({"cells": cells, "figures": figures})
+
+
+def saved(folder, *stems):
+  folder.mkdir(parents=True)
+  spec = data.spec("two_moons")
+  for seed, stem in enumerate(stems):
+    network = models.init("mlp", jax.random.key(seed), spec)
+    weights.save(folder / f"{stem}.safetensors", network, spec, "mlp")
+
+
+def test_the_cell_with_most_teachers_is_shown(tmp_path):
+  saved(tmp_path / "cells" / "kd", "teacher")
+  saved(tmp_path / "cells" / "scm", "normal", "teacher", "member2", "member3")
+  reports = {"kd": report_of("kd"), "scm": report_of("scm")}
+  config = table_of(reports, "temperature", "bars")
+  said = table_figures.answers(tmp_path, config, reports)
+  published = "nasty early stop teacher"
+  assert said.published == published
+  assert list(said.features) == ["normal teacher", published, "Seq-1", "Seq-2"]
+  assert said.logits["Seq-1"].shape == (1000, 2)
+  mean = sum(said.logits[n] for n in (published, "Seq-1", "Seq-2")) / 3
+  np.testing.assert_allclose(said.logits["ensemble"], mean, rtol=1e-5)
+  drawn = table_figures.draw(tmp_path, config, reports)
+  assert [path.name for path in drawn] == ["temperature.png", "bars.png"]
+  assert all(path.stat().st_size > 5_000 for path in drawn)
+
+
+def test_a_plain_teacher_is_the_published_one(tmp_path):
+  saved(tmp_path / "cells" / "kd", "teacher")
+  reports = {"kd": report_of(defence="")}
+  said = table_figures.answers(tmp_path, table_of(reports), reports)
+  assert list(said.logits) == ["teacher"] == [said.published]
+
+
+@pytest.mark.parametrize("reports", [{}, {"kd": report_of()}])
+def test_what_is_not_there_is_not_drawn(tmp_path, capsys, reports):
+  figures = (*table_figures.OF_TEACHERS, "sweep")
+  config = table_of(reports, *figures)
+  assert table_figures.draw(tmp_path, config, reports) == []
+  assert "the figure bars" in capsys.readouterr().out
+
+
+def test_the_image_is_the_first_that_all_get_right():
+  right, wrong = [0.0, 1.0], [1.0, 0.0]
+  one = np.array([wrong, right, right, right])
+  two = np.array([right, wrong, right, right])
+  labels = np.ones(4, int)
+  said = Answers({"one": one, "two": two}, {}, labels, "one")
+  assert table_figures.common_image(said) == 2
+  never = Answers({"one": one, "two": 0 * two}, {}, labels, "one")
+  assert table_figures.common_image(never) == 1  # one of two
