@@ -69,16 +69,21 @@ def test_only_the_first_process_keeps_a_trace(trace, monkeypatch):
   assert turned(trace, range(3), 2) == [0, 1, 2]
 
 
-def test_a_run_leaves_traces_and_tells_its_memory(tmp_path):
+def test_a_run_leaves_traces_and_tells_its_memory(tmp_path, monkeypatch):
+  # A teacher that another test trained would leave no trace of its training.
+  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
   config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
   config.synthesis.sets_per_round = 2
   config.profile.steps = 1
-  _, report = jaxkd.distill(None, config, tmp_path)
+  folder = tmp_path / "run"
+  _, report = jaxkd.distill(None, config, folder)
   for stage in ("teacher", "synthesis", "student"):
-    assert list((tmp_path / "profile" / stage).rglob("*.xplane.pb")), stage
+    assert list((folder / "profile" / stage).rglob("*.xplane.pb")), (
+      stage
+    )
     peaks = [
       record["peak_bytes"]
-      for record in read_metrics(tmp_path)
+      for record in read_metrics(folder)
       if record["stage"] == stage
     ]
     assert len(peaks) == 2
@@ -86,7 +91,7 @@ def test_a_run_leaves_traces_and_tells_its_memory(tmp_path):
   assert report["memory"]["of"] == "process"
   said = summary.summary(report)
   assert "peak of the process by the end of each stage: teacher" in said
-  assert "Memory: peak of the process" in (tmp_path / "report.html").read_text()
+  assert "Memory: peak of the process" in (folder / "report.html").read_text()
 
 
 def test_a_run_may_go_on_with_a_trace():

@@ -37,6 +37,7 @@ def test_full_size_is_the_published_one():
     assert 0 < case.share(case.sizes["small"]) < 1e-2
 
 
+@pytest.mark.slow
 def test_every_part_has_a_row_and_the_shares_are_consistent():
   settings = Settings(("float32",), (), 1, Ceilings({"float32": 1e9}, 1e9))
   rows = comparison.measure(LENET, TINY, "all", settings)
@@ -50,6 +51,7 @@ def test_every_part_has_a_row_and_the_shares_are_consistent():
   assert learning.rate == pytest.approx(80 / learning.seconds)
 
 
+@pytest.mark.slow
 def test_starts_are_those_of_the_maker():
   one = TINY._replace(steps=1)
   found = synthesis.maker(LENET, one, lenet(), 2).run().store.samples
@@ -98,6 +100,7 @@ def test_flop_grow_with_the_area():
   assert found[1]["flop"] == pytest.approx(4 * found[0]["flop"], rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_scan_and_its_steps_do_the_same():
   network = models.init("lenet5", jax.random.key(0), LENET.spec)
   step, carry = scan._synthesis(network, scan.random_samples(8, LENET.spec))
@@ -126,6 +129,7 @@ def test_a_grid_costs_no_more_than_its_networks_one_by_one():
   assert seconds[4] / seconds[1] < 6
 
 
+@pytest.mark.slow
 def test_bfloat16_makes_float32_pixels_with_float32_answers():
   made = {
     dtype: synthesis.maker(LENET, TINY, lenet(), 2, dtype=dtype).run()

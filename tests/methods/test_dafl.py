@@ -228,6 +228,7 @@ def test_how_the_generator_normalises(monkeypatch):
   assert asked(build(**DATAFREE))[1].images.max() < 0.1
 
 
+@pytest.mark.slow
 @MODES
 def test_rounds_with_a_published_generator(changes):
   play, terms = played(build(**changes), 1)

@@ -133,6 +133,7 @@ def test_the_generator_phase_leaves_the_student_as_it_is(dense):
   assert any(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_rounds_with_the_published_generator():
   rules, play, table = game(build(**TINY), "label")
   play, terms = jax.jit(functools.partial(exchange.play_round, rules))(

@@ -106,19 +106,20 @@ def test_images_of_methods_stand_in_rows_of_classes(tmp_path):
   "argument",
   [
     "",
-    "of=models,dataset=cifar10",
+    "of=models,dataset=mnist",
     "method=dafl",
     "of=budgets,dataset=mnist",
     "of=samples",
     "of=steps,smoke",
   ],
 )
-def test_every_cell_of_a_matrix_can_be_planned(tmp_path, argument):
+def test_the_cells_of_a_matrix_can_be_planned(argument):
   config = jaxkd.load_config(f"{CONFIGS}/matrix.py:{argument}")
-  text = table.describe(config, tmp_path)
-  assert "refused" not in text, text
   names = [(cell.row, cell.column) for cell in config.cells.values()]
   assert len(names) == len(set(names))
+  table.check(config)
+  last = config.cells[list(config.cells)[-1]]
+  assert "images in" in table.brief(last.config)
 
 
 def test_steps_and_budgets_differ_in_what_they_say():
