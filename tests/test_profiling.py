@@ -78,9 +78,7 @@ def test_a_run_leaves_traces_and_tells_its_memory(tmp_path, monkeypatch):
   folder = tmp_path / "run"
   _, report = jaxkd.distill(None, config, folder)
   for stage in ("teacher", "synthesis", "student"):
-    assert list((folder / "profile" / stage).rglob("*.xplane.pb")), (
-      stage
-    )
+    assert list((folder / "profile" / stage).rglob("*.xplane.pb")), stage
     peaks = [
       record["peak_bytes"]
       for record in read_metrics(folder)
