@@ -109,7 +109,6 @@ IDEAL_ROWS = {
 }
 # Those that look into their teacher; the second seek disagreement.
 JUDGING, DISAGREEING = ("dafl", "deepinversion", "cmi"), ("zskt",)
-TEACHER = ("model", "epochs", "batch_size", "optimizer", "augment")
 
 
 def get_config(argument: str = ""):
@@ -135,7 +134,7 @@ def poster(found: dict, rest: str):
       __file__, name, f"dataset={recipe}{rest}" + (f",{own}" if own else "")
     )
     config.dataset = shared.dataset
-    share_networks(config, shared, shared.student.model)
+    c.share_networks(config, shared, shared.student.model)
     published = POSTER_NUMBERS.get(dataset, {}).get(row, (None, None))
     for (column, value), number in zip(JUDGED.items(), published, strict=True):
       cells[f"{row}_{column}".lower()] = c.cell(
@@ -155,7 +154,7 @@ def ideal(found: dict, rest: str):
     numbers = numbers or (None,) * len(IDEAL)
     for (column, name), number in zip(IDEAL.items(), numbers, strict=True):
       config = c.sibling(__file__, name, f"dataset={dataset}{rest}")
-      share_networks(config, shared, student)
+      c.share_networks(config, shared, student)
       config.image_size, config.teacher.model = 0, teacher
       config.teacher.access = "label"
       few_rounds_are_paid = found["smoke"] and config.queries.budget
@@ -169,11 +168,3 @@ def ideal(found: dict, rest: str):
       )
   title = f"Table 2 of Zhang et al. (IDEAL), ICLR 2023, on {dataset}"
   return c.table("ideal_field", title, tuple(teachers), tuple(IDEAL), cells)
-
-
-def share_networks(config, shared, student: str) -> None:
-  """Gives a cell the teacher of `shared`, and `student` to teach."""
-  for field in TEACHER:
-    config.teacher[field] = shared.teacher[field]
-  config.student.model = student
-  config.image_size = shared.image_size

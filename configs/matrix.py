@@ -153,9 +153,6 @@ def steps(found: dict, rest: str):
 def attack(name: str, rest: str):
   """An attack on the teacher that IDEAL's config has, through labels alone."""
   shared, config = (c.sibling(__file__, n, rest) for n in ("ideal", name))
-  for field in ("model", "epochs", "batch_size", "optimizer", "augment"):
-    config.teacher[field] = shared.teacher[field]
+  c.share_networks(config, shared, shared.student.model)
   config.teacher.access = "label"
-  config.student.model = shared.student.model
-  config.image_size = shared.image_size
   return config

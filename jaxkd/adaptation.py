@@ -68,8 +68,13 @@ def check(config) -> None:
     )
 
 
-def stilled(synthesis: dict[str, Any]) -> dict[str, Any]:
-  """The method's fields with steps that no weight or pixel feels."""
+def synthesis_of(config) -> dict[str, Any]:
+  """The method's fields; of a `frozen` one with steps that no weight or pixel
+  feels.
+  """
+  synthesis = config.synthesis.to_dict()
+  if config.adaptation.name != "frozen":
+    return synthesis
   if "step_size" in synthesis:
     return {**synthesis, "step_size": NOTHING}
   optimizer = {**synthesis["optimizer"], "learning_rate": NOTHING}

@@ -360,6 +360,16 @@ def sibling(config_file: str, name: str, argument: str) -> ConfigDict:
   return load_config(f"{path}:{argument}")
 
 
+def share_networks(
+  config: ConfigDict, shared: ConfigDict, student: str
+) -> None:
+  """Gives a config the teacher of another, and `student` to teach."""
+  for field in ("model", "epochs", "batch_size", "optimizer", "augment"):
+    config.teacher[field] = shared.teacher[field]
+  config.student.model = student
+  config.image_size = shared.image_size
+
+
 def block(**fields: Any) -> ConfigDict:
   """A block of a config."""
   return ConfigDict(fields)

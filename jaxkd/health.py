@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd import objectives, vitals
+from jaxkd.bundles.diagnosis import are_probabilities
 from jaxkd.exchange import Play
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Samples
 
@@ -54,7 +55,7 @@ def examine_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
       f"{name} answers noise and grey images with NaN or infinity ({share:.0%} "
       "of the logits); its weights or its normaliser (a std of 0?) are broken."
     )
-  if _are_probabilities(logits):
+  if are_probabilities(logits):
     raise JaxkdError(
       f"{name} gives probabilities, not logits; import it with "
       "--outputs=probabilities, or wrap it: jaxkd.from_function(lambda v, x: "
@@ -126,11 +127,6 @@ def _answers(name: str, classifier: Classifier, images: Array) -> np.ndarray:
       f"{type(error).__name__}: {reason}. Correct the input shape of its spec, "
       "or the network."
     ) from error
-
-
-def _are_probabilities(answers: np.ndarray) -> bool:
-  sums = answers.sum(-1)
-  return bool((answers >= 0).all() and np.allclose(sums, 1, atol=1e-3))
 
 
 def _collapse(samples: Samples, num_classes: int) -> list[str]:

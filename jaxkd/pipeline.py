@@ -201,14 +201,11 @@ def build_method(
     num_images = data.train_size(config.images)
   adaptation.check(config)
   budget = max(config.queries.budget - reserved, 0)
-  synthesis = config.synthesis.to_dict()
-  if config.adaptation.name == "frozen":
-    synthesis = adaptation.stilled(synthesis)
   method = methods.build(
     config.method,
     spec,
     hyper=config.hyper.to_dict(),
-    synthesis=synthesis,
+    synthesis=adaptation.synthesis_of(config),
     objective=config.objective,
     budget=budget,
     num_images=num_images,

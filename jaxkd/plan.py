@@ -28,7 +28,7 @@ def describe(config) -> str:
   method = pipeline.build_method(
     config, spec, reserved=0, num_images=num_images
   )
-  found = rounds.planned(method, config, spec, teacher.classifier)
+  found = rounds.planned(method, config, spec, teacher.classifier, num_images)
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
     "networks": networks(config, spec, teacher.classifier),

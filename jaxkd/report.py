@@ -54,7 +54,7 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
     return forward.lower(classifier, image).compile()
 
   with conv.as_defined():
-    flops = _flops(compiled_forward())
+    flops = cost(compiled_forward(), "flops")
   compiled = compiled_forward()
   # An artefact has its weights inside, where nobody counts them.
   parameters = models.count_parameters(variables) or None
@@ -67,12 +67,15 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
   }
 
 
-def _flops(compiled: jax.stages.Compiled) -> float | None:
+def cost(compiled: jax.stages.Compiled, what: str) -> float | None:
+  """What XLA counts in a program, each loop's body once: `flops` or `bytes
+  accessed`; None where a backend does not say.
+  """
   try:
-    flops = (compiled.cost_analysis() or {}).get("flops", 0)
+    found = (compiled.cost_analysis() or {}).get(what, 0)
   except (NotImplementedError, RuntimeError):
     return None
-  return float(flops) if flops > 0 else None
+  return float(found) if found > 0 else None
 
 
 def _latency_ms(run: Callable[[], Any]) -> float:

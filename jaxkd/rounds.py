@@ -131,12 +131,17 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
 
 
 def planned(
-  method: Method, config, spec: DataSpec, teacher: Classifier | None
+  method: Method,
+  config,
+  spec: DataSpec,
+  teacher: Classifier | None,
+  num_images: int,
 ) -> list[Bill]:
   """The bills of a run that has not begun; makes no network.
 
   Args:
     teacher: one that is there already.
+    num_images: of the data set, to train on.
   """
   recipe = training.Recipe(None, optax.identity(), method.objective)
   rules = Rules(method, recipe, spec, config.teacher.access)
@@ -148,23 +153,14 @@ def planned(
 
   white_box = config.teacher.access == "white_box"
   asked = WhiteBox(teacher or shapes("teacher")) if white_box else None
-  many = num_images(method, config, spec)
+  many = num_images if method.real_images else 0
+  if method.real_images == "other":
+    many = data.train_size(config.images)
   real = Samples(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
   return bills(rules, Table(asked, shapes("student"), {}, real), key)
-
-
-def num_images(method: Method, config, spec: DataSpec) -> int:
-  """How many real images there are, as the table of data sets has it."""
-  if not method.real_images:
-    return 0
-  if method.real_images == "other":
-    return data.train_size(config.images)
-  return data.describe(
-    config.dataset, image_size=config.image_size, teacher=spec
-  )[1]
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:

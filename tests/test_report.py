@@ -190,7 +190,8 @@ def test_flops_are_none_where_the_backend_does_not_say(answer):
       raise answer
     return answer
 
-  assert reports._flops(SimpleNamespace(cost_analysis=cost_analysis)) is None
+  compiled = SimpleNamespace(cost_analysis=cost_analysis)
+  assert reports.cost(compiled, "flops") is None
 
 
 def test_environment_names_what_ran():

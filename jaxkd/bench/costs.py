@@ -64,17 +64,6 @@ def _flops(
   return float(lowered.cost_analysis()["flops"]) / BATCH
 
 
-def bytes_accessed(compiled: jax.stages.Compiled) -> float | None:
-  """That a program moves, each loop's body counted once; None where the backend
-  does not say.
-  """
-  try:
-    found = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
-  except (NotImplementedError, RuntimeError):
-    return None
-  return float(found) or None
-
-
 def working_bytes(compiled: jax.stages.Compiled) -> int:
   """Memory that a program takes while it runs, beside its arguments and
   results.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxkd import models
+from jaxkd import models, report
 from jaxkd.bench import costs, student, synthesis, timing
 from jaxkd.bench.cases import STUDENT, TEACHER, Case, Size, network
 from jaxkd.bench.ceilings import Ceilings
@@ -57,7 +57,7 @@ def our_synthesis(case: Case, size: Size, dtype: str) -> Side:
   teacher = network(case.teacher, case.spec, TEACHER)
   at_once = synthesis.sets_at_once(size, teacher, case.spec)
   maker = synthesis.maker(case, size, teacher, at_once, dtype=dtype)
-  moved = costs.bytes_accessed(maker.compiled)
+  moved = report.cost(maker.compiled, "bytes accessed")
   maker.run()
   return Side(
     Row(
