@@ -50,6 +50,17 @@ def _idx(*, magic=b"\0\0\x08\x01", length=3, values=b"abc"):
     (gzip.compress(_idx())[:-9], "damaged"),
     (gzip.compress(_idx())[:-8] + b"12345678", "damaged"),
   ],
+  ids=[
+    "empty",
+    "half_a_magic",
+    "no_length",
+    "floats",
+    "too_long",
+    "far_too_long",
+    "too_short",
+    "cut_gzip",
+    "wrong_checksum",
+  ],
 )
 def test_damaged_idx_names_the_file(tmp_path, content, message):
   path = tmp_path / "train-labels-idx1-ubyte.gz"
