@@ -6,8 +6,9 @@
   python -m jaxkd.main --config=configs/ideal.py:smoke
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
-of all tones (`tones`), and a student that starts afresh on the whole pool once
-the rounds are over (`student.epochs`). `paper` leaves both out. The LeNet of
+of all tones (`tones`), a student that starts afresh once the rounds are over
+(`student.epochs`), and a committee of such students, which answers more images
+in the teacher's place (`committee`). `paper` leaves all three out. The LeNet of
 digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
 `mnist_5k` is our recipe for two CPU cores.
@@ -35,6 +36,8 @@ def get_config(argument: str = ""):
   ) = c.of(RECIPES, found["dataset"])  # fmt: skip
   if found["smoke"]:
     budget, batch_size, width = 200, 50, 8
+  ours = not found["paper"]
+  listens = ours and not found["smoke"] and bool(image_size)
   return c.experiment(
     "ideal",
     found,
@@ -48,7 +51,8 @@ def get_config(argument: str = ""):
     },
     student={
       "model": student,
-      "epochs": 0 if found["paper"] else 30,
+      # As many updates with the committee's images as without.
+      "epochs": (6 if listens else 30) if ours else 0,
       "batch_size": 32,
       "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-4),
       "round_optimizer": c.optimizer("sgd", 0.01, weight_decay=5e-4),
@@ -61,7 +65,7 @@ def get_config(argument: str = ""):
       "latents": 0,  # 0: as published
       "width": width,
       "step_size": 1e-3,
-      "tones": "plain" if found["paper"] else "random",
+      "tones": "random" if ours else "plain",
       "weights": {"classification": 1.0, "balance": 5.0},
       "balance": "batch",
       "restart": True,
@@ -72,6 +76,8 @@ def get_config(argument: str = ""):
       "student_loss": "cross_entropy",
       "labels": "teacher",
       "source": "generator",
+      "committee": 4 if listens else 0,
+      "unasked": 4 if listens else 0,
     },
     queries={"budget": budget},
     hyper={},

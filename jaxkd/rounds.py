@@ -86,6 +86,11 @@ def check_student(config, method: Method) -> None:
       f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
       "or more."
     )
+  if method.prepare is not None and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} prepares what a student learns in epochs; "
+      "choose 1 or more, or synthesis.committee=0 where there is one."
+    )
   if (
     block.epochs
     and method.answers == "per_view"

@@ -30,13 +30,14 @@ def prepared(
   if run.method.answers == "once":
     teacher = None
   trainer = Trainer(
-    run.config.teacher,
+    run.config[run.method.members],
     run.dataset.spec,
     Samples(samples.images, samples.labels),
     held_out=jax.tree.map(lambda leaf: leaf[:0], samples),
     key=run.member_key,
     workdir=run.workdir,
     metrics=run.metrics,
+    role=run.method.members,
   )
   return run.method.prepare(trainer, teacher, samples)
 

@@ -220,6 +220,7 @@ class Method(NamedTuple):
       `(trainer, teacher, samples) -> (teacher, samples)`, a
       `jaxkd.teachers.trained.Trainer` for these samples, the teacher if it is a
       white box, and whom and what the student is to follow instead.
+    members: whose recipe those trainings have, `teacher` or `student`.
     float_pixels: whether answers to 8-bit images would not do (finite
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
@@ -235,6 +236,7 @@ class Method(NamedTuple):
   needs: str = "probs"
   real_images: str = ""
   prepare: Callable[..., tuple[Classifier | None, Samples]] | None = None
+  members: str = "teacher"
   float_pixels: bool = False
 
 

@@ -12,7 +12,7 @@ from jaxkd.teachers.access import Access
 from jaxkd.types import Classifier, Samples
 
 STAGES = ("teacher", "synthesis", "student")
-SHARED = {"defense": "teacher", "member": "student"}
+SHARED = {"defense": "teacher", "member": "student", "committee": "student"}
 
 
 def judge(

@@ -13,6 +13,7 @@ import jaxkd
 from jaxkd import plan
 from jaxkd.methods import ideal
 from jaxkd.teachers import ledger
+from jaxkd.teachers.trained import load
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SPEC = jaxkd.DataSpec("tiles", (8, 8, 1), 4, (0.0,), (1.0,))
@@ -163,6 +164,21 @@ def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
   assert max(difference) > 0
 
 
+def test_a_committee_costs_no_query(tmp_path):
+  fields = {
+    "student.epochs": 1,
+    "synthesis.committee": 2,
+    "synthesis.unasked": 1,
+  }
+  student, report = run(tmp_path, **fields)
+  assert report["queries"]["spent"] == BUDGET
+  assert report["seconds"]["student"] > 0
+  members = [tmp_path / f"committee{index}.safetensors" for index in (1, 2)]
+  all_three = [student, *(load(member, SPEC) for member in members)]
+  kernels = {weights(network)[-1].tobytes() for network in all_three}
+  assert len(kernels) == 3
+
+
 def test_a_correction_is_not_another_run(tmp_path):
   wrong = {"teacher.url": "http://127.0.0.1:9/?key=hush-hush"}
   with pytest.raises(jaxkd.JaxkdError, match="teacher.authorization"):
@@ -194,6 +210,12 @@ def test_marks_make_a_curve(tmp_path):
     ({"teacher.access": "labels"}, "teacher.access"),
     ({"teacher.access": "top_k", "teacher.top_k": 4}, "teacher.top_k=4"),
     ({"student.seeds": 2}, "student.seeds=2"),
+    ({"synthesis.committee": 2}, "synthesis.committee"),
+    ({"synthesis.unasked": 1}, "synthesis.unasked=1"),
+    (
+      {"synthesis.mode": "relabel", "synthesis.committee": 1},
+      "synthesis.committee=1",
+    ),
     ({"synthesis.mode": "relabel", "student.epochs": 1}, "student.epochs=1"),
     ({"queries.marks": (20,)}, "queries.marks"),
     ({"queries.price_per_1000": -1.0}, "queries.price_per_1000"),

@@ -15,6 +15,9 @@ every pass, B rounds (rounds + 1) / 2 queries in all. `"algorithm1"` is the
 paper's listing: new latents for the images that are asked, one student step on
 them, no pool.
 
+`committee` is ours: labels are dear and images are not, so students of the pool
+answer more images together, see `jaxkd.committee`.
+
 L_info is `class_balance_loss` (`balance="batch"`, the paper's equation 5) or
 `entropy_loss` (`"sample"`, the released code, which pulls against CE).
 Ablations: `weights` of zero (table 4), `restart=False`, `num_steps` (table 5),
@@ -26,12 +29,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses, objectives, store as stores
+from jaxkd import (
+  checks,
+  committee as committees,
+  losses,
+  objectives,
+  store as stores,
+)
+from jaxkd.committee import Committee
 from jaxkd.data import to_float
 from jaxkd.models.generators import create_generator
 from jaxkd.synthesis import augment, generator as engine, pixels, priors
 from jaxkd.types import (
   Array,
+  Classifier,
   DataSpec,
   JaxkdError,
   Method,
@@ -90,6 +101,8 @@ def build(
   student_loss: str,
   labels: str,
   source: str,
+  committee: int,
+  unasked: int,
 ) -> Method:
   """The method for inputs like `spec`.
 
@@ -120,6 +133,7 @@ def build(
     labels: `teacher` asks; `meant` trusts the classes that the generator was
       told to make, without a query.
     source: `generator`, or `real` images of the set `config.images`.
+    committee, unasked: see `jaxkd.committee.Committee`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
@@ -144,6 +158,16 @@ def build(
     raise JaxkdError(
       f"synthesis.student_loss={student_loss} weighs classes by the stored "
       "labels, and mode=relabel stores none; choose cross_entropy."
+    )
+  if committee and mode == "relabel":
+    raise JaxkdError(
+      f"synthesis.committee={committee} learns stored answers, and "
+      "mode=relabel stores none; set synthesis.committee=0."
+    )
+  if unasked and source == "real":
+    raise JaxkdError(
+      f"synthesis.unasked={unasked}: source=real makes no images; set "
+      "synthesis.unasked=0."
     )
   checks.keys("hyper", hyper, HYPER[student_loss])
   checks.not_negative(num_steps=num_steps)
@@ -202,6 +226,11 @@ def build(
       images = make_images(fitted[0], fresh, tone_key)
     return {**state, "generator": fitted}, Samples(images, meant), terms
 
+  def make(student: Classifier, key: Array) -> Samples:
+    init_key, key = jax.random.split(key)
+    nets = Nets(student, student)
+    return generate(init(init_key, nets), nets, key)[1]
+
   def borrow(state, nets: Nets, key: Array):
     there = len(nets.data.labels)
     checks.at_most("synthesis.batch_size", batch_size, there, "real images")
@@ -210,9 +239,9 @@ def build(
     return state, stores.unlabelled(images), {}
 
   def ask(state, nets: Nets, key: Array):
-    make = generate if source == "generator" else borrow
+    obtain = generate if source == "generator" else borrow
     make_key, pass_key = jax.random.split(key)
-    state, samples, terms = make(state, nets, make_key)
+    state, samples, terms = obtain(state, nets, make_key)
     state = {
       **state,
       "pass_key": pass_key,
@@ -248,17 +277,22 @@ def build(
     queries=asks_teacher and not relabel,
   )
   pooled = mode != "algorithm1"
+  objective = STUDENT_LOSSES[student_loss]
   return Method(
     init=init,
     phases=(make_phase, pool_phase) if pooled else (make_phase,),
     rounds=num_rounds,
     capacity=num_rounds * batch_size,
     steps=num_steps if source == "generator" else 0,
-    objective=STUDENT_LOSSES[student_loss],
+    objective=objective,
     hyper=hyper,
     needs="label",
     answers="per_view" if relabel else "once",
     real_images="other" if source == "real" else "",
+    prepare=committees.prepare(
+      Committee(committee, unasked), objective, hyper, make
+    ),
+    members="student",
   )
 
 

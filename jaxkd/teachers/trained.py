@@ -36,7 +36,8 @@ class Lesson(NamedTuple):
     objective: to train with.
     hyper: its numbers.
     reference: a frozen network whose answers to every view are the targets.
-    targets: answers `[N, K]` to the samples instead, where it can't be asked.
+    targets: answers to the samples instead, where it can't be asked: labels
+      `[N]` or log-probabilities `[N, K]`.
     accuracy: on held-out images; the network is that of the epoch which comes
       nearest to it from above. None: that of the last epoch.
     steer: fields of the config that keep the loss finite, for messages.
@@ -67,6 +68,7 @@ class Trainer(NamedTuple):
     key: all randomness comes from it.
     workdir: of the run.
     metrics: of the run.
+    role: block of the config that the recipe is from, for messages.
   """
 
   recipe: Any
@@ -76,6 +78,7 @@ class Trainer(NamedTuple):
   key: Array
   workdir: Path
   metrics: MetricsWriter
+  role: str = "teacher"
 
   def train(
     self, name: str, stage: str, lesson: Lesson = TRUTH, model: str = ""
@@ -118,7 +121,7 @@ class Trainer(NamedTuple):
   ) -> Classifier:
     recipe, count = self.recipe, len(self.samples.labels)
     batch_size = training.check_batch_size(
-      recipe.batch_size, count, "teacher.batch_size"
+      recipe.batch_size, count, f"{self.role}.batch_size"
     )
     tx = optim.optimiser(recipe.optimizer, count // batch_size, recipe.epochs)
     init_key, train_key = jax.random.split(key)

@@ -32,6 +32,8 @@ DEFAULTS = {
   "student_loss": "cross_entropy",
   "labels": "teacher",
   "source": "generator",
+  "committee": 0,
+  "unasked": 0,
 }
 
 
