@@ -16,7 +16,14 @@ from jaxkd import checks
 from jaxkd.data import to_float
 from jaxkd.exchange import to_eight_bit
 from jaxkd.teachers.trained import Lesson
-from jaxkd.types import Array, Classifier, JaxkdError, Objective, Samples
+from jaxkd.types import (
+  Array,
+  Classifier,
+  JaxkdError,
+  Objective,
+  Preparation,
+  Samples,
+)
 
 AT_ONCE = 500  # images that a network answers
 
@@ -37,9 +44,8 @@ class Committee(NamedTuple):
 
 def prepare(
   committee: Committee, objective: Objective, hyper: dict, make: Maker
-) -> Callable[..., Any] | None:
-  """Adds the committee's answers to the teacher's; see
-  `jaxkd.types.Method.prepare`.
+) -> Preparation | None:
+  """Adds the committee's answers to the teacher's.
 
   Each member takes as many updates as the student will. Where the teacher
   answered, half the answer is the committee's.
@@ -86,7 +92,8 @@ def prepare(
       )
     return teacher, jax.tree.map(lambda *some: jnp.concatenate(some), *parts)
 
-  return prepared
+  what = f"a committee of {size}, with {unasked} images for each that is paid"
+  return Preparation(prepared, "student", what)
 
 
 def _unasked(

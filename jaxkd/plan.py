@@ -76,6 +76,8 @@ def training(config, method: Method, teacher: Classifier | None) -> str:
       f"{config.teacher.epochs} epochs" if teacher is None else "as it is"
     )
     lines.append(f"  teacher: {before}{defence}")
+  if method.prepare is not None:
+    lines.append(f"  before the student: {method.prepare.what}")
   points, seeds = len(grid.hypers(config.grid, method)), config.student.seeds
   epochs = config.student.epochs
   lines.append(

@@ -88,7 +88,7 @@ def check_student(config, method: Method) -> None:
     )
   if method.prepare is not None and not block.epochs:
     raise JaxkdError(
-      f"student.epochs=0: {name} prepares what a student learns in epochs; "
+      f"student.epochs=0: {name} trains {method.prepare.what} for the epochs; "
       "choose 1 or more, or synthesis.committee=0 where there is one."
     )
   if (

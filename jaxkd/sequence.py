@@ -3,7 +3,6 @@
 Jandial et al., ECCV 2022, equation 10.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from jaxkd.types import (
   Classifier,
   JaxkdError,
   Outputs,
+  Preparation,
   Samples,
   Variables,
 )
@@ -40,9 +40,8 @@ class Sequence(NamedTuple):
   temperature: float
 
 
-def prepare(sequence: Sequence) -> Callable[..., Any]:
-  """Puts the mean of the sequence in the teacher's place; see
-  `jaxkd.types.Method.prepare`.
+def prepare(sequence: Sequence) -> Preparation:
+  """Puts the mean of the sequence in the teacher's place.
 
   With a white box that is a classifier, which answers every view. Behind an
   interface the stored answers stand for the first member, and the mean is
@@ -70,7 +69,8 @@ def prepare(sequence: Sequence) -> Callable[..., Any]:
       return None, samples._replace(targets=jnp.stack(answers).mean(0))
     return ensemble(_from_teacher(trainer, sequence, teacher)), samples
 
-  return prepared
+  what = f"a sequence of {sequence.length}, the teacher the first"
+  return Preparation(prepared, "teacher", what)
 
 
 def _from_teacher(

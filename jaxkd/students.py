@@ -25,21 +25,22 @@ def prepared(
   else first.
   """
   teacher = access.owner if access.asked.access == "white_box" else None
-  if run.method.prepare is None:
+  preparation = run.method.prepare
+  if preparation is None:
     return teacher, samples
   if run.method.answers == "once":
     teacher = None
   trainer = Trainer(
-    run.config[run.method.members],
+    run.config[preparation.recipe],
     run.dataset.spec,
     Samples(samples.images, samples.labels),
     held_out=jax.tree.map(lambda leaf: leaf[:0], samples),
     key=run.member_key,
     workdir=run.workdir,
     metrics=run.metrics,
-    role=run.method.members,
+    role=preparation.recipe,
   )
-  return run.method.prepare(trainer, teacher, samples)
+  return preparation.run(trainer, teacher, samples)
 
 
 def teach(

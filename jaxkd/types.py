@@ -199,6 +199,22 @@ class Context(NamedTuple):
 Objective = Callable[[dict[str, Array], Outputs, Samples, Context], Array]
 
 
+class Preparation(NamedTuple):
+  """Trainings between the answers and the student's epochs.
+
+  Attributes:
+    run: `(trainer, teacher, samples) -> (teacher, samples)`, a
+      `jaxkd.teachers.trained.Trainer` for these samples, the teacher if it is a
+      white box, and whom and what the student is to follow instead.
+    recipe: whose training they have, `teacher` or `student`.
+    what: that is, in a few words, for the plan of a run.
+  """
+
+  run: Callable[..., tuple[Classifier | None, Samples]]
+  recipe: str
+  what: str
+
+
 class Method(NamedTuple):
   """A published system, as pure functions.
 
@@ -216,11 +232,7 @@ class Method(NamedTuple):
       refused before the first round.
     real_images: which real images it takes: `""` none, `train` those that the
       teacher was trained on, `other` those of the set `config.images`.
-    prepare: trainings between the answers and the student's epochs:
-      `(trainer, teacher, samples) -> (teacher, samples)`, a
-      `jaxkd.teachers.trained.Trainer` for these samples, the teacher if it is a
-      white box, and whom and what the student is to follow instead.
-    members: whose recipe those trainings have, `teacher` or `student`.
+    prepare: what happens between the answers and the student's epochs.
     float_pixels: whether answers to 8-bit images would not do (finite
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
@@ -235,8 +247,7 @@ class Method(NamedTuple):
   answers: str = "once"
   needs: str = "probs"
   real_images: str = ""
-  prepare: Callable[..., tuple[Classifier | None, Samples]] | None = None
-  members: str = "teacher"
+  prepare: Preparation | None = None
   float_pixels: bool = False
 
 

@@ -48,7 +48,7 @@ def heard(samples, size, unasked):
   prepared = committee.prepare(
     Committee(size, unasked), objectives.imitation, {}, make
   )
-  teacher, found = prepared(trainer, None, samples)
+  teacher, found = prepared.run(trainer, None, samples)
   assert teacher is None
   return trainer, found
 

@@ -18,6 +18,7 @@ from jaxkd.types import (
   DataSpec,
   JaxkdError,
   Outputs,
+  Preparation,
   Samples,
 )
 
@@ -116,7 +117,7 @@ def test_false_peaks_that_lie_elsewhere_cancel():
 
 def test_each_member_is_contrasted_with_the_one_before():
   recorder, teacher = Recorder(), network(0)
-  guide, same_samples = sequence.prepare(three())(
+  guide, same_samples = sequence.prepare(three()).run(
     recorder, teacher, answered(teacher)
   )
   assert list(recorder.lessons) == ["member2", "member3"]
@@ -131,7 +132,7 @@ def test_each_member_is_contrasted_with_the_one_before():
 
 
 def test_the_teacher_may_be_left_out_of_the_mean():
-  without = sequence.prepare(three(include_teacher=False))
+  without = sequence.prepare(three(include_teacher=False)).run
   guide, _ = without(Recorder(), network(0), answered(network(0)))
   np.testing.assert_array_equal(
     guide(samples().images).logits, logits([network(11), network(12)])
@@ -151,7 +152,7 @@ def test_the_teacher_may_be_left_out_of_the_mean():
 
 def test_members_may_be_of_another_architecture():
   recorder = Recorder()
-  sequence.prepare(three(member="ideal_mlp"))(
+  sequence.prepare(three(member="ideal_mlp")).run(
     recorder, network(0), answered(network(0))
   )
   assert set(recorder.models.values()) == {"ideal_mlp"}
@@ -159,7 +160,7 @@ def test_members_may_be_of_another_architecture():
 
 def test_a_sequence_of_one_is_the_teacher():
   teacher = network(0)
-  guide, _ = sequence.prepare(three(length=1))(
+  guide, _ = sequence.prepare(three(length=1)).run(
     Recorder(), teacher, answered(teacher)
   )
   np.testing.assert_allclose(
@@ -182,7 +183,7 @@ def test_with_one_member_and_t_squared_the_loss_is_kds():
 def test_stored_answers_do_as_well_as_a_white_box(trainer):
   """Without augmentation each view is the image itself."""
   teacher = network(0)
-  prepared = sequence.prepare(three())
+  prepared = sequence.prepare(three()).run
   guide, _ = prepared(trainer("near"), teacher, answered(teacher))
   nobody, stored = prepared(trainer("far"), None, answered(teacher))
   assert nobody is None
@@ -218,7 +219,9 @@ def prepared(answers, access):
 
   teacher = network(0)
   run = SimpleNamespace(
-    method=SimpleNamespace(prepare=prepare, answers=answers),
+    method=SimpleNamespace(
+      prepare=Preparation(prepare, "teacher", "three"), answers=answers
+    ),
     config=c.block(teacher={}),
     dataset=SimpleNamespace(spec=SPEC),
     member_key=jax.random.key(0),

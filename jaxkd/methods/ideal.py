@@ -292,7 +292,6 @@ def build(
     prepare=committees.prepare(
       Committee(committee, unasked), objective, hyper, make
     ),
-    members="student",
   )
 
 
