@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks
+from jaxkd import checkpointing, checks, parallel
+from jaxkd.checkpointing import Preempted
 from jaxkd.data import to_float
 from jaxkd.exchange import to_eight_bit
+from jaxkd.progress import Progress
 from jaxkd.teachers.trained import Lesson
 from jaxkd.types import (
   Array,
@@ -108,11 +110,19 @@ def _unasked(
       made = made._replace(images=to_eight_bit(made.images))
     return Samples(made.images, made.labels)
 
-  batches, index = [], 0
-  while sum(len(made.labels) for made in batches) < count:
-    member = members[index % len(members)]
-    batches.append(batch(member, jax.random.fold_in(key, index)))
-    index += 1
+  batches, there = [], 0
+  with Progress(count, "unasked", "images") as progress:
+    while there < count:
+      (stop,) = parallel.any_process(checkpointing.stopping())
+      if stop:  # the members are saved, the images made again
+        raise Preempted
+      index = len(batches)
+      member = members[index % len(members)]
+      made = batch(member, jax.random.fold_in(key, index))
+      batches.append(jax.block_until_ready(made))
+      more = min(len(made.labels), count - there)
+      there += more
+      progress.advance(more)
   made = jax.tree.map(lambda *some: jnp.concatenate(some)[:count], *batches)
   return made._replace(targets=jnp.log(_mean(members, made.images)), extras={})
 

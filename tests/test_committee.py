@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import committee, config as c, models, objectives
+from jaxkd import checkpointing, committee, config as c, models, objectives
 from jaxkd.committee import Committee
 from jaxkd.types import DataSpec, JaxkdError, Samples
 
@@ -102,6 +102,12 @@ def test_images_that_nobody_asked_about_are_the_committees():
     member = network(1 + start // 5 % 2)
     expected = member(batch).logits.mean(0).argmax()
     assert (more.labels[start : start + 5] == expected).all()
+
+
+def test_a_run_that_is_told_to_stop_stops(monkeypatch):
+  monkeypatch.setattr(checkpointing, "stopping", lambda: True)
+  with pytest.raises(checkpointing.Preempted):
+    heard(asked(jnp.array([0, 1])), 1, 1)
 
 
 def test_eight_bits_stay_eight_bits():
