@@ -7,9 +7,9 @@
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
 of all tones (`tones`), a student that starts afresh once the rounds are over
-(`student.epochs`), and a committee of such students, which answers more images
-in the teacher's place (`committee`). `paper` leaves all three out. The LeNet of
-digits is LeNet-5; what IDEAL's code calls so is
+(`student.epochs`), and on digits a committee of such students, which answers
+more images in the teacher's place (`committee`). `paper` leaves all three out.
+The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
 `mnist_5k` is our recipe for two CPU cores.
 """
@@ -37,7 +37,8 @@ def get_config(argument: str = ""):
   if found["smoke"]:
     budget, batch_size, width = 200, 50, 8
   ours = not found["paper"]
-  listens = ours and not found["smoke"] and bool(image_size)
+  digits = found["dataset"].startswith("mnist")
+  listens = ours and digits and not found["smoke"]
   return c.experiment(
     "ideal",
     found,
