@@ -73,7 +73,9 @@ def test_every_image_is_paid_for_once(whole):
   assert "60 spent, budget 60" in (folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("stop_after", [1, 2])
+@pytest.mark.parametrize(
+  "stop_after", [1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_pays_nothing_twice(
   whole, tmp_path, stopped_at, stop_after
 ):
@@ -127,6 +129,7 @@ def test_images_of_another_set_are_asked_about(tmp_path):
   assert report["queries"]["spent"] == BUDGET
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_early_leaves_a_student_and_says_so(tmp_path):
   more = {"synthesis.num_rounds": 5}
   _, report = run(tmp_path, **more)

@@ -77,7 +77,14 @@ def test_the_same_folder_again_gives_the_same_without_work(whole):
   same(again, student)
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
+@pytest.mark.parametrize(
+  "stop_after",
+  [
+    pytest.param(1, marks=pytest.mark.slow),
+    2,
+    pytest.param(3, marks=pytest.mark.slow),
+  ],
+)
 def test_stopped_anywhere_it_ends_in_the_identical_student(
   whole, tmp_path, stopped_at, stop_after
 ):
@@ -128,7 +135,15 @@ def test_a_given_teacher_without_any_images(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["cake", "lake", "naive", "generative"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    "cake",
+    "generative",
+    pytest.param("lake", marks=pytest.mark.slow),
+    pytest.param("naive", marks=pytest.mark.slow),
+  ],
+)
 def test_every_method_draws_the_toy(tmp_path, name):
   jaxkd.distill(None, small(name), tmp_path)
   assert (tmp_path / "decision_boundary.png").exists()

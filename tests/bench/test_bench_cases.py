@@ -72,6 +72,7 @@ def test_flop_of_lenet_are_those_of_its_layers():
   assert costs.training_step(lenet(), LENET.spec) > 1.2 * found
 
 
+@pytest.mark.slow
 def test_memory_is_predicted_and_does_not_depend_on_the_steps():
   size = TINY._replace(set_size=50)
   memory, (point,) = scale.points(LENET, size, (8,))
