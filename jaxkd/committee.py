@@ -124,7 +124,7 @@ def _unasked(
       there += more
       progress.advance(more)
   made = jax.tree.map(lambda *some: jnp.concatenate(some)[:count], *batches)
-  return made._replace(targets=jnp.log(_mean(members, made.images)), extras={})
+  return made._replace(targets=jnp.log(_mean(members, made.images)))
 
 
 def _told(targets: Array, num_classes: int) -> Array:

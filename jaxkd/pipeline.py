@@ -310,15 +310,17 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
 
 
 def forget_student_of_others(run: Run, images: int) -> None:
-  """Forgets a student that began on fewer images, before the budget was
-  raised.
+  """Forgets a student and a committee that began on fewer images, before the
+  budget was raised.
   """
   folder = run.workdir / "checkpoints"
   note = folder / "student_images"
   if parallel.agreed(note.exists() and note.read_text() != str(images)):
     if parallel.is_writer():
-      for stage in folder.glob("student*/"):
+      for stage in (*folder.glob("student*/"), *folder.glob("committee*/")):
         shutil.rmtree(stage, ignore_errors=True)
+      for member in run.workdir.glob("committee*.safetensors"):
+        member.unlink()
     run.metrics.rewind("student", 0)
   with parallel.together():
     if parallel.is_writer():

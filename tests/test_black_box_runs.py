@@ -182,6 +182,20 @@ def test_a_committee_costs_no_query(tmp_path):
   assert len(kernels) == 3
 
 
+@pytest.mark.slow
+def test_a_committee_of_fewer_answers_is_forgotten(tmp_path):
+  fields = {
+    "student.epochs": 1,
+    "synthesis.committee": 1,
+    "synthesis.num_rounds": 5,
+  }
+  run(tmp_path / "raised", **fields)
+  fields["queries.budget"] = 2 * BUDGET
+  student, _ = run(tmp_path / "raised", **fields)
+  at_once, _ = run(tmp_path / "at_once", **fields)
+  same(student, at_once)
+
+
 def test_a_correction_is_not_another_run(tmp_path):
   wrong = {"teacher.url": "http://127.0.0.1:9/?key=hush-hush"}
   with pytest.raises(jaxkd.JaxkdError, match="teacher.authorization"):

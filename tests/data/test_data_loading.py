@@ -65,7 +65,7 @@ def test_unprepared_set_fails_at_once():
   load_start = time.monotonic()
   with pytest.raises(JaxkdError, match="jaxkd.data prepare cifar10"):
     load("cifar10")
-  assert time.monotonic() - load_start < 20
+  assert time.monotonic() - load_start < 1
 
 
 def test_cache_spares_the_second_decoding(folders, tmp_path):

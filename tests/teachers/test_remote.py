@@ -273,7 +273,7 @@ def test_told_to_stop_it_does_not_wait_to_try_again(
   began = time.monotonic()
   with pytest.raises(Preempted):
     remote_to(transport, ledger).answer(some_images(4))
-  assert time.monotonic() - began < 3.5
+  assert time.monotonic() - began < 2
   assert ledger.totals().spent == 0
 
 
@@ -317,7 +317,7 @@ def test_the_deadline_ends_it_and_names_the_last_attempt(ledger):
   start = time.monotonic()
   with pytest.raises(JaxkdError, match=r"Request \d+ .*0.1 s.*503 Service"):
     remote_to(transport, ledger, deadline_s=0.1).answer(some_images(1))
-  assert time.monotonic() - start < 10
+  assert time.monotonic() - start < 1
   assert len(transport.sizes) > 2
   assert max(transport.timeouts) <= 0.1 / transports.SHARE
   assert ledger.totals().spent == 0
