@@ -274,7 +274,7 @@ def cells(
     for j, (column, run) in enumerate(columns.items()):
       name, _, own = run.partition(":")
       parts = ",".join(filter(None, (argument, shared, own)))
-      found[_slug(f"{row}_{column}")] = cell(
+      found[slug(f"{row}_{column}")] = cell(
         row,
         column,
         sibling(config_file, name, parts),
@@ -284,10 +284,10 @@ def cells(
   return found
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
   """A name that can be a folder and a part of a flag.
 
-  >>> _slug("cnn_Skep.+HTC, t = inf")
+  >>> slug("cnn_Skep.+HTC, t = inf")
   'cnn_skep_htc_t_inf'
   """
   return re.sub(r"\W+", "_", name.lower()).strip("_")

@@ -1,0 +1,74 @@
+"""Every method beside itself without learning: does it do better than chance?
+
+  python -m jaxkd.main --config=configs/control_table.py --workdir=DIR
+  python -m jaxkd.main --config=configs/control_table.py:part=4
+  python -m jaxkd.main --config=configs/control_table.py:dataset=fashion_mnist
+  python -m jaxkd.main --config=configs/control_table.py:smoke
+
+A control is the same run, student and all, in which images are never improved:
+the generator stays as it was drawn, pixels stay noise, walks stay where they
+began. Three seeds, each with a teacher of its own. `part=4` makes a quarter of
+each method's rounds, sets or queries.
+"""
+
+from jaxkd import config as c
+
+METHODS = {
+  "CAKE": "cake",
+  "LAKE": "lake",
+  "DAFL": "dafl",
+  "ZSKT": "zskt",
+  "DD": "dd",
+  "DI": "deepinversion",
+  "ADI": "deepinversion:adi",
+  "CMI": "cmi",
+  "CMI*": "cmi:hard",
+  "DFME": "dfme",
+  "MAZE": "maze",
+  "DaST": "dast",
+  "ZSDB3KD": "zsdb3kd",
+  "IDEAL": "ideal",
+}
+SEEDS = (0, 1, 2)
+# How far images are moved, by whatever name, and what is too little to see.
+STEPS = ("step_size", "head_step_size", "longest_move", "learning_rate")
+STILL = 1e-12
+
+
+def get_config(argument: str = ""):
+  found = c.arguments(argument, dataset="mnist_5k", part="1")
+  rest = f"dataset={found['dataset']}" + ",smoke" * found["smoke"]
+  columns = {
+    f"seed {seed}{', control' * control}": (seed, control)
+    for seed in SEEDS
+    for control in (False, True)
+  }
+  cells = {}
+  for row, method in METHODS.items():
+    name, _, own = method.partition(":")
+    for column, (seed, control) in columns.items():
+      config = c.sibling(__file__, name, f"{rest},{own}".strip(","))
+      config.seed = seed
+      shorten(config, int(found["part"]))
+      if control:
+        hold_still(config.synthesis)
+      cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)
+  title = f"Students, and those of the same runs without learning, on {rest}"
+  return c.table("control", title, tuple(METHODS), tuple(columns), cells)
+
+
+def shorten(config, part: int):
+  """Leaves one part of what a method makes or asks for."""
+  for field in ("num_sets", "num_rounds"):
+    if field in config.synthesis:
+      config.synthesis[field] //= part
+  config.queries.budget //= part
+
+
+def hold_still(block):
+  """Images are made, and never made better."""
+  for field, value in block.items():
+    if field in STEPS:
+      block[field] = STILL
+    elif field == "optimizer":
+      hold_still(value)
