@@ -34,11 +34,13 @@ def total_variation(images: jax.Array) -> jax.Array:
   its own number of differences; the published weights (1e5, 1e7) are for this.
   """
   images = full_precision(images)
-  *_, height, width, channels = images.shape
-  vertical = magnitude(jnp.diff(images, axis=-3)).sum(axis=(-3, -2, -1))
-  horizontal = magnitude(jnp.diff(images, axis=-2)).sum(axis=(-3, -2, -1))
-  return vertical / max(1, (height - 1) * width * channels) + (
-    horizontal / max(1, height * (width - 1) * channels)
+  *leading, height, width, channels = images.shape
+  # An axis of one channel would make these sums 20 times slower on the CPU.
+  rows = images.reshape(*leading, height, width * channels)
+  vertical = magnitude(rows[..., 1:, :] - rows[..., :-1, :])
+  horizontal = magnitude(rows[..., channels:] - rows[..., :-channels])
+  return vertical.sum((-2, -1)) / max(1, (height - 1) * width * channels) + (
+    horizontal.sum((-2, -1)) / max(1, height * (width - 1) * channels)
   )
 
 
