@@ -7,17 +7,19 @@ one student learns from all.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checkpointing, checks, parallel
-from jaxkd.checkpointing import Preempted
-from jaxkd.data import to_float
+from jaxkd import checks, parallel, store as stores
+from jaxkd.checkpointing import Checkpoints
 from jaxkd.exchange import to_eight_bit
 from jaxkd.progress import Progress
-from jaxkd.teachers.trained import Lesson
+from jaxkd.store import Store
+from jaxkd.teachers.trained import Lesson, Trainer
+from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
   Array,
   Classifier,
@@ -27,7 +29,7 @@ from jaxkd.types import (
   Samples,
 )
 
-AT_ONCE = 500  # images that a network answers
+FOLDER = "committee_images"  # of the checkpoints
 
 # (whom they are made against, key) -> images and the classes meant
 Maker = Callable[[Classifier, Array], Samples]
@@ -74,7 +76,7 @@ def prepare(
     return None
   lesson = Lesson(objective, hyper, steer="student.optimizer.learning_rate")
 
-  def prepared(trainer: Any, teacher: None, samples: Samples):
+  def prepared(trainer: Trainer, teacher: None, samples: Samples):
     patient = trainer.recipe.copy_and_resolve_references()
     patient.epochs *= 1 + unasked
     members = [
@@ -89,9 +91,7 @@ def prepare(
     targets = jnp.log((told + _mean(members, samples.images)) / 2)
     parts = [samples._replace(targets=targets, extras={})]
     if unasked:
-      parts.append(
-        _unasked(members, make, trainer.key, unasked * len(told), samples)
-      )
+      parts.append(_unasked(trainer, members, make, unasked * len(told)))
     return teacher, jax.tree.map(lambda *some: jnp.concatenate(some), *parts)
 
   what = f"a committee of {size}, with {unasked} images for each that is paid"
@@ -99,31 +99,37 @@ def prepare(
 
 
 def _unasked(
-  members: list[Classifier], make: Maker, key: Array, count: int, like: Samples
+  trainer: Trainer, members: list[Classifier], make: Maker, count: int
 ) -> Samples:
-  """`count` samples, made against the members by turns."""
+  """`count` images made against the members by turns, and their answers."""
 
-  @jax.jit
   def batch(member: Classifier, key: Array) -> Samples:
     made = make(member, key)
-    if like.images.dtype == jnp.uint8:
-      made = made._replace(images=to_eight_bit(made.images))
-    return Samples(made.images, made.labels)
+    images = made.images
+    if trainer.samples.images.dtype == jnp.uint8:
+      images = to_eight_bit(images)
+    return Samples(images, made.labels)
 
-  batches, there = [], 0
-  with Progress(count, "unasked", "images") as progress:
-    while there < count:
-      (stop,) = parallel.any_process(checkpointing.stopping())
-      if stop:  # the members are saved, the images made again
-        raise Preempted
-      index = len(batches)
-      member = members[index % len(members)]
-      made = batch(member, jax.random.fold_in(key, index))
-      batches.append(jax.block_until_ready(made))
-      more = min(len(made.labels), count - there)
-      there += more
-      progress.advance(more)
-  made = jax.tree.map(lambda *some: jnp.concatenate(some)[:count], *batches)
+  @functools.partial(jax.jit, donate_argnums=0)
+  def add(store: Store, member: Classifier, key: Array) -> Store:
+    return stores.insert(store, batch(member, key))
+
+  like = jax.eval_shape(batch, members[0], trainer.key)
+  size, batches = len(like.labels), -(-count // len(like.labels))
+  capacity, shared = batches * size, parallel.replicate(members)
+  opening = parallel.replicate(stores.init(capacity, like))
+  with Checkpoints(trainer.workdir / "checkpoints" / FOLDER) as checkpoints:
+    store = checkpoints.restore(opening) or opening
+    start = int(store.inserted) // size
+    with Progress(capacity, "unasked", "images", done=start * size) as progress:
+      for index in range(start, batches):
+        member = shared[index % len(shared)]
+        store = add(store, member, jax.random.fold_in(trainer.key, index))
+        jax.block_until_ready(store)
+        progress.advance(size)
+        checkpoints.tick(index + 1, store, last=index + 1 == batches)
+  made = parallel.gathered(store).samples
+  made = jax.tree.map(lambda leaf: leaf[:count], made)
   return made._replace(targets=jnp.log(_mean(members, made.images)))
 
 
@@ -136,12 +142,14 @@ def _told(targets: Array, num_classes: int) -> Array:
 
 def _mean(members: list[Classifier], images: Array) -> Array:
   """The members' mean probabilities, `[N, K]`."""
-  return sum(_probabilities(one, images) for one in members) / len(members)
+  images = parallel.replicate(images)
+  answers = [
+    parallel.gathered(_probabilities(parallel.replicate(member), images))
+    for member in members
+  ]
+  return sum(answers) / len(members)
 
 
 @jax.jit
 def _probabilities(member: Classifier, images: Array) -> Array:
-  def answer(image: Array) -> Array:
-    return jax.nn.softmax(member(to_float(image)[None]).logits[0])
-
-  return jax.lax.map(answer, images, batch_size=AT_ONCE)
+  return jnp.exp(WhiteBox(member).answer(images))

@@ -1,5 +1,7 @@
 """What a student is told by others that learned what it learns."""
 
+from pathlib import Path
+import threading
 from typing import NamedTuple
 
 import jax
@@ -22,6 +24,8 @@ class Trainer(NamedTuple):
   """Trains nothing; the n-th member has the seed n."""
 
   lessons: dict
+  workdir: Path
+  samples: Samples
   recipe: object = c.block(epochs=3)
   spec: DataSpec = SPEC
   key: jax.Array = jax.random.key(4)
@@ -43,8 +47,8 @@ def make(member, key):
   return Samples(images, jnp.full(5, answer, jnp.int32))
 
 
-def heard(samples, size, unasked):
-  trainer = Trainer({})
+def heard(samples, size, unasked, folder=None):
+  trainer = Trainer({}, folder, samples)
   prepared = committee.prepare(
     Committee(size, unasked), objectives.imitation, {}, make
   )
@@ -77,9 +81,11 @@ def test_soft_answers_count_as_they_are():
   np.testing.assert_allclose(np.exp(found.targets), expected, 1e-5)
 
 
-def test_members_learn_what_the_teacher_said_as_long_as_the_student_will():
+def test_members_learn_what_the_teacher_said_as_long_as_the_student_will(
+  tmp_path,
+):
   samples = asked(jnp.array([0, 1]))
-  trainer, _ = heard(samples, 3, 4)
+  trainer, _ = heard(samples, 3, 4, tmp_path)
   assert list(trainer.lessons) == ["committee1", "committee2", "committee3"]
   for stage, lesson, epochs in trainer.lessons.values():
     assert stage.startswith("committee_")
@@ -89,9 +95,9 @@ def test_members_learn_what_the_teacher_said_as_long_as_the_student_will():
   assert trainer.recipe.epochs == 3
 
 
-def test_images_that_nobody_asked_about_are_the_committees():
+def test_images_that_nobody_asked_about_are_the_committees(tmp_path):
   samples = asked(jnp.array([0, 2, 1, 2, 1, 0]))
-  _, found = heard(samples, 2, 3)
+  _, found = heard(samples, 2, 3, tmp_path)
   assert len(found.targets) == 24
   more = jax.tree.map(lambda leaf: leaf[6:], found)
   mean = (says(1, more.images) + says(2, more.images)) / 2
@@ -104,13 +110,31 @@ def test_images_that_nobody_asked_about_are_the_committees():
     assert (more.labels[start : start + 5] == expected).all()
 
 
-def test_a_run_that_is_told_to_stop_stops(monkeypatch):
-  monkeypatch.setattr(checkpointing, "stopping", lambda: True)
+def test_a_run_that_is_told_to_stop_goes_on_where_it_stopped(
+  tmp_path, monkeypatch
+):
+  samples = asked(jnp.array([0, 1, 2, 0]))
+  _, whole = heard(samples, 2, 3, tmp_path / "whole")
+  stop = threading.Event()
+  monkeypatch.setattr(checkpointing, "_stop", stop)
+  stop.set()
   with pytest.raises(checkpointing.Preempted):
-    heard(asked(jnp.array([0, 1])), 1, 1)
+    heard(samples, 2, 3, tmp_path / "stopped")
+  stop.clear()
+  made, add = [], committee.stores.insert
+  monkeypatch.setattr(
+    committee.stores, "insert", lambda *a: made.append(a) or add(*a)
+  )
+  _, rest = heard(samples, 2, 3, tmp_path / "stopped")
+  jax.tree.map(np.testing.assert_array_equal, whole, rest)
+  assert made
+  made.clear()  # nothing is made for a folder that has it all
+  _, again = heard(samples, 2, 3, tmp_path / "stopped")
+  jax.tree.map(np.testing.assert_array_equal, whole, again)
+  assert not made
 
 
-def test_eight_bits_stay_eight_bits():
+def test_eight_bits_stay_eight_bits(tmp_path):
   spec = DataSpec("tiles", (4, 4, 1), 3, (0.0,), (1.0,))
   member = models.init("mlp", jax.random.key(0), spec)
 
@@ -118,7 +142,8 @@ def test_eight_bits_stay_eight_bits():
     return Samples(jnp.full((4, 4, 4, 1), 0.2), jnp.zeros(4, jnp.int32))
 
   like = Samples(jnp.zeros((4, 4, 4, 1), jnp.uint8), jnp.zeros(4, jnp.int32))
-  found = committee._unasked([member], grey, jax.random.key(1), 4, like)
+  trainer = Trainer({}, tmp_path, like)
+  found = committee._unasked(trainer, [member], grey, 4)
   assert found.images.dtype == jnp.uint8
   assert (found.images == 51).all()
   expected = jax.nn.log_softmax(member(jnp.full((4, 4, 4, 1), 0.2)).logits)

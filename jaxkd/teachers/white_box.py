@@ -1,7 +1,10 @@
 """A teacher that we may look into."""
 
+import functools
+
 import flax
 import jax
+import jax.numpy as jnp
 
 from jaxkd import parallel
 from jaxkd.data import to_float
@@ -23,12 +26,16 @@ class WhiteBox:
   def answer(self, images: Array) -> Array:
     """Log-probabilities `[N, K]` for `images [N, ...]`; jittable."""
 
-    def chunked(classifier: Classifier, images: Array) -> Array:
-      def one(image: Array) -> Array:
-        logits = classifier(to_float(image[None])).logits[0]
-        return jax.nn.log_softmax(logits)
+    def some(classifier: Classifier, images: Array) -> Array:
+      return jax.nn.log_softmax(classifier(to_float(images)).logits)
 
-      return jax.lax.map(one, images, batch_size=ANSWER_CHUNK)
+    def chunked(classifier: Classifier, images: Array) -> Array:
+      whole = len(images) - len(images) % ANSWER_CHUNK
+      chunks = images[:whole].reshape(-1, ANSWER_CHUNK, *images.shape[1:])
+      answers = jax.lax.map(functools.partial(some, classifier), chunks)
+      answers = answers.reshape(whole, answers.shape[-1])
+      rest = images[whole:]
+      return jnp.concatenate([answers, some(classifier, rest)])
 
     if len(images) % jax.device_count():
       return chunked(self.classifier, images)
