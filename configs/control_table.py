@@ -14,8 +14,6 @@ each method's rounds, sets or queries.
 from jaxkd import config as c
 
 METHODS = {
-  "CAKE": "cake",
-  "LAKE": "lake",
   "DAFL": "dafl",
   "ZSKT": "zskt",
   "DD": "dd",
@@ -23,10 +21,12 @@ METHODS = {
   "ADI": "deepinversion:adi",
   "CMI": "cmi",
   "CMI*": "cmi:hard",
+  "CAKE": "cake",
+  "LAKE": "lake",
+  "ZSDB3KD": "zsdb3kd",
   "DFME": "dfme",
   "MAZE": "maze",
   "DaST": "dast",
-  "ZSDB3KD": "zsdb3kd",
   "IDEAL": "ideal",
 }
 SEEDS = (0, 1, 2)

@@ -10,6 +10,7 @@ import pytest
 
 import jaxkd
 from jaxkd import config as c, defenses, evaluate, models
+from jaxkd.config import blocks
 from jaxkd.defenses import nasty
 from jaxkd.metrics import MetricsWriter
 from jaxkd.teachers import early_stop, owner, trained
@@ -38,7 +39,7 @@ DATASET = jaxkd.Dataset(SPEC, *blobs(), *blobs(8, seed=1))
 
 def teacher_block(optimizer=None, defense=None, **fields):
   return c.block(
-    **c.TEACHER
+    **blocks.TEACHER
     | {
       "model": "mlp",
       "epochs": 3,

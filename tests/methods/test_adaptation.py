@@ -12,7 +12,8 @@ import pytest
 from toy_game import KEY, SPEC, game, network
 
 import jaxkd
-from jaxkd import adaptation, config as c, exchange, pipeline
+from jaxkd import adaptation, exchange, pipeline
+from jaxkd.config import blocks
 from jaxkd.methods import dafl
 from jaxkd.types import JaxkdError
 
@@ -197,4 +198,4 @@ def test_a_whole_run_keeps_to_its_budget(tmp_path, monkeypatch, method, name):
 
 
 def test_the_defaults_are_in_every_config():
-  assert config_of("kd", "").adaptation.to_dict() == c.ADAPTATION
+  assert config_of("kd", "").adaptation.to_dict() == blocks.ADAPTATION

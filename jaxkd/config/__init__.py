@@ -1,0 +1,30 @@
+"""Configs: shared blocks, argument strings, files and tables.
+
+A file in `configs/` has `get_config(argument)`; the argument is what stands
+behind the colon in `--config=configs/cake.py:dataset=mnist`. It imports nothing
+but this package.
+"""
+
+from jaxkd.config.arguments import arguments, of, without
+from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
+from jaxkd.config.cells import cell, cells, slug, table
+from jaxkd.config.files import load_config, located, share_networks, sibling
+
+__all__ = [
+  "arguments",
+  "block",
+  "cell",
+  "cells",
+  "defense",
+  "experiment",
+  "load_config",
+  "located",
+  "of",
+  "optimizer",
+  "share_networks",
+  "sibling",
+  "slug",
+  "smoke",
+  "table",
+  "without",
+]

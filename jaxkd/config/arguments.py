@@ -1,0 +1,51 @@
+"""Argument strings: what stands behind the colon in
+`--config=configs/cake.py:dataset=mnist,smoke`.
+"""
+
+from typing import Any
+
+from jaxkd import checks
+from jaxkd.errors import JaxkdError
+
+ARGUMENTS = ("dataset", "teacher", "student", "seeds", "smoke")
+
+
+def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
+  """`dataset=mnist,student=vit4,smoke` as a dict, over the defaults; what is
+  true or false by default needs no value.
+
+  Raises:
+    JaxkdError: for an argument that there is not, or one without its value.
+  """
+  found: dict[str, Any] = {"smoke": False, **defaults}
+  allowed = {*ARGUMENTS, *defaults}
+  for part in filter(None, (argument or "").split(",")):
+    name, equals, value = part.strip().partition("=")
+    checks.choice("config argument", name, sorted(allowed))
+    if isinstance(found.get(name), bool):
+      found[name] = value.lower() not in ("0", "false", "no")
+    elif not equals or not value:
+      raise JaxkdError(f"The config argument {name} needs a value: {name}=...")
+    else:
+      found[name] = value
+  return found
+
+
+def without(argument: str, *names: str) -> str:
+  """An argument string without the parts of these names.
+
+  >>> without("attack=dfme,smoke", "attack")
+  'smoke'
+  """
+  parts = [part.strip() for part in (argument or "").split(",")]
+  return ",".join(p for p in parts if p.partition("=")[0] not in names)
+
+
+def of(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
+  """A row of a config's table, that of a data set as a rule.
+
+  Raises:
+    JaxkdError: naming the rows that there are.
+  """
+  checks.choice(name, key, table)
+  return table[key]

@@ -1,0 +1,115 @@
+"""Tables of runs, see `jaxkd.tables.table`."""
+
+from collections.abc import Sequence
+import re
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxkd.config.files import sibling
+
+
+def cell(
+  row: str,
+  column: str,
+  config: ConfigDict,
+  *,
+  value: str = "student.accuracy",
+  published: float | None = None,
+) -> dict[str, Any]:
+  """One run of a table, and its place in it.
+
+  Args:
+    row: one of the table's rows.
+    column: one of its columns.
+    config: of the run, a whole one; it is copied.
+    value: where the number stands in the run's `report.json`.
+    published: the paper's number, in the table's unit; None if it has none.
+  """
+  return {
+    "row": row,
+    "column": column,
+    "config": config.to_dict(),
+    "value": value,
+    "published": published,
+  }
+
+
+def cells(
+  config_file: str,
+  rows: dict[str, str],
+  columns: dict[str, str],
+  argument: str,
+  *,
+  value: str | dict[str, str] = "student.accuracy",
+  published: Sequence[Sequence[float | None]] = (),
+) -> dict[str, dict[str, Any]]:
+  """A cell for every row and column, from the configs beside `config_file`.
+
+  Args:
+    config_file: of the table.
+    rows: what stands behind the colon of every cell in a row, by its name.
+    columns: a config's name, and what stands behind its colon, by the column's
+      name.
+    argument: what stands behind the colon of every cell.
+    value: see `cell`; by column, if it is not the same for all.
+    published: numbers in the order of rows and columns; None where the paper
+      has none.
+  """
+  found = {}
+  for i, (row, shared) in enumerate(rows.items()):
+    for j, (column, run) in enumerate(columns.items()):
+      name, _, own = run.partition(":")
+      parts = ",".join(filter(None, (argument, shared, own)))
+      found[slug(f"{row}_{column}")] = cell(
+        row,
+        column,
+        sibling(config_file, name, parts),
+        value=value if isinstance(value, str) else value[column],
+        published=published[i][j] if published else None,
+      )
+  return found
+
+
+def slug(name: str) -> str:
+  """A name that can be a folder and a part of a flag.
+
+  >>> slug("cnn_Skep.+HTC, t = inf")
+  'cnn_skep_htc_t_inf'
+  """
+  return re.sub(r"\W+", "_", name.lower()).strip("_")
+
+
+def table(
+  name: str,
+  title: str,
+  rows: Sequence[str],
+  columns: Sequence[str],
+  cells: dict[str, dict[str, Any]],
+  *,
+  unit: str = "percent",
+  figures: Sequence[str] = (),
+) -> ConfigDict:
+  """The config of a table, see `jaxkd.tables.table`.
+
+  Args:
+    name: of the table.
+    title: a line that says which table of which paper it is, and on what data.
+    rows: in the order in which they are shown and worked off.
+    columns: likewise.
+    cells: what `cell` gave, by names that serve as folders and in flags:
+      `--config.cells.cnn_htc.config.seed=1`.
+    unit: `percent` or `nats`.
+    figures: of `bars`, `temperature`, `sweep` and `features`.
+  """
+  return ConfigDict(
+    {
+      "table": name,
+      "title": title,
+      "rows": tuple(rows),
+      "columns": tuple(columns),
+      "cells": cells,
+      "unit": unit,
+      "figures": tuple(figures),
+    }
+  )
