@@ -141,6 +141,7 @@ def distill(
       reserved=accesses.for_evaluation(config, dataset),
       num_images=len(dataset.train_labels),
     )
+    rounds.check_teacher(method, config, dataset.spec, classifier)
     config.plan = {
       "rounds": method.rounds,
       "capacity": method.capacity,

@@ -29,6 +29,7 @@ from jaxkd.types import (
   DataSpec,
   JaxkdError,
   Method,
+  Nets,
   Samples,
   Terms,
 )
@@ -135,6 +136,32 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
   return Game(rules, table, found, opening)
 
 
+def check_teacher(
+  method: Method, config, spec: DataSpec, teacher: Classifier | None
+) -> None:
+  """Starts a method that looks into its teacher, with the shapes of the
+  networks, so that a teacher that will not do is refused before its training.
+
+  Args:
+    teacher: one that is there already.
+
+  Raises:
+    JaxkdError: what the method's `init` has against it.
+  """
+  if config.teacher.access == "white_box":
+    teacher = teacher or _shapes("teacher", config, spec)
+    nets = Nets(teacher, _shapes("student", config, spec))
+    jax.eval_shape(method.init, jax.random.key(0), nets)
+
+
+def _shapes(role: str, config, spec: DataSpec) -> Classifier:
+  """The network of a role, without its numbers."""
+  name = config[role].model
+  return jax.eval_shape(
+    lambda key: models.init(name, key, spec), jax.random.key(0)
+  )
+
+
 def planned(
   method: Method,
   config,
@@ -152,12 +179,9 @@ def planned(
   rules = Rules(method, recipe, spec, config.teacher.access)
   key = jax.random.key(0)
 
-  def shapes(role: str) -> Classifier:
-    name = config[role].model
-    return jax.eval_shape(lambda key: models.init(name, key, spec), key)
-
   white_box = config.teacher.access == "white_box"
-  asked = WhiteBox(teacher or shapes("teacher")) if white_box else None
+  teacher = teacher or _shapes("teacher", config, spec)
+  asked = WhiteBox(teacher) if white_box else None
   many = num_images if method.real_images else 0
   if method.real_images == "other":
     many = data.train_size(config.images)
@@ -165,7 +189,8 @@ def planned(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
-  return bills(rules, Table(asked, shapes("student"), {}, real), key)
+  student = _shapes("student", config, spec)
+  return bills(rules, Table(asked, student, {}, real), key)
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:

@@ -63,6 +63,10 @@ def test_plan_says_what_a_run_would_do():
     ([TOY, "--workdir=/dev/null/run"], "can't be written"),
     (["--config=configs/cake.py:dataset=cifar100"], "jaxkd.data prepare"),
     ([], "--config is missing"),
+    (
+      ["--config=configs/deepinversion.py:smoke,teacher=mlp"],
+      "'mlp' shows none",
+    ),
     *(
       pytest.param(*wrong, marks=pytest.mark.slow)
       for wrong in (

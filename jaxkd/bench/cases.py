@@ -69,7 +69,7 @@ CASES = {
   for case in (
     Case(
       "lenet5", _MNIST, "lenet5", "lenet5_half", _DIGITS,
-      {"full": _DIGITS, "small": Size(2, 500, 10, 12_800, 256, 2)},
+      {"full": _DIGITS, "small": Size(4, 500, 24, 12_800, 256, 2)},
     ),
     Case(
       "resnet18", _CIFAR, "resnet18", "resnet18", _COLOUR,
