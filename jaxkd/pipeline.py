@@ -135,13 +135,16 @@ def distill(
       digest = weights.digest(classifier)
     if given:
       config.teacher.checkpoint = brought.GIVEN + digest
+    spec, num_images = dataset.spec, len(dataset.train_labels)
     method = build_method(
       config,
-      dataset.spec,
+      spec,
       reserved=accesses.for_evaluation(config, dataset),
-      num_images=len(dataset.train_labels),
+      num_images=num_images,
     )
-    rounds.check_teacher(method, config, dataset.spec, classifier)
+    rounds.check_teacher(
+      method, rounds.shapes(method, config, spec, classifier, num_images)
+    )
     config.plan = {
       "rounds": method.rounds,
       "capacity": method.capacity,

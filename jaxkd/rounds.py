@@ -136,52 +136,43 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
   return Game(rules, table, found, opening)
 
 
-def check_teacher(
-  method: Method, config, spec: DataSpec, teacher: Classifier | None
-) -> None:
-  """Starts a method that looks into its teacher, with the shapes of the
-  networks, so that a teacher that will not do is refused before its training.
+def check_teacher(method: Method, table: Table) -> None:
+  """Starts a method that looks into its teacher, so that one that will not do
+  is refused before its training.
 
   Args:
-    teacher: one that is there already.
+    method: of the run.
+    table: from `shapes`.
 
   Raises:
     JaxkdError: what the method's `init` has against it.
   """
-  if config.teacher.access == "white_box":
-    teacher = teacher or _shapes("teacher", config, spec)
-    nets = Nets(teacher, _shapes("student", config, spec))
+  if table.teacher is not None:
+    nets = Nets(table.teacher.classifier, table.student, data=table.data)
     jax.eval_shape(method.init, jax.random.key(0), nets)
 
 
-def _shapes(role: str, config, spec: DataSpec) -> Classifier:
-  """The network of a role, without its numbers."""
-  name = config[role].model
-  return jax.eval_shape(
-    lambda key: models.init(name, key, spec), jax.random.key(0)
-  )
-
-
-def planned(
+def shapes(
   method: Method,
   config,
   spec: DataSpec,
   teacher: Classifier | None,
   num_images: int,
-) -> list[Bill]:
-  """The bills of a run that has not begun; makes no network.
+) -> Table:
+  """Who plays in a run that has not begun, as shapes; makes no network.
 
   Args:
     teacher: one that is there already.
     num_images: of the data set, to train on.
   """
-  recipe = training.Recipe(None, optax.identity(), method.objective)
-  rules = Rules(method, recipe, spec, config.teacher.access)
-  key = jax.random.key(0)
+
+  def network(role: str) -> Classifier:
+    name = config[role].model
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda key: models.init(name, key, spec), key)
 
   white_box = config.teacher.access == "white_box"
-  teacher = teacher or _shapes("teacher", config, spec)
-  asked = WhiteBox(teacher) if white_box else None
+  asked = WhiteBox(teacher or network("teacher")) if white_box else None
   many = num_images if method.real_images else 0
   if method.real_images == "other":
     many = data.train_size(config.images)
@@ -189,8 +180,14 @@ def planned(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
-  student = _shapes("student", config, spec)
-  return bills(rules, Table(asked, student, {}, real), key)
+  return Table(asked, network("student"), {}, real)
+
+
+def planned(method: Method, config, spec: DataSpec, table: Table) -> list[Bill]:
+  """The bills of a run that has not begun, of a `table` from `shapes`."""
+  recipe = training.Recipe(None, optax.identity(), method.objective)
+  rules = Rules(method, recipe, spec, config.teacher.access)
+  return bills(rules, table, jax.random.key(0))
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:
