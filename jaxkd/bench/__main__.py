@@ -6,6 +6,8 @@ import importlib.util
 import os
 from pathlib import Path
 
+import jax
+
 from jaxkd import checks
 from jaxkd.bench.cases import CASES, DTYPES
 from jaxkd.bench.comparison import PARTS
@@ -35,6 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     "--rival", default="", help="none, or some of eager,compile,graphs"
   )
   parser.add_argument(
+    "--cpu_devices", type=int, default=0,
+    help="that the CPU's cores work as, a run's --jax_num_cpu_devices; 0: one",
+  )  # fmt: skip
+  parser.add_argument(
     "--dtype", default="", help="float32,bfloat16; on the CPU float32 alone"
   )
   parser.add_argument(
@@ -59,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _measured(arguments: argparse.Namespace) -> str:
+  checks.not_negative(cpu_devices=arguments.cpu_devices)
+  if arguments.cpu_devices:
+    jax.config.update("jax_num_cpu_devices", arguments.cpu_devices)
   from jaxkd.bench import commands
 
   what = arguments.what
