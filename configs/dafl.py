@@ -8,8 +8,9 @@
 
 The numbers are those of the authors' code, with `datafree` those of DataFree
 (wrn40_2 to wrn16_1; `teacher=resnet34,student=resnet18` is its other pair).
-`objective=htc` is for teachers that resist copying: the student learns by
-high-temperature composition. `mnist_5k` is our recipe for two CPU cores.
+SVHN, which they do not have, takes CIFAR-10's numbers. `objective=htc` is for
+teachers that resist copying: the student learns by high-temperature
+composition. `mnist_5k` is our recipe for two CPU cores.
 """
 
 from jaxkd import config as c
@@ -25,9 +26,12 @@ ORIGINAL = {
   "mnist_5k": (*LENETS, 20, 50, 3, 128, 100, 16, 0.1, (1.0, 5.0, 0.1)),
   "mnist": (*LENETS, 200, 120, 1, 512, 100, 0, 0.2, (1.0, 5.0, 0.1)),
   "fashion_mnist": (*LENETS, 200, 120, 1, 512, 100, 0, 0.2, (1.0, 5.0, 0.1)),
+  "svhn_cropped": (
+    *RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.05, 5.0, 0.01),
+  ),
   "cifar10": (*RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.05, 5.0, 0.01)),
   "cifar100": (*RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.5, 20.0, 0.1)),
-}
+}  # fmt: skip
 DATAFREE = {
   "cifar10": (
     *WIDE_RESNETS, 200, 400, 5, 256, 512, 0, 1e-3, (1.0, 20.0, 0.001),
@@ -51,7 +55,10 @@ def get_config(argument: str = ""):
     "dafl",
     found,
     image_size=image_size,
-    teacher={"model": teacher, **teacher_training(image_size, small)},
+    teacher={
+      "model": teacher,
+      **teacher_training(found["dataset"], image_size),
+    },
     student={
       "model": student,
       "epochs": 0,
@@ -87,9 +94,11 @@ def get_config(argument: str = ""):
   return config
 
 
-def teacher_training(image_size: int, small: bool):
-  """The authors' training of LeNet-5 and ResNet-34; ours of `mnist_5k`."""
-  if small:
+def teacher_training(dataset: str, image_size: int):
+  """The authors' training of LeNet-5 and ResNet-34; ours of `mnist_5k`, and of
+  digits without mirror images.
+  """
+  if dataset == "mnist_5k":
     return {
       "epochs": 30,
       "batch_size": 128,
@@ -104,7 +113,7 @@ def teacher_training(image_size: int, small: bool):
   return {
     "epochs": 200,
     "batch_size": 128,
-    "augment": ("crop", "flip"),
+    "augment": ("crop",) if dataset == "svhn_cropped" else ("crop", "flip"),
     "optimizer": c.optimizer(
       "sgd", 0.1, "multistep", weight_decay=5e-4, milestones=(80, 120)
     ),

@@ -13,7 +13,6 @@ from jaxkd import config as c
 
 LENETS = ("lenet5", "lenet5_half", 32)
 RESNETS = ("resnet34", "resnet18", 0)
-LIKE = {"svhn_cropped": "cifar10"}  # whose teachers are trained as DAFL's of
 
 # dataset: teacher, student, image size; epochs, the student's updates in one,
 # batch size, width of the generator (0: as published)
@@ -37,13 +36,12 @@ def get_config(argument: str = ""):
   small = found["dataset"] == "mnist_5k"
   # Epochs 100 and 200 of 500, as fractions of all updates.
   drops = {"schedule": "multistep", "milestones": (0.2, 0.4)}
-  like = LIKE.get(found["dataset"], found["dataset"])
-  trained = c.sibling(__file__, "dafl", f"dataset={like}").teacher.to_dict()
+  dafl = c.sibling(__file__, "dafl", f"dataset={found['dataset']}")
   return c.experiment(
     "dd",
     found,
     image_size=image_size,
-    teacher={**trained, "model": teacher},
+    teacher={**dafl.teacher.to_dict(), "model": teacher},
     student={
       "model": student,
       "epochs": 0,

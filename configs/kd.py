@@ -11,8 +11,9 @@
 images is what the student has, with their labels or the teacher's. Teachers and
 students are trained as in Nasty Teacher's code, which the HTC and SCM paper
 builds on: SGD for residual networks, Adam for the plain CNN, batches of 128.
-Fashion-MNIST, which neither paper has, takes CIFAR-10's recipe. A tenth of the
-training images is held out from the students, to choose a grid's point by.
+The MNISTs and SVHN, which neither paper has, take CIFAR-10's recipe, digits
+without its mirror images. A tenth of the training images is held out from the
+students, to choose a grid's point by.
 `mnist_5k` is ours for two CPU cores.
 """
 
@@ -22,10 +23,10 @@ from jaxkd import config as c
 # omega and temperature of the nasty teacher, temperature of the student
 RECIPES = {
   "mnist_5k": ("lenet5", "lenet5_half", 32, 25, (), 1.0, 0.01, 4.0, 4.0),
-  "fashion_mnist": (
-    "resnet18", "cnn", 0, 160, (80, 120), 0.1, 0.04, 4.0, 4.0,
+  **dict.fromkeys(
+    ("mnist", "fashion_mnist", "svhn_cropped", "cifar10"),
+    ("resnet18", "cnn", 0, 160, (80, 120), 0.1, 0.04, 4.0, 4.0),
   ),
-  "cifar10": ("resnet18", "cnn", 0, 160, (80, 120), 0.1, 0.04, 4.0, 4.0),
   "cifar100": (
     "resnet18", "cnn", 0, 200, (60, 120, 160), 0.2, 0.005, 20.0, 20.0,
   ),
@@ -43,7 +44,8 @@ def get_config(argument: str = ""):
   ) = c.of(RECIPES, found["dataset"])  # fmt: skip
   student = found.get("student", student)
   small = found["dataset"] == "mnist_5k"
-  views = () if small else ("crop", "flip")
+  digits = found["dataset"] in ("mnist", "svhn_cropped")
+  views = () if small else ("crop",) if digits else ("crop", "flip")
   sgd = c.optimizer(
     "sgd", 0.1, "multistep", weight_decay=5e-4, milestones=milestones,
     factor=factor,

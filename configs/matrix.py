@@ -55,6 +55,7 @@ JUDGED = {
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", of="scales", method="cake")
+  c.decided(found, "teacher", "student")
   rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
   makers = {
     "scales": pairs,

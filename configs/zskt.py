@@ -18,7 +18,6 @@ from jaxkd import config as c
 LENETS = ("lenet5", "lenet5_half", 32)
 RESNETS = ("resnet34", "resnet18", 0)
 WIDE_RESNETS = ("wrn40_2", "wrn16_1", 0)
-LIKE = {"svhn_cropped": "cifar10"}  # whose teachers are trained as DAFL's of
 
 # dataset: teacher, student, image size; epochs, batches of latents in one, the
 # student's updates on each, batch size; width of the generator (0: as
@@ -47,13 +46,12 @@ def get_config(argument: str = ""):
   if found["smoke"]:
     epochs, batches, batch_size, width = 2, 6, 16, 8
   generator = "maze" if small else "zskt"
-  like = LIKE.get(found["dataset"], found["dataset"])
-  trained = c.sibling(__file__, "dafl", f"dataset={like}").teacher.to_dict()
+  dafl = c.sibling(__file__, "dafl", f"dataset={found['dataset']}")
   return c.experiment(
     "zskt",
     found,
     image_size=image_size,
-    teacher={**trained, "model": teacher},
+    teacher={**dafl.teacher.to_dict(), "model": teacher},
     student={
       "model": student,
       "epochs": 0,

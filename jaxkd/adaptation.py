@@ -13,8 +13,8 @@ each under the budget and the ledger of a black box:
 - `zeroth`: a generator learns from the labels by finite differences, as in
   DFME, which pay for M more images each. What it raises is the method's own
   judgement, of labels smoothed by `label_floor`: for DAFL how rare a class is,
-  for ZSKT and DD the distance from student to teacher, for DeepInversion and
-  CMI how probable the class is that was meant.
+  for ZSKT and DD the distance from student to teacher. DeepInversion and CMI
+  judge by the class that was meant, and latents drawn anew mean none.
 
 In all three the student's loss is the cross entropy with the teacher's labels,
 asked once for each image.
@@ -36,6 +36,7 @@ from jaxkd.types import Array, DataSpec, JaxkdError, Method, Nets, Phase
 NAMES = ("frozen", "surrogate", "zeroth")
 RIVALS = ("cmi", "dafl", "dd", "deepinversion", "zskt")
 DISAGREEING = ("dd", "zskt")
+MEANING = ("cmi", "deepinversion")  # a class by every image
 NOTHING = 1e-30  # below the rounding of any weight
 # (student's logits [N, K], smoothed log-probabilities [N, K]) -> [N]
 Judgement = Callable[[Array, Array], Array]
@@ -60,6 +61,17 @@ def check(config) -> None:
     raise JaxkdError(
       f"adaptation.name=surrogate: {method} seeks disagreement, and the "
       "student has none with itself; choose frozen or zeroth."
+    )
+  if name == "zeroth" and method in MEANING:
+    raise JaxkdError(
+      f"adaptation.name=zeroth: {method} judges an image by the class that was "
+      "meant, and a generator without classes means none; choose frozen or "
+      "surrogate."
+    )
+  if config.objective:
+    raise JaxkdError(
+      f"adaptation.name={name}: the student learns labels by cross entropy; "
+      f"set objective='' in place of {config.objective}."
     )
   if config.teacher.access == "white_box":
     raise JaxkdError(
@@ -89,6 +101,14 @@ def adapt(config, spec: DataSpec, method: Method, budget: int) -> Method:
   """
   if not config.adaptation.name:
     return method
+  if config.adaptation.name == "surrogate" and not any(
+    phase.student_steps for phase in method.phases
+  ):
+    raise JaxkdError(
+      f"adaptation.name=surrogate: the student, who judges, learns nothing "
+      f"while {config.method} makes images; set synthesis.student_steps above "
+      "0, or choose frozen."
+    )
   if config.adaptation.name != "zeroth":
     return surrogate(method)
   batch_size = config.synthesis.batch_size
@@ -135,7 +155,7 @@ def zeroth(
   """A generator that raises what `name` judges by, through labels alone.
 
   Args:
-    name: one of `RIVALS`.
+    name: `dafl`, `dd` or `zskt`.
     spec: of the inputs.
     method: as it is published; only its capacity stays.
     block: `config.adaptation`.
@@ -179,12 +199,10 @@ def zeroth(
 def judged(name: str, batch_size: int, floor: float) -> Judgement:
   """What the generator raises for images in batches of `batch_size`; `[N]`."""
   judgement = {
-    "cmi": as_meant,
     "dafl": rarity,
     "dd": lambda ours, theirs: losses.disagreement_loss(
       ours, theirs - theirs.mean(-1, keepdims=True), kind="l1"
     ),
-    "deepinversion": as_meant,
     "zskt": losses.disagreement_loss,
   }[name]
 
@@ -197,13 +215,6 @@ def judged(name: str, batch_size: int, floor: float) -> Judgement:
     return jax.vmap(judgement)(*pairs).reshape(-1)
 
   return batches
-
-
-def as_meant(logits: Array, answers: Array) -> Array:
-  """How probable the class that was meant is: classes in turn, `[B]`."""
-  del logits
-  meant = jnp.arange(answers.shape[0]) % answers.shape[-1]
-  return jnp.take_along_axis(answers, meant[:, None], axis=-1)[:, 0]
 
 
 def rarity(logits: Array, answers: Array) -> Array:

@@ -33,7 +33,7 @@ from jaxkd import (
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.data import Dataset
 from jaxkd.errors import BudgetExhausted
-from jaxkd.exchange import Play
+from jaxkd.exchange import Bill, Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
 from jaxkd.teachers import access as accesses, brought, owner
@@ -68,11 +68,15 @@ class Played(NamedTuple):
 
 
 class Run(NamedTuple):
-  """What every stage looks at."""
+  """What every stage looks at.
+
+  `bills` say what each round asks and does, at most.
+  """
 
   config: Any
   dataset: Dataset
   method: Method
+  bills: list[Bill]
   workdir: Path
   metrics: MetricsWriter
   began: float  # on the monotonic clock, earlier parts of the run set off
@@ -142,9 +146,7 @@ def distill(
       reserved=accesses.for_evaluation(config, dataset),
       num_images=num_images,
     )
-    rounds.check_teacher(
-      method, rounds.shapes(method, config, spec, classifier, num_images)
-    )
+    bills = rounds.planned(method, config, spec, classifier, num_images)
     config.plan = {
       "rounds": method.rounds,
       "capacity": method.capacity,
@@ -159,7 +161,7 @@ def distill(
   ):
     earlier = sum(verdict.stage_seconds(metrics).values())
     began = time.monotonic() - earlier
-    run = Run(config, dataset, method, folder, metrics, began)
+    run = Run(config, dataset, method, bills, folder, metrics, began)
     owned = own_teacher(run, classifier)
     with open_teacher(run, owned) as access:
       fresh = new_students(run)
@@ -260,8 +262,8 @@ def new_students(run: Run) -> list[Classifier]:
 def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
   """All rounds of the method, from the last checkpoint on."""
   game = rounds.new_game(run, access, student)
-  count, ended = len(game.bills), None
-  kept = [bill.kept for bill in game.bills]
+  count, ended = len(run.bills), None
+  kept = [bill.kept for bill in run.bills]
   folder = run.workdir / "checkpoints" / "synthesis"
   with Checkpoints(folder) as checkpoints:
     saved = {"round": 0, "play": game.opening}
@@ -280,7 +282,7 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
       for index in turns:
         began = time.monotonic()
         try:
-          access.pay(f"round {index}", game.bills[index].queries)
+          access.pay(f"round {index}", run.bills[index].queries)
           play, terms = play_round(play, run.round_key(index))
         except BudgetExhausted as error:
           if not index:
@@ -301,7 +303,7 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
           peak_bytes=memory.peak_bytes(),
           **{name: term.mean() for name, term in terms.items()},
         )
-        rounds.mark(run, access, student, play, game.bills[: index + 1])
+        rounds.mark(run, access, student, play, run.bills[: index + 1])
         progress.advance(kept[index])
         checkpoints.tick(
           index + 1,
@@ -309,7 +311,7 @@ def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
           last=index + 1 == count,
         )
   forget_student_of_others(run, sum(kept))
-  queries = sum(bill.queries for bill in game.bills[: len(kept)])
+  queries = sum(bill.queries for bill in run.bills[: len(kept)])
   return Played(parallel.gathered(play), sum(kept), queries, ended)
 
 

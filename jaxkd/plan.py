@@ -28,9 +28,7 @@ def describe(config) -> str:
   method = pipeline.build_method(
     config, spec, reserved=0, num_images=num_images
   )
-  table = rounds.shapes(method, config, spec, teacher.classifier, num_images)
-  rounds.check_teacher(method, table)
-  found = rounds.planned(method, config, spec, table)
+  found = rounds.planned(method, config, spec, teacher.classifier, num_images)
   sections = {
     "config": json.dumps(to_json(config.to_dict()), indent=2),
     "networks": networks(config, spec, teacher.classifier),

@@ -29,7 +29,6 @@ from jaxkd.types import (
   DataSpec,
   JaxkdError,
   Method,
-  Nets,
   Samples,
   Terms,
 )
@@ -42,13 +41,11 @@ class Game(NamedTuple):
   Attributes:
     rules: static.
     table: the arrays that no round changes.
-    bills: what each round asks and does, at most.
     opening: the state before round 0.
   """
 
   rules: Rules
   table: Table
-  bills: list[Bill]
   opening: Play
 
 
@@ -126,44 +123,31 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
     method, untrained, run.dataset.spec, asked.access, asked.eight_bit, dtype
   )
   table = parallel.replicate(table)
-  found = bills(rules, table, run.key(0))
   if train_the_student(method):
-    updates = sum(bill.updates for bill in found)
+    updates = sum(bill.updates for bill in run.bills)
     tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
   key = parallel.replicate(run.round_key(0))
   opening = parallel.replicate(_opening(rules, table, key))
-  return Game(rules, table, found, opening)
+  return Game(rules, table, opening)
 
 
-def check_teacher(method: Method, table: Table) -> None:
-  """Starts a method that looks into its teacher, so that one that will not do
-  is refused before its training.
-
-  Args:
-    method: of the run.
-    table: from `shapes`.
-
-  Raises:
-    JaxkdError: what the method's `init` has against it.
-  """
-  if table.teacher is not None:
-    nets = Nets(table.teacher.classifier, table.student, data=table.data)
-    jax.eval_shape(method.init, jax.random.key(0), nets)
-
-
-def shapes(
+def planned(
   method: Method,
   config,
   spec: DataSpec,
   teacher: Classifier | None,
   num_images: int,
-) -> Table:
-  """Who plays in a run that has not begun, as shapes; makes no network.
+) -> list[Bill]:
+  """The bills of a run that has not begun; makes no network.
 
   Args:
     teacher: one that is there already.
     num_images: of the data set, to train on.
+
+  Raises:
+    JaxkdError: what the method has against these networks, or if the budget
+      does not pay for one round; before a teacher is trained for it.
   """
 
   def network(role: str) -> Classifier:
@@ -180,14 +164,17 @@ def shapes(
     jax.ShapeDtypeStruct((many, *spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((many,), jnp.int32),
   )
-  return Table(asked, network("student"), {}, real)
-
-
-def planned(method: Method, config, spec: DataSpec, table: Table) -> list[Bill]:
-  """The bills of a run that has not begun, of a `table` from `shapes`."""
+  table = Table(asked, network("student"), {}, real)
   recipe = training.Recipe(None, optax.identity(), method.objective)
   rules = Rules(method, recipe, spec, config.teacher.access)
-  return bills(rules, table, jax.random.key(0))
+  found = bills(rules, table, jax.random.key(0))
+  first, budget = found[0].queries, config.queries.budget
+  if not (white_box or config.teacher.replay) and first > budget:
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which asks about "
+      f"{first} images; raise it, or make smaller or fewer batches in a round."
+    )
+  return found
 
 
 def bills(rules: Rules, table: Table, key: Array) -> list[Bill]:

@@ -103,8 +103,14 @@ def test_every_sample_is_seen_once_an_epoch():
   np.testing.assert_array_equal(seen, np.sort(samples().images, axis=0))
 
 
-def test_seeds_train_together_as_alone(tmp_path):
-  both = fit(tmp_path / "both", stacked(0, 1))
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_seeds_train_together_as_alone(tmp_path, monkeypatch, backend):
+  """By turns on the CPU; elsewhere under one vmap, here on the CPU as well."""
+  training.epoch_function.cache_clear()
+  with monkeypatch.context() as patch:
+    patch.setattr(parallel.jax, "default_backend", lambda: backend)
+    both = fit(tmp_path / "both", stacked(0, 1))
+  training.epoch_function.cache_clear()
   for index, seed in enumerate((0, 1)):
     alone = fit(tmp_path / str(seed), stacked(seed))
     np.testing.assert_allclose(

@@ -5,7 +5,7 @@ behind the colon in `--config=configs/cake.py:dataset=mnist`. It imports nothing
 but this package.
 """
 
-from jaxkd.config.arguments import arguments, of, without
+from jaxkd.config.arguments import arguments, decided, of, without
 from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
 from jaxkd.config.cells import cell, cells, slug, table
 from jaxkd.config.files import load_config, located, share_networks, sibling
@@ -15,6 +15,7 @@ __all__ = [
   "block",
   "cell",
   "cells",
+  "decided",
   "defense",
   "experiment",
   "load_config",

@@ -31,6 +31,20 @@ def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
   return found
 
 
+def decided(found: dict[str, Any], *names: str) -> None:
+  """Refuses arguments that a table decides for its cells.
+
+  Raises:
+    JaxkdError: naming the first that was given all the same.
+  """
+  for name in names:
+    if name in found:
+      raise JaxkdError(
+        f"{name}={found[name]}: the table decides that for its cells; leave it "
+        "out."
+      )
+
+
 def without(argument: str, *names: str) -> str:
   """An argument string without the parts of these names.
 

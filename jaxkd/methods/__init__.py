@@ -8,6 +8,7 @@ import pkgutil
 from types import ModuleType
 
 from jaxkd import checks
+from jaxkd.objectives import distillation
 from jaxkd.types import DataSpec, JaxkdError, Method, Traits
 
 
@@ -64,8 +65,8 @@ def build(
       that plan by them.
 
   Raises:
-    JaxkdError: for a field of `synthesis` that the method does not have or
-      lacks, or a value that can't be.
+    JaxkdError: for a field of `synthesis` or `hyper` that the method does not
+      have or lacks, or a value that can't be.
   """
   factory = find(name).build
   parameters = inspect.signature(factory).parameters
@@ -86,7 +87,13 @@ def build(
     raise JaxkdError(f"{name} needs synthesis.{', synthesis.'.join(missing)}.")
   known = {name: plans[name] for name in plans if name in parameters}
   method = factory(spec, hyper=hyper, **synthesis, **known)
-  return with_objective(method, objective) if objective else method
+  if objective:
+    method = with_objective(method, objective)
+  elif method.objective is distillation:
+    checks.keys("hyper", method.hyper, ("temperature", "alpha"))
+  if "temperature" in method.hyper:
+    checks.positive(**{"hyper.temperature": method.hyper["temperature"]})
+  return method
 
 
 def lends(method: ModuleType) -> bool:

@@ -239,7 +239,7 @@ def attention(outputs: Outputs) -> dict[str, Array]:
   root of that mean, stands for them all.
   """
   return {
-    f"attention_{index}": jnp.sqrt(jnp.mean(maps**2, -1, keepdims=True))
+    f"attention_{index:03}": jnp.sqrt(jnp.mean(maps**2, -1, keepdims=True))
     for index, maps in enumerate(maps_of(outputs))
   }
 

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC
+from toy_game import KEY, SPEC, Counting
 
 import jaxkd
 from jaxkd import data, exchange, methods, pipeline, training
 from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Samples
+from jaxkd.types import JaxkdError, Samples
 
 ROOT = Path(__file__).parents[2]
 NAMES = methods.names()
@@ -58,6 +58,16 @@ def same(a, b):
     np.testing.assert_array_equal(*map(np.asarray, pair))
 
 
+def evaluated(network):
+  """The network, never in train mode: its running statistics are its own."""
+
+  def apply(variables, images, *, train=False, rng=None):
+    assert not train
+    return network.apply(variables, images, train=False, rng=rng)
+
+  return network.replace(apply=apply)
+
+
 class Game:
   """A method with everything that its rounds need."""
 
@@ -70,7 +80,8 @@ class Game:
     )
     self.access = self.method.needs
     self.config, tx = config, optax.adam(0.01)
-    self.student, self.network = normed(2, self.spec), normed(1, self.spec)
+    self.student = normed(2, self.spec)
+    self.network = evaluated(normed(1, self.spec))
     self.teacher = (
       WhiteBox(self.network)
       if self.access == "white_box"
@@ -184,19 +195,6 @@ def check_samples(found, store, rounds):
     assert targets.shape == (held, classes)
 
 
-class Counting:
-  """A teacher that the host has to ask, and that counts."""
-
-  in_process = False
-
-  def __init__(self, teacher):
-    self.teacher, self.asked = teacher, 0
-
-  def answer(self, images):
-    self.asked += len(images)
-    return np.asarray(self.teacher.answer(jnp.asarray(images)))
-
-
 BLACK_BOX = [
   name for name in NAMES if methods.find(name).TRAITS.access != "white_box"
 ]
@@ -215,6 +213,21 @@ def test_the_teacher_is_asked_as_often_as_declared(name):
   play_round(opening, table, jax.random.fold_in(KEY, 0))
   (bill, *_) = exchange.bills(rules, opening, table)
   assert counting.asked == bill.queries
+
+
+@pytest.mark.parametrize("name", ["cake", "dafl", "deepinversion", "zskt"])
+@pytest.mark.parametrize(
+  ("hyper", "told"),
+  [
+    ({"temperature": 0.0}, "temperature=0"),
+    ({"temprature": 1.0}, "temprature"),
+  ],
+)
+def test_numbers_of_the_objective_are_checked(name, hyper, told):
+  config = config_of(name)
+  config.hyper.update(hyper)
+  with pytest.raises(JaxkdError, match=told):
+    pipeline.build_method(config, SPEC, reserved=0, num_images=40)
 
 
 @every_method

@@ -173,7 +173,7 @@ def test_without_attention_no_maps_travel(dense):
   assert asked(build(plain))[1].extras == {}
   extras = asked(build())[1].extras
   assert {name: leaf.shape for name, leaf in extras.items()} == {
-    "attention_0": (8, 4, 4, 1)
+    "attention_000": (8, 4, 4, 1)
   }
 
 
@@ -258,8 +258,8 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   )
   np.testing.assert_array_equal(samples.labels, outputs.logits.argmax(-1))
   np.testing.assert_allclose(
-    samples.extras["attention_0"],
-    zskt.attention(outputs)["attention_0"],
+    samples.extras["attention_000"],
+    zskt.attention(outputs)["attention_000"],
     atol=1e-5,
   )
   # The generator's steps leave no trace in the student's statistics.

@@ -1,6 +1,8 @@
 """A game that compiles at once: a linear teacher and student of 4x4 images."""
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxkd import exchange, training
@@ -32,3 +34,16 @@ def game(method, access="probs"):
   table = exchange.Table(teacher, network(2), method.hyper)
   student = training.create(table.student, tx)
   return rules, exchange.new_play(rules, table, student, KEY), table
+
+
+class Counting:
+  """A teacher that the host has to ask, and that counts."""
+
+  in_process = False
+
+  def __init__(self, teacher):
+    self.teacher, self.asked = teacher, 0
+
+  def answer(self, images):
+    self.asked += len(images)
+    return np.asarray(self.teacher.answer(jnp.asarray(images)))
