@@ -231,12 +231,13 @@ def test_pixels_round_to_the_nearest_level():
   assert exchange.to_eight_bit(found) is found
 
 
-def test_white_box_answers_in_chunks_as_at_once(monkeypatch):
+@pytest.mark.parametrize("chunk", [3, 5, 20])
+def test_white_box_answers_in_chunks_as_at_once(monkeypatch, chunk):
   from jaxkd.teachers import white_box
 
   images = noise(jax.random.key(0), 10).images
   whole = WhiteBox(classifier(0)).answer(images)
-  monkeypatch.setattr(white_box, "ANSWER_CHUNK", 3)
+  monkeypatch.setattr(white_box, "ANSWER_CHUNK", chunk)
   np.testing.assert_allclose(
     WhiteBox(classifier(0)).answer(images), whole, atol=1e-6
   )

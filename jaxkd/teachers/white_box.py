@@ -30,12 +30,14 @@ class WhiteBox:
       return jax.nn.log_softmax(classifier(to_float(images)).logits)
 
     def chunked(classifier: Classifier, images: Array) -> Array:
-      whole = len(images) - len(images) % ANSWER_CHUNK
-      chunks = images[:whole].reshape(-1, ANSWER_CHUNK, *images.shape[1:])
-      answers = jax.lax.map(functools.partial(some, classifier), chunks)
-      answers = answers.reshape(whole, answers.shape[-1])
-      rest = images[whole:]
-      return jnp.concatenate([answers, some(classifier, rest)])
+      whole, parts = len(images) - len(images) % ANSWER_CHUNK, []
+      if whole:
+        chunks = images[:whole].reshape(-1, ANSWER_CHUNK, *images.shape[1:])
+        answers = jax.lax.map(functools.partial(some, classifier), chunks)
+        parts.append(answers.reshape(whole, -1))
+      if whole < len(images):
+        parts.append(some(classifier, images[whole:]))
+      return jnp.concatenate(parts)
 
     if len(images) % jax.device_count():
       return chunked(self.classifier, images)
