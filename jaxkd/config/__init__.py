@@ -9,8 +9,10 @@ from jaxkd.config.arguments import arguments, decided, of, without
 from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
 from jaxkd.config.cells import cell, cells, slug, table
 from jaxkd.config.files import load_config, located, share_networks, sibling
+from jaxkd.errors import JaxkdError
 
 __all__ = [
+  "JaxkdError",
   "arguments",
   "block",
   "cell",
