@@ -3,8 +3,8 @@
 import jax
 from ml_collections import ConfigDict
 
-from jaxkd import checks, data, models
-from jaxkd.synthesis import footprint
+from jaxkd import checks, data, models, optim
+from jaxkd.synthesis import augment, footprint
 from jaxkd.types import JaxkdError
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
@@ -29,6 +29,7 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
         f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
       }
     )
+    _check_names(role, block)
   checks.positive(
     **{
       "teacher.epochs": config.teacher.epochs,
@@ -59,6 +60,16 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
       synthesis.num_sets, images // max(synthesis.set_size, 1), devices
     )
   return config
+
+
+def _check_names(role: str, block: ConfigDict) -> None:
+  for field in ("optimizer", "round_optimizer"):
+    if field in block:
+      name = f"{role}.{field}"
+      checks.choice(f"{name}.name", block[field].name, optim.OPTIMISERS)
+      checks.choice(f"{name}.schedule", block[field].schedule, optim.SCHEDULES)
+  for view in block.augment:
+    checks.choice(f"{role}.augment", view, augment.AUGMENTATIONS)
 
 
 def _images_per_round(config: ConfigDict, devices: int) -> int:

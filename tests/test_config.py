@@ -108,6 +108,21 @@ def test_resolve_fills_in_and_checks():
     resolution.resolve(config, 2, "cpu")
 
 
+@pytest.mark.parametrize(
+  ("field", "value", "told"),
+  [
+    ("teacher.optimizer.name", "adm", "teacher.optimizer.name.*mean adam"),
+    ("student.round_optimizer.schedule", "cosin", "mean cosine"),
+    ("student.augment", ("crop", "flop"), "student.augment.*mean flip"),
+  ],
+)
+def test_names_are_checked_before_a_teacher_is_trained(field, value, told):
+  config = c.load_config(f"{CONFIGS[0].parent}/dafl.py")
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(JaxkdError, match=told):
+    resolution.resolve(config, 1, "cpu")
+
+
 def test_sets_that_do_not_split_are_refused():
   with pytest.raises(JaxkdError, match="num_sets=7 .* multiple of 2"):
     resolution.sets_per_round(7, 4, 2)
