@@ -99,10 +99,10 @@ def our_whole(case: Case, size: Size, dtype: str) -> Row:
   # The first run compiles what is left, and makes the samples.
   samples = maker.run().store.samples
   samples = samples._replace(extras={})
-  student.Pupil(net, samples, size.batch_size).epoch()
+  pupil = student.Pupil(net, samples, size.batch_size)
+  pupil.epoch()
 
   def learn() -> None:
-    pupil = student.Pupil(net, samples, size.batch_size)
     for _ in range(size.epochs):
       pupil.epoch()
 

@@ -74,10 +74,10 @@ def maker(
   table = Table(WhiteBox(teacher), teacher, HYPER)
   state, key = training.create(teacher, recipe.tx), jax.random.key(0)
 
-  def opening() -> Play:
-    return exchange.new_play(rules, table, state, key)
-
-  shapes = jax.eval_shape(opening)
+  # Compiled, since tracing takes longer than a few steps.
+  opening = jax.jit(functools.partial(exchange.new_play, rules))
+  start = (table, state, key)
+  shapes = jax.eval_shape(opening, *start)
   compiled = (
     jax.jit(functools.partial(exchange.play_round, rules), donate_argnums=0)
     .lower(shapes, table, key)
@@ -85,7 +85,7 @@ def maker(
   )
 
   def run() -> Play:
-    play = opening()
+    play = opening(*start)
     for index in range(rounds):
       play, _ = compiled(play, table, jax.random.fold_in(key, index))
     return jax.block_until_ready(play)

@@ -18,7 +18,8 @@ Under `jax.vmap` batched inputs join the batch, batched kernels join the output
 channels, and where both are batched the convolutions run one after the other:
 the grouped convolution that XLA would make of them is slower still.
 
-GPUs and TPUs keep `jax.lax.conv_general_dilated`.
+Wide 3x3 kernels of stride 1 take `jaxkd.models.winograd` instead. GPUs and TPUs
+keep `jax.lax.conv_general_dilated`.
 """
 
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from jaxkd.models import winograd
 from jaxkd.models.conv_gradients import (
   LAYOUT,
   canonical,
@@ -153,7 +155,8 @@ def convolve(
   strides: Pair = (1, 1),
   padding: tuple[Pair, Pair] = ((0, 0), (0, 0)),
 ) -> Array:
-  """The CPU's convolution; two kinds of it are one matrix product.
+  """The CPU's convolution; two kinds of it are one matrix product, and wide
+  ones of 3x3 are 36.
 
   Args:
     x: `[B, H, W, C]`.
@@ -170,6 +173,8 @@ def convolve(
     return y[:, None, None]
   if unpadded and kernel.shape[:2] == (1, 1):
     return x[:, :: strides[0], :: strides[1]] @ kernel[0, 0]
+  if winograd.pays(x, kernel, strides, padding):
+    return winograd.convolve(x, kernel, padding)
   return _conv(x, kernel, strides, padding)
 
 

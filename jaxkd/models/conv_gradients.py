@@ -14,20 +14,13 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 PART = 16_384
 
 
-@functools.cache
-def canonical(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
-  """NHWC/HWIO/NHWC convolution with the batching rules of the module."""
+def merges_batches(conv):
+  """`conv(x, kernel)` with the batching rules of `jaxkd.models.conv`.
 
-  @custom_vmap
-  def conv(x, kernel):
-    return lax.conv_general_dilated(
-      x,
-      kernel,
-      strides,
-      padding,
-      rhs_dilation=dilation,
-      dimension_numbers=LAYOUT,
-    )
+  Args:
+    conv: of `[B, ..., C]` and `[i, j, C, O]` makes `[B, ..., O]`.
+  """
+  conv = custom_vmap(conv)
 
   @conv.def_vmap
   def batched_conv(size, batched, x, kernel):
@@ -40,6 +33,24 @@ def canonical(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
     kernel = jnp.moveaxis(kernel, 0, -2)
     y = conv(x, kernel.reshape(*kernel.shape[:3], -1))
     return jnp.moveaxis(y.reshape(*y.shape[:3], size, -1), -2, 0), True
+
+  return conv
+
+
+@functools.cache
+def canonical(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+  """NHWC/HWIO/NHWC convolution."""
+
+  @merges_batches
+  def conv(x, kernel):
+    return lax.conv_general_dilated(
+      x,
+      kernel,
+      strides,
+      padding,
+      rhs_dilation=dilation,
+      dimension_numbers=LAYOUT,
+    )
 
   return conv
 
@@ -97,7 +108,7 @@ def _phase(phase, length, steps, stride, padding, taps):
 
 def kernel_gradient(x, dy, strides, padding, size):
   """dk, `[i, j, C, features]`, over parts of the batch that fit the cache."""
-  parts = _parts(len(dy), dy.shape[1] * dy.shape[2])
+  parts = equal_parts(len(dy), dy.shape[1] * dy.shape[2], PART)
   split = [leaf.reshape(parts, -1, *leaf.shape[1:]) for leaf in (x, dy)]
 
   def add(index, total):
@@ -108,17 +119,19 @@ def kernel_gradient(x, dy, strides, padding, size):
   return lax.fori_loop(0, parts, add, nothing)
 
 
-def _parts(batch: int, positions: int) -> int:
+def equal_parts(batch: int, positions: int, most: int) -> int:
   """The fewest equal parts of a batch with few enough positions in each.
 
-  >>> _parts(250, 784), _parts(250, 4), _parts(7, 10**6)
-  (25, 1, 7)
+  >>> equal_parts(250, 784, 16_384), equal_parts(250, 4, 16_384)
+  (25, 1)
+  >>> equal_parts(7, 10**6, 16_384)
+  7
   """
   return next(
     parts
     for parts in range(1, batch + 1)
     if batch % parts == 0
-    and (batch // parts * positions <= PART or parts == batch)
+    and (batch // parts * positions <= most or parts == batch)
   )
 
 

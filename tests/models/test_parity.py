@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxkd import models
-from jaxkd.models import resnet
+from jaxkd.models import conv as convolutions, resnet
 from jaxkd.models.pytorch import weights as torch_weights
 from jaxkd.types import DataSpec
 
@@ -103,7 +103,11 @@ def test_plain_networks(build, model, side):
 @pytest.mark.parametrize(("build", "args", "model", "side"), LARGE)
 def test_networks_of_blocks(build, args, model, side):
   torch.manual_seed(0)
-  compare(model, networks.randomise(build(*args, 3, 7)), spec_for(side))
+  network = networks.randomise(build(*args, 3, 7))
+  # The CPU's form rounds by 1e-6, which is enough to carry one of so many units
+  # over the kink of its ReLU, and then no gradient agrees.
+  with convolutions.as_defined():
+    compare(model, network, spec_for(side))
 
 
 def test_vit():
