@@ -12,6 +12,8 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Output positions (batch, rows and columns) that one kernel gradient sums over:
 # there dy is the kernel, and a larger one falls out of the cache.
 PART = 16_384
+# Of a strided convolution, from which its kernel gradient is summed tap by tap.
+FEWEST_CHANNELS = 16
 
 
 def merges_batches(conv):
@@ -108,12 +110,16 @@ def _phase(phase, length, steps, stride, padding, taps):
 
 def kernel_gradient(x, dy, strides, padding, size):
   """dk, `[i, j, C, features]`, over parts of the batch that fit the cache."""
+  # Else XLA makes x anew for every tap from all that came before it.
+  x, dy = lax.optimization_barrier((x, dy))
   parts = equal_parts(len(dy), dy.shape[1] * dy.shape[2], PART)
   split = [leaf.reshape(parts, -1, *leaf.shape[1:]) for leaf in (x, dy)]
+  by_taps = max(strides) > 1 and x.shape[-1] >= FEWEST_CHANNELS
+  part_of = _taps if by_taps else _slide
 
   def add(index, total):
     x, dy = (lax.dynamic_index_in_dim(leaf, index, 0, False) for leaf in split)
-    return total + _slide(x, dy, strides, padding, size)
+    return total + part_of(x, dy, strides, padding, size)
 
   nothing = jnp.zeros((*size, x.shape[-1], dy.shape[-1]), x.dtype)
   return lax.fori_loop(0, parts, add, nothing)
@@ -133,6 +139,30 @@ def equal_parts(batch: int, positions: int, most: int) -> int:
     if batch % parts == 0
     and (batch // parts * positions <= most or parts == batch)
   )
+
+
+def _taps(x, dy, strides, padding, size):
+  """As one matrix product for every tap, without a transpose of x."""
+  around = [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
+  x = lax.pad(x, jnp.zeros((), x.dtype), around)
+
+  def heard(axis: int, x, tap: int):
+    last = tap + (dy.shape[axis] - 1) * strides[axis - 1] + 1
+    return lax.slice_in_dim(x, tap, last, strides[axis - 1], axis)
+
+  rows = [heard(1, x, tap) for tap in range(size[0])]
+  taps = [[heard(2, row, tap) for tap in range(size[1])] for row in rows]
+  return jnp.stack(
+    [jnp.stack([summed_products(x, dy) for x in row]) for row in taps]
+  )
+
+
+def summed_products(x, dy):
+  """Of channels and features, `[C, O]`, over all positions of `[..., C]` and
+  `[..., O]`.
+  """
+  flat = [leaf.reshape(-1, leaf.shape[-1]) for leaf in (x, dy)]
+  return lax.dot_general(*flat, (((0,), (0,)), ((), ())))
 
 
 def _slide(x, dy, strides, padding, size):

@@ -25,7 +25,11 @@ from jax import lax
 from jax.custom_batching import sequential_vmap
 import jax.numpy as jnp
 
-from jaxkd.models.conv_gradients import equal_parts, merges_batches
+from jaxkd.models.conv_gradients import (
+  equal_parts,
+  merges_batches,
+  summed_products,
+)
 from jaxkd.types import Array
 
 SIDE = 4  # outputs of a tile, per axis
@@ -149,8 +153,12 @@ def _kernel_gradient(padding: Padding):
 
     def add(total, part):
       x, dy = part
-      tiles = _tiles(_padded(x, padding), IMAGE), _tiles(_whole(dy), A)
-      return total + jnp.einsum("jibhwc,jibhwo->jico", *tiles), None
+      x, dy = _tiles(_padded(x, padding), IMAGE), _tiles(_whole(dy), A)
+      # One by one: as a batch, XLA would transpose all tiles of x before.
+      products = [
+        [summed_products(x[j, i], dy[j, i]) for i in range(6)] for j in range(6)
+      ]
+      return total + jnp.array(products), None
 
     zero = jnp.zeros((6, 6, x.shape[-1], dy.shape[-1]), x.dtype)
     total, _ = lax.scan(add, zero, parts)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxkd.models.conv import LAYOUT, conv_general_dilated, max_pool
+from jaxkd.models.conv_gradients import FEWEST_CHANNELS
 
 ONE = ((1, 1), (1, 1))
 
@@ -53,8 +54,9 @@ def assert_close(found, expected, tolerance=2e-4):
     ((5, 5), (5, 5), (1, 1), "VALID"),
   ],
 )
-def test_equals_lax(image, kernel, strides, padding):
-  x, k = draw(0, (2, *image, 3), (*kernel, 3, 4))
+@pytest.mark.parametrize("channels", [3, FEWEST_CHANNELS])
+def test_equals_lax(image, kernel, strides, padding, channels):
+  x, k = draw(0, (2, *image, channels), (*kernel, channels, 4))
   both = [
     jax.value_and_grad(energy(conv, strides, padding), (0, 1))
     for conv in (conv_general_dilated, lax.conv_general_dilated)
@@ -62,9 +64,10 @@ def test_equals_lax(image, kernel, strides, padding):
   assert_close(*jax.jit(lambda x, k: [run(x, k) for run in both])(x, k))
 
 
+@pytest.mark.parametrize("channels", [2, FEWEST_CHANNELS])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
-def test_vmap(axes):
-  x, k = draw(1, (2, 2, 6, 6, 2), (2, 3, 3, 2, 4))
+def test_vmap(axes, channels):
+  x, k = draw(1, (2, 2, 6, 6, channels), (2, 3, 3, channels, 4))
   x, k = (x if axes[0] == 0 else x[0]), (k if axes[1] == 0 else k[0])
   both = [
     jax.vmap(jax.value_and_grad(energy(conv, (2, 2)), (0, 1)), axes)
