@@ -249,17 +249,12 @@ def ensemble(function: Callable[..., Any]) -> Callable[..., Any]:
   return lambda *trees: jax.lax.map(lambda leaves: function(*leaves), trees)
 
 
-def split_batches(batches: Any) -> Any:
+def split_batches(batches: jax.Array) -> jax.Array:
   """`[steps, B, ...]` to `[D, steps, B / D, ...]`, a slice per device."""
   devices = jax.device_count()
-
-  def split(leaf: jax.Array) -> jax.Array:
-    steps, size = leaf.shape[:2]
-    leaf = leaf.reshape(steps, devices, size // devices, *leaf.shape[2:])
-    leaf = leaf.swapaxes(0, 1)
-    # So that a device computes no more than its own slice.
-    return jax.lax.with_sharding_constraint(
-      leaf, NamedSharding(mesh(), P(DATA))
-    )
-
-  return jax.tree.map(split, batches)
+  steps, size = batches.shape[:2]
+  split = batches.reshape(steps, devices, size // devices, *batches.shape[2:])
+  # So that a device computes no more than its own slice.
+  return jax.lax.with_sharding_constraint(
+    split.swapaxes(0, 1), NamedSharding(mesh(), P(DATA))
+  )

@@ -133,43 +133,49 @@ def train_step(
 
 @functools.cache
 def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
-  """`((states, lesson), batches) -> (states, loss)`, compiled once per recipe.
+  """`((states, lesson, samples), order) -> (states, loss)`, compiled once per
+  recipe.
 
   All networks see the same views, which the teacher answers once for all of
   them, before the first of them learns.
 
-  Args of the result: states stacked over networks `[E, ...]`; batches
-  `[D, steps, B / D, ...]`, see `batches`. The loss is `[E]`, the mean over the
-  epoch.
+  Args of the result: states stacked over networks `[E, ...]`; samples
+  `[N, ...]`; which of them make up the batches, see `order`. The loss is `[E]`,
+  the mean over the epoch.
   """
 
-  def epoch(carry, batches: Samples):
-    states, lesson = carry
+  def epoch(carry, order: Array):
+    states, lesson, samples = carry
     key = jax.random.fold_in(lesson.key, parallel.device_index())
-    taken = states.step[0] + jnp.arange(len(batches.labels))
+    taken = states.step[0] + jnp.arange(len(order))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, taken)
     view_keys, dropout_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
 
-    def answer(shown: tuple[Samples, Array]) -> Array:
-      return answered(lesson.teacher, view(recipe, *shown))
+    def shown(rows: Array, key: Array) -> Samples:
+      return view(recipe, batch_of(samples, rows), key)
 
+    targets = None
     if recipe.per_view:
-      targets = jax.lax.map(answer, (batches, view_keys))
-      batches = batches._replace(targets=targets)
+      targets = jax.lax.map(
+        lambda batch: answered(lesson.teacher, shown(*batch)),
+        (order, view_keys),
+      )
 
     def train(state: TrainState, hyper: dict[str, Array], index: Array):
       mine = lesson._replace(hyper=hyper)
 
-      def step(state: TrainState, shown: tuple[Samples, Array, Array]):
-        batch, view_key, dropout_key = shown
-        batch = view(recipe, batch, view_key)
+      def step(state: TrainState, turn: tuple[Array, ...]):
+        rows, targets, view_key, dropout_key = turn
+        batch = shown(rows, view_key)
+        if recipe.per_view:
+          batch = batch._replace(targets=targets)
         dropout_key = jax.random.fold_in(dropout_key, index)
         return train_step(
           recipe, state, batch, mine, dropout_key, parallel.mean
         )
 
       state, losses = jax.lax.scan(
-        step, state, (batches, view_keys, dropout_keys)
+        step, state, (order, targets, view_keys, dropout_keys)
       )
       return state, losses.mean()
 
@@ -179,18 +185,23 @@ def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
   return parallel.data_parallel(epoch)
 
 
-@functools.partial(jax.jit, static_argnames="batch_size")
-def batches(samples: Samples, key: Array, batch_size: int) -> Samples:
-  """One epoch's batches in random order, `[D, steps, B / D, ...]`.
+@functools.partial(jax.jit, static_argnames=("count", "batch_size"))
+def order(key: Array, count: int, batch_size: int) -> Array:
+  """One epoch's batches as rows of `count` samples, `[D, steps, B / D]`.
 
   The permutation is global, so the batches do not depend on the number of
   devices; the last incomplete batch is left out.
   """
-  count = samples.labels.shape[0]
   steps = count // batch_size
-  order = jax.random.permutation(key, count)[: steps * batch_size]
-  order = order.reshape(steps, batch_size)
-  return parallel.split_batches(jax.tree.map(lambda leaf: leaf[order], samples))
+  rows = jax.random.permutation(key, count)[: steps * batch_size]
+  return parallel.split_batches(rows.reshape(steps, batch_size))
+
+
+def batch_of(samples: Samples, rows: Array) -> Samples:
+  """The samples of these rows, all of which there are."""
+  return jax.tree.map(
+    lambda leaf: leaf.at[rows].get(mode="promise_in_bounds"), samples
+  )
 
 
 def check_batch_size(batch_size: int, count: int, field: str) -> int:
@@ -268,7 +279,7 @@ def fit(
         context = Context(jnp.int32(epoch), counts)
         lesson = Lesson(hyper, context, lesson_key, teacher)
         states, loss = run_epoch(
-          (states, lesson), batches(samples, shuffle_key, batch_size)
+          (states, lesson, samples), order(shuffle_key, len(labels), batch_size)
         )
         loss = jax.device_get(loss)  # also keeps forced host devices in step
         if not np.isfinite(loss).any():

@@ -97,10 +97,11 @@ def test_an_epoch_equals_a_plain_loop_on_one_device(tmp_path):
 
 
 def test_every_sample_is_seen_once_an_epoch():
-  split = training.batches(samples(), jax.random.key(0), 8)
-  assert split.images.shape == (2, 3, 4, 2)
-  seen = np.sort(split.images.reshape(-1, 2), axis=0)
-  np.testing.assert_array_equal(seen, np.sort(samples().images, axis=0))
+  order = training.order(jax.random.key(0), 24, 8)
+  assert order.shape == (2, 3, 4)
+  assert sorted(order.ravel()) == list(range(24))
+  batch = training.batch_of(samples(), order[1, 2])
+  np.testing.assert_array_equal(batch.images, samples().images[order[1, 2]])
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
@@ -158,8 +159,8 @@ def test_teachers_that_are_asked_per_view_see_what_the_student_sees(tmp_path):
   assert 0 < np.sum(np.any(shown.images != images, axis=(1, 2, 3))) < 16
   context = Context(jnp.int32(0), jnp.zeros(3))
   lesson = training.Lesson({}, context, jax.random.key(0), teacher)
-  batches = training.batches(batch, jax.random.key(3), 8)
-  _, loss = training.epoch_function(recipe)((states, lesson), batches)
+  order = training.order(jax.random.key(3), 16, 8)
+  _, loss = training.epoch_function(recipe)((states, lesson, batch), order)
   np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
@@ -211,19 +212,19 @@ def normalised_epoch(synchronized):
   recipe = training.Recipe(
     network.apply, TX, objective, synchronized=synchronized
   )
-  split = training.batches(samples(), jax.random.key(2), 8)
+  order = training.order(jax.random.key(2), 24, 8)
   lesson = training.Lesson(
     {"scale": jnp.ones(1)}, Context(jnp.int32(0), jnp.zeros(3)),
     jax.random.key(3),
   )  # fmt: skip
   state = training.create(network, TX)
   states = jax.tree.map(lambda leaf: leaf[None], state)
-  states, _ = training.epoch_function(recipe)((states, lesson), split)
+  states, _ = training.epoch_function(recipe)(
+    (states, lesson, samples()), order
+  )
   lesson = lesson._replace(hyper={"scale": 1.0})
   for step in range(3):
-    batch = jax.tree.map(
-      lambda leaf, step=step: jnp.concatenate(list(leaf[:, step])), split
-    )
+    batch = training.batch_of(samples(), order[:, step].ravel())
     state, _ = training.train_step(
       recipe._replace(synchronized=False), state, batch, lesson, lesson.key
     )

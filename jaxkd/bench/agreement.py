@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import torch
 
+from jaxkd import training
 from jaxkd.bench import rival, rival_networks, student, synthesis
 from jaxkd.bench.cases import STUDENT, TEACHER, Case, Size, network
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
@@ -74,10 +75,8 @@ def check_students(case: Case, size: Size) -> float:
   batch_size = min(size.batch_size, MOST_IMAGES)
   samples = student.random_samples(STEPS[-1] * batch_size, case.spec)
   pupil = student.Pupil(net, samples, batch_size)
-  batches = jax.tree.map(
-    lambda leaf: leaf.swapaxes(0, 1).reshape(STEPS[-1], -1, *leaf.shape[3:]),
-    pupil.batches(),
-  )
+  rows = pupil.order().swapaxes(0, 1).reshape(STEPS[-1], -1)
+  batches = training.batch_of(samples, rows)
   with jax.default_matmul_precision("highest"):
     pupil.epoch()
   theirs = in_torch(net, case.spec)

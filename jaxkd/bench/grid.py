@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import models, objectives, training
+from jaxkd import models, objectives, parallel, training
 from jaxkd.bench import timing
 from jaxkd.bench.student import random_samples
 from jaxkd.bench.table import OURS, Row
@@ -37,12 +37,12 @@ def epochs(
   answers; both take turns.
   """
   spec = data_spec("fashion_mnist")
-  samples = random_samples(BATCH_SIZE * num_steps, spec)
+  samples = parallel.replicate(random_samples(BATCH_SIZE * num_steps, spec))
   student = models.init("cnn", jax.random.key(1), spec)
   tx = optax.adam(1e-3)
   recipe = training.Recipe(student.apply, tx, objectives.htc)
   run_epoch = training.epoch_function(recipe)
-  batches = training.batches(samples, jax.random.key(2), BATCH_SIZE)
+  order = training.order(jax.random.key(2), len(samples.labels), BATCH_SIZE)
   context = Context(jnp.int32(0), jnp.ones(spec.num_classes))
 
   def epoch_of(size: int) -> Callable[[], None]:
@@ -54,7 +54,8 @@ def epochs(
       "multiplier": jnp.linspace(1.0, 50.0, size),
     }
     lesson = training.Lesson(hyper, context, jax.random.key(3))
-    return lambda: jax.block_until_ready(run_epoch((states, lesson), batches))
+    carry = states, lesson, samples
+    return lambda: jax.block_until_ready(run_epoch(carry, order))
 
   runs = {size: epoch_of(size) for size in (1, networks)}
   for run in runs.values():

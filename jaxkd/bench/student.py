@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import objectives, training
+from jaxkd import objectives, parallel, training
 from jaxkd.types import Array, Classifier, Context, DataSpec, Samples
 
 HYPER = {"temperature": 1.0, "alpha": 1.0}
@@ -37,7 +37,7 @@ class Pupil:
   """A student in training, alone: every epoch goes on where the last ended."""
 
   def __init__(self, student: Classifier, samples: Samples, batch_size: int):
-    self.student, self.samples = student, samples
+    self.student, self.samples = student, parallel.replicate(samples)
     self.batch_size, self.epochs = batch_size, 0
     tx = optimiser()
     recipe = training.Recipe(student.apply, tx, objectives.distillation)
@@ -49,15 +49,15 @@ class Pupil:
     key = jax.random.key(5)
     self.lesson = training.Lesson(hyper, Context(jnp.int32(0), counts), key)
 
-  def batches(self) -> Samples:
-    """Of the epoch to come, `[D, steps, B / D, ...]`."""
+  def order(self) -> Array:
+    """Rows of the samples in the epoch to come, `[D, steps, B / D]`."""
     key = jax.random.fold_in(jax.random.key(4), self.epochs)
-    return training.batches(self.samples, key, self.batch_size)
+    return training.order(key, len(self.samples.labels), self.batch_size)
 
   def epoch(self) -> float:
     """Trains for one; returns the mean loss."""
     self.states, loss = self.run_epoch(
-      (self.states, self.lesson), self.batches()
+      (self.states, self.lesson, self.samples), self.order()
     )
     self.epochs += 1
     return float(jax.device_get(loss)[0])
