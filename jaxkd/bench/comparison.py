@@ -90,8 +90,9 @@ def _end_to_end(
     baseline(like._replace(part=part), rows) for part in PARTS[:2]
   )
   if making and learning:
+    epoch = size.sets * size.set_size // size.batch_size * size.batch_size
     seconds = size.image_steps / making.rate
-    seconds += size.epochs * size.samples / learning.rate
+    seconds += size.epochs * epoch / learning.rate
     found.append(
       like._replace(
         part="end_to_end",

@@ -1,11 +1,21 @@
 """The benchmark's rows, as a table and as JSON; its command line."""
 
 import json
+import time
 
 import pytest
 
-from jaxkd.bench import __main__ as command_line, gpu, table
+from jaxkd.bench import (
+  __main__ as command_line,
+  cases,
+  comparison,
+  gpu,
+  table,
+  timing,
+)
+from jaxkd.bench.cases import Size
 from jaxkd.bench.ceilings import Ceilings, measure
+from jaxkd.bench.comparison import Settings
 from jaxkd.bench.table import COLUMNS, OURS, RIVALS, Row
 
 
@@ -35,6 +45,31 @@ def test_ratios_are_to_the_eager_rival_at_the_published_batch():
 def test_times_without_a_rate_are_compared_as_times():
   rows = [row(OURS, 2.0), row(EAGER, 10.0)]
   assert table.ratio(rows[0], rows) == 5.0
+
+
+def test_the_rival_learns_from_as_many_images_as_we_do(monkeypatch):
+  """Whatever the size of the epoch in which its rate was measured."""
+  size = Size(
+    sets=4, set_size=50, steps=10, samples=999, batch_size=64, epochs=2
+  )
+  monkeypatch.setattr(comparison.sides, "our_whole", lambda *_: row(OURS, 1.0))
+  rates = [
+    row(EAGER, 1.0, 100.0),
+    row(EAGER, 1.0, 48.0)._replace(part="student"),
+  ]
+  rival = comparison.MEASURES["end_to_end"](
+    cases.find("lenet5"), size, Settings(("float32",), ("eager",), 1), rates
+  )[-1]
+  assert rival.seconds == 4 * 50 * 10 / 100 + 2 * 3 * 64 / 48
+
+
+def test_short_runs_are_repeated_within_a_turn():
+  turns = []
+  taken = timing.seconds(lambda: turns.append(time.sleep(0.01)), shortest=0.1)
+  assert 2 <= len(turns) <= 10
+  assert 0.01 <= taken < 0.1
+  timing.seconds(turns.clear)
+  assert not turns
 
 
 def test_writes_a_table_and_json(tmp_path):
