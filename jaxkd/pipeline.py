@@ -261,14 +261,15 @@ def new_students(run: Run) -> list[Classifier]:
 
 def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
   """All rounds of the method, from the last checkpoint on."""
-  game = rounds.new_game(run, access, student)
+  game, play = rounds.new_game(run, access, student)
   count, ended = len(run.bills), None
   kept = [bill.kept for bill in run.bills]
   folder = run.workdir / "checkpoints" / "synthesis"
   with Checkpoints(folder) as checkpoints:
-    saved = {"round": 0, "play": game.opening}
+    saved = {"round": 0, "play": play}
     saved = checkpoints.restore(saved) or saved
     play, start = saved["play"], int(saved["round"])
+    del saved  # a round takes the place of the play that it is given
     run.metrics.rewind("synthesis", start)
     compile_s = 0.0
     if start < count:

@@ -114,7 +114,7 @@ def queries(config, found: list[Bill]) -> str:
 
 
 def memory(config, method: Method, spec: DataSpec) -> str:
-  """Bytes of the store, which an epoch's shuffled copy doubles.
+  """Bytes of the store, on a device and on disk.
 
   Images are floats where a white box answers what was made, bytes where they
   are real or go to a black box.
@@ -125,7 +125,5 @@ def memory(config, method: Method, spec: DataSpec) -> str:
   label_only = config.teacher.access == "label"
   answer = 4 if label_only else 4 * spec.num_classes
   stored = method.capacity * (image + answer + 4)
-  return (
-    f"  store {stored / 2**20:,.0f} MiB, {2 * stored / 2**20:,.0f} MiB with an "
-    f"epoch's shuffled copy; up to {2 * stored / 2**20:,.0f} MiB on disk"
-  )
+  size = stored / 2**20
+  return f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"

@@ -43,37 +43,46 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
   Returns:
     `model` (name); `parameters` (numbers in the collection `params`; all
     variables if there is none); `bytes` of all variables; `flops` of one
-    image, as XLA counts them, None where a backend does not say; `latency_ms`,
-    the median of a jitted forward pass of one image.
+    image, as XLA counts them, None where it can't; `latency_ms`, the median of
+    a jitted forward pass of one image.
   """
   variables = classifier.variables
   image = jnp.zeros((1, *spec.shape), jnp.float32)
 
-  def compiled_forward() -> jax.stages.Compiled:
-    forward = jax.jit(lambda classifier, image: classifier(image).logits)
-    return forward.lower(classifier, image).compile()
+  def forward(classifier: Classifier, image: jax.Array) -> jax.Array:
+    return classifier(image).logits
 
-  with conv.as_defined():
-    flops = cost(compiled_forward(), "flops")
-  compiled = compiled_forward()
+  compiled = jax.jit(forward).lower(classifier, image).compile()
   # An artefact has its weights inside, where nobody counts them.
   parameters = models.count_parameters(variables) or None
   return {
     "model": classifier.name,
     "parameters": parameters,
     "bytes": parameters and sum(x.nbytes for x in jax.tree.leaves(variables)),
-    "flops": flops,
+    "flops": defined_flops(forward, classifier, image),
     "latency_ms": _latency_ms(lambda: compiled(classifier, image)),
   }
 
 
-def cost(compiled: jax.stages.Compiled, what: str) -> float | None:
-  """What XLA counts in a program, each loop's body once: `flops` or `bytes
-  accessed`; None where a backend does not say.
+def defined_flops(
+  function: Callable[..., Any], *arguments: Any
+) -> float | None:
+  """FLOP of `function` as it is defined: before the compiler, without loops of
+  which XLA counts the body once, and without the forms that multiply zeros to
+  be faster.
+
+  XLA's client for the CPU counts them whatever the backend: those of
+  accelerators don't, or leave out what libraries do. None where JAX_PLATFORMS
+  leaves the CPU out, or for an artefact that was not made for it.
   """
   try:
-    found = (compiled.cost_analysis() or {}).get(what, 0)
-  except (NotImplementedError, RuntimeError):
+    device = jax.local_devices(backend="cpu")[0]
+    shapes = jax.eval_shape(lambda *found: found, *arguments)
+    with conv.as_defined(), jax.default_device(device):
+      # A new function, for what was traced in another form is kept.
+      lowered = jax.jit(lambda *found: function(*found)).lower(*shapes)
+    found = (lowered.cost_analysis() or {}).get("flops", 0)
+  except (NotImplementedError, RuntimeError, ValueError):
     return None
   return float(found) if found > 0 else None
 

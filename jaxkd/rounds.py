@@ -41,12 +41,10 @@ class Game(NamedTuple):
   Attributes:
     rules: static.
     table: the arrays that no round changes.
-    opening: the state before round 0.
   """
 
   rules: Rules
   table: Table
-  opening: Play
 
 
 def train_the_student(method: Method) -> bool:
@@ -107,8 +105,10 @@ def check_student(config, method: Method) -> None:
     )
 
 
-def new_game(run: Any, access: Access, student: Classifier) -> Game:
-  """The rules, the table and the opening of a `jaxkd.pipeline.Run`."""
+def new_game(
+  run: Any, access: Access, student: Classifier
+) -> tuple[Game, Play]:
+  """The game of a `jaxkd.pipeline.Run`, and the state before its round 0."""
   method, asked = run.method, access.asked
   table = Table(
     asked if asked.in_process else None,
@@ -128,8 +128,7 @@ def new_game(run: Any, access: Access, student: Classifier) -> Game:
     tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
   key = parallel.replicate(run.round_key(0))
-  opening = parallel.replicate(_opening(rules, table, key))
-  return Game(rules, table, opening)
+  return Game(rules, table), parallel.replicate(_opening(rules, table, key))
 
 
 def planned(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks, models
+from jaxkd import checks, models, parallel
 from jaxkd.defenses.nasty import contrast
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
@@ -87,11 +87,11 @@ def _from_answers(
   trainer: Any, sequence: Sequence, samples: Samples
 ) -> list[Array]:
   answer = jax.jit(WhiteBox.answer)  # as one program, not operation by one
-  answers = [samples.targets]
+  images, answers = parallel.replicate(samples.images), [samples.targets]
   for index in range(2, sequence.length + 1):
     lesson = contrast(sequence)._replace(targets=answers[-1])
-    member = _train(trainer, sequence, index, lesson)
-    answers.append(answer(WhiteBox(member), samples.images))
+    member = parallel.replicate(_train(trainer, sequence, index, lesson))
+    answers.append(parallel.gathered(answer(WhiteBox(member), images)))
   return answers[0 if sequence.include_teacher else 1 :]
 
 

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     "--dtype", default="", help="float32,bfloat16; on the CPU float32 alone"
   )
   parser.add_argument(
-    "--minutes", type=float, default=10.0, help="that gpu begins cells for"
+    "--minutes", type=float, default=7.0, help="that gpu begins cells for"
   )
   parser.add_argument(
     "--sustained", type=float, default=0.0,

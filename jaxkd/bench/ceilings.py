@@ -15,8 +15,9 @@ COPY = 2**32
 
 
 class Ceilings(NamedTuple):
-  """Attributes:
+  """Of all devices together.
 
+  Attributes:
   flops: FLOP/s of a matrix product, by dtype.
   bytes: bytes/s of a copy, read and written ones both counted.
   """
@@ -28,7 +29,8 @@ class Ceilings(NamedTuple):
 def measure(
   dtypes: tuple[str, ...], repeats: int = 5, scale: float = 1.0
 ) -> Ceilings:
-  """The ceilings of the first device.
+  """The ceilings of all devices: the first one's, as often as there are
+  devices; a CPU's cores are measured together.
 
   Args:
     dtypes: of the products, by name; products of float32 are as precise as the
@@ -37,13 +39,14 @@ def measure(
     scale: of the sizes, for tests.
   """
   backend = jax.default_backend()
+  devices = 1 if backend == "cpu" else jax.device_count()
   side = int(scale * SIDES.get(backend, SIDE))
   product = jax.jit(jnp.matmul)
   flops = {}
   for dtype in dtypes:
     matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
     taken = _seconds(lambda matrix=matrix: product(matrix, matrix), repeats)
-    flops[dtype] = 2 * side**3 / taken
+    flops[dtype] = devices * 2 * side**3 / taken
   count = int(scale * COPIED.get(backend, COPY)) // 4
   numbers = jnp.ones(count, jnp.float32)
   size = numbers.nbytes
@@ -56,7 +59,7 @@ def measure(
     numbers = copy(numbers)
     return numbers
 
-  return Ceilings(flops, 2 * size / _seconds(copied, repeats))
+  return Ceilings(flops, devices * 2 * size / _seconds(copied, repeats))
 
 
 def _seconds(run, repeats: int) -> float:

@@ -97,15 +97,20 @@ def _scale(name: str, options: Options) -> str:
   limits = ceilings.measure((dtype,), options.repeats)
   best = max(point.image_steps_per_s for point in points)
   share = options.sustained or scale.sustained(found, best, limits, dtype)
+  whose = "as given" if options.sustained else (
+    f"what {found.name} keeps up of this device's matrix product in {dtype}, "
+    "which is below its peak: a lower bound of the hours"
+  )  # fmt: skip
+  jobs = scale.described(share, whose)
   rows = scale.rows(found, points, size, dtype)
   told = _told(
     name, rows, options, limits,
     memory=memory._asdict(),
     bytes_by_steps=scale.by_steps(found, size, (8, 64, 256)),
     flop_by_shape=scale.by_shape(),
-    jobs=scale.described(share),
+    jobs=jobs,
   )  # fmt: skip
-  return "\n".join([told, *scale.described(share)])
+  return "\n".join([told, *jobs])
 
 
 def _told(

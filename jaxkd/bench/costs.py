@@ -4,8 +4,7 @@ XLA's cost analysis counts the body of a loop once, however often it runs. A
 program that makes images is one loop over T steps and little else, so T times
 its bytes is what it moves, slightly overrated by what stands outside the loop.
 FLOP are those of the definition: the forward pass and the gradient of one batch
-without any loop, before the compiler and without the forms that multiply zeros
-to be faster (`conv.as_defined`).
+without any loop (`jaxkd.report.defined_flops`).
 """
 
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxkd import models
-from jaxkd.models import conv
-from jaxkd.types import Classifier, DataSpec, Variables
+from jaxkd import models, report
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Variables
 
 BATCH = 8
 
@@ -58,10 +56,26 @@ def _flops(
   run: Callable[..., Any], classifier: Classifier, spec: DataSpec
 ) -> float:
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
-  with conv.as_defined():
-    # A new function, for what was traced in another form is kept.
-    lowered = jax.jit(lambda *args: run(*args)).lower(classifier, images)
-  return float(lowered.cost_analysis()["flops"]) / BATCH
+  found = report.defined_flops(run, classifier, images)
+  if found is None:
+    raise JaxkdError(
+      "FLOP are counted by JAX's CPU backend, and JAX_PLATFORMS leaves it out; "
+      "add it: JAX_PLATFORMS=cuda,cpu."
+    )
+  return found / BATCH
+
+
+def moved_bytes(compiled: jax.stages.Compiled) -> float | None:
+  """Bytes that a program moves on a device, each loop's body once; None where
+  XLA does not say, as on GPUs, whose libraries it leaves out of the count.
+  """
+  if jax.default_backend() == "gpu":
+    return None
+  try:
+    found = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
+  except (NotImplementedError, RuntimeError):
+    return None
+  return float(found) if found > 0 else None
 
 
 def working_bytes(compiled: jax.stages.Compiled) -> int:

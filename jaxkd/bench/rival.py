@@ -53,7 +53,12 @@ def device() -> torch.device:
 
 
 def prepare(precise: bool = False) -> None:
-  """All cores; float32 products at PyTorch's fastest, or in full precision."""
+  """All cores; float32 products at PyTorch's fastest, or in full precision.
+  Forgets what was compiled before: after a few compilations of one function
+  PyTorch runs it eagerly, without a word.
+  """
+  torch.compiler.reset()
+  torch.cuda.empty_cache()
   torch.set_num_threads(os.cpu_count() or 1)
   torch.set_float32_matmul_precision("highest" if precise else "high")
   torch.backends.cudnn.allow_tf32 = not precise

@@ -205,17 +205,18 @@ def sustained(
   return image_steps_per_s * flop / ceilings.flops[dtype]
 
 
-def described(share: float) -> list[str]:
+def described(share: float, whose: str) -> list[str]:
   """What ImageNet-size synthesis takes on the devices of `PEAKS`, in words.
 
   Args:
     share: of the peak that is kept up.
+    whose: where the share comes from.
   """
   flop, image_steps = imagenet_flop(), IMAGENET_IMAGES * IMAGENET_STEPS
   lines = [
     f"{IMAGENET_IMAGES:,} images of 224x224, {IMAGENET_STEPS:,} steps each, "
     f"ResNet-50 ({flop / 1e9:.1f} GFLOP per image-step), at {share:.1%} of the "
-    "peak for bfloat16:"
+    f"peak for bfloat16, {whose}:"
   ]
   for name, (devices, peak) in PEAKS.items():
     job = Job(name, devices, peak, share)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxkd import models, report
+import jax
+
+from jaxkd import models
 from jaxkd.bench import costs, student, synthesis, timing
 from jaxkd.bench.cases import STUDENT, TEACHER, Case, Size, network
 from jaxkd.bench.ceilings import Ceilings
@@ -57,7 +59,7 @@ def our_synthesis(case: Case, size: Size, dtype: str) -> Side:
   teacher = network(case.teacher, case.spec, TEACHER)
   at_once = synthesis.sets_at_once(size, teacher, case.spec)
   maker = synthesis.maker(case, size, teacher, at_once, dtype=dtype)
-  moved = report.cost(maker.compiled, "bytes accessed")
+  moved = costs.moved_bytes(maker.compiled)
   maker.run()
   return Side(
     Row(
@@ -67,7 +69,7 @@ def our_synthesis(case: Case, size: Size, dtype: str) -> Side:
     maker.run,
     maker.image_steps,
     costs.image_step(teacher, case.spec),
-    moved and moved * size.steps,
+    moved and moved * size.steps * jax.device_count(),
   )  # fmt: skip
 
 

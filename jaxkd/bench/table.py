@@ -33,7 +33,8 @@ class Row(NamedTuple):
       nothing was measured.
     unit: of the rate.
     seconds: median of the repeats.
-    matrix_share: of the device's own matrix product in that dtype, in FLOP/s.
+    matrix_share: of the device's own matrix product in that dtype, in FLOP/s of
+    the definition; a form that multiplies less may exceed it.
     copy_share: of its copy, in bytes/s; above 1 where caches do the work.
     note: how it was measured, or why not.
   """
@@ -95,6 +96,11 @@ def markdown(
     about.append(
       f"Ceilings measured on this device: matrix products {products} TFLOP/s, "
       f"copy {ceilings.bytes / 1e9:.3g} GB/s."
+    )
+  if any(row.side in RIVALS.values() for row in rows):
+    about.append(
+      "x eager: times as fast as PyTorch eager, in float32 if it is there, at "
+      "its smallest batch, and with its DataLoader. PyTorch has one device."
     )
   lines = [COLUMNS, ("---",) * len(COLUMNS)]
   lines += [_cells(row, ratio(row, rows)) for row in rows]

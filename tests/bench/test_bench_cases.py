@@ -1,5 +1,7 @@
 """What the benchmark measures of ours, at tiny sizes."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from jaxkd.bench.ceilings import Ceilings
 from jaxkd.bench.comparison import Settings
 from jaxkd.bench.scale import Memory
 from jaxkd.bench.table import OURS
+from jaxkd.types import JaxkdError
 
 LENET = cases.CASES["lenet5"]
 TINY = Size(sets=4, set_size=20, steps=3, samples=80, batch_size=20, epochs=2)
@@ -35,6 +38,23 @@ def test_full_size_is_the_published_one():
   assert LENET.share(full) == 1
   for case in cases.CASES.values():
     assert 0 < case.share(case.sizes["small"]) < 1e-2
+
+
+@pytest.mark.parametrize("answer", [None, {}, RuntimeError()])
+def test_bytes_are_none_where_the_backend_does_not_say(answer):
+  def cost_analysis():
+    if isinstance(answer, Exception):
+      raise answer
+    return answer
+
+  compiled = SimpleNamespace(cost_analysis=cost_analysis)
+  assert costs.moved_bytes(compiled) is None
+
+
+def test_flop_that_nobody_counts_are_an_error(monkeypatch):
+  monkeypatch.setattr(costs.report, "defined_flops", lambda *_: None)
+  with pytest.raises(JaxkdError, match="JAX_PLATFORMS=cuda,cpu"):
+    costs.image_step(lenet(), LENET.spec)
 
 
 @pytest.mark.slow
@@ -93,7 +113,7 @@ def test_jobs_follow_from_rates():
   flop = scale.imagenet_flop()
   # ResNet-50 takes 8.2 GFLOP forwards, as much again for the gradient.
   assert 14e9 < flop < 19e9
-  assert any("v5e-256" in line for line in scale.described(0.4))
+  assert any("v5e-256" in line for line in scale.described(0.4, "as given"))
 
 
 def test_flop_grow_with_the_area():

@@ -96,13 +96,21 @@ def test_cells_that_fail_or_come_too_late_are_said_to_be_missing(
   def fails():
     raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore of it")
 
-  cells = {"grid": lambda: [row(OURS, 1.0)], "vit8 student": fails}
+  def breaks():
+    raise TypeError
+
+  cells = {
+    "engines": breaks,
+    "grid": lambda: [row(OURS, 1.0)],
+    "vit8 student": fails,
+  }
   monkeypatch.setattr(gpu, "_cells", lambda *_: cells)
   text = gpu.measure(tmp_path, "small", (), ("float32",), minutes=1)
   assert "| vit8 | student |" in text and "not measured: RESOURCE" in text
-  assert len(json.loads((tmp_path / "gpu.json").read_text())["rows"]) == 2
+  assert len(json.loads((tmp_path / "gpu.json").read_text())["rows"]) == 3
+  assert "not measured: TypeError()" in text
   text = gpu.measure(tmp_path, "small", (), ("float32",), minutes=-1)
-  assert text.count("not measured: -1 minutes were over") == 2
+  assert text.count("not measured: -1 minutes were over") == 3
 
 
 def test_ceilings_are_positive():
