@@ -166,10 +166,15 @@ def run(tmp_path):
         "batch_size": 8,
         "augment": (),
         "optimizer": c.optimizer("adam", 0.01),
+        "batch_norm": "per_device",
         **student,
       }
       return SimpleNamespace(
-        config=c.block(student=fields, grid={"temperature": (1.0, 8.0)}),
+        config=c.block(
+          student=fields,
+          grid={"temperature": (1.0, 8.0)},
+          compute_dtype="float32",
+        ),
         dataset=SimpleNamespace(spec=SPEC),
         method=method(),
         workdir=tmp_path / folder,
