@@ -204,9 +204,7 @@ def _real_images(run: Any) -> Samples | None:
   if images.shape[-1] != spec.shape[-1]:  # grey to colour, or colour to grey
     grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
     images = np.repeat(grey, spec.shape[-1], axis=-1)
-  return parallel.replicate(
-    Samples(jnp.asarray(images), stores.unlabelled(images))
-  )
+  return parallel.replicate(stores.unlabelled(jnp.asarray(images)))
 
 
 def player(
