@@ -111,7 +111,6 @@ def test_meant_labels_cost_nothing(tmp_path):
   assert report["queries"]["spent"] == 0
 
 
-@pytest.mark.slow  # compiles a round of its own
 def test_images_of_another_set_are_asked_about(tmp_path):
   spec = SPEC._replace(shape=(28, 28, 1))
 
