@@ -18,8 +18,8 @@ from jaxkd.checkpointing import Checkpoints
 from jaxkd.exchange import to_eight_bit
 from jaxkd.progress import Progress
 from jaxkd.store import Store
+from jaxkd.teachers import white_box
 from jaxkd.teachers.trained import Lesson, Trainer
-from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import (
   Array,
   Classifier,
@@ -142,14 +142,5 @@ def _told(targets: Array, num_classes: int) -> Array:
 
 def _mean(members: list[Classifier], images: Array) -> Array:
   """The members' mean probabilities, `[N, K]`."""
-  images = parallel.replicate(images)
-  answers = [
-    parallel.gathered(_probabilities(parallel.replicate(member), images))
-    for member in members
-  ]
+  answers = [jnp.exp(white_box.answers(member, images)) for member in members]
   return sum(answers) / len(members)
-
-
-@jax.jit
-def _probabilities(member: Classifier, images: Array) -> Array:
-  return jnp.exp(WhiteBox(member).answer(images))

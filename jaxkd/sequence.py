@@ -5,12 +5,11 @@ Jandial et al., ECCV 2022, equation 10.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from jaxkd import checks, models, parallel
+from jaxkd import checks, models
 from jaxkd.defenses.nasty import contrast
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers import white_box
 from jaxkd.types import (
   Array,
   Classifier,
@@ -86,12 +85,11 @@ def _from_teacher(
 def _from_answers(
   trainer: Any, sequence: Sequence, samples: Samples
 ) -> list[Array]:
-  answer = jax.jit(WhiteBox.answer)  # as one program, not operation by one
-  images, answers = parallel.replicate(samples.images), [samples.targets]
+  answers = [samples.targets]
   for index in range(2, sequence.length + 1):
     lesson = contrast(sequence)._replace(targets=answers[-1])
-    member = parallel.replicate(_train(trainer, sequence, index, lesson))
-    answers.append(parallel.gathered(answer(WhiteBox(member), images)))
+    member = _train(trainer, sequence, index, lesson)
+    answers.append(white_box.answers(member, samples.images))
   return answers[0 if sequence.include_teacher else 1 :]
 
 

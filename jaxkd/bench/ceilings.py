@@ -18,8 +18,8 @@ class Ceilings(NamedTuple):
   """Of all devices together.
 
   Attributes:
-  flops: FLOP/s of a matrix product, by dtype.
-  bytes: bytes/s of a copy, read and written ones both counted.
+    flops: FLOP/s of a matrix product, by dtype.
+    bytes: bytes/s of a copy, read and written ones both counted.
   """
 
   flops: dict[str, float]

@@ -96,11 +96,13 @@ def _scale(name: str, options: Options) -> str:
   memory, points = scale.points(found, size, counts, options.repeats, dtype)
   limits = ceilings.measure((dtype,), options.repeats)
   best = max(point.image_steps_per_s for point in points)
-  share = options.sustained or scale.sustained(found, best, limits, dtype)
-  whose = "as given" if options.sustained else (
-    f"what {found.name} keeps up of this device's matrix product in {dtype}, "
-    "which is below its peak: a lower bound of the hours"
-  )  # fmt: skip
+  share, whose = options.sustained, "as given"
+  if not share:
+    share = scale.sustained(found, best, limits, dtype)
+    whose = (
+      f"what {found.name} keeps up of this device's matrix product in {dtype}, "
+      "which is below its peak: a lower bound of the hours"
+    )
   jobs = scale.described(share, whose)
   rows = scale.rows(found, points, size, dtype)
   told = _told(

@@ -73,7 +73,7 @@ def moved_bytes(compiled: jax.stages.Compiled) -> float | None:
     return None
   try:
     found = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
-  except (NotImplementedError, RuntimeError):
+  except RuntimeError:
     return None
   return float(found) if found > 0 else None
 

@@ -12,7 +12,6 @@ from jaxkd.bench import cases, ceilings, comparison, engines, grid, scale, table
 from jaxkd.bench.comparison import Settings
 from jaxkd.bench.table import OURS, Row
 
-MINUTES = 7.0  # a cell takes up to three
 SETS = (1, 4, 16, 64)  # per device
 
 Cell = Callable[[], list[Row]]
@@ -25,7 +24,7 @@ def measure(
   dtypes: tuple[str, ...],
   *,
   repeats: int = 3,
-  minutes: float = MINUTES,
+  minutes: float,
 ) -> str:
   """Measures as many cells as there is time for; returns the table.
 

@@ -110,7 +110,8 @@ def _phase(phase, length, steps, stride, padding, taps):
 
 def kernel_gradient(x, dy, strides, padding, size):
   """dk, `[i, j, C, features]`, over parts of the batch that fit the cache."""
-  # Else XLA makes x anew for every tap from all that came before it.
+  # Else XLA makes x anew from all that came before it, for every tap, or in the
+  # order of its transpose.
   x, dy = lax.optimization_barrier((x, dy))
   parts = equal_parts(len(dy), dy.shape[1] * dy.shape[2], PART)
   split = [leaf.reshape(parts, -1, *leaf.shape[1:]) for leaf in (x, dy)]

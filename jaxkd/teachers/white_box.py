@@ -42,3 +42,15 @@ class WhiteBox:
     if len(images) % jax.device_count():
       return chunked(self.classifier, images)
     return parallel.over_sets(chunked)(self.classifier, images)
+
+
+_answer = jax.jit(WhiteBox.answer)  # as one program, not operation by operation
+
+
+def answers(classifier: Classifier, images: Array) -> Array:
+  """What a network answers between stages: asked of all devices, and this
+  process's own.
+  """
+  return parallel.gathered(
+    _answer(*parallel.replicate((WhiteBox(classifier), images)))
+  )
