@@ -10,8 +10,9 @@ import os
 import tempfile
 
 # Compiled programs are shared between tests and the processes they start, those
-# among which pytest-xdist divides the tests too.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# among which pytest-xdist divides the tests too. A folder that the environment
+# names is kept from one run of the tests to the next.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   _CACHE = tempfile.TemporaryDirectory()
   os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
