@@ -126,27 +126,6 @@ def kept(report: dict[str, Any]) -> str:
   return percent(after / before if before and after is not None else None)
 
 
-def story(report: dict[str, Any]) -> str:
-  """What was done, as a paragraph."""
-  synthesis, student = report["synthesis"], report["student"]
-  made = f"took {count(synthesis['images'])} images"
-  if synthesis["steps"]:
-    made = (
-      f"made {count(synthesis['images'])} images in {synthesis['steps']} steps "
-      f"each, at {count(synthesis['image_steps_per_s'])} image-steps per second"
-    )
-  trained = f"The student, {student['model']}, was trained on the answers"
-  if student["seeds"] > 1:
-    trained += f" from {student['seeds']} seeds, whose means are given here"
-  paragraph = (
-    f"The method {system(report)} {made}. The teacher, "
-    f"{report['teacher']['model']}, answered them. {trained}."
-  )
-  if student["accuracy"] is not None:
-    paragraph += f" Test data of {report['dataset']} was used only to judge."
-  return paragraph
-
-
 def accuracy(student: dict[str, Any]) -> str:
   """The student's accuracy, with its standard deviation over the seeds."""
   text = percent(student["accuracy"])

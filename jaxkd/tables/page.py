@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 import csv
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -170,15 +169,13 @@ def write_html(
 ) -> None:
   """Writes `report.html`, which needs no other file."""
   head, *lines = grid(config, records)
-  rows = html.row(head, "th") + "".join(map(html.row, lines))
-  drawn = (html.figure(path, CAPTIONS[path.stem]) for path in figures)
   html.write(
     folder / "report.html",
-    config.title,
-    (
-      f"<header><h1>{escape(config.title)}</h1></header>",
-      f"<table>{rows}</table>",
-      *drawn,
-      f"<footer>{escape(provenance(config, records))}</footer>",
-    ),
+    Path(__file__).parent / "templates" / "table.html",
+    title=config.title,
+    head=head,
+    lines=lines,
+    figures=figures,
+    captions=CAPTIONS,
+    provenance=provenance(config, records),
   )
