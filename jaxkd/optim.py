@@ -19,6 +19,11 @@ def cosine_cycle(
 
   Both arcs are half cosines with the corner points of PyTorch's OneCycleLR:
   the peak falls on step `rise * total_steps - 1`, the end on the last step.
+
+  `optax.cosine_onecycle_schedule` is not used because it is a different curve:
+  its peak falls on step `rise * total_steps` and its end on the step after the
+  last, so the two differ by 3 % of the peak where a run has 100 steps. Nor can
+  it fall first and rise again, as the momentum must.
   """
   top = max(rise * total_steps - 1, 1e-6)
   last = max(total_steps - 1, top + 1e-6)
