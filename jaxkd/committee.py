@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxkd import checks, parallel, store as stores
 from jaxkd.checkpointing import Checkpoints
-from jaxkd.exchange import to_eight_bit
+from jaxkd.data.pixels import to_eight_bit
 from jaxkd.progress import Progress
 from jaxkd.store import Store
 from jaxkd.teachers import white_box

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd import models, store as stores, training
+from jaxkd.data.pixels import to_eight_bit
 from jaxkd.store import Store
 from jaxkd.training import TrainState
 from jaxkd.types import (
@@ -286,13 +287,6 @@ def _tell(
     trained, losses = jax.lax.scan(update, trained, keys)
     terms = {**terms, "student": losses.mean()}
   return Play(state, trained, store), terms
-
-
-def to_eight_bit(images: Array) -> Array:
-  """Pixels in [0, 1] as the nearest of 256 levels, uint8."""
-  if images.dtype == jnp.uint8:
-    return images
-  return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)
 
 
 def _no_answers(rules: Rules, samples: Samples) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxkd import parallel
 from jaxkd.data import Dataset
-from jaxkd.metrics import to_json
+from jaxkd.runtime.files import to_json
 from jaxkd.types import JaxkdError
 
 

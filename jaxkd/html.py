@@ -7,11 +7,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from jaxkd import quantities
+from jaxkd.runtime.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(path: str | Path, template: Path, **values: Any) -> None:
+def write(path: Path, template: Path, **values: Any) -> None:
   """Writes the page that `template` makes of `values`.
 
   Args:
@@ -38,7 +39,7 @@ def write(path: str | Path, template: Path, **values: Any) -> None:
     "tally": quantities.tally,
   }
   page = environment.get_template(template.name).render(values)
-  Path(path).write_text(page, encoding="utf-8")
+  write_text(path, page)
 
 
 def _base64(path: Path) -> str:

@@ -1,6 +1,6 @@
 """What a run says while it goes, on disk."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 import contextlib
 import io
 import json
@@ -10,51 +10,13 @@ from pathlib import Path
 import time
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxkd import parallel, profiling
+from jaxkd.runtime.files import to_json
 from jaxkd.types import JaxkdError
 
 FILE_NAME = "metrics.jsonl"
-
-
-def to_json(tree: Any) -> Any:
-  """A tree as JSON can hold it: arrays as lists, NaN and infinity as None.
-
-  >>> import numpy as np
-  >>> to_json({"loss": np.float32(0.5), "shape": (1, 2), "kl": float("nan")})
-  {'loss': 0.5, 'shape': [1, 2], 'kl': None}
-  """
-  if isinstance(tree, Mapping):
-    return {str(key): to_json(value) for key, value in tree.items()}
-  if isinstance(tree, (list, tuple)):
-    return [to_json(value) for value in tree]
-  if isinstance(tree, float):
-    return float(tree) if math.isfinite(tree) else None
-  if tree is None or isinstance(tree, (bool, int, str)):
-    return tree
-  if isinstance(tree, Path):
-    return str(tree)
-  if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
-    return to_json(np.asarray(tree).tolist())
-  raise TypeError(f"{type(tree).__name__} has no form in JSON: {tree!r}")
-
-
-def write_json(path: str | Path, tree: Any) -> None:
-  """Writes a tree as JSON, whole or not at all; NaN becomes null. Of several
-  processes only the first writes.
-  """
-  if not parallel.is_writer():
-    return
-  path = Path(path)
-  partial = path.with_name(path.name + ".partial")
-  with partial.open("w", encoding="utf-8") as file:
-    json.dump(to_json(tree), file, indent=2, allow_nan=False)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxkd import audit, html, summary
-from jaxkd.metrics import to_json
+from jaxkd.runtime.files import to_json
 
 CAPTIONS = {
   "samples": "Images the student learned from, one row per class, from large "
@@ -20,7 +20,7 @@ CAPTIONS = {
 
 
 def write_html(
-  path: str | Path, report: dict[str, Any], figures: Sequence[Path]
+  path: Path, report: dict[str, Any], figures: Sequence[Path]
 ) -> None:
   """Writes the report as one HTML file, with the figures inside.
 

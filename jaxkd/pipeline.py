@@ -36,6 +36,7 @@ from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Bill, Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
+from jaxkd.runtime.files import write_text
 from jaxkd.teachers import access as accesses, brought, owner
 from jaxkd.teachers.access import Access
 from jaxkd.teachers.owner import Owned
@@ -331,7 +332,7 @@ def forget_student_of_others(run: Run, images: int) -> None:
     run.metrics.rewind("student", 0)
   with parallel.together():
     if parallel.is_writer():
-      note.write_text(str(images))
+      write_text(note, str(images))
 
 
 def stored(play: Play) -> Samples:

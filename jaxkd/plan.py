@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxkd import data, grid, models, pipeline, resolution, rounds
 from jaxkd.exchange import Bill
-from jaxkd.metrics import to_json
+from jaxkd.runtime.files import to_json
 from jaxkd.teachers import brought
 from jaxkd.types import Classifier, DataSpec, Method
 

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 
 from jaxkd import __version__, models
 from jaxkd.data import to_float
-from jaxkd.metrics import read_metrics, write_json
+from jaxkd.metrics import read_metrics
 from jaxkd.models import conv
 from jaxkd.objectives import hard_labels
 from jaxkd.page import write_html
+from jaxkd.runtime.files import write_json
 from jaxkd.summary import summary
 from jaxkd.types import Array, Classifier, DataSpec, Samples
 

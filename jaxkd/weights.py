@@ -7,7 +7,6 @@ model's before anything is allocated.
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 import re
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.numpy import save as to_bytes
 
 from jaxkd import checks, models, parallel
 from jaxkd.bundles.tensor_file import read_header, read_json, read_tensors
+from jaxkd.runtime.files import write_bytes
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
 MOST_VALUES, MOST_CLASSES, MOST_NUMBER = 2**22, 2**17, 2**40
@@ -47,22 +47,17 @@ def write(
     model: name in `jaxkd.models`, kept in the header.
 
   Raises:
-    JaxkdError: if `load_classifier` would refuse the spec.
+    JaxkdError: if `load_classifier` would refuse the spec, or the file cannot
+      be written.
   """
   check_spec(spec, str(path))
-  path.parent.mkdir(parents=True, exist_ok=True)
   tensors = {
     # The format's writer takes the memory as it lies.
     name: np.asarray(leaf, order="C")
     for name, leaf in _flat(classifier.variables).items()
   }
-  partial = path.with_name(f".{path.name}.{os.getpid()}")
   header = {"model": model, "spec": json.dumps(spec._asdict())}
-  with open(partial, "wb") as file:
-    file.write(_sorted(to_bytes(tensors, metadata=header)))
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)
+  write_bytes(path, _sorted(to_bytes(tensors, metadata=header)))
 
 
 def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:

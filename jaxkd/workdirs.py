@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jaxkd import parallel
-from jaxkd.metrics import to_json, write_json
+from jaxkd.runtime.files import to_json, write_json
 from jaxkd.types import JaxkdError
 
 # May differ from the saved config when a run goes on.

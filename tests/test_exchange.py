@@ -224,13 +224,6 @@ def test_8_bit_teachers_leave_the_pixels_that_they_saw():
   assert now.store.samples.images.dtype == jnp.uint8
 
 
-def test_pixels_round_to_the_nearest_level():
-  images = jnp.array([-0.1, 0.0, 0.5 / 255, 1.6 / 255, 1.0, 1.2])
-  found = exchange.to_eight_bit(images)
-  np.testing.assert_array_equal(found, [0, 0, 0, 2, 255, 255])
-  assert exchange.to_eight_bit(found) is found
-
-
 @pytest.mark.parametrize("chunk", [3, 5, 20])
 def test_white_box_answers_in_chunks_as_at_once(monkeypatch, chunk):
   from jaxkd.teachers import white_box

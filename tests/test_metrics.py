@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 import sys
 
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxkd import metrics
-from jaxkd.metrics import MetricsWriter, read_metrics, to_json
+from jaxkd.metrics import MetricsWriter, read_metrics
 from jaxkd.progress import Progress
 from jaxkd.types import JaxkdError
 
@@ -101,28 +100,6 @@ def test_a_torn_line_is_not_continued(tmp_path):
 
 def test_no_file_no_records(tmp_path):
   assert read_metrics(tmp_path) == []
-
-
-def test_numbers_that_json_lacks_become_null():
-  tree = {
-    "nan": np.float32("nan"),
-    "list": [math.inf, jnp.arange(2)],
-    "half": jnp.bfloat16(1.5),
-    "path": Path("a") / "b",
-    7: True,
-  }
-  assert to_json(tree) == {
-    "nan": None,
-    "list": [None, [0, 1]],
-    "half": 1.5,
-    "path": "a/b",
-    "7": True,
-  }
-
-
-def test_what_has_no_form_in_json_is_an_error():
-  with pytest.raises(TypeError, match="object has no form"):
-    to_json({"model": object()})
 
 
 def test_missing_tensorboard_says_what_to_install(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import metrics, report as reports
+from jaxkd import report as reports
 from jaxkd.metrics import MetricsWriter
 from jaxkd.types import Classifier, DataSpec, Outputs, Samples
 
@@ -226,17 +226,6 @@ def test_commit_is_that_of_the_package_alone(tmp_path):
   assert re.fullmatch("[0-9a-f]{40}", reports.commit(package))
   (package / "__init__.py").write_text("changed = True\n")
   assert reports.commit(package).endswith("-dirty")
-
-
-def test_json_is_replaced_whole_and_holds_no_nan(tmp_path):
-  path = tmp_path / "report.json"
-  path.write_text("old")
-  with pytest.raises(TypeError):
-    metrics.write_json(path, {"a": object()})
-  assert path.read_text() == "old"
-  metrics.write_json(path, {"a": jnp.float32("nan"), "b": np.arange(2)})
-  assert json.loads(path.read_text()) == {"a": None, "b": [0, 1]}
-  assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_page_tells_the_result(tmp_path):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxkd.bench.ceilings import Ceilings
-from jaxkd.metrics import write_json
 from jaxkd.report import environment
+from jaxkd.runtime.files import write_json, write_text
 
 OURS = "jaxkd"
 RIVALS = {
@@ -148,7 +148,6 @@ def write(
 ) -> str:
   """Writes `NAME.json` and `NAME.md` into `folder`; returns the latter."""
   where = environment()
-  folder.mkdir(parents=True, exist_ok=True)
   found = {
     "name": name,
     **where,
@@ -158,5 +157,5 @@ def write(
   }
   write_json(folder / f"{name}.json", found)
   text = markdown(rows, ceilings, where)
-  (folder / f"{name}.md").write_text(text, encoding="utf-8")
+  write_text(folder / f"{name}.md", text)
   return text

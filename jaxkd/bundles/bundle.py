@@ -11,9 +11,7 @@ the probe. No path and no code is taken from inside.
 """
 
 from dataclasses import dataclass
-import os
 from pathlib import Path
-import shutil
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,6 +22,7 @@ from jaxkd.bundles.cards import ARTEFACT, Card
 from jaxkd.bundles.diagnosis import LEAST_PROBABILITY
 from jaxkd.bundles.probe import Probe
 from jaxkd.models.exported import from_export
+from jaxkd.runtime.files import atomic_folder
 from jaxkd.types import (
   ApplyFn,
   Array,
@@ -80,12 +79,7 @@ def write(
   """
   folder = Path(folder)
   checks.choice("role", role, ROLES)
-  if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-    raise JaxkdError(f"{folder} is not empty; name another folder.")
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}")
-  partial.mkdir()
-  try:
+  with atomic_folder(folder) as partial:
     cards.write(partial / f"{role}.json", card)
     if card.architecture == ARTEFACT:
       (partial / f"{role}.{ARTEFACT}").write_bytes(artefact)
@@ -94,12 +88,6 @@ def write(
       weights.write(path, classifier, card.spec, card.architecture)
     probes.save(partial / PROBE, probe)
     read(partial)
-    os.replace(partial, folder)
-  except JaxkdError as error:
-    message = str(error).replace(str(partial), str(folder))
-    raise JaxkdError(message) from error
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
 
 
 def read(folder: str | Path) -> Brought:

@@ -1,12 +1,12 @@
 """What a bundle says of its network."""
 
-import json
 from pathlib import Path
 import re
 from typing import Any, NamedTuple
 
 from jaxkd import checks, models, weights
 from jaxkd.bundles.tensor_file import read_json
+from jaxkd.runtime.files import write_json
 from jaxkd.types import DataSpec, JaxkdError
 
 OUTPUTS = ("logits", "probabilities")
@@ -40,7 +40,7 @@ class Card(NamedTuple):
 def write(path: Path, card: Card) -> None:
   """Writes a card as JSON."""
   fields = {**card._asdict(), "spec": card.spec._asdict()}
-  path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+  write_json(path, fields)
 
 
 def read(path: Path) -> Card:

@@ -5,7 +5,8 @@ never opens a network connection. `python -m jaxkd.data prepare NAME` puts a
 full set where `load` finds it. `find` also takes a path of your own, or none.
 """
 
-from jaxkd.data.loading import load, to_float
+from jaxkd.data.loading import load
+from jaxkd.data.pixels import to_float
 from jaxkd.data.source import describe, find
 from jaxkd.data.table import DATASETS, Dataset, names, spec, train_size
 

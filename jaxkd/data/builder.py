@@ -15,16 +15,18 @@ import os
 from pathlib import Path
 import shutil
 import tempfile
+from typing import Any
 import urllib.request
 
 import numpy as np
-from PIL import Image
 
 from jaxkd.data.parsers import READERS
+from jaxkd.data.pixels import to_png
 from jaxkd.data.table import Arrays, Entry, entry
 from jaxkd.types import JaxkdError
 
 _TIMEOUT_S = 15
+Example = dict[str, Any]  # of a TFDS set, by the names of its features
 
 
 def data_root(data_dir: str | os.PathLike | None = None) -> Path:
@@ -118,13 +120,6 @@ def _file_name(url: str) -> str:
   return url.rsplit("/", 1)[-1]
 
 
-def _png(image: np.ndarray) -> bytes:
-  buffer = io.BytesIO()
-  squeezed = image[..., 0] if image.shape[-1] == 1 else image
-  Image.fromarray(squeezed).save(buffer, format="png")
-  return buffer.getvalue()
-
-
 def _write(
   chosen: Entry,
   arrays: Arrays,
@@ -133,50 +128,80 @@ def _write(
 ) -> Path:
   import tensorflow_datasets as tfds
 
-  name, shape = chosen.spec.name, chosen.spec.shape
+  name, spec = chosen.spec.name, chosen.spec
+  folder = data_root(data_dir) / name / chosen.version
   train_images, train_labels, test_images, test_labels = arrays
+  features = {
+    "image": tfds.features.Image(shape=spec.shape),
+    "label": tfds.features.ClassLabel(num_classes=spec.num_classes),
+  }
 
-  class ArrayBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes arrays that are already in memory."""
+  def examples(images: np.ndarray, labels: np.ndarray) -> Iterator[Example]:
+    for image, label in zip(images, labels, strict=True):
+      yield {"image": to_png(image), "label": int(label)}
 
-    VERSION = tfds.core.Version(chosen.version)
-
-    def _info(self):
-      return tfds.core.DatasetInfo(
-        builder=self,
-        description=chosen.origin,
-        features=tfds.features.FeaturesDict(
-          {
-            "image": tfds.features.Image(shape=shape),
-            "label": tfds.features.ClassLabel(
-              num_classes=chosen.spec.num_classes
-            ),
-          }
-        ),
-        supervised_keys=("image", "label"),
-      )
-
-    def _split_generators(self, dl_manager):
-      return {
-        "train": self._generate_examples(train_images, train_labels),
-        "test": self._generate_examples(test_images, test_labels),
-      }
-
-    def _generate_examples(self, images, labels) -> Iterator[tuple[int, dict]]:
-      for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        yield i, {"image": _png(image), "label": int(label)}
-
-  ArrayBuilder.name = name
   report(f"writing {len(train_labels)} + {len(test_labels)} images of {name}")
-  tfds.disable_progress_bar()
   try:
-    builder = ArrayBuilder(data_dir=data_root(data_dir))
-    # TFDS prints that it downloads a set of unknown size; it does not.
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare(file_format="array_record")
+    write_tfds(
+      folder,
+      chosen.origin,
+      features,
+      {
+        "train": examples(train_images, train_labels),
+        "test": examples(test_images, test_labels),
+      },
+    )
   except OSError as error:
     raise JaxkdError(
       f"Cannot write {name} to {data_root(data_dir)}: {error}"
     ) from error
-  report(f"prepared {builder.data_path}")
-  return Path(builder.data_path)
+  report(f"prepared {folder}")
+  return folder
+
+
+def write_tfds(
+  folder: Path,
+  description: str,
+  features: dict[str, Any],
+  splits: dict[str, Iterator[Example]],
+) -> None:
+  """Writes a set that TFDS reads, as array_record files, without TensorFlow.
+
+  Args:
+    folder: to make, `.../NAME/VERSION`.
+    description: of the set.
+    features: TFDS features by name, `image` and `label` among them.
+    splits: examples by the name of their split, images as PNG.
+  """
+  import tensorflow_datasets as tfds
+
+  class ArrayBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes examples that are already in memory."""
+
+    VERSION = tfds.core.Version(folder.name)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+      return tfds.core.DatasetInfo(
+        builder=self,
+        description=description,
+        features=tfds.features.FeaturesDict(features),
+        supervised_keys=("image", "label"),
+      )
+
+    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+      return {
+        name: self._generate_examples(examples)
+        for name, examples in splits.items()
+      }
+
+    def _generate_examples(
+      self, examples: Iterator[Example]
+    ) -> Iterator[tuple[int, Example]]:
+      return enumerate(examples)
+
+  ArrayBuilder.name = folder.parent.name
+  tfds.disable_progress_bar()
+  builder = ArrayBuilder(data_dir=folder.parents[1])
+  # TFDS prints that it downloads a set of unknown size; it does not.
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare(file_format="array_record")

@@ -6,7 +6,6 @@ import io
 import os
 from pathlib import Path
 import shutil
-import tempfile
 
 from absl import logging
 import numpy as np
@@ -15,7 +14,9 @@ from PIL import Image
 from jaxkd import workdirs
 from jaxkd.data.builder import data_root, prepared_dir
 from jaxkd.data.embedded import EMBEDDED
+from jaxkd.data.pixels import fit, to_picture
 from jaxkd.data.table import Arrays, Dataset, entry, spec
+from jaxkd.runtime.files import atomic_folder
 from jaxkd.types import DataSpec, JaxkdError
 
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -71,40 +72,23 @@ def load(
   )
 
 
-def to_float(images: np.ndarray) -> np.ndarray:
-  """Pixels as float32 in [0, 1]; what is float already passes unchanged.
-
-  Example:
-    >>> to_float(np.array([0, 255], np.uint8)).tolist()
-    [0.0, 1.0]
-  """
-  if images.dtype == np.uint8:
-    return images.astype(np.float32) / np.float32(255)
-  return images
-
-
 def _resized(arrays: Arrays, native: DataSpec, wanted: DataSpec) -> Arrays:
   if wanted == native:
     return arrays
   train_images, train_labels, test_images, test_labels = arrays
-  size = wanted.shape[:2]
   return (
-    _resize(train_images, size),
+    _resize(train_images, wanted.shape),
     train_labels,
-    _resize(test_images, size),
+    _resize(test_images, wanted.shape),
     test_labels,
   )
 
 
-def _resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Bilinear, image by image: `[N, H, W, C]` uint8 to `[N, *size, C]`."""
-  out = np.empty((len(images), *size, images.shape[-1]), np.uint8)
+def _resize(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+  """Image by image: uint8 `[N, ...]` to `[N, *shape]`."""
+  out = np.empty((len(images), *shape), np.uint8)
   for i, image in enumerate(images):
-    pixels = image[..., 0] if image.shape[-1] == 1 else image
-    small = Image.fromarray(pixels).resize(
-      size[::-1], Image.Resampling.BILINEAR
-    )
-    out[i] = np.asarray(small).reshape(out.shape[1:])
+    out[i] = fit(to_picture(image), shape)
   return out
 
 
@@ -165,18 +149,14 @@ def _cached(key: str, make: Callable[[], Arrays]) -> Arrays:
     arrays = make()
   try:
     _keep(arrays, folder)
-  except OSError as error:
-    logging.warning("Cannot cache %s: %s", folder, error)
+  except JaxkdError as error:
+    logging.warning("Nothing is cached. %s", error)
   return arrays
 
 
 def _keep(arrays: Arrays, folder: Path) -> None:
-  """Writes beside `folder`, then renames: readers see all four or none."""
-  folder.parent.mkdir(parents=True, exist_ok=True)
+  """Writes the cache's folder; readers see all four arrays or none."""
   shutil.rmtree(folder, ignore_errors=True)
-  with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-    complete = Path(temporary) / folder.name
-    complete.mkdir()
+  with atomic_folder(folder) as complete:
     for part, array in zip(_PARTS, arrays, strict=True):
       np.save(complete / f"{part}.npy", array)
-    os.rename(complete, folder)

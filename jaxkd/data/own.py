@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from jaxkd.data.forms import Found, find
+from jaxkd.data.pixels import MODES, fit, to_picture
 from jaxkd.data.table import Dataset
 from jaxkd.types import DataSpec, JaxkdError
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 GREY_MODES = ("1", "L", "LA")
 Shape = tuple[int, int, int]
 
@@ -142,21 +142,11 @@ def _fitted(images: list[Path] | np.ndarray, shape: Shape) -> np.ndarray:
   out = np.empty((len(images), *shape), np.uint8)
   for i, image in enumerate(images):
     if isinstance(image, np.ndarray):
-      pixels = image[..., 0] if image.shape[-1] == 1 else image
-      out[i] = _fit(Image.fromarray(pixels), shape)
+      out[i] = fit(to_picture(image), shape)
     else:
       with _opened(image) as picture:
-        out[i] = _fit(picture, shape)
+        out[i] = fit(picture, shape)
   return out
-
-
-def _fit(picture: Image.Image, shape: Shape) -> np.ndarray:
-  if "transparency" in picture.info:
-    picture = picture.convert("RGBA")
-  picture = picture.convert(MODES[shape[-1]])
-  if picture.size != shape[1::-1]:
-    picture = picture.resize(shape[1::-1], Image.Resampling.BILINEAR)
-  return np.asarray(picture).reshape(shape)
 
 
 @contextlib.contextmanager

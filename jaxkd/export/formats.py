@@ -1,19 +1,18 @@
 """Synthetic sets on disk: PNG folders, npz shards, a TFDS set."""
 
 from collections.abc import Iterator
-import contextlib
 import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from jaxkd.data import builder
+from jaxkd.data.builder import Example
+from jaxkd.data.pixels import to_png
 from jaxkd.types import JaxkdError
 
 SHARD = 10_000  # images in an npz file
-TFDS_NAME, TFDS_VERSION = "synthetic", "1.0.0"
 
 
 class Synthetic(NamedTuple):
@@ -49,7 +48,7 @@ def write_png(folder: Path, synthetic: Synthetic) -> None:
       label = int(synthetic.labels[index])
       name = f"{label:04}/{index:06}.png"
       (folder / name).parent.mkdir(exist_ok=True)
-      (folder / name).write_bytes(png(image))
+      (folder / name).write_bytes(to_png(image))
       soft = synthetic.probabilities[index] if num_classes else ()
       table.writerow(
         [name, label, int(synthetic.teacher_labels[index])]
@@ -91,52 +90,26 @@ def write_tfds(folder: Path, synthetic: Synthetic) -> None:
   for name in ("label", "teacher_label"):
     features[name] = tfds.features.ClassLabel(num_classes=num_classes)
 
-  class SyntheticBuilder(
-    tfds.core.GeneratorBasedBuilder, skip_registration=True
-  ):
-    """Writes arrays that are already in memory."""
+  def examples() -> Iterator[Example]:
+    for index, image in enumerate(synthetic.images):
+      example = {
+        "image": to_png(image),
+        "label": int(synthetic.labels[index]),
+        "teacher_label": int(synthetic.teacher_labels[index]),
+      }
+      if soft is not None:
+        example["probabilities"] = soft[index]
+      yield example
 
-    VERSION = tfds.core.Version(TFDS_VERSION)
-
-    def _info(self):
-      return tfds.core.DatasetInfo(
-        builder=self,
-        description="Images made by a method of jaxkd; see manifest.json.",
-        features=tfds.features.FeaturesDict(features),
-        supervised_keys=("image", "label"),
-      )
-
-    def _split_generators(self, dl_manager):
-      return {"train": self._generate_examples()}
-
-    def _generate_examples(self) -> Iterator[tuple[int, dict]]:
-      for index, image in enumerate(synthetic.images):
-        example = {
-          "image": png(image),
-          "label": int(synthetic.labels[index]),
-          "teacher_label": int(synthetic.teacher_labels[index]),
-        }
-        if soft is not None:
-          example["probabilities"] = soft[index]
-        yield index, example
-
-  SyntheticBuilder.name = TFDS_NAME
-  tfds.disable_progress_bar()
-  builder = SyntheticBuilder(data_dir=folder)
-  # TFDS prints that it downloads a set of unknown size; it does not.
-  with contextlib.redirect_stdout(io.StringIO()):
-    builder.download_and_prepare(file_format="array_record")
+  builder.write_tfds(
+    folder / "synthetic" / "1.0.0",
+    "Images made by a method of jaxkd; see manifest.json.",
+    features,
+    {"train": examples()},
+  )
 
 
 FORMATS = {"png": write_png, "npz": write_npz, "tfds": write_tfds}
-
-
-def png(image: np.ndarray) -> bytes:
-  """An image `[H, W, C]` uint8 of 1 or 3 channels as the bytes of a file."""
-  buffer = io.BytesIO()
-  pixels = image[..., 0] if image.shape[-1] == 1 else image
-  Image.fromarray(pixels).save(buffer, format="png")
-  return buffer.getvalue()
 
 
 def _check_channels(images: np.ndarray, name: str) -> None:

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from jaxkd import __version__, checks, methods, weights
+from jaxkd.data.pixels import to_eight_bit
 from jaxkd.errors import JaxkdError
 from jaxkd.export import runs
-from jaxkd.export.folders import appearing
 from jaxkd.export.formats import FORMATS, Synthetic
-from jaxkd.metrics import write_json
 from jaxkd.objectives import hard_labels
+from jaxkd.runtime.files import atomic_folder, write_json
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import Samples
 
@@ -69,8 +69,7 @@ def export_images(
       "images; choose --format=npz."
     )
 
-  with appearing(out) as folder:
-    folder.mkdir()
+  with atomic_folder(out) as folder:
     FORMATS[format](folder, found)
     manifest = _provenance(workdir, config) | {
       "format": format,
@@ -129,7 +128,7 @@ def _eight_bit(
   images, clipped = samples.images, 0.0
   if images.dtype != np.uint8:
     clipped = float(((images < 0) | (images > 1)).mean())
-    images = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    images = to_eight_bit(images)
   path = workdir / "teacher.safetensors"
   rounded = samples._replace(images=images)
   if not path.exists():

@@ -16,6 +16,7 @@ import numpy as np
 from jaxkd.bundles import bundle
 from jaxkd.errors import JaxkdError
 from jaxkd.models import conv
+from jaxkd.runtime.files import write_bytes
 from jaxkd.types import Classifier, DataSpec
 
 LARGEST_DIFFERENCE = 1e-4  # of logits, between ONNX Runtime and JAX
@@ -72,11 +73,7 @@ def export_onnx(student: Path, out: Path) -> float:
       f"{difference:.2g}, more than {LARGEST_DIFFERENCE:g}; nothing was "
       "written. Use student.stablehlo, or another version of jax2onnx."
     )
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(content)
-  except OSError as error:
-    raise JaxkdError(f"Cannot write {out}: {error.strerror}.") from error
+  write_bytes(out, content)
   return difference
 
 

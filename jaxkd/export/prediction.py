@@ -16,6 +16,7 @@ from jaxkd import checks
 from jaxkd.bundles import bundle
 from jaxkd.bundles.bundle import Brought
 from jaxkd.data.forms import SUFFIXES
+from jaxkd.data.pixels import MODES, fit, to_float
 from jaxkd.errors import JaxkdError
 from jaxkd.types import Array, Classifier, DataSpec
 
@@ -124,21 +125,16 @@ def _batches(
 def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
   """An image as the network takes it, uint8 `[H, W, C]`."""
   height, width, channels = spec.shape
-  mode = "L" if channels == 1 else "RGB"
   with Image.open(path) as image:
     if image.mode not in _EIGHT_BIT:
       raise ValueError(f"its pixels ({image.mode}) have more than 8 bits")
     upright = ImageOps.exif_transpose(image)
-    if "transparency" in upright.info:  # in another form than Pillow likes
-      pixels = upright.convert("RGBA").convert(mode)
-    else:
-      pixels = upright.convert(mode)
-    if pixels.size != (width, height):
-      pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-  if (upright.size, upright.mode) != (pixels.size, mode):
+    pixels = fit(upright, spec.shape)
+  mode = MODES[channels]
+  if (upright.size, upright.mode) != ((width, height), mode):
     was = f"{upright.width}x{upright.height} {upright.mode}"
     converted[f"{was} to {width}x{height} {mode}"] += 1
-  return np.asarray(pixels).reshape(spec.shape)
+  return pixels
 
 
 def _probabilities(brought: Brought, images: np.ndarray) -> np.ndarray:
@@ -150,7 +146,7 @@ def _probabilities(brought: Brought, images: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _forward(classifier: Classifier, images: Array) -> Array:
-  logits = classifier(images.astype(jnp.float32) / 255).logits
+  logits = classifier(to_float(images)).logits
   return jax.nn.softmax(logits.astype(jnp.float32))
 
 

@@ -10,8 +10,8 @@ from jaxkd.bundles import bundle, probe
 from jaxkd.bundles.bundle import Card
 from jaxkd.bundles.probe import Probe
 from jaxkd.export import runs, stablehlo
-from jaxkd.export.folders import appearing
 from jaxkd.models.exported import from_export
+from jaxkd.runtime.files import atomic_folder
 
 NAME = "student"
 
@@ -74,6 +74,6 @@ def _write(
     class_names,
     provenance=provenance | {"stablehlo": stablehlo.note()},
   )
-  with appearing(out) as folder:
+  with atomic_folder(out) as folder:
     bundle.write(folder, NAME, student, card, questions)
     (folder / f"{NAME}.stablehlo").write_bytes(artefact)

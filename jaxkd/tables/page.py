@@ -8,8 +8,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxkd import html
-from jaxkd.metrics import write_json
 from jaxkd.quantities import UNKNOWN
+from jaxkd.runtime.files import atomic_write, write_json, write_text
 from jaxkd.tables.records import Record
 
 DIGITS = {"percent": 2, "nats": 4}
@@ -43,13 +43,16 @@ def write(
     config: of the table.
     records: of all its cells, done or not.
   """
-  with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+  with (
+    atomic_write(folder / "table.csv") as partial,
+    partial.open("w", newline="", encoding="utf-8") as file,
+  ):
     writer = csv.DictWriter(file, records[0])
     writer.writeheader()
     writer.writerows(
       {**record, "chosen": assignments(record["chosen"])} for record in records
     )
-  (folder / "table.md").write_text(markdown(config, records), encoding="utf-8")
+  write_text(folder / "table.md", markdown(config, records))
   fields = ("table", "title", "unit", "rows", "columns")
   table = {name: config[name] for name in fields} | {"cells": records}
   write_json(folder / "table.json", table)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from jaxkd import evaluate, parallel, weights
-from jaxkd.metrics import write_json
+from jaxkd.runtime.files import write_json
 from jaxkd.types import Classifier, DataSpec, Samples
 
 

@@ -8,15 +8,14 @@ Pure functions of bytes, which `jaxkd.teachers.http` carries. Each protocol has
 import base64
 from collections.abc import Sequence
 import functools
-import io
 import json
 import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from PIL import Image
 
 from jaxkd import checks
+from jaxkd.data.pixels import to_png
 from jaxkd.teachers.messages import (
   TEXTS,
   UNLIMITED,
@@ -123,7 +122,7 @@ class Template(NamedTuple):
 
   def encode(self, images: np.ndarray) -> Request:
     """A request from uint8 `[1, H, W, C]`."""
-    body = png(images[0])
+    body = to_png(images[0])
     if self.body != "raw":
       text = base64.b64encode(body).decode()
       body = self.body.replace(MARK, text).encode()
@@ -136,14 +135,6 @@ class Template(NamedTuple):
   def decode(self, body: bytes, count: int) -> np.ndarray:
     """Labels `[1]` or scores `[1, K]`."""
     return self.expected.read([at(parse(body), self.response)], count)
-
-
-def png(image: np.ndarray) -> bytes:
-  """A lossless file of uint8 `[H, W, C]`, with 1 or 3 channels."""
-  pixels = image[..., 0] if image.shape[-1] == 1 else image
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, "PNG")
-  return file.getvalue()
 
 
 def build(spec: DataSpec, teacher) -> V2 | V1 | Template:

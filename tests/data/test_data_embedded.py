@@ -69,11 +69,6 @@ def test_two_moons_are_standardised_with_train_statistics():
   assert not train & {point.tobytes() for point in moons.test_images}
 
 
-def test_to_float_passes_floats_unchanged():
-  points = np.array([[-2.0, 3.0]], np.float32)
-  assert to_float(points) is points
-
-
 def test_specs_agree_with_their_shapes():
   for name in names():
     native = spec(name)

@@ -136,7 +136,7 @@ def test_failed_preparation_leaves_nothing(folders, tmp_path, monkeypatch):
     raise OSError("No space left on device")
 
   with monkeypatch.context() as patch:
-    patch.setattr("jaxkd.data.builder._png", full_disk)
+    patch.setattr("jaxkd.data.builder.to_png", full_disk)
     with pytest.raises(JaxkdError, match="No space"):
       prepare("mnist", folders)
   assert prepared_dir("mnist", None) is None

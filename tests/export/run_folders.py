@@ -7,7 +7,7 @@ import numpy as np
 from jaxkd import models, store as stores, weights
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.exchange import Play
-from jaxkd.metrics import write_json
+from jaxkd.runtime.files import write_json
 from jaxkd.training import TrainState
 from jaxkd.types import DataSpec, Samples
 

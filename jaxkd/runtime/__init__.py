@@ -1,0 +1,1 @@
+"""Devices, processes, folders, files and records of a run."""
