@@ -1,5 +1,7 @@
 from pathlib import Path
+import re
 
+from ml_collections import ConfigDict
 import pytest
 
 from jaxkd import config as c, resolution
@@ -42,6 +44,36 @@ def test_every_config_builds_shrinks_and_imports_only_jaxkd_config(path):
   ]
   assert imports == ["from jaxkd import config as c"]
   assert f"--config=configs/{path.name}" in path.read_text()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_override_changes_the_field_that_it_names_and_no_other(path):
+  """Every field of every block gets a value of its own, and so does a new field
+  that an override may add; two fields that share a block can't both keep it.
+  """
+  commands = rf"--config=configs/{path.name}:?([\w=,.]*)"
+  arguments = set(re.findall(commands, path.read_text()))
+  assert arguments
+  for argument in arguments:
+    config = c.load_config(f"{path}:{argument}")
+    blocks = dict(blocks_of("config", config))
+    fields = [(name, f) for name, b in blocks.items() for f in (*b, "new")]
+    for order in (fields, fields[::-1]):  # either would hide a one-way link
+      with config.ignore_type():
+        for place, (name, field) in enumerate(order):
+          if not isinstance(blocks[name].get(field), ConfigDict):
+            blocks[name][field] = place
+      for place, (name, field) in enumerate(order):
+        value = blocks[name][field]
+        assert isinstance(value, ConfigDict) or value == place, (name, field)
+
+
+def blocks_of(name, block):
+  """A block and all blocks inside it, by their paths."""
+  yield name, block
+  for field, value in block.items():
+    if isinstance(value, ConfigDict):
+      yield from blocks_of(f"{name}.{field}", value)
 
 
 def field_cells(argument):

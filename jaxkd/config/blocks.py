@@ -1,5 +1,6 @@
 """The blocks that configs are made of, with everything that a user may set."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -117,39 +118,38 @@ def experiment(
     grid: values of some of them, of which every combination is tried.
     image_size: pixels that images are resized to; 0 leaves them.
   """
-  config = ConfigDict(
-    {
-      "method": method,
-      "dataset": found["dataset"],
-      "image_size": image_size,
-      "seed": 0,
-      "images": "",
-      "compute_dtype": "float32",  # of networks; all weights and pixels are
-      "teacher": {
-        **TEACHER,
-        "defense": defense(),
-        **teacher,
-        **_named(found, "teacher"),
-      },
-      "student": {
-        "seeds": int(found.get("seeds", 1)),
-        "at_once": 0,  # of seeds and points of the grid; 0: what memory allows
-        "augment": (),
-        "batch_norm": "per_device",
-        "holdout": 0.01,
-        **student,
-        **_named(found, "student"),
-      },
-      "synthesis": synthesis,
-      "queries": {**QUERIES, **(queries or {})},
-      "adaptation": dict(ADAPTATION),
-      "objective": "",  # another method's, in place of the method's own
-      "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
-      "grid": grid or {},
-      "tensorboard": False,
-      "profile": {"steps": 0},  # turns of each stage that are traced
-    }
-  )
+  fields = {
+    "method": method,
+    "dataset": found["dataset"],
+    "image_size": image_size,
+    "seed": 0,
+    "images": "",
+    "compute_dtype": "float32",  # of networks; all weights and pixels are
+    "teacher": {
+      **TEACHER,
+      "defense": defense(),
+      **teacher,
+      **_named(found, "teacher"),
+    },
+    "student": {
+      "seeds": int(found.get("seeds", 1)),
+      "at_once": 0,  # of seeds and points of the grid; 0: what memory allows
+      "augment": (),
+      "batch_norm": "per_device",
+      "holdout": 0.01,
+      **student,
+      **_named(found, "student"),
+    },
+    "synthesis": synthesis,
+    "queries": {**QUERIES, **(queries or {})},
+    "adaptation": dict(ADAPTATION),
+    "objective": "",  # another method's, in place of the method's own
+    "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
+    "grid": grid or {},
+    "tensorboard": False,
+    "profile": {"steps": 0},  # turns of each stage that are traced
+  }
+  config = block(**fields)
   return smoke(config, found) if found["smoke"] else config
 
 
@@ -180,5 +180,17 @@ def smoke(config: ConfigDict, found: dict[str, Any]) -> ConfigDict:
 
 
 def block(**fields: Any) -> ConfigDict:
-  """A block of a config."""
-  return ConfigDict(fields)
+  """A block of a config; blocks inside it are copied."""
+  return ConfigDict(copied(fields))
+
+
+def copied(fields: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+  """A dict of these fields in which no block stands twice.
+
+  ConfigDict, its `to_dict` and `copy.deepcopy` keep one object that two fields
+  hold as one, so an override of one field would change the other as well.
+  """
+  return {
+    name: copied(value) if isinstance(value, (Mapping, ConfigDict)) else value
+    for name, value in fields.items()
+  }

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxkd.config.blocks import copied
 from jaxkd.config.files import sibling
 
 
@@ -29,7 +30,7 @@ def cell(
   return {
     "row": row,
     "column": column,
-    "config": config.to_dict(),
+    "config": copied(config),
     "value": value,
     "published": published,
   }

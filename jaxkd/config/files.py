@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from jaxkd.config.blocks import block
 from jaxkd.errors import JaxkdError
 
 PACKAGE = Path(__file__).parents[1]
@@ -46,7 +47,8 @@ def share_networks(
   config: ConfigDict, shared: ConfigDict, student: str
 ) -> None:
   """Gives a config the teacher of another, and `student` to teach."""
+  teacher = block(**shared.teacher)
   for field in ("model", "epochs", "batch_size", "optimizer", "augment"):
-    config.teacher[field] = shared.teacher[field]
+    config.teacher[field] = teacher[field]
   config.student.model = student
   config.image_size = shared.image_size
