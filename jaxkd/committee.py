@@ -17,6 +17,8 @@ from jaxkd import checks, parallel, store as stores
 from jaxkd.checkpointing import Checkpoints
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.progress import Progress
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Purpose
 from jaxkd.store import Store
 from jaxkd.teachers import white_box
 from jaxkd.teachers.trained import Lesson, Trainer
@@ -124,7 +126,8 @@ def _unasked(
     with Progress(capacity, "unasked", "images", done=start * size) as progress:
       for index in range(start, batches):
         member = shared[index % len(shared)]
-        store = add(store, member, jax.random.fold_in(trainer.key, index))
+        key = keys.fold(trainer.key, Purpose.UNASKED, index)
+        store = add(store, member, key)
         jax.block_until_ready(store)
         progress.advance(size)
         checkpoints.tick(index + 1, store, last=index + 1 == batches)

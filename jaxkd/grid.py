@@ -92,10 +92,11 @@ def at_once(
     return None
 
   def step(state, batch, lesson, key):
-    shown = training.view(recipe, batch, key)
+    view_key, dropout_key = jax.random.split(key)
+    shown = training.view(recipe, batch, view_key)
     if recipe.per_view:
       shown = shown._replace(targets=training.answered(lesson.teacher, shown))
-    return training.train_step(recipe, state, shown, lesson, key)
+    return training.train_step(recipe, state, shown, lesson, dropout_key)
 
   lowered = jax.jit(step).lower(state, batch, lesson, jax.random.key(0))
   found = lowered.compile().memory_analysis()

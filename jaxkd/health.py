@@ -11,6 +11,8 @@ import numpy as np
 from jaxkd import objectives, vitals
 from jaxkd.bundles.diagnosis import are_probabilities
 from jaxkd.exchange import Play
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Stream
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Samples
 
 COLLAPSED = 0.95  # share of one class among the answers that is worth a word
@@ -101,7 +103,7 @@ def examine_round(play: Play, num_classes: int) -> list[str]:
 
 def _probes(spec: DataSpec) -> Array:
   """Noise, then plain images; points for a `spec` of points."""
-  key = jax.random.key(0)
+  key = keys.fold(jax.random.key(0), Stream.PROBES)
   if len(spec.shape) != 3:
     noise = jax.random.normal(key, (NOISES + len(GREYS), *spec.shape))
     return jnp.asarray(spec.mean) + noise * jnp.asarray(spec.std)

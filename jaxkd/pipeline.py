@@ -36,7 +36,9 @@ from jaxkd.errors import BudgetExhausted
 from jaxkd.exchange import Bill, Play
 from jaxkd.metrics import MetricsWriter
 from jaxkd.progress import Progress
+from jaxkd.runtime import keys
 from jaxkd.runtime.files import write_text
+from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.teachers import access as accesses, brought, owner
 from jaxkd.teachers.access import Access
 from jaxkd.teachers.owner import Owned
@@ -47,9 +49,6 @@ from jaxkd.types import (
   Method,
   Samples,
 )
-
-# Streams of randomness.
-TEACHER, SYNTHESIS, STUDENT, HOLDOUT, MEMBERS = 1, 2, 3, 4, 5
 
 
 class Played(NamedTuple):
@@ -82,19 +81,23 @@ class Run(NamedTuple):
   metrics: MetricsWriter
   began: float  # on the monotonic clock, earlier parts of the run set off
 
-  def key(self, stream: int) -> Array:
-    return jax.random.fold_in(jax.random.key(self.config.seed), stream)
+  def key(self, stream: Stream) -> Array:
+    return keys.fold(jax.random.key(self.config.seed), stream)
+
+  @property
+  def method_key(self) -> Array:
+    return keys.fold(self.key(Stream.SYNTHESIS), Purpose.INITIAL)
 
   def round_key(self, index: int) -> Array:
-    return jax.random.fold_in(self.key(SYNTHESIS), index)
+    return keys.fold(self.key(Stream.SYNTHESIS), Purpose.ROUNDS, index)
 
   @property
   def student_key(self) -> Array:
-    return self.key(STUDENT)
+    return self.key(Stream.STUDENT)
 
   @property
   def member_key(self) -> Array:
-    return self.key(MEMBERS)
+    return self.key(Stream.MEMBERS)
 
 
 def distill(
@@ -235,7 +238,7 @@ def own_teacher(run: Run, classifier: Classifier | None) -> Owned | None:
   return owner.obtain(
     run.config,
     run.dataset,
-    run.key(TEACHER),
+    run.key(Stream.TEACHER),
     run.workdir,
     run.metrics,
     classifier,
@@ -256,8 +259,14 @@ def open_teacher(run: Run, owned: Owned | None):
 def new_students(run: Run) -> list[Classifier]:
   """A fresh student per seed."""
   block = run.config.student
-  keys = jax.random.split(run.student_key, block.seeds)
-  return [models.init(block.model, key, run.dataset.spec) for key in keys]
+  return [
+    models.init(
+      block.model,
+      keys.fold(run.student_key, Purpose.INITIAL, seed),
+      run.dataset.spec,
+    )
+    for seed in range(block.seeds)
+  ]
 
 
 def play_rounds(run: Run, access: Access, student: Classifier) -> Played:
@@ -348,7 +357,7 @@ def split(samples: Samples, run: Run) -> tuple[Samples, Samples]:
   """
   count, block = len(samples.labels), run.config.student
   share = block.holdout if block.epochs else 0
-  order = jax.random.permutation(run.key(HOLDOUT), count)
+  order = jax.random.permutation(run.key(Stream.HOLDOUT), count)
   cut = count - round(share * count)
 
   def rows(indices: Array) -> Samples:

@@ -127,7 +127,7 @@ def new_game(
     updates = sum(bill.updates for bill in run.bills)
     tx = optim.optimiser(run.config.student.round_optimizer, updates, epochs=1)
     rules = rules._replace(recipe=untrained._replace(tx=tx))
-  key = parallel.replicate(run.round_key(0))
+  key = parallel.replicate(run.method_key)
   return Game(rules, table), parallel.replicate(_opening(rules, table, key))
 
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jaxkd import grid, models, objectives, optim, parallel, training
 from jaxkd.exchange import Play
 from jaxkd.grid import Point
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Purpose
 from jaxkd.teachers.access import Access
 from jaxkd.teachers.trained import Trainer
 from jaxkd.training import Lesson, Recipe, TrainState
@@ -75,7 +77,9 @@ def teach(
   for start in range(0, len(places), size):
     stage = f"student_{start}" if start else "student"
     some = places[start : start + size]
-    trained += _train(run, stage, recipe, some, samples, batch_size, guide)
+    trained += _train(
+      run, stage, recipe, start, some, samples, batch_size, guide
+    )
   seeds = len(fresh)
   return [
     Point(hyper, trained[index * seeds : (index + 1) * seeds])
@@ -132,6 +136,7 @@ def _train(
   run: Any,
   stage: str,
   recipe: Recipe,
+  start: int,
   places: list[tuple[dict[str, float], Classifier]],
   samples: Samples,
   batch_size: int,
@@ -148,7 +153,8 @@ def _train(
     batch_size=batch_size,
     num_classes=run.dataset.spec.num_classes,
     hyper=jax.tree.map(lambda *values: jnp.float32(values), *hypers),
-    key=run.student_key,
+    key=keys.fold(run.student_key, Purpose.EPOCHS),
+    first=start,
     teacher=guide,
     workdir=run.workdir,
     metrics=run.metrics,

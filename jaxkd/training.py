@@ -68,13 +68,15 @@ class Recipe(NamedTuple):
 class Lesson(NamedTuple):
   """What an epoch needs beside the batches; the same on every device.
 
-  `hyper` has leaves `[E]` where E networks train together.
+  `hyper` has leaves `[E]` where E networks train together; `first` is the index
+  of the first of them among all that have this key.
   """
 
   hyper: dict[str, Array]
   context: Context
   key: Array
   teacher: Classifier | None = None
+  first: Array | int = 0
 
 
 def create(network: Classifier, tx: optax.GradientTransformation) -> TrainState:
@@ -179,7 +181,7 @@ def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
       )
       return state, losses.mean()
 
-    networks = jnp.arange(len(states.step))
+    networks = lesson.first + jnp.arange(len(states.step))
     return parallel.ensemble(train)(states, lesson.hyper, networks)
 
   return parallel.data_parallel(epoch)
@@ -235,6 +237,7 @@ def fit(
   workdir: Path,
   metrics: MetricsWriter,
   steer: str,
+  first: int = 0,
   watch: Callable[[int, TrainState], None] = lambda epoch, states: None,
 ) -> TrainState:
   """Trains `states [E, ...]` for `epochs` over `samples`.
@@ -245,6 +248,7 @@ def fit(
 
   Args:
     steer: fields of the config that keep the loss finite, for messages.
+    first: networks that train apart with the same key, before these.
     watch: is handed every epoch (from 1) and its states; after a resume it may
       see an epoch again.
 
@@ -277,7 +281,7 @@ def fit(
           jax.random.fold_in(key, epoch)
         )
         context = Context(jnp.int32(epoch), counts)
-        lesson = Lesson(hyper, context, lesson_key, teacher)
+        lesson = Lesson(hyper, context, lesson_key, teacher, jnp.int32(first))
         states, loss = run_epoch(
           (states, lesson, samples), order(shuffle_key, len(labels), batch_size)
         )

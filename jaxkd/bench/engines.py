@@ -100,9 +100,9 @@ def _phase(config: Any, dtype: str) -> Callable[[], Play]:
   rules = Rules(method, recipe, spec, "white_box", compute_dtype=dtype)
   hyper = {name: jnp.float32(value) for name, value in method.hyper.items()}
   table = Table(WhiteBox(teacher), student, hyper)
-  key = jax.random.key(0)
+  opening_key, key = jax.random.split(jax.random.key(0))
   play = exchange.new_play(
-    rules, table, training.create(student, recipe.tx), key
+    rules, table, training.create(student, recipe.tx), opening_key
   )
   step = jax.jit(functools.partial(exchange.play_phase, rules, 0))
   return lambda: jax.block_until_ready(step(play, table, key))

@@ -73,6 +73,7 @@ def maker(
   # The student is not asked; any network will do.
   table = Table(WhiteBox(teacher), teacher, HYPER)
   state, key = training.create(teacher, recipe.tx), jax.random.key(0)
+  rounds_key = jax.random.key(1)
 
   # Compiled, since tracing takes longer than a few steps.
   opening = jax.jit(functools.partial(exchange.new_play, rules))
@@ -87,7 +88,7 @@ def maker(
   def run() -> Play:
     play = opening(*start)
     for index in range(rounds):
-      play, _ = compiled(play, table, jax.random.fold_in(key, index))
+      play, _ = compiled(play, table, jax.random.fold_in(rounds_key, index))
     return jax.block_until_ready(play)
 
   images = rounds * sets_at_once * size.set_size

@@ -186,10 +186,11 @@ def build(
     found = jax.eval_shape(
       features_of, *batch_statistics.shapes(nets.teacher, spec)
     )
-    head = HEAD.init(key, jnp.zeros(found.shape))["params"]
+    head_key, fresh_key = jax.random.split(key)
+    head = HEAD.init(head_key, jnp.zeros(found.shape))["params"]
     return {
       "head": head,
-      "head_optimizer": tx.init(fresh(key, head)[1]).inner_states["head"],
+      "head_optimizer": tx.init(fresh(fresh_key, head)[1]).inner_states["head"],
       "bank": feature_bank.empty(bank_size, found.shape[-1]),
     }
 

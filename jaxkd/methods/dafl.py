@@ -147,7 +147,9 @@ def build(
     return seeker.init(key, nets)
 
   def ask_once(state: State, nets: Nets, key: Array):
-    state, made = seeker.update(state, nets, seeker.latents(key), key)
+    latent_key, update_key = jax.random.split(key)
+    latents = seeker.latents(latent_key)
+    state, made = seeker.update(state, nets, latents, update_key)
     return state, *made
 
   def ask_afresh(state: State, nets: Nets, key: Array):

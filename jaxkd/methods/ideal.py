@@ -40,6 +40,7 @@ from jaxkd.committee import Committee
 from jaxkd.data import to_float
 from jaxkd.models.generators import create_generator
 from jaxkd.synthesis import augment, generator as engine, pixels, priors
+from jaxkd.synthesis.priors import Tones
 from jaxkd.types import (
   Array,
   Classifier,
@@ -179,11 +180,11 @@ def build(
   network = create_generator(generator, spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
-  def make_images(variables, latents: Array, tone_key: Array) -> Array:
+  def make_images(variables, latents: Array, drawn: Tones) -> Array:
     pre, _ = network.apply(variables, latents, train=True)
     if tones == "plain":
       return network.to_pixels(pre)
-    return priors.toned(pre, priors.random_tones(tone_key, batch_size))
+    return priors.toned(pre, drawn)
 
   def terms_of(logits: Array, meant: Array) -> Terms:
     error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
@@ -211,10 +212,11 @@ def build(
       variables = network.init(init_key)
       opt_state = tx.init(variables["params"])
     drawn = jax.random.normal(latent_key, (batch_size, network.latents))
+    toning = priors.random_tones(tone_key, batch_size)
     meant = _balanced_labels(label_key, batch_size, spec.num_classes)
 
     def loss(variables) -> tuple[Array, tuple[Terms, Array]]:
-      images = make_images(variables, drawn, tone_key)
+      images = make_images(variables, drawn, toning)
       terms = terms_of(nets.student(images).logits, meant)
       return pixels.weighted(terms, weights), (terms, images)
 
@@ -223,7 +225,7 @@ def build(
     )
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
-      images = make_images(fitted[0], fresh, tone_key)
+      images = make_images(fitted[0], fresh, toning)
     return {**state, "generator": fitted}, Samples(images, meant), terms
 
   def make(student: Classifier, key: Array) -> Samples:

@@ -228,14 +228,16 @@ def _init(
   module: nn.Module, shape: tuple[int, int], normal: str | None, key: Array
 ) -> Variables:
   # As in `jaxkd.models.init`: these draws compile fast.
-  seed = jax.random.bits(key, (4,))
-  key = jax.random.wrap_key_data(seed, impl="rbg")
-  variables = module.init(key, jnp.zeros(shape), train=False)
+  init_key, normal_key = (
+    jax.random.wrap_key_data(seed, impl="rbg")
+    for seed in jax.random.bits(key, (2, 4))
+  )
+  variables = module.init(init_key, jnp.zeros(shape), train=False)
   if normal is None:
     return variables
   params = variables["params"]
   redrawn = {k: v for k, v in params.items() if k.startswith(normal)}
-  return {**variables, "params": {**params, **_normal(redrawn, key)}}
+  return {**variables, "params": {**params, **_normal(redrawn, normal_key)}}
 
 
 def _normal(params: Variables, key: Array) -> Variables:

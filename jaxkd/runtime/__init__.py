@@ -1,1 +1,1 @@
-"""Devices, processes, folders, files and records of a run."""
+"""Devices, processes, folders, files, records and random keys of a run."""

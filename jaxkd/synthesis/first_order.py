@@ -93,10 +93,10 @@ class Seeker(NamedTuple):
       train: whether it normalises these images by their batch, or by its
         running statistics.
     """
-    update_key, fresh_key = jax.random.split(key)
+    latent_key, update_key, fresh_key = jax.random.split(key, 3)
 
     def updated(state: State) -> State:
-      latents = self.latents(update_key)
+      latents = self.latents(latent_key)
       return self.update(state, nets, latents, update_key)[0]
 
     state = jax.lax.cond(

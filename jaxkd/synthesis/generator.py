@@ -83,25 +83,25 @@ def fit_batch(
     steps (those of `start` if there are none), and the terms of the last step.
   """
   return fit_views(
-    lambda variables, key: loss(variables), start, tx, jax.random.key(0),
-    num_steps,
-  )  # fmt: skip
+    lambda variables, key: loss(variables), start, tx, None, num_steps
+  )
 
 
 def fit_views(
   loss: ViewLoss,
   start: Fitted,
   tx: optax.GradientTransformation,
-  key: Array,
+  key: Array | None,
   num_steps: int,
 ) -> tuple[Fitted, Any, Terms]:
-  """`fit_batch` for a loss of random views: every step has a key of its own.
+  """`fit_batch` for a loss of random views: every step has a key of its own,
+  unless `key` is None.
 
   What is made, and kept of the step with the lowest loss, may be any pytree of
   arrays.
   """
 
-  def step(carry, step_key: Array):
+  def step(carry, step_key: Array | None):
     (variables, opt_state), lowest, best = carry
 
     def of_params(params: Variables):
@@ -123,9 +123,8 @@ def fit_views(
     return start, made, terms
   shapes = jax.eval_shape(loss, start[0], key)[1][1]
   nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  keys = None if key is None else jax.random.split(key, num_steps)
   (fitted, _, best), terms = jax.lax.scan(
-    step,
-    (start, jnp.array(jnp.inf), nothing),
-    jax.random.split(key, num_steps),
+    step, (start, jnp.array(jnp.inf), nothing), keys, num_steps
   )
   return fitted, best, jax.tree.map(lambda term: term[-1], terms)

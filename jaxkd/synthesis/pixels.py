@@ -26,7 +26,7 @@ def optimise(
     hence the last ones tell.
   """
   return optimise_views(
-    lambda images, key: loss(images), images, tx, jax.random.key(0), num_steps
+    lambda images, key: loss(images), images, tx, None, num_steps
   )
 
 
@@ -34,7 +34,7 @@ def optimise_views(
   loss: ViewLoss,
   images: Array,
   tx: optax.GradientTransformation,
-  key: Array,
+  key: Array | None,
   num_steps: int,
   project: Callable[[Array], Array] = lambda images: images,
 ) -> tuple[Array, Terms]:
@@ -44,12 +44,12 @@ def optimise_views(
     loss: of the views.
     images: where they start.
     tx: the optimiser.
-    key: of all steps.
+    key: of all steps; None for a loss that draws nothing.
     num_steps: T.
     project: puts images back to where they may be, after each step.
   """
 
-  def step(carry, step_key: Array):
+  def step(carry, step_key: Array | None):
     images, opt_state = carry
     grads, terms = jax.grad(loss, has_aux=True)(images, step_key)
     updates, opt_state = tx.update(grads, opt_state, images)
@@ -57,8 +57,8 @@ def optimise_views(
     return (images, opt_state), terms
 
   carry = (images, tx.init(images))
-  keys = jax.random.split(key, num_steps)
-  (images, _), terms = jax.lax.scan(step, carry, keys)
+  keys = None if key is None else jax.random.split(key, num_steps)
+  (images, _), terms = jax.lax.scan(step, carry, keys, num_steps)
   return images, jax.tree.map(lambda term: term[-1], terms)
 
 

@@ -118,7 +118,7 @@ class Seeker(NamedTuple):
   ) -> tuple[State, Samples, Terms]:
     """Fresh images and the points around them, `[(M + 1) N, H, W, C]`."""
     del nets
-    latent_key, direction_key = jax.random.split(key)
+    latent_key, direction_key = _keys(key)
     pre, _ = self.generator.apply(
       state.variables, self.latents(latent_key), train=True
     )
@@ -139,7 +139,7 @@ class Seeker(NamedTuple):
     found = self.disagreement(logits, answered.targets)
     found = found.reshape(-1, self.batch_size)
     # Drawn again: a key is less to keep than all directions.
-    latent_key, direction_key = jax.random.split(state.key)
+    latent_key, direction_key = _keys(state.key)
     latents = self.latents(latent_key)
     params = state.variables["params"]
 
@@ -157,3 +157,8 @@ class Seeker(NamedTuple):
     centre = jax.tree.map(lambda leaf: leaf[: self.batch_size], answered)
     terms = {"disagreement": found[0].mean()}
     return State(variables, opt_state, state.key), centre, terms
+
+
+def _keys(key: Array) -> Array:
+  """Of the latents and the directions of a step; the same, however often."""
+  return jax.random.split(jax.random.clone(key))

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxkd import defenses, parallel, weights
 from jaxkd.data import Dataset
 from jaxkd.metrics import MetricsWriter
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Purpose
 from jaxkd.teachers import trained
 from jaxkd.teachers.trained import Trainer
 from jaxkd.types import Array, Classifier, Samples
@@ -84,7 +86,7 @@ def split(
     everything = Samples(jnp.asarray(images), jnp.asarray(labels))
     return everything, jax.tree.map(lambda leaf: leaf[:0], everything)
   order = jax.device_get(
-    jax.random.permutation(jax.random.fold_in(key, 1), len(labels))
+    jax.random.permutation(keys.fold(key, Purpose.HOLDOUT), len(labels))
   )
   cut = len(labels) - round(holdout * len(labels))
   kept, out = order[:cut], order[cut:]

@@ -14,6 +14,8 @@ from jaxkd import models, optim, parallel, training, weights, workdirs
 from jaxkd.data import to_float
 from jaxkd.metrics import MetricsWriter
 from jaxkd.objectives import truth
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Purpose
 from jaxkd.teachers.early_stop import Nearest
 from jaxkd.training import TrainState
 from jaxkd.types import (
@@ -99,9 +101,7 @@ class Trainer(NamedTuple):
     if parallel.agreed(mine.exists()):
       return load(mine, self.spec)
     model = model or self.recipe.model
-    key = self.key
-    if stage != "teacher":
-      key = jax.random.fold_in(key, zlib.crc32(stage.encode()))
+    key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = workdirs.cache("teachers") / (
       f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
     )
@@ -124,8 +124,8 @@ class Trainer(NamedTuple):
       recipe.batch_size, count, f"{self.role}.batch_size"
     )
     tx = optim.optimiser(recipe.optimizer, count // batch_size, recipe.epochs)
-    init_key, train_key = jax.random.split(key)
-    network = models.init(model, init_key, self.spec)
+    initial_key = keys.fold(key, Purpose.INITIAL)
+    network = models.init(model, initial_key, self.spec)
     nearest = None
     if lesson.accuracy is not None:
       candidate = self.workdir / f".{name}.candidate.safetensors"
@@ -156,7 +156,7 @@ class Trainer(NamedTuple):
       batch_size=batch_size,
       num_classes=self.spec.num_classes,
       hyper=lesson.hyper,
-      key=train_key,
+      key=keys.fold(key, Purpose.EPOCHS),
       teacher=lesson.reference,
       workdir=self.workdir,
       metrics=self.metrics,
