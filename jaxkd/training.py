@@ -151,7 +151,8 @@ def epoch_function(recipe: Recipe) -> Callable[..., tuple[TrainState, Array]]:
     key = jax.random.fold_in(lesson.key, parallel.device_index())
     taken = states.step[0] + jnp.arange(len(order))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, taken)
-    view_keys, dropout_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    pairs = jax.vmap(jax.random.split)(keys)
+    view_keys, dropout_keys = pairs[:, 0], pairs[:, 1]
 
     def shown(rows: Array, key: Array) -> Samples:
       return view(recipe, batch_of(samples, rows), key)

@@ -114,3 +114,15 @@ def test_fresh_images(train):
   assert (max(centres) < 1e-5) == train
   assert int(states[-1].step) == 7
   assert not np.array_equal(batches[1], batches[2])
+
+
+def test_latents_and_dropout_have_keys_of_their_own():
+  def dropped(variables, images, *, train, rng):
+    kept = jax.random.bernoulli(rng, shape=images.shape)
+    return network(2).apply(variables, images * kept, train=train)
+
+  nets = Nets(network(1), network(2).replace(apply=dropped))
+  engine = seeker()
+  afresh = jax.jit(functools.partial(engine.afresh, every=1, train=True))
+  with jax.debug_key_reuse(True):
+    afresh(engine.init(jax.random.key(1), nets), nets, jax.random.key(2))
