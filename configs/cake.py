@@ -12,68 +12,89 @@ published step sizes and weights of the toy hardly move a point, so it has ours.
 
 from jaxkd import config as c
 
-# dataset: teacher, student, teacher's peak learning rate, its augmentation
+LENETS = dict(teacher="lenet5", student="lenet5_half", peak=0.1, augment=())
+RESNETS = dict(
+  teacher="resnet34", student="resnet18", peak=0.5, augment=("crop", "flip")
+)
+# By data set; `peak` is the learning rate of both, `augment` the teacher's.
 NETWORKS = {
-  "two_moons": ("mlp", "mlp", 0.1, ()),
-  "mnist_5k": ("lenet5", "lenet5_half", 0.1, ()),
-  "mnist": ("lenet5", "lenet5_half", 0.1, ()),
-  "fashion_mnist": ("lenet5", "lenet5_half", 0.1, ()),
-  "svhn_cropped": ("resnet34", "resnet18", 0.5, ("crop",)),
-  "cifar10": ("resnet34", "resnet18", 0.5, ("crop", "flip")),
-  "cifar100": ("resnet34", "resnet18", 0.5, ("crop", "flip")),
+  "two_moons": dict(teacher="mlp", student="mlp", peak=0.1, augment=()),
+  "mnist_5k": LENETS,
+  "mnist": LENETS,
+  "fashion_mnist": LENETS,
+  "svhn_cropped": dict(RESNETS, augment=("crop",)),
+  "cifar10": RESNETS,
+  "cifar100": RESNETS,
 }
 
-# dataset: sets, set size, group size, steps, step size, decades, weights of
-# classification, contrast and total variation
+PUBLISHED = dict(
+  num_sets=512,
+  set_size=500,
+  group_size=10,
+  num_steps=256,
+  step_size=0.1,
+  step_size_decades=4.0,
+)
+GREY = dict(
+  PUBLISHED,
+  weights=dict(classification=1e3, contrast=1e-3, total_variation=1e7),
+)
+COLOR = dict(
+  PUBLISHED,
+  weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
+)
+# By data set: fields of `synthesis`.
 SYNTHESIS = {
-  "two_moons": (40, 100, 2, 100, 0.1, 2.0, (50.0, 5.0, 0.0)),
-  "mnist_5k": (150, 500, 10, 24, 0.1, 1.3, (1e3, 10.0, 1e5)),
-  "mnist": (512, 500, 10, 256, 0.1, 4.0, (1e3, 1e-3, 1e7)),
-  "fashion_mnist": (512, 500, 10, 256, 0.1, 4.0, (1e3, 1e-3, 1e7)),
-  "svhn_cropped": (512, 500, 10, 256, 0.1, 4.0, (1e3, 10.0, 1e5)),
-  "cifar10": (500, 500, 10, 256, 0.1, 4.0, (1e3, 10.0, 1e5)),
-  "cifar100": (500, 500, 10, 256, 0.1, 4.0, (1e3, 10.0, 1e5)),
+  "two_moons": dict(
+    num_sets=40,
+    set_size=100,
+    group_size=2,
+    num_steps=100,
+    step_size=0.1,
+    step_size_decades=2.0,
+    weights=dict(classification=50.0, contrast=5.0, total_variation=0.0),
+  ),
+  "mnist_5k": dict(
+    num_sets=150,
+    set_size=500,
+    group_size=10,
+    num_steps=24,
+    step_size=0.1,
+    step_size_decades=1.3,
+    weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
+  ),
+  "mnist": GREY,
+  "fashion_mnist": GREY,
+  "svhn_cropped": COLOR,
+  "cifar10": dict(COLOR, num_sets=500),
+  "cifar100": dict(COLOR, num_sets=500),
 }
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  teacher, student, peak, augment = c.of(NETWORKS, found["dataset"])
-  sets, set_size, group, steps, size, decades, weights = c.of(
-    SYNTHESIS, found["dataset"]
-  )
-  classification, contrast, total_variation = weights
+  networks = c.of(NETWORKS, found["dataset"])
   small = found["dataset"] == "mnist_5k"
-  sgd = c.optimizer("sgd", peak, "one_cycle", weight_decay=5e-4)
+  sgd = c.optimizer("sgd", networks["peak"], "one_cycle", weight_decay=5e-4)
   return c.experiment(
     "cake",
     found,
     image_size=0 if found["dataset"] == "two_moons" else 32,
     teacher={
-      "model": teacher,
+      "model": networks["teacher"],
       "epochs": 30,
       "batch_size": 128 if small else 256,
-      "augment": augment,
+      "augment": networks["augment"],
       "optimizer": sgd,
     },
     student={
-      "model": student,
+      "model": networks["student"],
       "epochs": 14 if small else 30,
       "batch_size": 64 if small else 256,
       "optimizer": sgd,
     },
     synthesis={
-      "num_sets": sets,
-      "set_size": set_size,
-      "group_size": group,
-      "num_steps": steps,
-      "step_size": size,
-      "step_size_decades": decades,
-      "weights": {
-        "classification": classification,
-        "contrast": contrast,
-        "total_variation": total_variation,
-      },
+      **c.of(SYNTHESIS, found["dataset"]),
       "contrast": "groups",
       "dynamics": "sgd",
       "sets_per_round": 0,  # 0: chosen from the device

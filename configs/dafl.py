@@ -15,28 +15,70 @@ composition. `mnist_5k` is our recipe for two CPU cores.
 
 from jaxkd import config as c
 
-LENETS = ("lenet5", "lenet5_half", 32)
-RESNETS = ("resnet34", "resnet18", 0)
-WIDE_RESNETS = ("wrn40_2", "wrn16_1", 0)
+LENETS = dict(teacher="lenet5", student="lenet5_half", image_size=32)
+RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
+WIDE_RESNETS = dict(teacher="wrn40_2", student="wrn16_1", image_size=0)
 
-# dataset: teacher, student, image size; epochs, batches in one, the student's
-# updates for one of the generator, batch size; latents, width (0: as published)
-# and step size of the generator; weights of one_hot, balance and activation
+PUBLISHED = dict(
+  num_rounds=200,  # epochs
+  steps_per_round=120,
+  batch_size=512,
+  student_steps=1,
+  latents=100,
+  width=0,  # 0: as published
+  step_size=0.2,
+  weights=dict(one_hot=1.0, balance=5.0, activation=0.1),
+)
+PUBLISHED_RESNETS = dict(
+  PUBLISHED,
+  num_rounds=2000,
+  batch_size=1024,
+  latents=1000,
+  step_size=0.02,
+  weights=dict(one_hot=0.05, balance=5.0, activation=0.01),
+)
+# By data set: networks, and fields of `synthesis`.
 ORIGINAL = {
-  "mnist_5k": (*LENETS, 20, 50, 3, 128, 100, 16, 0.1, (1.0, 5.0, 0.1)),
-  "mnist": (*LENETS, 200, 120, 1, 512, 100, 0, 0.2, (1.0, 5.0, 0.1)),
-  "fashion_mnist": (*LENETS, 200, 120, 1, 512, 100, 0, 0.2, (1.0, 5.0, 0.1)),
-  "svhn_cropped": (
-    *RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.05, 5.0, 0.01),
+  "mnist_5k": (
+    LENETS,
+    dict(
+      PUBLISHED,
+      num_rounds=20,
+      steps_per_round=50,
+      batch_size=128,
+      student_steps=3,
+      width=16,
+      step_size=0.1,
+    ),
   ),
-  "cifar10": (*RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.05, 5.0, 0.01)),
-  "cifar100": (*RESNETS, 2000, 120, 1, 1024, 1000, 0, 0.02, (0.5, 20.0, 0.1)),
-}  # fmt: skip
+  "mnist": (LENETS, PUBLISHED),
+  "fashion_mnist": (LENETS, PUBLISHED),
+  "svhn_cropped": (RESNETS, PUBLISHED_RESNETS),
+  "cifar10": (RESNETS, PUBLISHED_RESNETS),
+  "cifar100": (
+    RESNETS,
+    dict(
+      PUBLISHED_RESNETS,
+      weights=dict(one_hot=0.5, balance=20.0, activation=0.1),
+    ),
+  ),
+}
 DATAFREE = {
   "cifar10": (
-    *WIDE_RESNETS, 200, 400, 5, 256, 512, 0, 1e-3, (1.0, 20.0, 0.001),
+    WIDE_RESNETS,
+    dict(
+      num_rounds=200,
+      steps_per_round=400,
+      batch_size=256,
+      student_steps=5,
+      latents=512,
+      width=0,
+      step_size=1e-3,
+      weights=dict(one_hot=1.0, balance=20.0, activation=0.001),
+    ),
   ),
-}  # fmt: skip
+}
+SMOKE = dict(num_rounds=2, steps_per_round=6, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
@@ -44,45 +86,31 @@ def get_config(argument: str = ""):
     argument, dataset="mnist_5k", datafree=False, objective=""
   )
   datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
-  (
-    teacher, student, image_size, epochs, batches, student_steps, batch_size,
-    latents, width, step_size, weights,
-  ) = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])  # fmt: skip
+  networks, recipe = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])
+  image_size = networks["image_size"]
   if found["smoke"]:
-    epochs, batches, batch_size, width = 2, 6, 16, 8
-  one_hot, balance, activation = weights
+    recipe = {**recipe, **SMOKE}
   config = c.experiment(
     "dafl",
     found,
     image_size=image_size,
     teacher={
-      "model": teacher,
+      "model": networks["teacher"],
       **teacher_training(found["dataset"], image_size),
     },
     student={
-      "model": student,
+      "model": networks["student"],
       "epochs": 0,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "one_cycle", weight_decay=5e-4),
       "round_optimizer": student_optimizer(image_size, datafree, small),
     },
     synthesis={
-      "num_rounds": epochs,
-      "steps_per_round": batches,
-      "batch_size": batch_size,
+      **recipe,
       "mode": "datafree" if datafree else "original",
-      "student_steps": student_steps,
       "generator": "upsampling_large" if datafree else "dafl",
-      "latents": latents,
-      "width": width,
-      "step_size": step_size,
-      "weights": {
-        "one_hot": one_hot,
-        "balance": balance,
-        "activation": activation,
-      },
       "balance": "ln_sum" if datafree else "log10_sum",
-      "capacity": 4 * batch_size,
+      "capacity": 4 * recipe["batch_size"],
     },
     hyper=(
       {"temperature": 50.0, "alpha": 0.9, "multiplier": 50.0}

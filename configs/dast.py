@@ -11,48 +11,50 @@ runs ask for 5e8 to 1e9 images. `mnist_5k` is our recipe for two CPU cores.
 
 from jaxkd import config as c
 
-# dataset: teacher, student, budget, batch size
+DASTS = dict(teacher="dast_medium", student="dast_large", batch_size=500)
+VGGS = dict(teacher="vgg16", student="vgg13", batch_size=500)
+# By data set.
 RECIPES = {
-  "mnist_5k": ("dast_medium", "dast_large", 25_000, 100),
-  "mnist": ("dast_medium", "dast_large", 25_000, 500),
-  "fashion_mnist": ("dast_medium", "dast_large", 100_000, 500),
-  "svhn_cropped": ("vgg16", "vgg13", 100_000, 500),
-  "cifar10": ("vgg16", "vgg13", 250_000, 500),
-  "cifar100": ("vgg16", "vgg13", 2_000_000, 500),
+  "mnist_5k": dict(DASTS, budget=25_000, batch_size=100),
+  "mnist": dict(DASTS, budget=25_000),
+  "fashion_mnist": dict(DASTS, budget=100_000),
+  "svhn_cropped": dict(VGGS, budget=100_000),
+  "cifar10": dict(VGGS, budget=250_000),
+  "cifar100": dict(VGGS, budget=2_000_000),
 }
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  teacher, student, budget, batch_size = c.of(RECIPES, found["dataset"])
+  recipe = c.of(RECIPES, found["dataset"])
   small = found["dataset"] == "mnist_5k" or found["smoke"]
   rate = 1e-3 if small else 1e-4
   return c.experiment(
     "dast",
     found,
     teacher={
-      "model": teacher,
+      "model": recipe["teacher"],
       "access": "label",
       "epochs": 30,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.05, "cosine"),
     },
     student={
-      "model": student,
+      "model": recipe["student"],
       "epochs": 0,
-      "batch_size": batch_size,
+      "batch_size": recipe["batch_size"],
       "optimizer": c.optimizer("adam", rate),
       "round_optimizer": c.optimizer("adam", rate),
     },
     synthesis={
       "num_rounds": 0,  # 0: as many as the budget pays for
-      "batch_size": 20 if found["smoke"] else batch_size,
+      "batch_size": 20 if found["smoke"] else recipe["batch_size"],
       "latents": 0,  # 0: as published
       "width": 8 if small else 0,
       "alpha": 0.2,
       "step_size": rate,
       "capacity": 20_000,
     },
-    queries={"budget": 100 if found["smoke"] else budget},
+    queries={"budget": 100 if found["smoke"] else recipe["budget"]},
     hyper={"beta": 0.0},
   )

@@ -11,28 +11,34 @@ code for CIFAR-10; the other data sets have them as well.
 
 from jaxkd import config as c
 
-LENETS = ("lenet5", "lenet5_half", 32)
-RESNETS = ("resnet34", "resnet18", 0)
-
-# dataset: teacher, student, image size; epochs, the student's updates in one,
-# batch size, width of the generator (0: as published)
+LENETS = dict(teacher="lenet5", student="lenet5_half", image_size=32)
+RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
+PUBLISHED = dict(
+  num_rounds=500,  # epochs
+  steps_per_round=250,  # updates of the student
+  batch_size=256,
+  width=0,  # 0: as published
+)
+# By data set: networks, and fields of `synthesis`.
 RECIPES = {
-  "mnist_5k": (*LENETS, 20, 100, 128, 32),
-  "mnist": (*LENETS, 500, 250, 256, 0),
-  "fashion_mnist": (*LENETS, 500, 250, 256, 0),
-  "svhn_cropped": (*RESNETS, 500, 250, 256, 0),
-  "cifar10": (*RESNETS, 500, 250, 256, 0),
-  "cifar100": (*RESNETS, 500, 250, 256, 0),
+  "mnist_5k": (
+    LENETS,
+    dict(num_rounds=20, steps_per_round=100, batch_size=128, width=32),
+  ),
+  "mnist": (LENETS, PUBLISHED),
+  "fashion_mnist": (LENETS, PUBLISHED),
+  "svhn_cropped": (RESNETS, PUBLISHED),
+  "cifar10": (RESNETS, PUBLISHED),
+  "cifar100": (RESNETS, PUBLISHED),
 }
+SMOKE = dict(num_rounds=2, steps_per_round=10, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  (
-    teacher, student, image_size, epochs, batches, batch_size, width,
-  ) = c.of(RECIPES, found["dataset"])  # fmt: skip
+  networks, recipe = c.of(RECIPES, found["dataset"])
   if found["smoke"]:
-    epochs, batches, batch_size, width = 2, 10, 16, 8
+    recipe = SMOKE
   small = found["dataset"] == "mnist_5k"
   # Epochs 100 and 200 of 500, as fractions of all updates.
   drops = {"schedule": "multistep", "milestones": (0.2, 0.4)}
@@ -40,10 +46,10 @@ def get_config(argument: str = ""):
   return c.experiment(
     "dd",
     found,
-    image_size=image_size,
-    teacher={**dafl.teacher.to_dict(), "model": teacher},
+    image_size=networks["image_size"],
+    teacher={**dafl.teacher.to_dict(), "model": networks["teacher"]},
     student={
-      "model": student,
+      "model": networks["student"],
       "epochs": 0,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "cosine", weight_decay=5e-4),
@@ -54,15 +60,12 @@ def get_config(argument: str = ""):
       ),
     },
     synthesis={
-      "num_rounds": epochs,
-      "steps_per_round": batches,
-      "batch_size": batch_size,
+      **recipe,
       "student_steps": 5,
       "generator": "dafl" if small else "dfad",
       "latents": 256,
-      "width": width,
       "optimizer": c.optimizer("adam", 1e-3, **({} if small else drops)),
-      "capacity": 4 * batch_size,
+      "capacity": 4 * recipe["batch_size"],
     },
     hyper={},
   )

@@ -16,35 +16,58 @@ normalisations: LeNet-5 has none. `mnist_5k` is our recipe for two CPU cores.
 
 from jaxkd import config as c
 
-RESNETS = ("resnet34", "resnet18")
-# dataset: teacher, student; batches, batch size, updates of a batch and their
-# step size; weights of batch_norm and total_variation; the student's updates
-# for a batch in `adi`
+PUBLISHED = dict(
+  num_rounds=200,
+  batch_size=256,
+  num_steps=2000,
+  step_size=0.05,
+  total_variation=2.5e-5,  # its weight
+  student_steps=50,  # in `adi`
+)
+# By data set: fields of `synthesis`, and a weight in it.
 ORIGINAL = {
-  "mnist_5k": ("cnn_quarter", "cnn_quarter", 12, 250, 60, 0.1, 10.0, 1e-3, 50),
-  "mnist": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
-  "fashion_mnist": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
-  "svhn_cropped": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
-  "cifar10": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
-  "cifar100": (*RESNETS, 200, 256, 2000, 0.05, 10.0, 2.5e-5, 50),
+  "mnist_5k": dict(
+    num_rounds=12,
+    batch_size=250,
+    num_steps=60,
+    step_size=0.1,
+    total_variation=1e-3,
+    student_steps=50,
+  ),
+  "mnist": PUBLISHED,
+  "fashion_mnist": PUBLISHED,
+  "svhn_cropped": PUBLISHED,
+  "cifar10": PUBLISHED,
+  "cifar100": PUBLISHED,
 }
 DATAFREE = dict.fromkeys(
   ("svhn_cropped", "cifar10", "cifar100"),
-  (*RESNETS, 200, 256, 1000, 0.1, 10.0, 1e-3, 400),
+  dict(
+    num_rounds=200,
+    batch_size=256,
+    num_steps=1000,
+    step_size=0.1,
+    total_variation=1e-3,
+    student_steps=400,
+  ),
 )
+SMOKE = dict(num_rounds=2, batch_size=20, student_steps=5)
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", adi=False, datafree=False)
   adi, datafree = found["adi"], found["datafree"]
   name = found["dataset"]
-  (
-    teacher, student, batches, batch_size, steps, step_size, batch_norm,
-    total_variation, student_steps,
-  ) = c.of(DATAFREE if datafree else ORIGINAL, name)  # fmt: skip
+  recipe = dict(c.of(DATAFREE if datafree else ORIGINAL, name))
   small = name == "mnist_5k"
   if found["smoke"]:
-    batches, batch_size, student_steps = 2, 20, 5
+    recipe.update(SMOKE)
+  total_variation = recipe.pop("total_variation")
+  if not (adi or datafree):
+    recipe["student_steps"] = 0
+  teacher, student = (
+    ("cnn_quarter", "cnn_quarter") if small else ("resnet34", "resnet18")
+  )
   views = views_of(name)
   student_rate = 0.05 if small else 0.1
   return c.experiment(
@@ -70,10 +93,7 @@ def get_config(argument: str = ""):
       ),
     },
     synthesis={
-      "num_rounds": batches,
-      "batch_size": batch_size,
-      "num_steps": steps,
-      "step_size": step_size,
+      **recipe,
       "betas": (0.5, 0.99) if datafree else (0.9, 0.999),
       "jitter": 4 if datafree else 2,
       "mirror": datafree and name != "svhn_cropped",
@@ -82,12 +102,11 @@ def get_config(argument: str = ""):
       "competition": "plain" if datafree else "clipped",
       "weights": {
         "classification": 1.0,
-        "batch_norm": batch_norm,
+        "batch_norm": 10.0,
         "total_variation": total_variation,
         "norm": 0.0,
         "competition": adi * (1.0 if datafree else 0.2),
       },
-      "student_steps": student_steps if adi or datafree else 0,
       "student_batch_size": 64 if small else 256,
       "views": views,
     },

@@ -11,38 +11,45 @@ the budgets that IDEAL (ICLR 2023) compares methods at, there with labels alone
 
 from jaxkd import config as c
 
-# dataset: teacher, student, budget, batch size, learning rate of the generator
+LENETS = dict(
+  teacher="ideal_lenet", student="ideal_lenet", batch_size=256, rate=1e-4
+)
+RESNETS = dict(
+  teacher="resnet34", student="resnet18", batch_size=256, rate=1e-4
+)
+# By data set; `rate` is the generator's learning rate.
 RECIPES = {
-  "mnist_5k": ("ideal_lenet", "ideal_lenet", 250_000, 64, 1e-3),
-  "mnist": ("ideal_lenet", "ideal_lenet", 25_000, 256, 1e-4),
-  "fashion_mnist": ("ideal_lenet", "ideal_lenet", 100_000, 256, 1e-4),
-  "svhn_cropped": ("resnet34", "resnet18", 2_000_000, 256, 5e-5),
-  "cifar10": ("resnet34", "resnet18", 20_000_000, 256, 1e-4),
-  "cifar100": ("resnet34", "resnet18", 2_000_000, 256, 1e-4),
+  "mnist_5k": dict(LENETS, budget=250_000, batch_size=64, rate=1e-3),
+  "mnist": dict(LENETS, budget=25_000),
+  "fashion_mnist": dict(LENETS, budget=100_000),
+  "svhn_cropped": dict(RESNETS, budget=2_000_000, rate=5e-5),
+  "cifar10": dict(RESNETS, budget=20_000_000),
+  "cifar100": dict(RESNETS, budget=2_000_000),
 }
+SMOKE = dict(budget=560, batch_size=16)
 MILESTONES = {"svhn_cropped": (0.5, 0.8)}
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  teacher, student, budget, batch_size, rate = c.of(RECIPES, found["dataset"])
+  recipe = c.of(RECIPES, found["dataset"])
   if found["smoke"]:
-    budget, batch_size = 560, 16
+    recipe = {**recipe, **SMOKE}
   milestones = MILESTONES.get(found["dataset"], (0.1, 0.3, 0.5))
   return c.experiment(
     "dfme",
     found,
     teacher={
-      "model": teacher,
+      "model": recipe["teacher"],
       "access": "probs",
       "epochs": 30,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "cosine"),
     },
     student={
-      "model": student,
+      "model": recipe["student"],
       "epochs": 0,
-      "batch_size": batch_size,
+      "batch_size": recipe["batch_size"],
       "optimizer": c.optimizer("sgd", 0.1),
       "round_optimizer": c.optimizer(
         "sgd",
@@ -55,7 +62,7 @@ def get_config(argument: str = ""):
     },
     synthesis={
       "num_rounds": 0,  # 0: as many as the budget pays for
-      "batch_size": batch_size,
+      "batch_size": recipe["batch_size"],
       "latents": 0,  # 0: as published
       "width": 32 if found["dataset"] == "mnist_5k" else 0,
       "num_directions": 1,
@@ -63,10 +70,14 @@ def get_config(argument: str = ""):
       "generator_steps": 1,
       "student_steps": 5,
       "optimizer": c.optimizer(
-        "adam", rate, "multistep", factor=0.3, milestones=milestones
+        "adam",
+        recipe["rate"],
+        "multistep",
+        factor=0.3,
+        milestones=milestones,
       ),
       "capacity": 20_000,
     },
-    queries={"budget": budget},
+    queries={"budget": recipe["budget"]},
     hyper={"label_floor": 0.01},
   )

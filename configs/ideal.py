@@ -16,42 +16,58 @@ The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 
 from jaxkd import config as c
 
-# dataset: teacher, student, image size, its teacher's epochs and peak learning
-# rate, budget Q, batch size B, generator steps E_G, generator's channels
+LENETS = dict(
+  teacher="lenet5",
+  student="lenet5",
+  image_size=32,
+  batch_size=250,
+  num_steps=5,
+  width=32,
+)
+RESNETS = dict(
+  teacher="resnet34",
+  student="resnet18",
+  image_size=0,
+  teacher_epochs=30,
+  batch_size=250,
+  num_steps=10,
+  width=0,  # 0: as published
+)
+# By data set: budget Q, batch size B, generator steps E_G, generator's width.
 RECIPES = {
-  "mnist_5k": ("lenet5", "lenet5", 32, 30, 0.1, 10_000, 250, 5, 32),
-  "mnist": ("lenet5", "lenet5", 32, 10, 0.1, 25_000, 250, 5, 32),
-  "fashion_mnist": ("lenet5", "lenet5", 32, 20, 0.1, 100_000, 250, 5, 32),
-  "svhn_cropped": ("resnet18", "resnet18", 0, 30, 0.1, 100_000, 250, 5, 0),
-  "cifar10": ("resnet34", "resnet18", 0, 30, 0.1, 250_000, 250, 10, 0),
-  "cifar100": ("resnet34", "resnet18", 0, 30, 0.1, 2_000_000, 1_000, 10, 0),
-}  # fmt: skip
+  "mnist_5k": dict(LENETS, teacher_epochs=30, budget=10_000),
+  "mnist": dict(LENETS, teacher_epochs=10, budget=25_000),
+  "fashion_mnist": dict(LENETS, teacher_epochs=20, budget=100_000),
+  "svhn_cropped": dict(
+    RESNETS, teacher="resnet18", budget=100_000, num_steps=5
+  ),
+  "cifar10": dict(RESNETS, budget=250_000),
+  "cifar100": dict(RESNETS, budget=2_000_000, batch_size=1_000),
+}
+SMOKE = dict(budget=200, batch_size=50, width=8)
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", paper=False)
-  (
-    teacher, student, image_size, epochs, peak, budget, batch_size, num_steps,
-    width,
-  ) = c.of(RECIPES, found["dataset"])  # fmt: skip
+  recipe = c.of(RECIPES, found["dataset"])
   if found["smoke"]:
-    budget, batch_size, width = 200, 50, 8
+    recipe = {**recipe, **SMOKE}
   ours = not found["paper"]
   digits = found["dataset"].startswith("mnist")
   listens = ours and digits and not found["smoke"]
   return c.experiment(
     "ideal",
     found,
-    image_size=image_size,
+    image_size=recipe["image_size"],
     teacher={
-      "model": teacher,
+      "model": recipe["teacher"],
       "access": "label",
-      "epochs": epochs,
+      "epochs": recipe["teacher_epochs"],
       "batch_size": 256,
-      "optimizer": c.optimizer("sgd", peak, "one_cycle"),
+      "optimizer": c.optimizer("sgd", 0.1, "one_cycle"),
     },
     student={
-      "model": student,
+      "model": recipe["student"],
       # As many updates with the committee's images as without.
       "epochs": (6 if listens else 30) if ours else 0,
       "batch_size": 32,
@@ -60,11 +76,11 @@ def get_config(argument: str = ""):
     },
     synthesis={
       "num_rounds": 0,  # 0: as many as the budget pays for
-      "batch_size": batch_size,
-      "num_steps": num_steps,
+      "batch_size": recipe["batch_size"],
+      "num_steps": recipe["num_steps"],
       "generator": "upsampling",
       "latents": 0,  # 0: as published
-      "width": width,
+      "width": recipe["width"],
       "step_size": 1e-3,
       "tones": "random" if ours else "plain",
       "weights": {"classification": 1.0, "balance": 5.0},
@@ -80,6 +96,6 @@ def get_config(argument: str = ""):
       "committee": 4 if listens else 0,
       "unasked": 4 if listens else 0,
     },
-    queries={"budget": budget},
+    queries={"budget": recipe["budget"]},
     hyper={},
   )

@@ -19,18 +19,40 @@ students, to choose a grid's point by.
 
 from jaxkd import config as c
 
-# dataset: teacher, student, image size, epochs, milestones and factor of SGD,
-# omega and temperature of the nasty teacher, temperature of the student
+PUBLISHED = dict(
+  teacher="resnet18",
+  student="cnn",
+  image_size=0,
+  epochs=160,
+  milestones=(80, 120),
+  factor=0.1,
+  omega=0.04,
+  temperature=4.0,
+)
+# By data set; `omega` is the nasty teacher's, `temperature` its and that of the
+# student.
 RECIPES = {
-  "mnist_5k": ("lenet5", "lenet5_half", 32, 25, (), 1.0, 0.01, 4.0, 4.0),
-  **dict.fromkeys(
-    ("mnist", "fashion_mnist", "svhn_cropped", "cifar10"),
-    ("resnet18", "cnn", 0, 160, (80, 120), 0.1, 0.04, 4.0, 4.0),
+  "mnist_5k": dict(
+    teacher="lenet5",
+    student="lenet5_half",
+    image_size=32,
+    epochs=25,
+    omega=0.01,
+    temperature=4.0,
   ),
-  "cifar100": (
-    "resnet18", "cnn", 0, 200, (60, 120, 160), 0.2, 0.005, 20.0, 20.0,
+  "mnist": PUBLISHED,
+  "fashion_mnist": PUBLISHED,
+  "svhn_cropped": PUBLISHED,
+  "cifar10": PUBLISHED,
+  "cifar100": dict(
+    PUBLISHED,
+    epochs=200,
+    milestones=(60, 120, 160),
+    factor=0.2,
+    omega=0.005,
+    temperature=20.0,
   ),
-}  # fmt: skip
+}
 PLAIN_EPOCHS = 100  # of the plain CNN, with Adam
 
 
@@ -38,39 +60,43 @@ def get_config(argument: str = ""):
   found = c.arguments(
     argument, dataset="mnist_5k", defense="", fraction="1", labels="truth"
   )
-  (
-    teacher, student, image_size, epochs, milestones, factor, omega, nasty_t,
-    temperature,
-  ) = c.of(RECIPES, found["dataset"])  # fmt: skip
-  student = found.get("student", student)
+  recipe = c.of(RECIPES, found["dataset"])
+  student = found.get("student", recipe["student"])
   small = found["dataset"] == "mnist_5k"
   digits = found["dataset"] in ("mnist", "svhn_cropped")
   views = () if small else ("crop",) if digits else ("crop", "flip")
-  sgd = c.optimizer(
-    "sgd", 0.1, "multistep", weight_decay=5e-4, milestones=milestones,
-    factor=factor,
-  )  # fmt: skip
-  adam = c.optimizer("adam", 1e-3)
   if small:
     sgd = adam = c.optimizer("adam", 2e-3, "cosine")
+  else:
+    adam = c.optimizer("adam", 1e-3)
+    sgd = c.optimizer(
+      "sgd",
+      0.1,
+      "multistep",
+      weight_decay=5e-4,
+      milestones=recipe["milestones"],
+      factor=recipe["factor"],
+    )
   plain = student.removeprefix("skeptical_") == "cnn" and not small
   return c.experiment(
     "kd",
     found,
-    image_size=image_size,
+    image_size=recipe["image_size"],
     teacher={
-      "model": teacher,
-      "epochs": epochs,
+      "model": recipe["teacher"],
+      "epochs": recipe["epochs"],
       "batch_size": 64 if small else 128,
       "augment": views,
       "optimizer": sgd,
       "defense": c.defense(
-        name=found["defense"], omega=omega, temperature=nasty_t
+        name=found["defense"],
+        omega=recipe["omega"],
+        temperature=recipe["temperature"],
       ),
     },
     student={
       "model": student,
-      "epochs": PLAIN_EPOCHS if plain else epochs,
+      "epochs": PLAIN_EPOCHS if plain else recipe["epochs"],
       "batch_size": 64 if small else 128,
       "augment": views,
       "holdout": 0.1,
@@ -82,5 +108,5 @@ def get_config(argument: str = ""):
       "labels": found["labels"],
       "answers": "per_view",
     },
-    hyper={"temperature": temperature, "alpha": 0.9},
+    hyper={"temperature": recipe["temperature"], "alpha": 0.9},
   )

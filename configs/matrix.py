@@ -15,10 +15,12 @@ figures 3 to 5 of IDEAL.
 
 from jaxkd import config as c
 
-# data set: image size, networks
-LENETS = (0, ("zsdb3kd_lenet5", "zsdb3kd_lenet5_half", "zsdb3kd_lenet5_fifth"))
-RESNETS = (0, ("resnet50", "resnet34", "resnet18"))
-MIXED = (32, ("mlp", "cake_cnn", "resnet18", "vit4"))
+LENETS = dict(
+  image_size=0,
+  networks=("zsdb3kd_lenet5", "zsdb3kd_lenet5_half", "zsdb3kd_lenet5_fifth"),
+)
+RESNETS = dict(image_size=0, networks=("resnet50", "resnet34", "resnet18"))
+MIXED = dict(image_size=32, networks=("mlp", "cake_cnn", "resnet18", "vit4"))
 SCALES = {
   "mnist_5k": LENETS,
   "mnist": LENETS,
@@ -28,8 +30,10 @@ SCALES = {
   "cifar100": RESNETS,
 }
 MODELS = dict.fromkeys(SCALES, MIXED)
-MODELS["mnist_5k"] = (32, ("mlp", "lenet5", "cnn_quarter"))
-# data set: a small and a large budget
+MODELS["mnist_5k"] = dict(
+  image_size=32, networks=("mlp", "lenet5", "cnn_quarter")
+)
+# By data set: a small and a large budget.
 BUDGETS = {
   "mnist_5k": (2_500, 25_000),
   "mnist": (25_000, 250_000),
@@ -73,13 +77,14 @@ def pairs(found: dict, rest: str):
   """Every network as teacher and as student of every other."""
   which, method = found["of"], found["method"]
   table = SCALES if which == "scales" else MODELS
-  image_size, networks = c.of(table, found["dataset"])
+  row = c.of(table, found["dataset"])
+  networks = row["networks"]
   cells = {}
   for teacher in networks:
     for student in networks:
       pair = f"{rest},teacher={teacher},student={student}"
       config = c.sibling(__file__, method, pair)
-      config.image_size = image_size
+      config.image_size = row["image_size"]
       cells[f"{teacher}_{student}"] = c.cell(teacher, student, config)
   return c.table(
     f"{method}_{which}",

@@ -10,50 +10,54 @@ does not have. `mnist_5k` is our recipe for two CPU cores.
 
 from jaxkd import config as c
 
-# dataset: teacher, student, budget, batch size, learning rate of the generator
+LENETS = dict(teacher="ideal_lenet", student="ideal_lenet")
+RESNETS = dict(teacher="resnet34", student="resnet18")
+PUBLISHED = dict(budget=5_000_000, batch_size=128)
+# By data set; `rate` is the generator's learning rate.
 RECIPES = {
-  "mnist_5k": ("ideal_lenet", "ideal_lenet", 250_000, 64, 1e-2),
-  "fashion_mnist": ("ideal_lenet", "ideal_lenet", 5_000_000, 128, 1e-3),
-  "svhn_cropped": ("resnet34", "resnet18", 5_000_000, 128, 1e-4),
-  "cifar10": ("resnet34", "resnet18", 5_000_000, 128, 1e-4),
+  "mnist_5k": dict(LENETS, budget=250_000, batch_size=64, rate=1e-2),
+  "fashion_mnist": dict(LENETS, **PUBLISHED, rate=1e-3),
+  "svhn_cropped": dict(RESNETS, **PUBLISHED, rate=1e-4),
+  "cifar10": dict(RESNETS, **PUBLISHED, rate=1e-4),
 }
+SMOKE = dict(budget=480, batch_size=16)
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  teacher, student, budget, batch_size, rate = c.of(RECIPES, found["dataset"])
+  recipe = c.of(RECIPES, found["dataset"])
   if found["smoke"]:
-    budget, batch_size = 480, 16
+    recipe = {**recipe, **SMOKE}
   sgd = c.optimizer("sgd", 0.1, "cosine", weight_decay=5e-4)
   return c.experiment(
     "maze",
     found,
     teacher={
-      "model": teacher,
+      "model": recipe["teacher"],
       "access": "probs",
       "epochs": 30,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "cosine"),
     },
     student={
-      "model": student,
+      "model": recipe["student"],
       "epochs": 0,
-      "batch_size": batch_size,
+      "batch_size": recipe["batch_size"],
       "optimizer": sgd,
       "round_optimizer": sgd,
     },
     synthesis={
       "num_rounds": 0,  # 0: as many as the budget pays for
-      "batch_size": batch_size,
+      "batch_size": recipe["batch_size"],
       "latents": 0,  # 0: as published
       "width": 32 if found["dataset"] == "mnist_5k" else 0,
       "num_directions": 10,
       "radius": 1e-3,
       "student_steps": 5,
       "replay_steps": 10,
-      "optimizer": {**sgd, "learning_rate": rate},
+      "optimizer": {**sgd, "learning_rate": recipe["rate"]},
       "capacity": 20_000,
     },
-    queries={"budget": budget},
+    queries={"budget": recipe["budget"]},
     hyper={"label_floor": 0.01},
   )

@@ -14,33 +14,36 @@ not pay for one walk are refused.
 
 from jaxkd import config as c
 
-# dataset: teacher, student, budget
+LENETS = dict(teacher="lenet5", student="lenet5_half")
+# By data set.
 RECIPES = {
-  "mnist_5k": ("lenet5", "lenet5_half", 25_000),
-  "mnist": ("lenet5", "lenet5_half", 25_000),
-  "fashion_mnist": ("lenet5", "lenet5_half", 100_000),
-  "svhn_cropped": ("resnet18", "resnet18", 100_000),
-  "cifar10": ("zsdb3kd_alexnet", "zsdb3kd_alexnet_half", 250_000),
-  "cifar100": ("resnet34", "resnet18", 2_000_000),
+  "mnist_5k": dict(LENETS, budget=25_000),
+  "mnist": dict(LENETS, budget=25_000),
+  "fashion_mnist": dict(LENETS, budget=100_000),
+  "svhn_cropped": dict(teacher="resnet18", student="resnet18", budget=100_000),
+  "cifar10": dict(
+    teacher="zsdb3kd_alexnet", student="zsdb3kd_alexnet_half", budget=250_000
+  ),
+  "cifar100": dict(teacher="resnet34", student="resnet18", budget=2_000_000),
 }
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  teacher, student, budget = c.of(RECIPES, found["dataset"])
+  recipe = c.of(RECIPES, found["dataset"])
   return c.experiment(
     "zsdb3kd",
     found,
     image_size=32,
     teacher={
-      "model": teacher,
+      "model": recipe["teacher"],
       "access": "label",
       "epochs": 30,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "cosine"),
     },
     student={
-      "model": student,
+      "model": recipe["student"],
       "epochs": 200,
       "batch_size": 512,
       "optimizer": c.optimizer("adam", 1e-3),
@@ -59,6 +62,6 @@ def get_config(argument: str = ""):
       "tolerance": 0.1,
       "distances": "sd",
     },
-    queries={"budget": 5_000 if found["smoke"] else budget},
+    queries={"budget": 5_000 if found["smoke"] else recipe["budget"]},
     hyper={"temperature": 20.0, "multiplier": 512.0},
   )

@@ -15,67 +15,76 @@ Networks that do not show maps of the same sizes need
 
 from jaxkd import config as c
 
-LENETS = ("lenet5", "lenet5_half", 32)
-RESNETS = ("resnet34", "resnet18", 0)
-WIDE_RESNETS = ("wrn40_2", "wrn16_1", 0)
+LENETS = dict(teacher="lenet5", student="lenet5_half", image_size=32)
+RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
+WIDE_RESNETS = dict(teacher="wrn40_2", student="wrn16_1", image_size=0)
 
-# dataset: teacher, student, image size; epochs, batches of latents in one, the
-# student's updates on each, batch size; width of the generator (0: as
-# published), its and the student's learning rate
+PUBLISHED = dict(
+  num_rounds=200,  # epochs
+  steps_per_round=400,  # batches of latents
+  batch_size=128,
+  student_steps=10,  # on each of them
+  width=0,  # 0: as published
+)
+PUBLISHED_DATAFREE = dict(PUBLISHED, batch_size=256, student_steps=5)
+# By data set: networks, and fields of `synthesis`.
 ORIGINAL = {
-  "mnist_5k": (*LENETS, 10, 50, 5, 128, 32, 1e-3, 2e-3),
-  "mnist": (*LENETS, 200, 400, 10, 128, 0, 1e-3, 2e-3),
-  "fashion_mnist": (*LENETS, 200, 400, 10, 128, 0, 1e-3, 2e-3),
-  "svhn_cropped": (*WIDE_RESNETS, 200, 400, 10, 128, 0, 1e-3, 2e-3),
-  "cifar10": (*WIDE_RESNETS, 200, 400, 10, 128, 0, 1e-3, 2e-3),
-  "cifar100": (*WIDE_RESNETS, 200, 400, 10, 128, 0, 1e-3, 2e-3),
+  "mnist_5k": (
+    LENETS,
+    dict(
+      num_rounds=10,
+      steps_per_round=50,
+      batch_size=128,
+      student_steps=5,
+      width=32,
+    ),
+  ),
+  "mnist": (LENETS, PUBLISHED),
+  "fashion_mnist": (LENETS, PUBLISHED),
+  "svhn_cropped": (WIDE_RESNETS, PUBLISHED),
+  "cifar10": (WIDE_RESNETS, PUBLISHED),
+  "cifar100": (WIDE_RESNETS, PUBLISHED),
 }
 DATAFREE = {
-  "cifar10": (*RESNETS, 200, 400, 5, 256, 0, 1e-3, 0.1),
-  "cifar100": (*RESNETS, 200, 400, 5, 256, 0, 1e-3, 0.1),
+  "cifar10": (RESNETS, PUBLISHED_DATAFREE),
+  "cifar100": (RESNETS, PUBLISHED_DATAFREE),
 }
+SMOKE = dict(num_rounds=2, steps_per_round=6, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", datafree=False)
   datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
-  (
-    teacher, student, image_size, epochs, batches, student_steps, batch_size,
-    width, step_size, rate,
-  ) = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])  # fmt: skip
+  networks, recipe = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])
   if found["smoke"]:
-    epochs, batches, batch_size, width = 2, 6, 16, 8
+    recipe = {**recipe, **SMOKE}
   generator = "maze" if small else "zskt"
   dafl = c.sibling(__file__, "dafl", f"dataset={found['dataset']}")
   return c.experiment(
     "zskt",
     found,
-    image_size=image_size,
-    teacher={**dafl.teacher.to_dict(), "model": teacher},
+    image_size=networks["image_size"],
+    teacher={**dafl.teacher.to_dict(), "model": networks["teacher"]},
     student={
-      "model": student,
+      "model": networks["student"],
       "epochs": 0,
       "batch_size": 256,
       "optimizer": c.optimizer("sgd", 0.1, "cosine", weight_decay=5e-4),
       "round_optimizer": (
-        c.optimizer("sgd", rate, "cosine", weight_decay=1e-4)
+        c.optimizer("sgd", 0.1, "cosine", weight_decay=1e-4)
         if datafree
-        else c.optimizer("adam", rate, "cosine", clip_norm=5.0)
+        else c.optimizer("adam", 2e-3, "cosine", clip_norm=5.0)
       ),
     },
     synthesis={
-      "num_rounds": epochs,
-      "steps_per_round": batches,
-      "batch_size": batch_size,
+      **recipe,
       "mode": "datafree" if datafree else "original",
       "generator_steps": 1,
-      "student_steps": student_steps,
       "generator": "upsampling_large" if datafree else generator,
       "latents": 256 if datafree else 100,
-      "width": width,
-      "step_size": step_size,
+      "step_size": 1e-3,
       "reduction": "batch_mean" if datafree else "element_mean",
-      "capacity": 4 * batch_size,
+      "capacity": 4 * recipe["batch_size"],
     },
     hyper={"temperature": 1.0, "attention": 0.0 if datafree else 250.0},
   )
