@@ -73,7 +73,7 @@ SYNTHESIS = {
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  networks = c.of(NETWORKS, found["dataset"])
+  networks = c.lookup(NETWORKS, found["dataset"])
   small = found["dataset"] == "mnist_5k"
   sgd = c.optimizer("sgd", networks["peak"], "one_cycle", weight_decay=5e-4)
   return c.experiment(
@@ -94,7 +94,7 @@ def get_config(argument: str = ""):
       "optimizer": sgd,
     },
     synthesis={
-      **c.of(SYNTHESIS, found["dataset"]),
+      **c.lookup(SYNTHESIS, found["dataset"]),
       "contrast": "groups",
       "dynamics": "sgd",
       "sets_per_round": 0,  # 0: chosen from the device

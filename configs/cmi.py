@@ -56,7 +56,7 @@ SMOKE = dict(
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", hard=False)
   name, hard = found["dataset"], found["hard"]
-  recipe = c.of(RECIPES, name)
+  recipe = c.lookup(RECIPES, name)
   small = name == "mnist_5k"
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}

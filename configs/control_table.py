@@ -37,7 +37,7 @@ STILL = 1e-12
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", part="1")
-  c.decided(found, "teacher", "student", "seeds")
+  c.forbid(found, "teacher", "student", "seeds")
   rest = f"dataset={found['dataset']}" + ",smoke" * found["smoke"]
   columns = {
     f"seed {seed}{', control' * control}": (seed, control)

@@ -86,7 +86,9 @@ def get_config(argument: str = ""):
     argument, dataset="mnist_5k", datafree=False, objective=""
   )
   datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
-  networks, recipe = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])
+  networks, recipe = c.lookup(
+    DATAFREE if datafree else ORIGINAL, found["dataset"]
+  )
   image_size = networks["image_size"]
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}

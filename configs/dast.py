@@ -26,7 +26,7 @@ RECIPES = {
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   small = found["dataset"] == "mnist_5k" or found["smoke"]
   rate = 1e-3 if small else 1e-4
   return c.experiment(

@@ -36,7 +36,7 @@ SMOKE = dict(num_rounds=2, steps_per_round=10, batch_size=16, width=8)
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  networks, recipe = c.of(RECIPES, found["dataset"])
+  networks, recipe = c.lookup(RECIPES, found["dataset"])
   if found["smoke"]:
     recipe = SMOKE
   small = found["dataset"] == "mnist_5k"

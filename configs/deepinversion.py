@@ -58,7 +58,7 @@ def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", adi=False, datafree=False)
   adi, datafree = found["adi"], found["datafree"]
   name = found["dataset"]
-  recipe = dict(c.of(DATAFREE if datafree else ORIGINAL, name))
+  recipe = dict(c.lookup(DATAFREE if datafree else ORIGINAL, name))
   small = name == "mnist_5k"
   if found["smoke"]:
     recipe.update(SMOKE)

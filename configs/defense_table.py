@@ -48,7 +48,7 @@ PUBLISHED = {
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", seeds="3")
   dataset = found["dataset"]
-  students = c.of(STUDENTS, dataset)
+  students = c.lookup(STUDENTS, dataset)
   rest = c.without(argument, "seeds") + f",seeds={found['seeds']}"
   if dataset in TEACHERS and "teacher" not in found:
     rest += f",teacher={TEACHERS[dataset]}"

@@ -32,7 +32,7 @@ MILESTONES = {"svhn_cropped": (0.5, 0.8)}
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}
   milestones = MILESTONES.get(found["dataset"], (0.1, 0.3, 0.5))

@@ -12,8 +12,8 @@ and ADI, as in the poster.
 
 `paper=ideal` is table 2 of IDEAL: labels alone, one budget, a row per teacher.
 `adaptation` says how methods that look into their teacher do with labels, see
-`jaxkd.adaptation`, and `HOW` which of them can't; all make as many images as
-the budget pays for.
+`jaxkd.synthesis.label_only`, and `HOW` which of them can't; all make as many
+images as the budget pays for.
 """
 
 from jaxkd import config as c
@@ -120,9 +120,9 @@ def get_config(argument: str = ""):
   found = c.arguments(
     argument, dataset="mnist_5k", paper="cake", adaptation="surrogate"
   )
-  c.decided(found, "teacher", "student")
+  c.forbid(found, "teacher", "student")
   rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
-  paper = c.of({"cake": poster, "ideal": ideal}, found["paper"], "paper")
+  paper = c.lookup({"cake": poster, "ideal": ideal}, found["paper"], "paper")
   return paper(found, rest)
 
 
@@ -150,7 +150,7 @@ def poster(found: dict, rest: str):
 def ideal(found: dict, rest: str):
   """Table 2 of IDEAL for a data set."""
   dataset, how = found["dataset"], found["adaptation"]
-  student, teachers = c.of(IDEAL_ROWS, dataset)
+  student, teachers = c.lookup(IDEAL_ROWS, dataset)
   shared = c.sibling(__file__, "ideal", f"dataset={dataset}{rest}")
   cells = {}
   for teacher, numbers in teachers.items():
@@ -164,7 +164,7 @@ def ideal(found: dict, rest: str):
       if not few_rounds_are_paid:
         config.queries.budget = shared.queries.budget
       if name in JUDGED_BY_TEACHER:
-        config.adaptation.name = c.of(HOW, how, "adaptation").get(name, how)
+        config.adaptation.name = c.lookup(HOW, how, "adaptation").get(name, how)
         learn_from_labels(config, found["smoke"])
       cells[f"{teacher}_{column}".lower()] = c.cell(
         teacher, column, config, published=number

@@ -49,7 +49,7 @@ def get_config(argument: str = ""):
   config.method = "htc"
   config.hyper = c.block(temperature=50.0, alpha=0.9, multiplier=50.0)
   if found["sweep"]:
-    grid = c.of(SWEEPS, found["sweep"], "sweep")
+    grid = c.lookup(SWEEPS, found["sweep"], "sweep")
   else:
     small = found["dataset"] == "mnist_5k" or found["smoke"]
     grid = SMALL if small else GRID

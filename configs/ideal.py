@@ -49,7 +49,7 @@ SMOKE = dict(budget=200, batch_size=50, width=8)
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", paper=False)
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}
   ours = not found["paper"]

@@ -60,7 +60,7 @@ def get_config(argument: str = ""):
   found = c.arguments(
     argument, dataset="mnist_5k", defense="", fraction="1", labels="truth"
   )
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   student = found.get("student", recipe["student"])
   small = found["dataset"] == "mnist_5k"
   digits = found["dataset"] in ("mnist", "svhn_cropped")

@@ -59,7 +59,7 @@ JUDGED = {
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", of="scales", method="cake")
-  c.decided(found, "teacher", "student")
+  c.forbid(found, "teacher", "student")
   rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
   makers = {
     "scales": pairs,
@@ -68,7 +68,7 @@ def get_config(argument: str = ""):
     "samples": samples,
     "steps": steps,
   }
-  return c.of(makers, found["of"], "of")(
+  return c.lookup(makers, found["of"], "of")(
     found, f"dataset={found['dataset']}{rest}"
   )
 
@@ -77,7 +77,7 @@ def pairs(found: dict, rest: str):
   """Every network as teacher and as student of every other."""
   which, method = found["of"], found["method"]
   table = SCALES if which == "scales" else MODELS
-  row = c.of(table, found["dataset"])
+  row = c.lookup(table, found["dataset"])
   networks = row["networks"]
   cells = {}
   for teacher in networks:
@@ -99,7 +99,7 @@ def pairs(found: dict, rest: str):
 def budgets(found: dict, rest: str):
   """Figure 3 of IDEAL: every attack with a small and a large budget."""
   dataset, cells = found["dataset"], {}
-  sizes = c.of(BUDGETS, dataset)
+  sizes = c.lookup(BUDGETS, dataset)
   numbers = BUDGET_NUMBERS.get(dataset, ((None,) * 3,) * 2)
   for size, published in zip(sizes, numbers, strict=True):
     for (column, name), number in zip(ATTACKS.items(), published, strict=True):

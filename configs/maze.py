@@ -25,7 +25,7 @@ SMOKE = dict(budget=480, batch_size=16)
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}
   sgd = c.optimizer("sgd", 0.1, "cosine", weight_decay=5e-4)

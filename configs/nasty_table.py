@@ -56,7 +56,7 @@ PUBLISHED = {
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", seeds="3")
   dataset, teacher = found["dataset"], found.get("teacher", "resnet18")
-  students = c.of(STUDENTS, dataset)
+  students = c.lookup(STUDENTS, dataset)
   numbers = PUBLISHED.get((dataset, teacher), ())
   if "student" in found:
     students, numbers = (found["student"],), ()

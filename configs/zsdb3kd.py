@@ -30,7 +30,7 @@ RECIPES = {
 
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.of(RECIPES, found["dataset"])
+  recipe = c.lookup(RECIPES, found["dataset"])
   return c.experiment(
     "zsdb3kd",
     found,

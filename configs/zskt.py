@@ -55,7 +55,9 @@ SMOKE = dict(num_rounds=2, steps_per_round=6, batch_size=16, width=8)
 def get_config(argument: str = ""):
   found = c.arguments(argument, dataset="mnist_5k", datafree=False)
   datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
-  networks, recipe = c.of(DATAFREE if datafree else ORIGINAL, found["dataset"])
+  networks, recipe = c.lookup(
+    DATAFREE if datafree else ORIGINAL, found["dataset"]
+  )
   if found["smoke"]:
     recipe = {**recipe, **SMOKE}
   generator = "maze" if small else "zskt"

@@ -17,15 +17,15 @@ _PUBLIC = {
   "Classifier": "types",
   "DataSpec": "types",
   "Dataset": "data",
-  "JaxkdError": "types",
+  "JaxkdError": "errors",
   "Outputs": "types",
   "Samples": "types",
-  "distill": "pipeline",
+  "distill": "pipeline.distill",
   "from_function": "models",
   "from_linen": "models",
   "from_nnx": "models",
   "load_config": "config",
-  "load_classifier": "weights",
+  "load_classifier": "serialization.weights",
 }
 __all__ = sorted(_PUBLIC)
 

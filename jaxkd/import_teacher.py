@@ -13,11 +13,18 @@ from pathlib import Path
 import re
 import sys
 
-from jaxkd import __version__, models, weights
-from jaxkd.bundles import bundle, cards, diagnosis, foreign, probe as probes
-from jaxkd.bundles.cards import Card
-from jaxkd.bundles.foreign import Foreign
-from jaxkd.bundles.probe import Probe
+from jaxkd import __version__, models
+from jaxkd.serialization import (
+  bundle,
+  imported,
+  mismatch,
+  model_card,
+  probe as probes,
+  weights,
+)
+from jaxkd.serialization.imported import ImportedModel
+from jaxkd.serialization.model_card import ModelCard
+from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec, JaxkdError
 
 _FILE_HELP = """\
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     "--outputs",
     default="logits",
-    choices=cards.OUTPUTS,
+    choices=model_card.OUTPUTS,
     help="what your network gives, and the probe has",
   )
   add(
@@ -99,7 +106,7 @@ def _import(arguments: argparse.Namespace) -> list[str]:
   path, epsilon = arguments.file, arguments.batch_norm_epsilon
   if epsilon is not None and not 0 < epsilon < 1:
     raise JaxkdError(f"--batch_norm_epsilon={epsilon}: it is small, e.g. 1e-3.")
-  found = foreign.load(
+  found = imported.load(
     path,
     arguments.model,
     spec,
@@ -111,8 +118,8 @@ def _import(arguments: argparse.Namespace) -> list[str]:
   off = probes.check(found.classifier, probe, f"The network in {path}")
   with open(path, "rb") as file:
     source = hashlib.file_digest(file, "sha256").hexdigest()
-  is_artefact = found.architecture == cards.ARTEFACT
-  card = Card(
+  is_artefact = found.architecture == model_card.ARTEFACT
+  card = ModelCard(
     found.architecture,
     found.spec,
     _class_names(arguments.class_names),
@@ -130,7 +137,7 @@ def _import(arguments: argparse.Namespace) -> list[str]:
       "date": datetime.now(UTC).isoformat(timespec="seconds"),
     },
   )
-  cards.check(card, str(path))
+  model_card.check(card, str(path))
   bundle.write(
     arguments.out, "teacher", found.classifier, card, probe, found.artefact
   )
@@ -138,7 +145,7 @@ def _import(arguments: argparse.Namespace) -> list[str]:
 
 
 def _summary(
-  arguments: argparse.Namespace, found: Foreign, probe: Probe, off: float
+  arguments: argparse.Namespace, found: ImportedModel, probe: Probe, off: float
 ) -> list[str]:
   size, tensors = "parameters inside", "inside the artefact"
   if not found.artefact:
@@ -186,7 +193,7 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
   if path is None:
     return ()
   try:
-    if path.stat().st_size > cards.MOST_BYTES:
+    if path.stat().st_size > model_card.MOST_BYTES:
       raise JaxkdError(f"{path} is too long for a list of names.")
     lines = path.read_text(encoding="utf-8").splitlines()
   except (OSError, UnicodeDecodeError) as error:
@@ -194,7 +201,7 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
   return tuple(line.strip() for line in lines if line.strip())
 
 
-def _probe(arguments: argparse.Namespace, found: Foreign) -> Probe:
+def _probe(arguments: argparse.Namespace, found: ImportedModel) -> Probe:
   """The owner's probe, or our own answers; always with logits."""
   probabilities = arguments.outputs == "probabilities"
   if arguments.probe is None and not arguments.unchecked:
@@ -206,13 +213,13 @@ def _probe(arguments: argparse.Namespace, found: Foreign) -> Probe:
     images = bundle.probe_images(found.spec)
     probe = Probe(images, probes.answer(found.classifier, images))
     if found.artefact and probabilities:
-      _expect(diagnosis.are_log_probabilities(probe.logits), "the artefact's")
+      _expect(mismatch.are_log_probabilities(probe.logits), "the artefact's")
     return probe
   probe = probes.load(arguments.probe, found.spec, arguments.layout)
   if not probabilities:
     return probe
-  _expect(diagnosis.are_probabilities(probe.logits), "the probe's")
-  return probe._replace(logits=diagnosis.logarithm(probe.logits))
+  _expect(mismatch.are_probabilities(probe.logits), "the probe's")
+  return probe._replace(logits=mismatch.logarithm(probe.logits))
 
 
 def _expect(right: bool, whose: str) -> None:

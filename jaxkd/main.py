@@ -20,19 +20,11 @@ from absl import app, flags, logging
 import jax
 from ml_collections import config_flags
 
-from jaxkd import (
-  checkpointing,
-  config as configs,
-  data,
-  defenses,
-  methods,
-  models,
-  parallel,
-  pipeline,
-  plan,
-)
+from jaxkd import config as configs, data, defenses, methods, models
 from jaxkd.errors import JaxkdError, fail
-from jaxkd.tables import table
+from jaxkd.pipeline import distill, plan
+from jaxkd.runtime import checkpoints, processes
+from jaxkd.tables import runner
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with arguments behind a colon."
@@ -68,7 +60,7 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
   try:
     for place, argument in enumerate(given):
       if argument.startswith(option):  # the flag would bury its mistakes
-        name = configs.located(argument.removeprefix(option))
+        name = configs.resolve_path(argument.removeprefix(option))
         given[place] = option + name
         configs.load_config(name)
     return flags.FLAGS(given)
@@ -107,20 +99,20 @@ def main(argv: Sequence[str]) -> None:
 def described() -> str:
   """What a run, or a table of runs, would do."""
   if "cells" in CONFIG.value:
-    return table.describe(CONFIG.value, WORKDIR.value)
+    return runner.describe(CONFIG.value, WORKDIR.value)
   return plan.describe(CONFIG.value)
 
 
 def run() -> None:
   """A run, or a table of runs; a signal stops it at the next safe point."""
   join()
-  received = checkpointing.stop_on_signals()
+  received = checkpoints.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
-      table.run(CONFIG.value, WORKDIR.value)
+      runner.run(CONFIG.value, WORKDIR.value)
     else:
-      pipeline.distill(None, CONFIG.value, WORKDIR.value)
-  except checkpointing.Preempted:
+      distill.distill(None, CONFIG.value, WORKDIR.value)
+  except checkpoints.Preempted:
     print("Stopped, with everything saved. The same command goes on.")
     sys.exit(128 + received.get("signal", signal.SIGTERM))
 
@@ -141,12 +133,12 @@ def join() -> None:
       "--distributed: a table is many runs for one process; run its cells one "
       "by one, or leave the flag out."
     )
-  parallel.join(
+  processes.join(
     *given,
     initialization_s=INITIALIZATION_S.value,
     heartbeat_s=HEARTBEAT_S.value,
   )
-  if not parallel.is_writer():
+  if not processes.is_primary():
     sys.stdout = None
 
 

@@ -14,26 +14,26 @@ import jax
 from jaxkd.errors import JaxkdError
 
 __all__ = [
-  "ACCESS",
+  "ACCESS_LEVELS",
   "ApplyFn",
   "Array",
   "Ask",
   "Classifier",
-  "Context",
   "DataSpec",
   "JaxkdError",
+  "LossContext",
+  "LossTerms",
   "Method",
-  "Nets",
+  "MethodInfo",
+  "Networks",
   "Objective",
   "Outputs",
   "Phase",
-  "Repeats",
+  "RepeatFn",
   "Samples",
   "Tell",
-  "Terms",
-  "Traits",
   "Variables",
-  "hand_on",
+  "passthrough",
 ]
 
 Array = jax.Array
@@ -126,14 +126,15 @@ class Samples(NamedTuple):
   extras: dict[str, Array] = {}  # noqa: RUF012 (never written to)
 
 
-class Nets(NamedTuple):
+class Networks(NamedTuple):
   """What a method may look at.
 
   Attributes:
     teacher: None behind a black box: no variables, so no gradient either.
     student: the student that is in training, as it stands.
-    store: the answered samples so far, a `jaxkd.store.Store`.
-    data: real images, for the methods that take some.
+    store: the answered samples so far, a
+    `jaxkd.training.sample_store.SampleStore`. data: real images, for the
+    methods that take some.
   """
 
   teacher: Classifier | None
@@ -142,21 +143,23 @@ class Nets(NamedTuple):
   data: Samples | None = None
 
 
-Terms = dict[str, Array]  # what is logged, and must be finite: `[S]` or scalars
-Ask = Callable[[Any, Nets, Array], tuple[Any, Samples, Terms]]
-Tell = Callable[[Any, Nets, Samples, Array], tuple[Any, Samples, Terms]]
+LossTerms = dict[
+  str, Array
+]  # what is logged, and must be finite: `[S]` or scalars
+Ask = Callable[[Any, Networks, Array], tuple[Any, Samples, LossTerms]]
+Tell = Callable[[Any, Networks, Samples, Array], tuple[Any, Samples, LossTerms]]
 
 
-def hand_on(
-  state: Any, nets: Nets, answered: Samples, key: Array
-) -> tuple[Any, Samples, Terms]:
+def passthrough(
+  state: Any, nets: Networks, answered: Samples, key: Array
+) -> tuple[Any, Samples, LossTerms]:
   """The default `tell`: the answered images are the training samples."""
   del nets, key
   return state, answered, {}
 
 
 # (samples that the store holds) -> how often
-Repeats = Callable[[Array], Array]
+RepeatFn = Callable[[Array], Array]
 
 
 class Phase(NamedTuple):
@@ -176,14 +179,14 @@ class Phase(NamedTuple):
   """
 
   ask: Ask
-  tell: Tell = hand_on
-  repeats: int | Repeats = 1
+  tell: Tell = passthrough
+  repeats: int | RepeatFn = 1
   student_steps: int = 0
   keep: bool = True
   queries: bool = True
 
 
-class Context(NamedTuple):
+class LossContext(NamedTuple):
   """What an objective may know beside the batch.
 
   Attributes:
@@ -196,16 +199,16 @@ class Context(NamedTuple):
   label_counts: Array
 
 
-Objective = Callable[[dict[str, Array], Outputs, Samples, Context], Array]
+Objective = Callable[[dict[str, Array], Outputs, Samples, LossContext], Array]
 
 
-class Preparation(NamedTuple):
+class PreStudentStage(NamedTuple):
   """Trainings between the answers and the student's epochs.
 
   Attributes:
     run: `(trainer, teacher, samples) -> (teacher, samples)`, a
-      `jaxkd.teachers.trained.Trainer` for these samples, the teacher if it is a
-      white box, and whom and what the student is to follow instead.
+      `jaxkd.training.trained_network.Trainer` for these samples, the teacher if
+      it is a white box, and whom and what the student is to follow instead.
     recipe: whose training they have, `teacher` or `student`.
     what: that is, in a few words, for the plan of a run.
   """
@@ -237,7 +240,7 @@ class Method(NamedTuple):
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
 
-  init: Callable[[Array, Nets], Any]
+  init: Callable[[Array, Networks], Any]
   phases: tuple[Phase, ...]
   rounds: int
   capacity: int
@@ -247,11 +250,11 @@ class Method(NamedTuple):
   answers: str = "once"
   needs: str = "probs"
   real_images: str = ""
-  prepare: Preparation | None = None
+  prepare: PreStudentStage | None = None
   float_pixels: bool = False
 
 
-class Traits(NamedTuple):
+class MethodInfo(NamedTuple):
   """What a method is, in words: a row of the README's table.
 
   Attributes:
@@ -270,4 +273,4 @@ class Traits(NamedTuple):
 
 
 # What a teacher may give, from least to most.
-ACCESS = ("label", "top_k", "probs", "logits", "white_box")
+ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")

@@ -45,25 +45,25 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def stopped_at(monkeypatch):
   """A context for a run that is told to stop at its n-th checkpoint."""
-  from jaxkd import checkpointing
+  from jaxkd.runtime import checkpoints
 
   @contextlib.contextmanager
   def stopped_at(number):
-    tick, count = checkpointing.Checkpoints.tick, 0
+    tick, count = checkpoints.Checkpoints.tick, 0
 
     def stopping(self, step, tree, last=False):
       nonlocal count
       count += 1
       if count == number:
-        checkpointing._stop.set()
+        checkpoints._stop.set()
       tick(self, step, tree, last)
 
     with monkeypatch.context() as patched:
-      patched.setattr(checkpointing.Checkpoints, "tick", stopping)
+      patched.setattr(checkpoints.Checkpoints, "tick", stopping)
       try:
-        with pytest.raises(checkpointing.Preempted):
+        with pytest.raises(checkpoints.Preempted):
           yield
       finally:
-        checkpointing._stop.clear()
+        checkpoints._stop.clear()
 
   return stopped_at

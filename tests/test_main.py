@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from jaxkd.metrics import read_metrics
+from jaxkd.runtime.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
 TOY = "--config=configs/cake.py:dataset=two_moons,smoke"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import jax
 
-from jaxkd import checks
 from jaxkd.bench.cases import CASES, DTYPES
 from jaxkd.bench.comparison import PARTS
-from jaxkd.bench.table import RIVALS
+from jaxkd.bench.results import RIVALS
+from jaxkd.config import checks
 from jaxkd.errors import JaxkdError, fail
 
 OTHERS = ("engines", "grid", "gpu", "scale", "scan")
@@ -80,8 +80,8 @@ def _measured(arguments: argparse.Namespace) -> str:
   dtypes = _listed("dtype", arguments.dtype, DTYPES)
   dtypes = dtypes or tuple(DTYPES)[: 1 if on_cpu else 2]
   options = commands.Options(
-    arguments.part, arguments.repeats, size, _rivals(arguments.rival), dtypes,
-    arguments.minutes, arguments.sustained,
+    arguments.part, arguments.repeats, size, _torch_engines(arguments.rival),
+    dtypes, arguments.minutes, arguments.sustained,
     Path(arguments.out) if arguments.out else None,
   )  # fmt: skip
   return commands.COMMANDS.get(what, commands.case)(what, options)
@@ -95,7 +95,7 @@ def _listed(name: str, text: str, allowed) -> tuple[str, ...]:
   return words
 
 
-def _rivals(text: str) -> tuple[str, ...]:
+def _torch_engines(text: str) -> tuple[str, ...]:
   """Which rivals; without a wish eager and compile, if PyTorch is there."""
   if text == "none":
     return ()

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import torch
 
-from jaxkd import training
-from jaxkd.bench import rival, rival_networks, student, synthesis
+from jaxkd.bench import student, synthesis, torch_networks, torch_training
 from jaxkd.bench.cases import STUDENT, TEACHER, Case, Size, network
+from jaxkd.training.epoch import gather
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
 STEPS = (1, 4)
@@ -23,7 +23,7 @@ TOLERANCE = 1e-3  # of images in the normalised space, of weights against 1
 def in_torch(classifier: Classifier, spec: DataSpec) -> torch.nn.Module:
   """Our network in PyTorch, with its weights as they stand."""
   variables = jax.device_get(classifier.variables)
-  return rival_networks.create(
+  return torch_networks.create(
     classifier.name, spec.shape[-1], spec.num_classes, variables
   )
 
@@ -39,7 +39,7 @@ def check_images(case: Case, size: Size) -> float:
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.
   """
-  rival.prepare(precise=True)
+  torch_training.prepare(precise=True)
   teacher = network(case.teacher, case.spec, TEACHER)
   sets, set_size = jax.device_count(), min(size.set_size, MOST_IMAGES)
   starts = to_torch(synthesis.starts(sets, set_size, case.spec))
@@ -47,10 +47,12 @@ def check_images(case: Case, size: Size) -> float:
   for steps in STEPS:
     few = size._replace(sets=sets, set_size=set_size, steps=steps)
     with jax.default_matmul_precision("highest"):
-      samples = synthesis.maker(case, few, teacher, sets).run().store.samples
-    theirs = rival.synthesis(
+      samples = (
+        synthesis.synthesis_runner(case, few, teacher, sets).run().store.samples
+      )
+    theirs = torch_training.synthesis(
       in_torch(teacher, case.spec),
-      rival.Form(),
+      torch_training.TorchMode(),
       starts,
       torch.tensor(np.asarray(samples.labels)).long(),
       set_size=set_size,
@@ -70,13 +72,13 @@ def check_students(case: Case, size: Size) -> float:
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.
   """
-  rival.prepare(precise=True)
+  torch_training.prepare(precise=True)
   net = network(case.student, case.spec, STUDENT)
   batch_size = min(size.batch_size, MOST_IMAGES)
   samples = student.random_samples(STEPS[-1] * batch_size, case.spec)
-  pupil = student.Pupil(net, samples, batch_size)
+  pupil = student.StudentRunner(net, samples, batch_size)
   rows = pupil.order().swapaxes(0, 1).reshape(STEPS[-1], -1)
-  batches = training.batch_of(samples, rows)
+  batches = gather(samples, rows)
   with jax.default_matmul_precision("highest"):
     pupil.epoch()
   theirs = in_torch(net, case.spec)
@@ -87,7 +89,9 @@ def check_students(case: Case, size: Size) -> float:
     )
     for images, targets in zip(batches.images, batches.targets, strict=True)
   ]
-  rival.learner(theirs, rival.Form(), **student.OPTIMISER)(loader)
+  torch_training.learner(
+    theirs, torch_training.TorchMode(), **student.OPTIMISER
+  )(loader)
   ours = in_torch(net.replace(variables=pupil.variables()), case.spec)
   found = max(
     _difference(mine, other.detach().cpu())

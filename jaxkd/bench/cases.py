@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import jax
 
-from jaxkd import checks, models
+from jaxkd import models
+from jaxkd.config import checks
 from jaxkd.data import spec as data_spec
 from jaxkd.types import Classifier, DataSpec
 

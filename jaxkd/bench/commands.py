@@ -7,18 +7,18 @@ import jax
 
 from jaxkd.bench import (
   cases,
-  ceilings,
   comparison,
   engines,
   gpu,
   grid,
+  results,
+  roofline,
   scale,
   scan,
-  table,
 )
-from jaxkd.bench.comparison import Settings
-from jaxkd.bench.table import Row
-from jaxkd.report import environment
+from jaxkd.bench.comparison import BenchConfig
+from jaxkd.bench.results import Row
+from jaxkd.runtime.environment import environment
 
 SETS = (1, 2, 4, 8)  # per device, on the CPU
 
@@ -55,8 +55,10 @@ def on_cpu() -> bool:
 def case(name: str, options: Options) -> str:
   """A named case."""
   found = cases.find(name)
-  limits = ceilings.measure(options.dtypes, options.repeats)
-  settings = Settings(options.dtypes, options.rivals, options.repeats, limits)
+  limits = roofline.measure(options.dtypes, options.repeats)
+  settings = BenchConfig(
+    options.dtypes, options.rivals, options.repeats, limits
+  )
   rows = comparison.measure(
     found, found.sizes[options.size], options.part, settings
   )
@@ -94,7 +96,7 @@ def _scale(name: str, options: Options) -> str:
   counts = gpu.SETS if options.size == "full" else SETS
   dtype = options.dtypes[-1]
   memory, points = scale.points(found, size, counts, options.repeats, dtype)
-  limits = ceilings.measure((dtype,), options.repeats)
+  limits = roofline.measure((dtype,), options.repeats)
   best = max(point.image_steps_per_s for point in points)
   share, whose = options.sustained, "as given"
   if not share:
@@ -119,12 +121,12 @@ def _told(
   name: str,
   rows: list[Row],
   options: Options,
-  limits: ceilings.Ceilings | None = None,
+  limits: roofline.Roofline | None = None,
   **more,
 ) -> str:
   if options.folder:
-    return table.write(options.folder, name, rows, limits, **more)
-  return table.markdown(rows, limits, environment())
+    return results.write(options.folder, name, rows, limits, **more)
+  return results.markdown(rows, limits, environment())
 
 
 COMMANDS = {

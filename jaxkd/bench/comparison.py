@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jaxkd import checks
-from jaxkd.bench import sides
+from jaxkd.bench import contenders
 from jaxkd.bench.cases import Case, Size
-from jaxkd.bench.ceilings import Ceilings
-from jaxkd.bench.table import RIVALS, Row, baseline
+from jaxkd.bench.results import RIVALS, Row, baseline
+from jaxkd.bench.roofline import Roofline
+from jaxkd.config import checks
 
 PARTS = ("synthesis", "student", "end_to_end")
 
 
-class Settings(NamedTuple):
+class BenchConfig(NamedTuple):
   """Attributes:
 
   dtypes: that networks compute in.
@@ -24,10 +24,12 @@ class Settings(NamedTuple):
   dtypes: tuple[str, ...]
   rivals: tuple[str, ...]
   repeats: int
-  ceilings: Ceilings | None = None
+  ceilings: Roofline | None = None
 
 
-def measure(case: Case, size: Size, part: str, settings: Settings) -> list[Row]:
+def measure(
+  case: Case, size: Size, part: str, settings: BenchConfig
+) -> list[Row]:
   """The rows of one part of a case, or of `all`.
 
   Raises:
@@ -42,47 +44,47 @@ def measure(case: Case, size: Size, part: str, settings: Settings) -> list[Row]:
 
 
 def _synthesis(
-  case: Case, size: Size, settings: Settings, rows: Sequence[Row]
+  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   del rows
   if settings.rivals:
-    from jaxkd.bench import agreement, rival_sides
+    from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_images(case, size)
   found = []
   for dtype in settings.dtypes:
-    ours = sides.our_synthesis(case, size, dtype)
+    ours = contenders.our_synthesis(case, size, dtype)
     both = [ours]
     if settings.rivals:
-      both += rival_sides.synthesis_sides(
+      both += torch_contenders.synthesis_sides(
         case, size, dtype, settings.rivals, ours.row.at_once // size.set_size
       )
-    found += sides.timed(both, settings.repeats, settings.ceilings)
+    found += contenders.timed(both, settings.repeats, settings.ceilings)
   return found
 
 
 def _student(
-  case: Case, size: Size, settings: Settings, rows: Sequence[Row]
+  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   del rows
   if settings.rivals:
-    from jaxkd.bench import agreement, rival_sides
+    from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_students(case, size)
   found = []
   for dtype in settings.dtypes:
-    both = [sides.our_student(case, size, dtype)]
+    both = [contenders.our_student(case, size, dtype)]
     if settings.rivals:
-      both += rival_sides.student_sides(case, size, dtype, settings.rivals)
-    found += sides.timed(both, settings.repeats, settings.ceilings)
+      both += torch_contenders.student_sides(case, size, dtype, settings.rivals)
+    found += contenders.timed(both, settings.repeats, settings.ceilings)
   return found
 
 
 def _end_to_end(
-  case: Case, size: Size, settings: Settings, rows: Sequence[Row]
+  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   """Ours is measured; the rival's follows from its rates, if they are known."""
-  found = [sides.our_whole(case, size, dtype) for dtype in settings.dtypes]
+  found = [contenders.our_whole(case, size, dtype) for dtype in settings.dtypes]
   like = Row(
     case.name, "", RIVALS["eager"], "float32", 0, None, "", None
   )  # fmt: skip
@@ -104,7 +106,7 @@ def _end_to_end(
   return found
 
 
-Measure = Callable[[Case, Size, Settings, Sequence[Row]], list[Row]]
+Measure = Callable[[Case, Size, BenchConfig, Sequence[Row]], list[Row]]
 MEASURES: dict[str, Measure] = dict(
   zip(PARTS, (_synthesis, _student, _end_to_end), strict=True)
 )

@@ -4,7 +4,7 @@ XLA's cost analysis counts the body of a loop once, however often it runs. A
 program that makes images is one loop over T steps and little else, so T times
 its bytes is what it moves, slightly overrated by what stands outside the loop.
 FLOP are those of the definition: the forward pass and the gradient of one batch
-without any loop (`jaxkd.report.defined_flops`).
+without any loop (`jaxkd.evaluation.network_costs.count_flops`).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxkd import models, report
+from jaxkd import models
+from jaxkd.evaluation.network_costs import count_flops
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Variables
 
 BATCH = 8
@@ -56,7 +57,7 @@ def _flops(
   run: Callable[..., Any], classifier: Classifier, spec: DataSpec
 ) -> float:
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
-  found = report.defined_flops(run, classifier, images)
+  found = count_flops(run, classifier, images)
   if found is None:
     raise JaxkdError(
       "FLOP are counted by JAX's CPU backend, and JAX_PLATFORMS leaves it out; "

@@ -19,12 +19,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import config as configs, data, exchange, methods, models, training
+from jaxkd import config as configs, data, methods, models
 from jaxkd.bench import timing
 from jaxkd.bench.cases import STUDENT, TEACHER, network
-from jaxkd.bench.table import OURS, Row
-from jaxkd.exchange import Play, Rules, Table
+from jaxkd.bench.results import OURS, Row
+from jaxkd.pipeline import exchange
+from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.training.step import TrainConfig, init_state
 
 STEPS = 8  # of a dispatch
 
@@ -70,7 +72,7 @@ def _row(name: str, size: str, dtype: str, repeats: int, steps: int) -> Row:
     config.synthesis.update({engine.steps: steps, **engine.others})
   run = _phase(config, dtype)
   run()
-  seconds = timing.by_turns({name: run}, repeats)[name]
+  seconds = timing.interleaved({name: run}, repeats)[name]
   note = (
     f"{config.teacher.model} to {config.student.model}, {config.dataset}, "
     f"{steps} steps"
@@ -81,7 +83,7 @@ def _row(name: str, size: str, dtype: str, repeats: int, steps: int) -> Row:
   )  # fmt: skip
 
 
-def _phase(config: Any, dtype: str) -> Callable[[], Play]:
+def _phase(config: Any, dtype: str) -> Callable[[], RunState]:
   """The method's first phase, one dispatch from the same state."""
   spec = data.spec(config.dataset, config.image_size)
   method = methods.build(
@@ -95,14 +97,14 @@ def _phase(config: Any, dtype: str) -> Callable[[], Play]:
     network(config[role].model, spec, seed)
     for role, seed in (("teacher", TEACHER), ("student", STUDENT))
   )
-  apply = models.computing_in(student, dtype).apply
-  recipe = training.Recipe(apply, optax.sgd(0.1), method.objective)
-  rules = Rules(method, recipe, spec, "white_box", compute_dtype=dtype)
+  apply = models.with_compute_dtype(student, dtype).apply
+  recipe = TrainConfig(apply, optax.sgd(0.1), method.objective)
+  rules = RoundSpec(method, recipe, spec, "white_box", compute_dtype=dtype)
   hyper = {name: jnp.float32(value) for name, value in method.hyper.items()}
-  table = Table(WhiteBox(teacher), student, hyper)
+  table = RoundInputs(WhiteBox(teacher), student, hyper)
   opening_key, key = jax.random.split(jax.random.key(0))
-  play = exchange.new_play(
-    rules, table, training.create(student, recipe.tx), opening_key
+  play = exchange.init_state(
+    rules, table, init_state(student, recipe.tx), opening_key
   )
-  step = jax.jit(functools.partial(exchange.play_phase, rules, 0))
+  step = jax.jit(functools.partial(exchange.run_phase, rules, 0))
   return lambda: jax.block_until_ready(step(play, table, key))

@@ -8,9 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 import time
 
-from jaxkd.bench import cases, ceilings, comparison, engines, grid, scale, table
-from jaxkd.bench.comparison import Settings
-from jaxkd.bench.table import OURS, Row
+from jaxkd.bench import (
+  cases,
+  comparison,
+  engines,
+  grid,
+  results,
+  roofline,
+  scale,
+)
+from jaxkd.bench.comparison import BenchConfig
+from jaxkd.bench.results import OURS, Row
 
 SETS = (1, 4, 16, 64)  # per device
 
@@ -37,7 +45,7 @@ def measure(
     minutes: after which no cell is begun; the last may take three more.
   """
   began = time.monotonic()
-  found = ceilings.measure(dtypes, repeats, 1.0 if size == "full" else 0.25)
+  found = roofline.measure(dtypes, repeats, 1.0 if size == "full" else 0.25)
   rows: list[Row] = []
   text = ""
   for name, cell in _cells(size, rivals, dtypes, repeats, found, rows).items():
@@ -51,7 +59,7 @@ def measure(
       except Exception as error:  # the others may still do
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         rows.append(_without_numbers(name, reason))
-    text = table.write(folder, "gpu", rows, found, minutes=minutes)
+    text = results.write(folder, "gpu", rows, found, minutes=minutes)
   return text
 
 
@@ -67,13 +75,13 @@ def _cells(
   rivals: tuple[str, ...],
   dtypes: tuple[str, ...],
   repeats: int,
-  found: ceilings.Ceilings,
+  found: roofline.Roofline,
   rows: list[Row],
 ) -> dict[str, Cell]:
   few = tuple(rival for rival in rivals if rival != "graphs")
-  deep = Settings(dtypes[-1:], few, repeats, found)
+  deep = BenchConfig(dtypes[-1:], few, repeats, found)
   settings = {
-    "lenet5": Settings(dtypes, rivals, repeats, found),
+    "lenet5": BenchConfig(dtypes, rivals, repeats, found),
     "resnet34": deep,
     "vit8": deep,
   }

@@ -6,12 +6,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import models, objectives, parallel, training
+from jaxkd import models
 from jaxkd.bench import timing
+from jaxkd.bench.results import OURS, Row
 from jaxkd.bench.student import random_samples
-from jaxkd.bench.table import OURS, Row
 from jaxkd.data import spec as data_spec
-from jaxkd.types import Context
+from jaxkd.runtime import devices
+from jaxkd.training import objectives
+from jaxkd.training.epoch import epoch_function, epoch_indices
+from jaxkd.training.step import EpochInputs, TrainConfig, init_state
+from jaxkd.types import LossContext
 
 BATCH_SIZE, NETWORKS = 128, 16
 
@@ -37,27 +41,27 @@ def epochs(
   answers; both take turns.
   """
   spec = data_spec("fashion_mnist")
-  samples = parallel.replicate(random_samples(BATCH_SIZE * num_steps, spec))
+  samples = devices.replicate(random_samples(BATCH_SIZE * num_steps, spec))
   student = models.init("cnn", jax.random.key(1), spec)
   tx = optax.adam(1e-3)
-  recipe = training.Recipe(student.apply, tx, objectives.htc)
-  run_epoch = training.epoch_function(recipe)
-  order = training.order(jax.random.key(2), len(samples.labels), BATCH_SIZE)
-  context = Context(jnp.int32(0), jnp.ones(spec.num_classes))
+  recipe = TrainConfig(student.apply, tx, objectives.htc)
+  run_epoch = epoch_function(recipe)
+  order = epoch_indices(jax.random.key(2), len(samples.labels), BATCH_SIZE)
+  context = LossContext(jnp.int32(0), jnp.ones(spec.num_classes))
 
   def epoch_of(size: int) -> Callable[[], None]:
-    state = training.create(student, tx)
+    state = init_state(student, tx)
     states = jax.tree.map(lambda leaf: jnp.stack([leaf] * size), state)
     hyper = {
       "temperature": jnp.linspace(4.0, 100.0, size),
       "alpha": jnp.linspace(0.1, 0.9, size),
       "multiplier": jnp.linspace(1.0, 50.0, size),
     }
-    lesson = training.Lesson(hyper, context, jax.random.key(3))
+    lesson = EpochInputs(hyper, context, jax.random.key(3))
     carry = states, lesson, samples
     return lambda: jax.block_until_ready(run_epoch(carry, order))
 
   runs = {size: epoch_of(size) for size in (1, networks)}
   for run in runs.values():
     run()
-  return timing.by_turns(runs, repeats)
+  return timing.interleaved(runs, repeats)

@@ -22,8 +22,8 @@ import jax
 
 from jaxkd.bench import costs, synthesis, timing
 from jaxkd.bench.cases import TEACHER, Case, Size, network
-from jaxkd.bench.ceilings import Ceilings
-from jaxkd.bench.table import OURS, Row
+from jaxkd.bench.results import OURS, Row
+from jaxkd.bench.roofline import Roofline
 from jaxkd.types import DataSpec
 
 
@@ -43,7 +43,7 @@ class Memory(NamedTuple):
     return self.fixed + self.per_set * sets / devices
 
 
-class Point(NamedTuple):
+class GridPoint(NamedTuple):
   """One number of sets.
 
   Attributes:
@@ -100,7 +100,7 @@ def points(
   counts: Sequence[int],
   repeats: int = 0,
   dtype: str = "float32",
-) -> tuple[Memory, list[Point]]:
+) -> tuple[Memory, list[GridPoint]]:
   """The model of a case, and what the compiler and the clock say.
 
   Args:
@@ -113,8 +113,10 @@ def points(
   teacher = network(case.teacher, case.spec, TEACHER)
   devices = jax.device_count()
 
-  def maker(sets: int) -> synthesis.Maker:
-    return synthesis.maker(case, size, teacher, sets * devices, dtype=dtype)
+  def maker(sets: int) -> synthesis.SynthesisRunner:
+    return synthesis.synthesis_runner(
+      case, size, teacher, sets * devices, dtype=dtype
+    )
 
   makers = {sets: maker(sets) for sets in sorted({1, 2, *counts})}
   found = {sets: _bytes(each) for sets, each in makers.items()}
@@ -123,15 +125,15 @@ def points(
   if repeats:
     for sets in counts:
       makers[sets].run()
-    seconds = timing.by_turns({n: makers[n].run for n in counts}, repeats)
+    seconds = timing.interleaved({n: makers[n].run for n in counts}, repeats)
     rates = {n: makers[n].image_steps / seconds[n] for n in counts}
   return memory, [
-    Point(sets, size.steps, memory.bytes(sets), found[sets], rates[sets])
+    GridPoint(sets, size.steps, memory.bytes(sets), found[sets], rates[sets])
     for sets in counts
   ]
 
 
-def _bytes(maker: synthesis.Maker) -> int:
+def _bytes(maker: synthesis.SynthesisRunner) -> int:
   return costs.working_bytes(maker.compiled)
 
 
@@ -141,14 +143,16 @@ def by_steps(case: Case, size: Size, steps: Sequence[int]) -> dict[int, int]:
   devices = jax.device_count()
   return {
     count: _bytes(
-      synthesis.maker(case, size._replace(steps=count), teacher, devices)
+      synthesis.synthesis_runner(
+        case, size._replace(steps=count), teacher, devices
+      )
     )
     for count in steps
   }
 
 
 def rows(
-  case: Case, found: Sequence[Point], size: Size, dtype: str = "float32"
+  case: Case, found: Sequence[GridPoint], size: Size, dtype: str = "float32"
 ) -> list[Row]:
   """The points as rows of the table."""
   return [
@@ -197,7 +201,7 @@ def imagenet_flop() -> float:
 
 
 def sustained(
-  case: Case, image_steps_per_s: float, ceilings: Ceilings, dtype: str
+  case: Case, image_steps_per_s: float, ceilings: Roofline, dtype: str
 ) -> float:
   """Share of the device's matrix product that a rate comes to."""
   network = costs.shapes(case.teacher, case.spec)

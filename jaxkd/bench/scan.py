@@ -1,8 +1,9 @@
 """A step inside `lax.scan` against the same step outside of it.
 
 XLA:CPU runs the gradients of a plain convolution in a loop up to a hundred
-times slower than outside (see `jaxkd.models.conv`). One network of every family
-of the zoo shows that ours are not: T steps in one dispatch, and one by one.
+times slower than outside (see `jaxkd.models.cpu.conv`). One network of every
+family of the zoo shows that ours are not: T steps in one dispatch, and one by
+one.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import models, objectives, training
+from jaxkd import models
 from jaxkd.bench import timing
+from jaxkd.bench.results import Row
 from jaxkd.bench.student import random_samples
-from jaxkd.bench.table import Row
-from jaxkd.types import Classifier, Context, DataSpec, Samples
+from jaxkd.training import objectives
+from jaxkd.training.step import (
+  EpochInputs,
+  TrainConfig,
+  TrainState,
+  init_state,
+  train_step,
+)
+from jaxkd.types import Classifier, DataSpec, LossContext, Samples
 
 BATCH_SIZE, STEPS = 32, 4
 # network: side and channels of its images
@@ -74,7 +83,7 @@ def _rows(
   }
   for run in runs.values():
     run()
-  seconds = timing.by_turns(runs, repeats)
+  seconds = timing.interleaved(runs, repeats)
   ratio = seconds["scan"] / seconds["one by one"]
   return [
     Row(
@@ -119,15 +128,15 @@ def _synthesis(network: Classifier, samples: Samples):
 
 def _training(network: Classifier, samples: Samples):
   tx = optax.sgd(0.01, 0.9)
-  recipe = training.Recipe(network.apply, tx, objectives.truth)
-  context = Context(jnp.int32(0), jnp.ones(samples.targets.shape[-1]))
-  lesson = training.Lesson({}, context, jax.random.key(1))
+  recipe = TrainConfig(network.apply, tx, objectives.cross_entropy)
+  context = LossContext(jnp.int32(0), jnp.ones(samples.targets.shape[-1]))
+  lesson = EpochInputs({}, context, jax.random.key(1))
 
-  def step(state: training.TrainState) -> training.TrainState:
+  def step(state: TrainState) -> TrainState:
     key = jax.random.fold_in(lesson.key, state.step)
-    return training.train_step(recipe, state, samples, lesson, key)[0]
+    return train_step(recipe, state, samples, lesson, key)[0]
 
-  return step, training.create(network, tx)
+  return step, init_state(network, tx)
 
 
 PARTS = {"synthesis": _synthesis, "training": _training}

@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import objectives, parallel, training
-from jaxkd.types import Array, Classifier, Context, DataSpec, Samples
+from jaxkd.runtime import devices
+from jaxkd.training import objectives
+from jaxkd.training.epoch import epoch_function, epoch_indices
+from jaxkd.training.step import EpochInputs, TrainConfig, init_state
+from jaxkd.types import Array, Classifier, DataSpec, LossContext, Samples
 
 HYPER = {"temperature": 1.0, "alpha": 1.0}
 OPTIMISER = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
@@ -33,26 +36,26 @@ def random_samples(count: int, spec: DataSpec) -> Samples:
   )
 
 
-class Pupil:
+class StudentRunner:
   """A student in training, alone: every epoch goes on where the last ended."""
 
   def __init__(self, student: Classifier, samples: Samples, batch_size: int):
-    self.student, self.samples = student, parallel.replicate(samples)
+    self.student, self.samples = student, devices.replicate(samples)
     self.batch_size, self.epochs = batch_size, 0
     tx = optimiser()
-    recipe = training.Recipe(student.apply, tx, objectives.distillation)
-    state = training.create(student, tx)
+    recipe = TrainConfig(student.apply, tx, objectives.kd)
+    state = init_state(student, tx)
     self.states = jax.tree.map(lambda leaf: leaf[None], state)
-    self.run_epoch = training.epoch_function(recipe)
+    self.run_epoch = epoch_function(recipe)
     hyper = {name: jnp.float32([value]) for name, value in HYPER.items()}
     counts = jnp.ones(samples.targets.shape[-1])
     key = jax.random.key(5)
-    self.lesson = training.Lesson(hyper, Context(jnp.int32(0), counts), key)
+    self.lesson = EpochInputs(hyper, LossContext(jnp.int32(0), counts), key)
 
   def order(self) -> Array:
     """Rows of the samples in the epoch to come, `[D, steps, B / D]`."""
     key = jax.random.fold_in(jax.random.key(4), self.epochs)
-    return training.order(key, len(self.samples.labels), self.batch_size)
+    return epoch_indices(key, len(self.samples.labels), self.batch_size)
 
   def epoch(self) -> float:
     """Trains for one; returns the mean loss."""

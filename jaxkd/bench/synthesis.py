@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import exchange, methods, objectives, resolution, training
+from jaxkd import methods
 from jaxkd.bench.cases import Case, Size
-from jaxkd.exchange import Play, Rules, Table
-from jaxkd.synthesis import footprint, priors
+from jaxkd.pipeline import exchange, resolution
+from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
+from jaxkd.synthesis import memory_estimate, priors
 from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.training import objectives
+from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import Array, Classifier, DataSpec
 
 WEIGHTS = {"classification": 1e3, "contrast": 10.0, "total_variation": 1e5}
@@ -24,7 +27,7 @@ RIVAL = {
 }  # fmt: skip
 
 
-class Maker(NamedTuple):
+class SynthesisRunner(NamedTuple):
   """Rounds that make images, answer them and store them.
 
   Attributes:
@@ -34,13 +37,13 @@ class Maker(NamedTuple):
     image_steps: of all rounds.
   """
 
-  run: Callable[[], Play]
+  run: Callable[[], RunState]
   compiled: jax.stages.Compiled
   sets_at_once: int
   image_steps: int
 
 
-def maker(
+def synthesis_runner(
   case: Case,
   size: Size,
   teacher: Classifier,
@@ -48,7 +51,7 @@ def maker(
   *,
   rounds: int = 1,
   dtype: str = "float32",
-) -> Maker:
+) -> SynthesisRunner:
   """CAKE with `teacher`: `rounds` rounds of `sets_at_once` sets.
 
   Every run starts afresh from the same key. The number of sets is that of the
@@ -66,33 +69,31 @@ def maker(
       "contrast": "groups", "dynamics": "sgd", "sets_per_round": sets_at_once,
     },
   )  # fmt: skip
-  recipe = training.Recipe(
-    teacher.apply, optax.identity(), objectives.distillation
-  )
-  rules = Rules(method, recipe, case.spec, "white_box", compute_dtype=dtype)
+  recipe = TrainConfig(teacher.apply, optax.identity(), objectives.kd)
+  rules = RoundSpec(method, recipe, case.spec, "white_box", compute_dtype=dtype)
   # The student is not asked; any network will do.
-  table = Table(WhiteBox(teacher), teacher, HYPER)
-  state, key = training.create(teacher, recipe.tx), jax.random.key(0)
+  table = RoundInputs(WhiteBox(teacher), teacher, HYPER)
+  state, key = init_state(teacher, recipe.tx), jax.random.key(0)
   rounds_key = jax.random.key(1)
 
   # Compiled, since tracing takes longer than a few steps.
-  opening = jax.jit(functools.partial(exchange.new_play, rules))
+  opening = jax.jit(functools.partial(exchange.init_state, rules))
   start = (table, state, key)
   shapes = jax.eval_shape(opening, *start)
   compiled = (
-    jax.jit(functools.partial(exchange.play_round, rules), donate_argnums=0)
+    jax.jit(functools.partial(exchange.run_round, rules), donate_argnums=0)
     .lower(shapes, table, key)
     .compile()
   )
 
-  def run() -> Play:
+  def run() -> RunState:
     play = opening(*start)
     for index in range(rounds):
       play, _ = compiled(play, table, jax.random.fold_in(rounds_key, index))
     return jax.block_until_ready(play)
 
   images = rounds * sets_at_once * size.set_size
-  return Maker(run, compiled, sets_at_once, images * size.steps)
+  return SynthesisRunner(run, compiled, sets_at_once, images * size.steps)
 
 
 def starts(count: int, set_size: int, spec: DataSpec) -> Array:
@@ -116,7 +117,7 @@ def sets_at_once(size: Size, teacher: Classifier, spec: DataSpec) -> int:
   """Sets in a round: as many as a run takes, and no more than fit."""
   devices = jax.device_count()
   images = resolution.IMAGES_PER_ROUND.get(jax.default_backend())
-  images = images or footprint.images_per_round(
+  images = images or memory_estimate.images_per_round(
     teacher, spec, devices, resolution.IMAGES_PER_ROUND_ACCELERATOR
   )
   return resolution.sets_per_round(size.sets, images // size.set_size, devices)

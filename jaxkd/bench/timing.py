@@ -11,7 +11,7 @@ Name = TypeVar("Name", bound=Hashable)
 SHORTEST_S = 0.25
 
 
-def by_turns(
+def interleaved(
   runs: Mapping[Name, Callable[[], Any]], repeats: int
 ) -> dict[Name, float]:
   """Median seconds of each run over its turns.

@@ -5,10 +5,15 @@ behind the colon in `--config=configs/cake.py:dataset=mnist`. It imports nothing
 but this package.
 """
 
-from jaxkd.config.arguments import arguments, decided, of, without
+from jaxkd.config.arguments import arguments, forbid, lookup, without
 from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
 from jaxkd.config.cells import cell, cells, slug, table
-from jaxkd.config.files import load_config, located, share_networks, sibling
+from jaxkd.config.files import (
+  load_config,
+  resolve_path,
+  share_networks,
+  sibling,
+)
 from jaxkd.errors import JaxkdError
 
 __all__ = [
@@ -17,13 +22,13 @@ __all__ = [
   "block",
   "cell",
   "cells",
-  "decided",
   "defense",
   "experiment",
+  "forbid",
   "load_config",
-  "located",
-  "of",
+  "lookup",
   "optimizer",
+  "resolve_path",
   "share_networks",
   "sibling",
   "slug",

@@ -4,7 +4,7 @@
 
 from typing import Any
 
-from jaxkd import checks
+from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 
 ARGUMENTS = ("dataset", "teacher", "student", "seeds", "smoke")
@@ -31,7 +31,7 @@ def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
   return found
 
 
-def decided(found: dict[str, Any], *names: str) -> None:
+def forbid(found: dict[str, Any], *names: str) -> None:
   """Refuses arguments that a table decides for its cells.
 
   Raises:
@@ -55,7 +55,7 @@ def without(argument: str, *names: str) -> str:
   return ",".join(p for p in parts if p.partition("=")[0] not in names)
 
 
-def of(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
+def lookup(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
   """A row of a config's table, that of a data set as a rule.
 
   Raises:

@@ -74,7 +74,7 @@ EMBEDDED = ("mnist_5k", "two_moons")
 def optimizer(
   name: str, learning_rate: float, schedule: str = "constant", **others: Any
 ) -> dict[str, Any]:
-  """The block that `jaxkd.optim.optimiser` reads."""
+  """The block that `jaxkd.training.optimisers.optimiser` reads."""
   return {
     "name": name,
     "learning_rate": learning_rate,

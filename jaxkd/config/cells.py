@@ -1,4 +1,4 @@
-"""Tables of runs, see `jaxkd.tables.table`."""
+"""Tables of runs, see `jaxkd.tables.runner`."""
 
 from collections.abc import Sequence
 import re
@@ -91,7 +91,7 @@ def table(
   unit: str = "percent",
   figures: Sequence[str] = (),
 ) -> ConfigDict:
-  """The config of a table, see `jaxkd.tables.table`.
+  """The config of a table, see `jaxkd.tables.runner`.
 
   Args:
     name: of the table.

@@ -11,7 +11,7 @@ from jaxkd.errors import JaxkdError
 PACKAGE = Path(__file__).parents[1]
 
 
-def located(name: str) -> str:
+def resolve_path(name: str) -> str:
   """`name`, or where the config of that name lies that came with the package,
   if there is none here: `configs/cake.py:smoke` works in every folder.
   """
@@ -28,7 +28,7 @@ def load_config(name: str) -> ConfigDict:
   Raises:
     JaxkdError: if there is no such file.
   """
-  path, _, argument = located(name).partition(":")
+  path, _, argument = resolve_path(name).partition(":")
   if not Path(path).is_file():
     raise JaxkdError(f"There is no config file {path}.")
   found = importlib.util.spec_from_file_location("jaxkd_config", path)

@@ -7,8 +7,8 @@ full set where `load` finds it. `find` also takes a path of your own, or none.
 
 from jaxkd.data.loading import load
 from jaxkd.data.pixels import to_float
-from jaxkd.data.source import describe, find
-from jaxkd.data.table import DATASETS, Dataset, names, spec, train_size
+from jaxkd.data.registry import DATASETS, Dataset, names, spec, train_size
+from jaxkd.data.resolve import describe, find
 
 __all__ = [
   "DATASETS",

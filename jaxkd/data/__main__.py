@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from jaxkd.data.builder import prepare, prepared_dir
-from jaxkd.data.table import DATASETS
+from jaxkd.data.registry import DATASETS
 from jaxkd.errors import JaxkdError, fail
 
 _FROM_HELP = """\

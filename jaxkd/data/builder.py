@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxkd.data.parsers import READERS
 from jaxkd.data.pixels import to_png
-from jaxkd.data.table import Arrays, Entry, entry
+from jaxkd.data.registry import Arrays, DatasetInfo, dataset_info
 from jaxkd.types import JaxkdError
 
 _TIMEOUT_S = 15
@@ -72,7 +72,7 @@ def prepare(
     JaxkdError: nothing to prepare, no network, or a damaged file. No partly
       written set remains.
   """
-  chosen = entry(name)
+  chosen = dataset_info(name)
   if not chosen.urls:
     raise JaxkdError(f"{name} comes with the package; nothing to prepare.")
   if (done := prepared_dir(name, data_dir)) is not None:
@@ -89,7 +89,7 @@ def prepare(
 
 
 def _download(
-  chosen: Entry, folder: Path, report: Callable[[str], None]
+  chosen: DatasetInfo, folder: Path, report: Callable[[str], None]
 ) -> None:
   """Fetches the official files; compares the hashes that TFDS knows."""
   import tensorflow_datasets as tfds
@@ -121,7 +121,7 @@ def _file_name(url: str) -> str:
 
 
 def _write(
-  chosen: Entry,
+  chosen: DatasetInfo,
   arrays: Arrays,
   data_dir: str | os.PathLike | None,
   report: Callable[[str], None],

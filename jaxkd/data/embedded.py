@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 
-from jaxkd.data.table import Arrays
+from jaxkd.data.registry import Arrays
 
 _TRAIN_PER_CLASS = 400
 _MOON_POINTS = 5000

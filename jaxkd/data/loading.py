@@ -11,11 +11,11 @@ from absl import logging
 import numpy as np
 from PIL import Image
 
-from jaxkd import workdirs
 from jaxkd.data.builder import data_root, prepared_dir
 from jaxkd.data.embedded import EMBEDDED
 from jaxkd.data.pixels import fit, to_picture
-from jaxkd.data.table import Arrays, Dataset, entry, spec
+from jaxkd.data.registry import Arrays, Dataset, dataset_info, spec
+from jaxkd.runtime import run_folder
 from jaxkd.runtime.files import atomic_folder
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -48,7 +48,7 @@ def load(
     JaxkdError: unknown name or size, or a set that is not prepared.
   """
   wanted = spec(name, image_size)
-  native = entry(name).spec
+  native = dataset_info(name).spec
   if name in EMBEDDED:
     return Dataset(wanted, *_resized(EMBEDDED[name](), native, wanted))
   folder = prepared_dir(name, data_dir)
@@ -142,7 +142,7 @@ def _fingerprint(folder: Path) -> str:
 
 def _cached(key: str, make: Callable[[], Arrays]) -> Arrays:
   """Arrays from the cache, or made and kept."""
-  folder = workdirs.cache(key)
+  folder = run_folder.cache_dir(key)
   try:
     return tuple(np.load(folder / f"{part}.npy") for part in _PARTS)
   except (EOFError, OSError, ValueError):  # not there, or cut short

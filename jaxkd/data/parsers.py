@@ -18,7 +18,7 @@ import zlib
 
 import numpy as np
 
-from jaxkd.data.table import Arrays
+from jaxkd.data.registry import Arrays
 from jaxkd.types import JaxkdError
 
 _READ_ERRORS = (

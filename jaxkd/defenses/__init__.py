@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from jaxkd import checks
+from jaxkd.config import checks
 from jaxkd.types import Classifier, JaxkdError
 
 
@@ -41,7 +41,7 @@ def defend(trainer: Any, normal: Classifier, block) -> Classifier:
   """The teacher that the defence `block.name` makes of a normal one.
 
   Args:
-    trainer: a `jaxkd.teachers.trained.Trainer` for the owner's data.
+    trainer: a `jaxkd.training.trained_network.Trainer` for the owner's data.
     normal: the teacher to protect.
     block: `config.teacher.defense`.
   """

@@ -14,8 +14,7 @@ being finite ends the training by name.
 
 from typing import Any
 
-from jaxkd.objectives import nasty
-from jaxkd.teachers.trained import Lesson
+from jaxkd.training.supervision import nasty_supervision
 from jaxkd.types import Classifier
 
 
@@ -26,10 +25,10 @@ def check(block) -> None:
 
 def defend(trainer: Any, normal: Classifier, block) -> Classifier:
   """See `jaxkd.defenses.defend`; reads `omega` and `temperature`."""
-  return undermine(trainer, normal, block, "nasty", "defense")
+  return train_nasty(trainer, normal, block, "nasty", "defense")
 
 
-def undermine(
+def train_nasty(
   trainer: Any,
   previous: Classifier,
   block,
@@ -42,19 +41,15 @@ def undermine(
   """A fresh network, trained to be right and far from `previous`.
 
   Args:
-    trainer: a `jaxkd.teachers.trained.Trainer`.
+    trainer: a `jaxkd.training.trained_network.Trainer`.
     previous: frozen.
     block: with `omega` and `temperature`.
     name: of its file.
     stage: of the run.
-    accuracy: see `jaxkd.teachers.trained.Lesson`.
+    accuracy: see `jaxkd.training.supervision.Supervision`.
     model: name in `jaxkd.models`; empty takes the trainer's.
   """
-  lesson = contrast(block)._replace(reference=previous, accuracy=accuracy)
+  lesson = nasty_supervision(block)._replace(
+    reference=previous, accuracy=accuracy
+  )
   return trainer.train(name, stage, lesson, model)
-
-
-def contrast(block) -> Lesson:
-  """What `omega` and `temperature` say, without what to be far from."""
-  hyper = {"temperature": block.temperature, "omega": block.omega}
-  return Lesson(nasty, hyper, steer="omega, or the learning rate")

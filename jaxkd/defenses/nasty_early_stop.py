@@ -9,9 +9,9 @@ accuracy that the SCM defence reaches on the same images.
 
 from typing import Any
 
-from jaxkd import evaluate
 from jaxkd.defenses import scm
-from jaxkd.defenses.nasty import undermine
+from jaxkd.defenses.nasty import train_nasty
+from jaxkd.evaluation import accuracy
 from jaxkd.types import Classifier, JaxkdError
 
 
@@ -43,7 +43,7 @@ def defend(trainer: Any, normal: Classifier, block) -> Classifier:
   if not target:
     rival = scm.defend(trainer, normal, block)
     images, labels = trainer.held_out.images, trainer.held_out.labels
-    target = evaluate.evaluate(rival, images, labels)["accuracy"]
-  return undermine(
+    target = accuracy.evaluate(rival, images, labels)["accuracy"]
+  return train_nasty(
     trainer, normal, block, "nasty_early_stop", "defense_early", accuracy=target
   )

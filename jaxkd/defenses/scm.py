@@ -9,7 +9,7 @@ its equation 10, and does not say which; `index` counts as the equation does.
 
 from typing import Any
 
-from jaxkd.defenses.nasty import undermine
+from jaxkd.defenses.nasty import train_nasty
 from jaxkd.types import Classifier, JaxkdError
 
 
@@ -32,5 +32,5 @@ def defend(trainer: Any, normal: Classifier, block) -> Classifier:
   for index in range(1, block.index + 1):
     name = "nasty" if index == 1 else f"contrast{index}"
     stage = "defense" if index == 1 else f"defense_{index}"
-    member = undermine(trainer, member, block, name, stage)
+    member = train_nasty(trainer, member, block, name, stage)
   return member

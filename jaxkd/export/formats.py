@@ -15,7 +15,7 @@ from jaxkd.types import JaxkdError
 SHARD = 10_000  # images in an npz file
 
 
-class Synthetic(NamedTuple):
+class SyntheticSet(NamedTuple):
   """Images that a method made, on the host.
 
   Attributes:
@@ -32,7 +32,7 @@ class Synthetic(NamedTuple):
   probabilities: np.ndarray | None
 
 
-def write_png(folder: Path, synthetic: Synthetic) -> None:
+def write_png(folder: Path, synthetic: SyntheticSet) -> None:
   """A folder per label, e.g. `0003/000042.png`, and `labels.csv`: `file`,
   `label`, `teacher_label`, and a column of probabilities per class.
   """
@@ -56,7 +56,7 @@ def write_png(folder: Path, synthetic: Synthetic) -> None:
       )
 
 
-def write_npz(folder: Path, synthetic: Synthetic) -> None:
+def write_npz(folder: Path, synthetic: SyntheticSet) -> None:
   """`synthetic-00000.npz` and so on, `SHARD` images each, whose arrays are the
   fields of `Synthetic`.
   """
@@ -70,7 +70,7 @@ def write_npz(folder: Path, synthetic: Synthetic) -> None:
     np.savez_compressed(folder / f"synthetic-{index:05}.npz", **shard)
 
 
-def write_tfds(folder: Path, synthetic: Synthetic) -> None:
+def write_tfds(folder: Path, synthetic: SyntheticSet) -> None:
   """`synthetic/1.0.0`, for `tfds.builder_from_directory`; split `train`.
 
   Examples have `image`, `label`, `teacher_label`, and `probabilities` where

@@ -8,13 +8,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxkd import __version__, checks, methods, weights
+from jaxkd import __version__, methods
+from jaxkd.config import checks
+from jaxkd.data.labels import hard_labels
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.errors import JaxkdError
-from jaxkd.export import runs
-from jaxkd.export.formats import FORMATS, Synthetic
-from jaxkd.objectives import hard_labels
+from jaxkd.export.formats import FORMATS, SyntheticSet
 from jaxkd.runtime.files import atomic_folder, write_json
+from jaxkd.runtime.finished_run import (
+  REPORT_NAME,
+  read_config,
+  read_report,
+  read_samples,
+)
+from jaxkd.serialization import weights
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import Samples
 
@@ -56,9 +63,9 @@ def export_images(
   """
   checks.choice("--format", format, FORMATS)
   checks.not_negative(**{"--count": count})
-  config = runs.config(workdir)
+  config = read_config(workdir)
   _check_synthetic(config)
-  samples = _drawn(runs.stored(workdir), count, config["seed"])
+  samples = _drawn(read_samples(workdir), count, config["seed"])
   if samples.images.ndim == 4:
     found, rounding = _eight_bit(samples, workdir, config)
   elif format == "npz":
@@ -85,7 +92,7 @@ def export_images(
 
 def _check_synthetic(config: dict[str, Any]) -> None:
   """Refuses to pass real images off as made, or to hand them out."""
-  traits = getattr(methods.find(config["method"]), "TRAITS", None)
+  traits = getattr(methods.find(config["method"]), "INFO", None)
   borrowed = config["synthesis"].get("source") == "real"
   if borrowed or (traits and traits.source == "real images"):
     raise JaxkdError(
@@ -107,11 +114,11 @@ def _drawn(samples: Samples, count: int, seed: int) -> Samples:
   )
 
 
-def _synthetic(samples: Samples) -> Synthetic:
+def _synthetic(samples: Samples) -> SyntheticSet:
   """Labels are the classes meant, the teacher's where none was."""
   answers = np.asarray(hard_labels(samples.targets), np.int32)
   soft = np.issubdtype(samples.targets.dtype, np.floating)
-  return Synthetic(
+  return SyntheticSet(
     samples.images,
     np.where(samples.labels < 0, answers, samples.labels).astype(np.int32),
     answers,
@@ -121,7 +128,7 @@ def _synthetic(samples: Samples) -> Synthetic:
 
 def _eight_bit(
   samples: Samples, workdir: Path, config: dict[str, Any]
-) -> tuple[Synthetic, Rounding]:
+) -> tuple[SyntheticSet, Rounding]:
   """The images as uint8, answered again by a teacher that may be looked into:
   rounding moves some across a boundary.
   """
@@ -145,8 +152,8 @@ def _eight_bit(
 
 
 def _provenance(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
-  done = (workdir / runs.REPORT_NAME).exists()
-  report = runs.report(workdir) if done else {}
+  done = (workdir / REPORT_NAME).exists()
+  report = read_report(workdir) if done else {}
   teacher = workdir / "teacher.safetensors"
   return {
     "synthetic": True,

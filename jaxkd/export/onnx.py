@@ -13,10 +13,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxkd.bundles import bundle
 from jaxkd.errors import JaxkdError
-from jaxkd.models import conv
+from jaxkd.models.cpu import conv
 from jaxkd.runtime.files import write_bytes
+from jaxkd.serialization import bundle
 from jaxkd.types import Classifier, DataSpec
 
 LARGEST_DIFFERENCE = 1e-4  # of logits, between ONNX Runtime and JAX
@@ -52,7 +52,7 @@ def export_onnx(student: Path, out: Path) -> float:
   network = jax.device_get(classifier)
   try:
     _leave_out_faulty_passes()
-    with conv.as_defined():
+    with conv.reference_form():
       content = to_onnx(
         lambda images: network(images).logits,
         inputs=[("batch", *spec.shape)],

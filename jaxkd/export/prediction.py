@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from jaxkd import checks
-from jaxkd.bundles import bundle
-from jaxkd.bundles.bundle import Brought
-from jaxkd.data.forms import SUFFIXES
+from jaxkd.config import checks
+from jaxkd.data.formats import SUFFIXES
 from jaxkd.data.pixels import MODES, fit, to_float
 from jaxkd.errors import JaxkdError
+from jaxkd.serialization import bundle
+from jaxkd.serialization.bundle import LoadedBundle
 from jaxkd.types import Array, Classifier, DataSpec
 
 BATCH = 64
 _EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "YCbCr")
 
 
-class Tally(NamedTuple):
+class PredictionSummary(NamedTuple):
   """What became of the images.
 
   Attributes:
@@ -40,7 +40,7 @@ class Tally(NamedTuple):
 
 def predict(
   bundle_folder: Path, source: Path, out: Path, top: int = 1
-) -> Tally:
+) -> PredictionSummary:
   """Writes what a network sees in images: CSV with `file`, `label`,
   `probability`; `top` lines a file, likeliest first.
 
@@ -81,7 +81,7 @@ def predict(
         labelled += len(names)
   except OSError as error:
     raise JaxkdError(f"Cannot write {out}: {error.strerror}.") from error
-  return Tally(labelled, len(files) - labelled, converted)
+  return PredictionSummary(labelled, len(files) - labelled, converted)
 
 
 def _files(source: Path) -> list[Path]:
@@ -137,7 +137,7 @@ def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
   return pixels
 
 
-def _probabilities(brought: Brought, images: np.ndarray) -> np.ndarray:
+def _probabilities(brought: LoadedBundle, images: np.ndarray) -> np.ndarray:
   """`[n, K]`; the batch is filled up, so that one compilation serves all."""
   whole = np.zeros((BATCH, *brought.spec.shape), np.uint8)
   whole[: len(images)] = images
@@ -150,6 +150,6 @@ def _forward(classifier: Classifier, images: Array) -> Array:
   return jax.nn.softmax(logits.astype(jnp.float32))
 
 
-def _label(brought: Brought, k: int) -> str:
+def _label(brought: LoadedBundle, k: int) -> str:
   names = brought.card.class_names
   return names[k] if names else str(k)

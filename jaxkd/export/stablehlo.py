@@ -10,7 +10,7 @@ import jax
 from jax import export
 import jax.numpy as jnp
 
-from jaxkd.models import conv
+from jaxkd.models.cpu import conv
 from jaxkd.types import Array, Classifier, DataSpec
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -23,13 +23,13 @@ def artefact(classifier: Classifier, spec: DataSpec) -> bytes:
 
   Products are of full float32 everywhere, so that all platforms agree.
   `jax.export.deserialize(artefact).call(images)` runs it, and so does
-  `jaxkd.models.exported.from_export`.
+  `jaxkd.serialization.stablehlo.from_export`.
   """
   (batch,) = export.symbolic_shape("batch")
   images = jax.ShapeDtypeStruct((batch, *spec.shape), jnp.float32)
   logits = jax.jit(logits_function(classifier))
   with (
-    conv.as_defined(),
+    conv.reference_form(),
     jax.default_matmul_precision("highest"),
     _without_source_lines(),
   ):

@@ -5,13 +5,14 @@ runs without this package.
 from pathlib import Path
 from typing import Any
 
-from jaxkd import __version__, weights
-from jaxkd.bundles import bundle, probe
-from jaxkd.bundles.bundle import Card
-from jaxkd.bundles.probe import Probe
-from jaxkd.export import runs, stablehlo
-from jaxkd.models.exported import from_export
+from jaxkd import __version__
+from jaxkd.export import stablehlo
 from jaxkd.runtime.files import atomic_folder
+from jaxkd.runtime.finished_run import read_config, read_report
+from jaxkd.serialization import bundle, probe, weights
+from jaxkd.serialization.model_card import ModelCard
+from jaxkd.serialization.probe import Probe
+from jaxkd.serialization.stablehlo import from_export
 
 NAME = "student"
 
@@ -22,8 +23,8 @@ def export_run(workdir: Path, out: Path) -> None:
   Raises:
     JaxkdError: if the run is not done, or `out` can't be written.
   """
-  report = runs.report(workdir)
-  config = runs.config(workdir)
+  report = read_report(workdir)
+  config = read_config(workdir)
   provenance = {
     "method": report["method"],
     "dataset": report["dataset"],
@@ -68,7 +69,7 @@ def _write(
   questions = Probe(images, probe.answer(student, images))
   again = from_export(artefact, spec, f"{NAME}.stablehlo")
   probe.check(again, questions, f"{NAME}.stablehlo")
-  card = Card(
+  card = ModelCard(
     student.name,
     spec,
     class_names,

@@ -13,16 +13,8 @@ from jaxkd.losses.contrastive import (
   grouped_contrastive_loss,
   instance_discrimination_loss,
 )
-from jaxkd.losses.disagreement import (
-  attention_transfer_loss,
-  disagreement_loss,
-)
-from jaxkd.losses.distillation import (
-  htc_loss,
-  htc_targets,
-  kd_loss,
-  scm_loss,
-)
+from jaxkd.losses.disagreement import attention_transfer_loss, disagreement_loss
+from jaxkd.losses.distillation import htc_loss, htc_targets, kd_loss, scm_loss
 from jaxkd.losses.imbalance import class_balanced_focal_loss, ldam_loss
 from jaxkd.losses.nasty_teacher import nasty_loss
 from jaxkd.losses.priors import (

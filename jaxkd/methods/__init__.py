@@ -7,9 +7,9 @@ import inspect
 import pkgutil
 from types import ModuleType
 
-from jaxkd import checks
-from jaxkd.objectives import distillation
-from jaxkd.types import DataSpec, JaxkdError, Method, Traits
+from jaxkd.config import checks
+from jaxkd.training import objectives
+from jaxkd.types import DataSpec, JaxkdError, Method, MethodInfo
 
 
 def names() -> list[str]:
@@ -34,12 +34,12 @@ def find(name: str) -> ModuleType:
 
 def table() -> str:
   """All methods with their traits, as a markdown table; README has it."""
-  heads = ("method", "", *Traits._fields)
+  heads = ("method", "", *MethodInfo._fields)
   lines = [heads, ["---"] * len(heads)]
   for name in names():
     method = find(name)
     title = method.__doc__.splitlines()[0].removesuffix(".")
-    *words, terms = method.TRAITS
+    *words, terms = method.INFO
     lines.append([f"`{name}`", title, *words, ", ".join(terms)])
   return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -89,14 +89,14 @@ def build(
   method = factory(spec, hyper=hyper, **synthesis, **known)
   if objective:
     method = with_objective(method, objective)
-  elif method.objective is distillation:
+  elif method.objective is objectives.kd:
     checks.keys("hyper", method.hyper, ("temperature", "alpha"))
   if "temperature" in method.hyper:
     checks.positive(**{"hyper.temperature": method.hyper["temperature"]})
   return method
 
 
-def lends(method: ModuleType) -> bool:
+def exports_objective(method: ModuleType) -> bool:
   """Whether its objective, and the numbers of that, are not its own affair."""
   return hasattr(method, "objective") and hasattr(method, "HYPER")
 
@@ -108,8 +108,8 @@ def with_objective(method: Method, name: str) -> Method:
     JaxkdError: if that has none to lend, or takes other numbers.
   """
   lender = find(name)
-  if not lends(lender):
-    lenders = [other for other in names() if lends(find(other))]
+  if not exports_objective(lender):
+    lenders = [other for other in names() if exports_objective(find(other))]
     raise JaxkdError(
       f"objective={name}: its objective belongs to its own images; choose "
       f"one of {', '.join(lenders)}."

@@ -24,21 +24,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses, optim, parallel
-from jaxkd.objectives import distillation
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.models.layers import to_pixels
+from jaxkd.runtime import devices
 from jaxkd.synthesis import pixels, priors
+from jaxkd.training import optimisers
+from jaxkd.training.objectives import kd
 from jaxkd.types import (
   Array,
   DataSpec,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Phase,
   Samples,
-  Terms,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="pixels",
   critic="teacher",
@@ -88,7 +92,7 @@ def build(
     num_steps=num_steps, step_size=step_size, sets_per_round=sets_per_round,
   )  # fmt: skip
   checks.choice("contrast", contrast, CONTRASTS)
-  checks.choice("dynamics", dynamics, tuple(optim.DYNAMICS))
+  checks.choice("dynamics", dynamics, tuple(optimisers.DYNAMICS))
   checks.keys(
     "weights", weights, ("classification", "contrast", "total_variation")
   )
@@ -96,10 +100,10 @@ def build(
   checks.multiple("set_size", set_size, "group_size", group_size)
   checks.multiple("num_sets", num_sets, "sets_per_round", sets_per_round)
   num_groups = set_size // group_size
-  sizes = optim.step_sizes(num_sets, step_size, step_size_decades)
+  sizes = optimisers.step_sizes(num_sets, step_size, step_size_decades)
   is_image = len(spec.shape) == 3
 
-  def terms_of(logits: Array, inputs: Array, labels: Array) -> Terms:
+  def terms_of(logits: Array, inputs: Array, labels: Array) -> LossTerms:
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
     terms = {
       "classification": group_size * cross_entropy(logits, labels).mean()
@@ -113,7 +117,9 @@ def build(
       terms["total_variation"] = losses.total_variation(inputs).mean()
     return terms
 
-  def make_set(nets: Nets, key: Array, index: Array) -> tuple[Samples, Terms]:
+  def make_set(
+    nets: Networks, key: Array, index: Array
+  ) -> tuple[Samples, LossTerms]:
     start_key, label_key, noise_key = jax.random.split(
       jax.random.fold_in(key, index), 3
     )
@@ -121,26 +127,26 @@ def build(
       label_key, num_groups, group_size, spec.num_classes
     ).reshape(-1)
 
-    def loss(inputs: Array) -> tuple[Array, Terms]:
-      logits = nets.teacher(priors.to_pixels(inputs, spec)).logits
+    def loss(inputs: Array) -> tuple[Array, LossTerms]:
+      logits = nets.teacher(to_pixels(inputs, spec)).logits
       terms = terms_of(logits, inputs, labels)
-      return pixels.weighted(terms, weights), terms
+      return pixels.weighted_sum(terms, weights), terms
 
     inputs, terms = pixels.optimise(
       loss,
       priors.normal(start_key, set_size, spec),
-      optim.DYNAMICS[dynamics](sizes[index], noise_key),
+      optimisers.DYNAMICS[dynamics](sizes[index], noise_key),
       num_steps,
     )
     step_sizes = jnp.full(set_size, sizes[index])
-    images = priors.to_pixels(inputs, spec)
+    images = to_pixels(inputs, spec)
     return Samples(images, labels, extras={"step_size": step_sizes}), terms
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     del nets
     return {"key": key, "next_set": jnp.zeros((), jnp.int32)}
 
-  def ask(state, nets: Nets, key: Array):
+  def ask(state, nets: Networks, key: Array):
     # A set's randomness comes from its index, not from the round, so that the
     # images do not depend on how many sets go into one dispatch.
     del key
@@ -150,9 +156,7 @@ def build(
       nets, key = shared
       return jax.vmap(lambda index: make_set(nets, key, index))(indices)
 
-    samples, terms = parallel.over_sets(make_sets)(
-      (nets, state["key"]), indices
-    )
+    samples, terms = devices.over_sets(make_sets)((nets, state["key"]), indices)
     samples = jax.tree.map(
       lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples
     )
@@ -165,7 +169,7 @@ def build(
     rounds=num_sets // sets_per_round,
     capacity=num_sets * set_size,
     steps=num_steps,
-    objective=distillation,
+    objective=kd,
     hyper=hyper,
     needs="white_box",
   )

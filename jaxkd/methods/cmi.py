@@ -27,10 +27,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses, objectives
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.data import augmentation
+from jaxkd.data.labels import hard_labels
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import (
-  augment,
   batch_statistics,
   feature_bank,
   generator as engine,
@@ -38,23 +40,24 @@ from jaxkd.synthesis import (
   replay,
 )
 from jaxkd.synthesis.batch_statistics import BatchNorms
+from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Terms,
-  Traits,
   Variables,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="a generator, new every round",
   critic="both",
@@ -71,17 +74,17 @@ def hard(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,
-  context: Context,
+  context: LossContext,
 ) -> Array:
   """CMI*'s objective: cross entropy against the teacher's class."""
-  labels = objectives.hard_labels(samples.targets)
+  labels = hard_labels(samples.targets)
   told = samples._replace(targets=labels)
-  return objectives.imitation(hyper, outputs, told, context)
+  return objectives.teacher_cross_entropy(hyper, outputs, told, context)
 
 
 # what the student is told: its objective, and the names of its numbers
 STUDENTS = {
-  "soft": (objectives.distillation, ("temperature", "alpha")),
+  "soft": (objectives.kd, ("temperature", "alpha")),
   "hard": (hard, ()),
 }
 
@@ -118,7 +121,7 @@ def build(
     num_rounds: batches that are made.
     batch_size: B, images in a batch.
     num_steps: T, updates of a generator; with 0 it stays random.
-    generator: name of a generator, see `jaxkd.models.generators`.
+    generator: name of a generator, see `jaxkd.models.generators.registry`.
     latents: Z, numbers that the generator starts from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the Adam of generator and latents.
@@ -178,10 +181,10 @@ def build(
       "adversarial": -jnp.mean(agree * gap),
     }
     if weights["batch_norm"]:
-      terms["batch_norm"] = batch_statistics.distance(norms)
+      terms["batch_norm"] = batch_statistics.batch_norm_term(norms)
     return terms
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     check_features(nets.teacher, spec, features, weights)
     found = jax.eval_shape(
       features_of, *batch_statistics.shapes(nets.teacher, spec)
@@ -206,7 +209,7 @@ def build(
     }
     return variables, params
 
-  def make(state, nets: Nets, key: Array):
+  def make(state, nets: Networks, key: Array):
     fresh_key, label_key, step_key = jax.random.split(key, 3)
     variables, params = fresh(fresh_key, state["head"])
     meant = jax.random.randint(label_key, (batch_size,), 0, spec.num_classes)
@@ -220,28 +223,28 @@ def build(
         train=True,
       )
       images = network.to_pixels(pre)
-      seen = augment.apply(global_views, global_key, images)
-      outputs, norms = batch_statistics.watch(nets.teacher, seen)
+      seen = augmentation.apply(global_views, global_key, images)
+      outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, seen)
       heard = nets.student(seen).logits
-      part = augment.apply(local_views, local_key, images)
-      local = batch_statistics.watch(nets.teacher, part)
+      part = augmentation.apply(local_views, local_key, images)
+      local = batch_statistics.capture_batch_norms(nets.teacher, part)
       pairs = jnp.stack(
         [features_of(*local), features_of(outputs, norms)], axis=1
       )
-      terms: Terms = terms_of(outputs, norms, heard, meant)
-      terms["contrast"] = feature_bank.contrast(
+      terms: LossTerms = terms_of(outputs, norms, heard, meant)
+      terms["contrast"] = feature_bank.info_nce_term(
         lambda x: HEAD.apply({"params": params["head"]}, x),
         pairs,
         *feature_bank.draw(state["bank"], bank_key, num_negatives),
         temperature,
       )
-      return pixels.weighted(terms, weights), (terms, (images, pairs))
+      return pixels.weighted_sum(terms, weights), (terms, (images, pairs))
 
     opt_state = tx.init(params)
     opt_state = opt_state._replace(
       inner_states={**opt_state.inner_states, "head": state["head_optimizer"]}
     )
-    (trained, opt_state), (images, pairs), terms = engine.fit_views(
+    (trained, opt_state), (images, pairs), terms = engine.fit_augmented(
       loss, ({"params": params}, opt_state), tx, step_key, num_steps
     )
     state = {
@@ -274,7 +277,7 @@ def check_features(
     JaxkdError: naming it, and how to do without.
   """
   if weights["batch_norm"] or features == "batch_norms":
-    batch_statistics.require(
+    batch_statistics.require_batch_norms(
       teacher,
       spec,
       "set synthesis.weights.batch_norm=0 and synthesis.features=taps",

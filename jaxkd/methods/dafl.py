@@ -27,24 +27,27 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses, objectives
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.data.labels import hard_labels
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order, pixels
-from jaxkd.synthesis.first_order import Seeker, State
+from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
+from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
   Classifier,
   DataSpec,
   JaxkdError,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
-  Terms,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="teacher",
@@ -89,7 +92,7 @@ def build(
     mode: `original` or `datafree`.
     student_steps: updates of the student for one of the generator; in
       `original` they are all on the same images, and 1 is what was published.
-    generator: name of a generator, see `jaxkd.models.generators`.
+    generator: name of a generator, see `jaxkd.models.generators.registry`.
     latents: Z, numbers that an image is made from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
@@ -112,10 +115,10 @@ def build(
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   unit = spec.num_classes * BALANCES[balance]
 
-  def terms_of(outputs: Outputs) -> Terms:
+  def terms_of(outputs: Outputs) -> LossTerms:
     logits = outputs.logits
     error = optax.softmax_cross_entropy_with_integer_labels(
-      logits, objectives.hard_labels(logits)
+      logits, hard_labels(logits)
     )
     terms = {
       "one_hot": error.mean(),
@@ -126,38 +129,38 @@ def build(
       terms["activation"] = losses.activation_loss(features)
     return terms
 
-  def loss(nets: Nets, images: Array, key: Array):
+  def loss(nets: Networks, images: Array, key: Array):
     """What the generator lowers; besides, the answered images."""
     del key
     outputs = nets.teacher(images)
     terms = terms_of(outputs)
-    made = first_order.answered(images, outputs), terms
-    return pixels.weighted(terms, weights), made
+    made = first_order.with_targets(images, outputs), terms
+    return pixels.weighted_sum(terms, weights), made
 
-  seeker = Seeker(
+  seeker = GeneratorTrainer(
     create_generator(generator, spec, latents=latents, width=width),
     optax.adam(step_size, b1=MODES[mode]),
     loss,
     batch_size,
   )
 
-  def init(key: Array, nets: Nets) -> State:
+  def init(key: Array, nets: Networks) -> FirstOrderState:
     if weights["activation"]:
       check_features(nets.teacher, spec)
     return seeker.init(key, nets)
 
-  def ask_once(state: State, nets: Nets, key: Array):
+  def ask_once(state: FirstOrderState, nets: Networks, key: Array):
     latent_key, update_key = jax.random.split(key)
     latents = seeker.latents(latent_key)
     state, made = seeker.update(state, nets, latents, update_key)
     return state, *made
 
-  def ask_afresh(state: State, nets: Nets, key: Array):
+  def ask_afresh(state: FirstOrderState, nets: Networks, key: Array):
     state, images = seeker.afresh(
       state, nets, key, every=student_steps, train=False
     )
     outputs = nets.teacher(images)
-    samples = first_order.answered(images, outputs)
+    samples = first_order.with_targets(images, outputs)
     return state, samples, terms_of(outputs)
 
   phase = Phase(
@@ -171,7 +174,7 @@ def build(
     phases=(phase,),
     rounds=num_rounds,
     capacity=min(capacity, num_rounds * steps_per_round * batch_size),
-    objective=objectives.distillation,
+    objective=objectives.kd,
     hyper=hyper,
     needs="white_box",
   )

@@ -24,24 +24,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, objectives
-from jaxkd.models.generators import create_generator
+from jaxkd.config import checks
+from jaxkd.data.labels import hard_labels
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Terms,
-  Traits,
   Variables,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="a generator, a branch per class",
   critic="student",
@@ -117,7 +118,7 @@ def build(
     jnp.arange(spec.num_classes), batch_size // spec.num_classes
   )
 
-  def init(key: Array, nets: Nets) -> State:
+  def init(key: Array, nets: Networks) -> State:
     del nets
     variables = generator.init(key)
     return State(
@@ -130,7 +131,9 @@ def build(
       else jnp.zeros(batch_size, jnp.int32),
     )
 
-  def ask(state: State, nets: Nets, key: Array) -> tuple[State, Samples, Terms]:
+  def ask(
+    state: State, nets: Networks, key: Array
+  ) -> tuple[State, Samples, LossTerms]:
     del nets
     latents = jax.random.normal(key, state.latents.shape)
     pre, changed = generator.apply(state.variables, latents, train=True)
@@ -139,19 +142,21 @@ def build(
     )
     return state, Samples(generator.to_pixels(pre), labels), {}
 
-  def tell(state: State, nets: Nets, answered: Samples, key: Array):
+  def tell(state: State, nets: Networks, answered: Samples, key: Array):
     del nets, key
     targets = answered.targets
     if not beta:
-      targets = objectives.hard_labels(targets)
+      targets = hard_labels(targets)
     answered = answered._replace(targets=targets)
     return state.replace(targets=targets), answered, {}
 
-  def fit(state: State, nets: Nets, key: Array) -> tuple[State, Samples, Terms]:
+  def fit(
+    state: State, nets: Networks, key: Array
+  ) -> tuple[State, Samples, LossTerms]:
     """The generator's step, after that of the student."""
     params = state.variables["params"]
 
-    def loss_of(params: Variables) -> tuple[Array, tuple[Array, Terms]]:
+    def loss_of(params: Variables) -> tuple[Array, tuple[Array, LossTerms]]:
       variables = {**state.variables, "params": params}
       pre, _ = generator.apply(variables, state.latents, train=True)
       images = generator.to_pixels(pre)
@@ -202,7 +207,7 @@ def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
     beta: weight of the probabilities.
   """
   error = optax.softmax_cross_entropy_with_integer_labels(
-    logits, objectives.hard_labels(targets)
+    logits, hard_labels(targets)
   )
   if targets.ndim == 1:
     return error
@@ -211,7 +216,10 @@ def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
 
 
 def objective(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: LossContext,
 ) -> Array:
   """The student's loss `[B]`."""
   del context

@@ -23,23 +23,25 @@ first, here G.
 from types import SimpleNamespace
 from typing import Any
 
-from jaxkd import checks, losses, optim
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order
-from jaxkd.synthesis.first_order import Seeker, State
+from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
+from jaxkd.training import optimisers
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
+  LossContext,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="both",
@@ -71,11 +73,11 @@ def build(
     steps_per_round: updates of the student in an epoch.
     batch_size: B, images in an update of either network.
     student_steps: n_S, updates of the student for one of the generator.
-    generator: name of a generator, see `jaxkd.models.generators`.
+    generator: name of a generator, see `jaxkd.models.generators.registry`.
     latents: Z, numbers that an image is made from; 0: as published.
     width: channels of the generator's first map; 0: as published.
-    optimizer: of the generator, see `jaxkd.optim.optimiser`; all its updates
-      are one epoch, so that `milestones` are fractions of them.
+    optimizer: of the generator, see `jaxkd.training.optimisers.optimiser`; all
+      its updates are one epoch, so that `milestones` are fractions of them.
     capacity: samples that are kept, the latest ones.
 
   Raises:
@@ -89,20 +91,20 @@ def build(
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   batches = num_rounds * steps_per_round
   updates = -(-batches // student_steps)
-  seeker = Seeker(
+  seeker = GeneratorTrainer(
     create_generator(generator, spec, latents=latents, width=width),
-    optim.optimiser(SimpleNamespace(**optimizer), updates, 1),
+    optimisers.optimiser(SimpleNamespace(**optimizer), updates, 1),
     first_order.disagreement(distance, train=True),
     batch_size,
   )
 
-  def ask(state: State, nets: Nets, key: Array):
+  def ask(state: FirstOrderState, nets: Networks, key: Array):
     state, images = seeker.afresh(
       state, nets, key, every=student_steps, train=True
     )
     outputs = nets.teacher(images)
     # Log-probabilities would have lost what the logits have in common.
-    samples = first_order.answered(images, outputs)
+    samples = first_order.with_targets(images, outputs)
     return state, samples._replace(targets=outputs.logits), {}
 
   phase = Phase(ask, repeats=steps_per_round, student_steps=1, queries=False)
@@ -123,7 +125,10 @@ def distance(logits: Array, targets: Array) -> Array:
 
 
 def student_loss(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: LossContext,
 ) -> Array:
   """What the generator raises, `[B]`."""
   del hyper, context

@@ -29,22 +29,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses
-from jaxkd.objectives import distillation
-from jaxkd.synthesis import augment, batch_statistics, pixels, priors, replay
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.data import augmentation
+from jaxkd.models.layers import clip_to_pixels, to_pixels
+from jaxkd.synthesis import batch_statistics, pixels, priors, replay
+from jaxkd.training.objectives import kd
 from jaxkd.types import (
   Array,
   DataSpec,
   JaxkdError,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Phase,
   Samples,
-  Terms,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="pixels",
   critic="teacher, in ADI both",
@@ -141,9 +144,9 @@ def build(
       f"shape {spec.shape}; choose another dataset."
     )
 
-  def terms_of(inputs: Array, labels: Array, nets: Nets) -> Terms:
-    images = priors.to_pixels(inputs, spec)
-    outputs, norms = batch_statistics.watch(nets.teacher, images)
+  def terms_of(inputs: Array, labels: Array, nets: Networks) -> LossTerms:
+    images = to_pixels(inputs, spec)
+    outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, images)
     error = optax.softmax_cross_entropy_with_integer_labels(
       outputs.logits, labels
     )
@@ -153,7 +156,7 @@ def build(
       "norm": priors.frobenius_norm(inputs),
     }
     if weights["batch_norm"]:
-      terms["batch_norm"] = batch_statistics.distance(norms)
+      terms["batch_norm"] = batch_statistics.batch_norm_term(norms)
     if weights["competition"]:
       gap = losses.disagreement_loss(
         nets.student(images).logits,
@@ -164,25 +167,25 @@ def build(
       terms["competition"] = COMPETITIONS[competition](gap.mean())
     return terms
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     del key
     if weights["batch_norm"]:
-      batch_statistics.require(
+      batch_statistics.require_batch_norms(
         nets.teacher, spec, "set synthesis.weights.batch_norm=0"
       )
     return ()
 
-  def make(state, nets: Nets, key: Array):
+  def make(state, nets: Networks, key: Array):
     start_key, step_key = jax.random.split(key)
     labels = priors.cycled_labels(batch_size, spec.num_classes)
 
-    def loss(inputs: Array, key: Array) -> tuple[Array, Terms]:
-      moved = augment.jitter(key, inputs, jitter, mirror=mirror)
+    def loss(inputs: Array, key: Array) -> tuple[Array, LossTerms]:
+      moved = augmentation.jitter(key, inputs, jitter, mirror=mirror)
       terms = terms_of(moved, labels, nets)
-      return pixels.weighted(terms, weights), terms
+      return pixels.weighted_sum(terms, weights), terms
 
     def project(inputs: Array) -> Array:
-      return priors.clip_to_pixels(inputs, spec) if clip else inputs
+      return clip_to_pixels(inputs, spec) if clip else inputs
 
     inputs, terms = pixels.optimise_views(
       loss,
@@ -192,7 +195,7 @@ def build(
       num_steps,
       project,
     )
-    return state, Samples(priors.to_pixels(inputs, spec), labels), terms
+    return state, Samples(to_pixels(inputs, spec), labels), terms
 
   phases = (Phase(make),)
   if student_steps:
@@ -203,7 +206,7 @@ def build(
     rounds=num_rounds,
     capacity=num_rounds * batch_size,
     steps=num_steps,
-    objective=distillation,
+    objective=kd,
     hyper=hyper,
     answers="per_view",
     needs="white_box",

@@ -23,22 +23,24 @@ does not notice, and shows the teacher images in [-1, 1]; ours are pixels.
 from types import SimpleNamespace
 from typing import Any
 
-from jaxkd import checks, losses, optim
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
-from jaxkd.synthesis.zeroth_order import Seeker
+from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
+from jaxkd.training import optimisers
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
+  LossContext,
   Method,
+  MethodInfo,
   Outputs,
   Phase,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="a generator",
   critic="both, by finite differences",
@@ -78,8 +80,8 @@ def build(
     radius: their length, in pre-activations of the generator.
     generator_steps: n_G, updates of the generator in a round.
     student_steps: n_S, updates of the student in a round.
-    optimizer: of the generator, see `jaxkd.optim.optimiser`; all its updates
-      are one epoch, so that `milestones` are fractions of them.
+    optimizer: of the generator, see `jaxkd.training.optimisers.optimiser`; all
+      its updates are one epoch, so that `milestones` are fractions of them.
     capacity: samples that are kept, the latest ones.
 
   Raises:
@@ -95,9 +97,9 @@ def build(
   cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
   updates = rounds * generator_steps
-  seeker = Seeker(
+  seeker = ZerothOrderTrainer(
     create_generator("dfme", spec, latents=latents, width=width),
-    optim.optimiser(SimpleNamespace(**optimizer), updates, 1),
+    optimisers.optimiser(SimpleNamespace(**optimizer), updates, 1),
     lambda logits, targets: distance(logits, targets, floor),
     batch_size,
     num_directions,
@@ -131,7 +133,10 @@ def distance(logits: Array, targets: Array, floor: float) -> Array:
 
 
 def objective(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: LossContext,
 ) -> Array:
   """The student's loss `[B]`: what the generator raises."""
   del context

@@ -11,13 +11,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks
-from jaxkd.models.generators import ConditionalMLP
-from jaxkd.objectives import distillation
-from jaxkd.synthesis import generator as engine, priors
-from jaxkd.types import Array, DataSpec, Method, Nets, Phase, Samples, Traits
+from jaxkd.config import checks
+from jaxkd.models.generators.registry import ConditionalMLP
+from jaxkd.models.layers import to_pixels
+from jaxkd.synthesis import generator as engine
+from jaxkd.training.objectives import kd
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  Method,
+  MethodInfo,
+  Networks,
+  Phase,
+  Samples,
+)
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="teacher",
@@ -62,14 +71,14 @@ def build(
     latent_key, label_key = jax.random.split(key)
     latents = jax.random.uniform(latent_key, (count, LATENTS))
     labels = jax.random.randint(label_key, (count,), 0, spec.num_classes)
-    images = priors.to_pixels(network.apply(params, latents, labels), spec)
+    images = to_pixels(network.apply(params, latents, labels), spec)
     return images, labels
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     del nets
     return network.init(key, jnp.zeros((1, LATENTS)), jnp.zeros(1, jnp.int32))
 
-  def ask(params, nets: Nets, key: Array):
+  def ask(params, nets: Networks, key: Array):
     fit_key, sample_key = jax.random.split(key)
 
     def loss(params, key: Array):
@@ -89,7 +98,7 @@ def build(
     phases=(Phase(ask),),
     rounds=1,
     capacity=num_sets * set_size,
-    objective=distillation,
+    objective=kd,
     hyper=hyper,
     needs="white_box",
   )

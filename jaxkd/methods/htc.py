@@ -12,11 +12,11 @@ label smoothing, which therefore belongs beside it as a control. With
 `objective="htc"` no data (table 4).
 """
 
-from jaxkd.objectives import htc
-from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method, Traits
+from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.training.objectives import htc
+from jaxkd.types import DataSpec, Method, MethodInfo
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="probs",
   source="real images",
   critic="",
@@ -45,13 +45,13 @@ def build(
     hyper: `temperature`, `alpha` and `multiplier`.
     num_images: real images that there are.
     fraction, source, labels, answers: see
-      `jaxkd.synthesis.real.on_real_images`.
+      `jaxkd.synthesis.real_images.real_image_method`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return on_real_images(
+  return real_image_method(
     objective,
     hyper=hyper,
     expected=HYPER,

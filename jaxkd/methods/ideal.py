@@ -16,7 +16,7 @@ paper's listing: new latents for the images that are asked, one student step on
 them, no pool.
 
 `committee` is ours: labels are dear and images are not, so students of the pool
-answer more images together, see `jaxkd.committee`.
+answer more images together, see `jaxkd.training.ensemble_labeling`.
 
 L_info is `class_balance_loss` (`balance="batch"`, the paper's equation 5) or
 `entropy_loss` (`"sample"`, the released code, which pulls against CE).
@@ -29,32 +29,32 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import (
-  checks,
-  committee as committees,
-  losses,
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.data import augmentation, to_float
+from jaxkd.models.generators.registry import create_generator
+from jaxkd.synthesis import generator as engine, pixels, priors
+from jaxkd.synthesis.priors import ToneParams
+from jaxkd.training import (
+  ensemble_labeling as committees,
   objectives,
-  store as stores,
+  sample_store as stores,
 )
-from jaxkd.committee import Committee
-from jaxkd.data import to_float
-from jaxkd.models.generators import create_generator
-from jaxkd.synthesis import augment, generator as engine, pixels, priors
-from jaxkd.synthesis.priors import Tones
+from jaxkd.training.ensemble_labeling import EnsembleConfig
 from jaxkd.types import (
   Array,
   Classifier,
   DataSpec,
   JaxkdError,
+  LossTerms,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Phase,
   Samples,
-  Terms,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="a generator, new every round",
   critic="student",
@@ -66,8 +66,8 @@ MODES = ("label_once", "relabel", "algorithm1")
 BALANCES = ("batch", "sample")
 TONES = ("plain", "random")
 STUDENT_LOSSES = {
-  "cross_entropy": objectives.imitation,
-  "ldam": objectives.margin,
+  "cross_entropy": objectives.teacher_cross_entropy,
+  "ldam": objectives.ldam,
   "cb_focal": objectives.focal,
 }
 HYPER = {
@@ -115,7 +115,7 @@ def build(
     num_rounds: E, rounds; 0: as many as the budget pays for.
     batch_size: B, images that a round asks about.
     num_steps: E_G, updates of the generator in a round.
-    generator: name of a generator, see `jaxkd.models.generators`.
+    generator: name of a generator, see `jaxkd.models.generators.registry`.
     latents: Z, numbers that the generator starts from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
@@ -134,7 +134,7 @@ def build(
     labels: `teacher` asks; `meant` trusts the classes that the generator was
       told to make, without a query.
     source: `generator`, or `real` images of the set `config.images`.
-    committee, unasked: see `jaxkd.committee.Committee`.
+    committee, unasked: see `jaxkd.training.ensemble_labeling.EnsembleConfig`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
@@ -180,20 +180,20 @@ def build(
   network = create_generator(generator, spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
-  def make_images(variables, latents: Array, drawn: Tones) -> Array:
+  def make_images(variables, latents: Array, drawn: ToneParams) -> Array:
     pre, _ = network.apply(variables, latents, train=True)
     if tones == "plain":
       return network.to_pixels(pre)
-    return priors.toned(pre, drawn)
+    return priors.apply_tone(pre, drawn)
 
-  def terms_of(logits: Array, meant: Array) -> Terms:
+  def terms_of(logits: Array, meant: Array) -> LossTerms:
     error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
     info = losses.class_balance_loss(logits)
     if balance == "sample":
       info = losses.entropy_loss(logits).mean()
     return {"classification": error.mean(), "balance": info}
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     del nets
     network_key, pass_key = jax.random.split(key)
     variables = network.init(network_key)
@@ -203,7 +203,7 @@ def build(
       "batches": jnp.zeros((), jnp.int32),
     }
 
-  def generate(state, nets: Nets, key: Array):
+  def generate(state, nets: Networks, key: Array):
     init_key, latent_key, label_key, tone_key, fresh_key = jax.random.split(
       key, 5
     )
@@ -215,10 +215,10 @@ def build(
     toning = priors.random_tones(tone_key, batch_size)
     meant = _balanced_labels(label_key, batch_size, spec.num_classes)
 
-    def loss(variables) -> tuple[Array, tuple[Terms, Array]]:
+    def loss(variables) -> tuple[Array, tuple[LossTerms, Array]]:
       images = make_images(variables, drawn, toning)
       terms = terms_of(nets.student(images).logits, meant)
-      return pixels.weighted(terms, weights), (terms, images)
+      return pixels.weighted_sum(terms, weights), (terms, images)
 
     fitted, images, terms = engine.fit_batch(
       loss, (variables, opt_state), tx, num_steps
@@ -230,17 +230,17 @@ def build(
 
   def make(student: Classifier, key: Array) -> Samples:
     init_key, key = jax.random.split(key)
-    nets = Nets(student, student)
+    nets = Networks(student, student)
     return generate(init(init_key, nets), nets, key)[1]
 
-  def borrow(state, nets: Nets, key: Array):
+  def borrow(state, nets: Networks, key: Array):
     there = len(nets.data.labels)
     checks.at_most("synthesis.batch_size", batch_size, there, "real images")
     rows = jax.random.choice(key, there, (batch_size,), replace=False)
     images = jnp.take(nets.data.images, rows, axis=0)
     return state, stores.unlabelled(images), {}
 
-  def ask(state, nets: Nets, key: Array):
+  def ask(state, nets: Networks, key: Array):
     obtain = generate if source == "generator" else borrow
     make_key, pass_key = jax.random.split(key)
     state, samples, terms = obtain(state, nets, make_key)
@@ -253,14 +253,14 @@ def build(
       samples = samples._replace(targets=samples.labels)
     return state, samples, terms
 
-  def look_again(state, nets: Nets, key: Array):
+  def look_again(state, nets: Networks, key: Array):
     index, store = state["batches"], nets.store
     per_pass = _batches(store.inserted, pass_batch_size)
     pass_key = jax.random.fold_in(state["pass_key"], index // per_pass)
     samples = stores.shuffled_batch(
       store, pass_key, index % per_pass, pass_batch_size
     )
-    images = augment.apply(views, key, to_float(samples.images))
+    images = augmentation.apply(views, key, to_float(samples.images))
     samples = samples._replace(images=images)
     return {**state, "batches": index + 1}, samples, {}
 
@@ -292,7 +292,7 @@ def build(
     answers="per_view" if relabel else "once",
     real_images="other" if source == "real" else "",
     prepare=committees.prepare(
-      Committee(committee, unasked), objective, hyper, make
+      EnsembleConfig(committee, unasked), objective, hyper, make
     ),
   )
 

@@ -7,11 +7,11 @@ for; with images of another set (source=other) it is the out-of-domain control
 of IDEAL, table 8.
 """
 
-from jaxkd.objectives import distillation
-from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method, Traits
+from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.training.objectives import kd
+from jaxkd.types import DataSpec, Method, MethodInfo
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="probs",
   source="real images",
   critic="",
@@ -19,7 +19,7 @@ TRAITS = Traits(
   terms=(),
 )
 
-objective = distillation
+objective = kd
 HYPER = ("temperature", "alpha")
 
 
@@ -40,13 +40,13 @@ def build(
     hyper: `temperature` and `alpha`.
     num_images: real images that there are.
     fraction, source, labels, answers: see
-      `jaxkd.synthesis.real.on_real_images`.
+      `jaxkd.synthesis.real_images.real_image_method`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return on_real_images(
+  return real_image_method(
     objective,
     hyper=hyper,
     expected=HYPER,

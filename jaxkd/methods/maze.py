@@ -20,24 +20,26 @@ stored, and the oldest make room. Labels are smoothed as in `dfme`.
 from types import SimpleNamespace
 from typing import Any
 
-from jaxkd import checks, losses, optim, store as stores
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
-from jaxkd.synthesis.zeroth_order import Seeker
+from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
+from jaxkd.training import optimisers, sample_store as stores
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="a generator",
   critic="both, by finite differences",
@@ -96,17 +98,17 @@ def build(
   fresh_steps = student_steps - 1
   cost = batch_size * (num_directions + 1 + fresh_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
-  seeker = Seeker(
+  seeker = ZerothOrderTrainer(
     create_generator("maze", spec, latents=latents, width=width),
-    optim.optimiser(SimpleNamespace(**optimizer), rounds, 1),
+    optimisers.optimiser(SimpleNamespace(**optimizer), rounds, 1),
     lambda logits, targets: distance(logits, targets, floor),
     batch_size,
     num_directions,
     radius,
   )
 
-  def ask_store(state, nets: Nets, key: Array):
-    return state, stores.draw(nets.store, key, batch_size), {}
+  def ask_store(state, nets: Networks, key: Array):
+    return state, stores.sample(nets.store, key, batch_size), {}
 
   return Method(
     init=seeker.init,
@@ -137,7 +139,10 @@ def distance(logits: Array, targets: Array, floor: float) -> Array:
 
 
 def objective(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: LossContext,
 ) -> Array:
   """The student's loss `[B]`: what the generator raises."""
   del context

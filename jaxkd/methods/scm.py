@@ -13,12 +13,12 @@ whether the nasty teacher counts; logits, and yes unless `include_teacher` says
 otherwise. k counts the nasty teacher: k = 3 means two trainings.
 """
 
-from jaxkd.objectives import scm
-from jaxkd.sequence import Sequence, prepare
-from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method, Traits
+from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.training.contrastive_sequence import ContrastiveSequence, prepare
+from jaxkd.training.objectives import scm
+from jaxkd.types import DataSpec, Method, MethodInfo
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="probs",
   source="real images",
   critic="",
@@ -50,16 +50,19 @@ def build(
     spec: of the inputs.
     hyper: `temperature`, `alpha` and `multiplier`.
     num_images: real images that there are.
-    fraction, labels, answers: see `jaxkd.synthesis.real.on_real_images`.
-    length, member, include_teacher, omega, temperature: see
-      `jaxkd.sequence.Sequence`.
+    fraction, labels, answers: see
+    `jaxkd.synthesis.real_images.real_image_method`. length, member,
+      include_teacher, omega, temperature: see
+      `jaxkd.training.contrastive_sequence.ContrastiveSequence`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  sequence = Sequence(length, member, include_teacher, omega, temperature)
-  return on_real_images(
+  sequence = ContrastiveSequence(
+    length, member, include_teacher, omega, temperature
+  )
+  return real_image_method(
     objective,
     hyper=hyper,
     expected=HYPER,

@@ -20,22 +20,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, objectives
-from jaxkd.sequence import Sequence, prepare
-from jaxkd.synthesis.real import on_real_images
+from jaxkd.config import checks
+from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.training import objectives
+from jaxkd.training.contrastive_sequence import ContrastiveSequence, prepare
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Method,
+  MethodInfo,
   Objective,
   Outputs,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="probs",
   source="real images",
   critic="",
@@ -45,7 +46,7 @@ TRAITS = Traits(
 
 SELF_WEIGHT, TRUTH_WEIGHT = 0.3, 0.7
 TERMS = {
-  "kd": (objectives.distillation, ("temperature", "alpha")),
+  "kd": (objectives.kd, ("temperature", "alpha")),
   "htc": (objectives.htc, ("temperature", "alpha", "multiplier")),
   "scm": (objectives.scm, ("temperature", "alpha", "multiplier")),
 }
@@ -76,14 +77,14 @@ def build(
     spec: of the inputs.
     hyper: `temperature` and `alpha`, for `htc` and `scm` also `multiplier`.
     num_images: real images that there are.
-    fraction, labels, answers: see `jaxkd.synthesis.real.on_real_images`.
-    term: `kd`, `htc` or `scm`: the teacher's.
-    loc: exit that hears the teacher: 1 the deepest early one, 0 the last.
-    kd_delay: 0-based epoch after which the teacher is heard; -1 from the start.
-    self_target: `through` or `stopped`, see above.
+    fraction, labels, answers: see
+    `jaxkd.synthesis.real_images.real_image_method`. term: `kd`, `htc` or `scm`:
+    the teacher's. loc: exit that hears the teacher: 1 the deepest early one, 0
+    the last. kd_delay: 0-based epoch after which the teacher is heard; -1 from
+    the start. self_target: `through` or `stopped`, see above.
     length, member, include_teacher, omega, temperature: of the sequence that
       takes the teacher's place if the term is `scm`, see
-      `jaxkd.sequence.Sequence`.
+      `jaxkd.training.contrastive_sequence.ContrastiveSequence`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
@@ -94,8 +95,10 @@ def build(
   checks.at_least("synthesis.loc", loc, 0)
   checks.at_least("synthesis.kd_delay", kd_delay, -1)
   teachers, expected = TERMS[term]
-  sequence = Sequence(length, member, include_teacher, omega, temperature)
-  return on_real_images(
+  sequence = ContrastiveSequence(
+    length, member, include_teacher, omega, temperature
+  )
+  return real_image_method(
     skeptical(teachers, loc, kd_delay, self_target),
     hyper=hyper,
     expected=expected,
@@ -117,7 +120,7 @@ def skeptical(
     hyper: dict[str, Array],
     outputs: Outputs,
     samples: Samples,
-    context: Context,
+    context: LossContext,
   ) -> Array:
     if len(outputs.heads) < max(loc, 1):
       raise JaxkdError(

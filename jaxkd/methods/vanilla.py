@@ -5,11 +5,11 @@ thief could not train as good a network alone (Jandial et al., ECCV 2022,
 equation 3).
 """
 
-from jaxkd.objectives import truth
-from jaxkd.synthesis.real import on_real_images
-from jaxkd.types import DataSpec, Method, Traits
+from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.training.objectives import cross_entropy
+from jaxkd.types import DataSpec, Method, MethodInfo
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="real images",
   critic="",
@@ -17,7 +17,7 @@ TRAITS = Traits(
   terms=(),
 )
 
-objective = truth
+objective = cross_entropy
 HYPER = ()
 
 
@@ -36,7 +36,7 @@ def build(
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return on_real_images(
+  return real_image_method(
     objective,
     hyper=hyper,
     expected=HYPER,

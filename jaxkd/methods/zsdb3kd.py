@@ -34,24 +34,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses, store as stores
-from jaxkd.objectives import hard_labels
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.data.labels import hard_labels
 from jaxkd.synthesis import boundary, class_distances, noise_pool, sign_opt
 from jaxkd.synthesis.boundary import Search
+from jaxkd.training import sample_store as stores
 from jaxkd.types import (
   Array,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="label",
   source="noise",
   critic="teacher, by its boundary",
@@ -128,7 +130,7 @@ def build(
   classes, others = spec.num_classes, spec.num_classes - 1
   samples = moves // moves_per_sample  # of one walk
 
-  retreat = boundary.retreat(longest_move)
+  retreat = boundary.move_inward(longest_move)
 
   def programs(depth: int) -> tuple[Program, Program]:
     """The steps of a move, and of a search for the distance to a class."""
@@ -136,10 +138,10 @@ def build(
       directions // probes, smoothing, tolerance
     )
     reach = math.sqrt(math.prod(spec.shape))  # the length of standard noise
-    move = (*boundary.opened(reach, tolerance), *refined, retreat)
+    move = (*boundary.bisect_random(reach, tolerance), *refined, retreat)
     if distances == "sd":
       return move, ()
-    aimed = boundary.aimed(tolerance)
+    aimed = boundary.bisect_candidates(tolerance)
     return move, aimed if distances == "bd" else aimed + refined
 
   def cost(depth: int) -> int:
@@ -160,9 +162,11 @@ def build(
   def aims(state) -> Search:
     labels = jnp.tile(state["walks"].labels, samples)
     images = state["samples"].reshape(-1, *spec.shape)
-    return class_distances.aims(state["pool"], images, labels, probes)
+    return class_distances.targeted_searches(
+      state["pool"], images, labels, probes
+    )
 
-  def init(key: Array, nets: Nets):
+  def init(key: Array, nets: Networks):
     del key, nets
     still = jnp.zeros((walks, *spec.shape))
     none = jnp.zeros(walks, jnp.int32)
@@ -170,29 +174,29 @@ def build(
       "pool": noise_pool.empty(places, spec),
       "step": jnp.zeros((), jnp.int32),
       "samples": jnp.zeros((samples, walks, *spec.shape)),
-      "walks": boundary.unaimed(still, none, probes),
+      "walks": boundary.untargeted_search(still, none, probes),
     }
     shapes = jax.eval_shape(aims, state)
     searches = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     return {**state, "searches": searches}
 
-  def ask_noise(state, nets: Nets, key: Array):
+  def ask_noise(state, nets: Networks, key: Array):
     del nets
     images = noise_pool.noise(key, walks, spec)
     return state, stores.unlabelled(images), {}
 
-  def start(state, nets: Nets, key: Array):
+  def start(state, nets: Networks, key: Array):
     """The walks begin at the newest noise, of all classes alike."""
     del nets, key
     images, labels = noise_pool.newest(state["pool"], walks)
     state = {
       **state,
-      "walks": boundary.unaimed(images, labels, probes),
+      "walks": boundary.untargeted_search(images, labels, probes),
       "step": jnp.zeros((), jnp.int32),
     }
     return state, Samples(images, labels, labels), {}
 
-  def aim(state, nets: Nets, key: Array):
+  def aim(state, nets: Networks, key: Array):
     """A search from every sample to every other class."""
     del nets, key
     searches = aims(state)
@@ -201,7 +205,7 @@ def build(
 
   walking = _probing(move * moves, "walks")
 
-  def follow(state, nets: Nets, answered: Samples, key: Array):
+  def follow(state, nets: Networks, answered: Samples, key: Array):
     """Notes in every step where the walks are, over what it has noted since
     the last sample, so that what stays is where the moves have led.
     """
@@ -210,7 +214,7 @@ def build(
     trail = state["samples"].at[sample].set(state["walks"].images)
     return {**state, "samples": trail}, answered, terms
 
-  def finish(state, nets: Nets, key: Array):
+  def finish(state, nets: Networks, key: Array):
     """The samples with what their distances say."""
     del nets, key
     searches = state["searches"]
@@ -237,7 +241,7 @@ def build(
   )
 
 
-def _keep_noise(state, nets: Nets, answered: Samples, key: Array):
+def _keep_noise(state, nets: Networks, answered: Samples, key: Array):
   del nets, key
   labels = hard_labels(answered.targets)
   pool = noise_pool.insert(state["pool"], answered.images, labels)
@@ -248,12 +252,12 @@ def _keep_noise(state, nets: Nets, answered: Samples, key: Array):
 def _probing(program: Program, name: str) -> Phase:
   """The steps of the searches that the state calls `name`."""
 
-  def ask(state, nets: Nets, key: Array):
+  def ask(state, nets: Networks, key: Array):
     del nets
     searches, images = boundary.ask(program, state["step"], state[name], key)
     return {**state, name: searches}, stores.unlabelled(images), {}
 
-  def tell(state, nets: Nets, answered: Samples, key: Array):
+  def tell(state, nets: Networks, answered: Samples, key: Array):
     del nets, key
     step, answers = state["step"], hard_labels(answered.targets)
     searches = boundary.tell(program, step, state[name], answers)
@@ -264,7 +268,10 @@ def _probing(program: Program, name: str) -> Phase:
 
 
 def objective(
-  hyper: dict[str, Array], outputs: Outputs, samples: Samples, context: Context
+  hyper: dict[str, Array],
+  outputs: Outputs,
+  samples: Samples,
+  context: LossContext,
 ) -> Array:
   """The student's loss `[B]`: CE + m KL at the temperature, no t^2."""
   del context

@@ -34,25 +34,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import checks, losses
-from jaxkd.models.generators import create_generator
+from jaxkd import losses
+from jaxkd.config import checks
+from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order
-from jaxkd.synthesis.first_order import Seeker, State
+from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
 from jaxkd.types import (
   Array,
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Method,
-  Nets,
+  MethodInfo,
+  Networks,
   Outputs,
   Phase,
   Samples,
-  Traits,
 )
 
-TRAITS = Traits(
+INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="both",
@@ -97,7 +98,7 @@ def build(
     generator_steps: n_G, updates of the generator on a batch of latents; 1 in
       `datafree`.
     student_steps: n_S, updates of the student that follow.
-    generator: name of a generator, see `jaxkd.models.generators`.
+    generator: name of a generator, see `jaxkd.models.generators.registry`.
     latents: Z, numbers that an image is made from; 0: as published.
     width: channels of the generator's first map; 0: as published.
     step_size: of the generator's Adam.
@@ -128,26 +129,26 @@ def build(
   distance = functools.partial(
     divergence, reduction=reduction, temperature=hyper["temperature"]
   )
-  seeker = Seeker(
+  seeker = GeneratorTrainer(
     create_generator(generator, spec, latents=latents, width=width),
     optimiser(mode, step_size, num_rounds * steps_per_round * generator_steps),
     first_order.disagreement(distance, train=original),
     batch_size,
   )
 
-  def init(key: Array, nets: Nets) -> State:
+  def init(key: Array, nets: Networks) -> FirstOrderState:
     if hyper["attention"]:
       check_maps(nets.student, nets.teacher, spec)
     return seeker.init(key, nets)
 
-  def answer(nets: Nets, images: Array) -> Samples:
+  def answer(nets: Networks, images: Array) -> Samples:
     outputs = nets.teacher(images)
-    samples = first_order.answered(images, outputs)
+    samples = first_order.with_targets(images, outputs)
     if not hyper["attention"]:
       return samples
     return samples._replace(extras=attention(outputs))
 
-  def ask_again(state: State, nets: Nets, key: Array):
+  def ask_again(state: FirstOrderState, nets: Networks, key: Array):
     """The generator's steps, and the images that they led to."""
     latent_key, update_key = jax.random.split(key)
     latents = seeker.latents(latent_key)
@@ -161,7 +162,7 @@ def build(
     terms = jax.tree.map(lambda term: term[-1], terms)
     return state, answer(nets, images), terms
 
-  def ask_afresh(state: State, nets: Nets, key: Array):
+  def ask_afresh(state: FirstOrderState, nets: Networks, key: Array):
     state, images = seeker.afresh(
       state, nets, key, every=student_steps, train=False
     )
@@ -206,7 +207,7 @@ def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,
-  context: Context,
+  context: LossContext,
   *,
   reduction: str,
 ) -> Array:
@@ -222,12 +223,14 @@ def student_loss(
     return loss
   theirs = [samples.extras[name] for name in sorted(samples.extras)]
   # Of one image at a time, [1, H, W, C], so that each has its own loss.
-  pairs = jax.tree.map(lambda maps: maps[:, None], (maps_of(outputs), theirs))
+  pairs = jax.tree.map(
+    lambda maps: maps[:, None], (spatial_features(outputs), theirs)
+  )
   gaps = jax.vmap(losses.attention_transfer_loss)(*pairs)
   return loss + hyper["attention"] * gaps
 
 
-def maps_of(outputs: Outputs) -> list[Array]:
+def spatial_features(outputs: Outputs) -> list[Array]:
   """The features that have a place in the image, `[B, H, W, C]`."""
   return [maps for maps in outputs.features if maps.ndim == 4]
 
@@ -240,7 +243,7 @@ def attention(outputs: Outputs) -> dict[str, Array]:
   """
   return {
     f"attention_{index:03}": jnp.sqrt(jnp.mean(maps**2, -1, keepdims=True))
-    for index, maps in enumerate(maps_of(outputs))
+    for index, maps in enumerate(spatial_features(outputs))
   }
 
 
@@ -253,7 +256,7 @@ def check_maps(student: Classifier, teacher: Classifier, spec: DataSpec):
 
   def sizes(network: Classifier) -> list[str]:
     images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    maps = maps_of(jax.eval_shape(network, images))
+    maps = spatial_features(jax.eval_shape(network, images))
     return ["x".join(map(str, found.shape[1:3])) for found in maps]
 
   ours, theirs = sizes(student), sizes(teacher)

@@ -7,12 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks
+from jaxkd.config import checks
 from jaxkd.models.adapters import (
-  computing_in,
   from_function,
   from_linen,
   from_nnx,
+  with_compute_dtype,
 )
 from jaxkd.models.alexnet import AlexNet, IdealAlexNet
 from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
@@ -29,7 +29,6 @@ from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
-  "computing_in",
   "count_parameters",
   "create",
   "from_function",
@@ -38,6 +37,7 @@ __all__ = [
   "init",
   "names",
   "shapes",
+  "with_compute_dtype",
 ]
 
 _MODELS = {

@@ -129,7 +129,7 @@ def from_function(
   )
 
 
-def computing_in(classifier: Classifier, dtype: str) -> Classifier:
+def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
   """The same network with the same weights, computing in another dtype.
 
   Args:

@@ -6,9 +6,9 @@ Zhou et al., DaST: Data-free Substitute Training for Adversarial Attacks (2020).
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd import checks
-from jaxkd.models import upconv
-from jaxkd.models.conv import max_pool
+from jaxkd.config import checks
+from jaxkd.models.cpu import upconv
+from jaxkd.models.cpu.conv import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, JaxkdError, Outputs
 

@@ -15,13 +15,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxkd.models import conv
-from jaxkd.models.conv_depthwise import depthwise
-from jaxkd.types import Array, JaxkdError
+from jaxkd.models.cpu import conv
+from jaxkd.models.cpu.depthwise import depthwise
+from jaxkd.types import Array, DataSpec, JaxkdError
 
 
 class Conv(nn.Module):
-  """A convolution, fast in loops on the CPU (see `jaxkd.models.conv`).
+  """A convolution, fast in loops on the CPU (see `jaxkd.models.cpu.conv`).
 
   Attributes:
     features: output channels.
@@ -158,3 +158,14 @@ def _weights(
     return kernel, None
   bias = module.param("bias", uniform, shape[-1:])
   return kernel, bias.astype(module.dtype)
+
+
+def to_pixels(inputs: Array, spec: DataSpec) -> Array:
+  """From the normalised space to pixel space; not clipped."""
+  return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
+
+
+def clip_to_pixels(inputs: Array, spec: DataSpec) -> Array:
+  """Inputs in the normalised space, as far as they are pixels in [0, 1]."""
+  mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
+  return jnp.clip(inputs, -mean / std, (1 - mean) / std)

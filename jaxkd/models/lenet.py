@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models import conv, phase
+from jaxkd.models.cpu import conv, space_to_depth
 from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, Outputs
 
@@ -15,8 +15,8 @@ class LeNet(nn.Module):
   (LeNet-5, where DAFL takes its 120 features) or, without a third convolution,
   of the hidden layer.
 
-  On the CPU the first two layers run in phase layout (`jaxkd.models.phase`)
-  with the same parameters.
+  On the CPU the first two layers run in phase layout
+  (`jaxkd.models.cpu.space_to_depth`) with the same parameters.
 
   Attributes:
     num_classes: K.
@@ -49,8 +49,8 @@ class LeNet(nn.Module):
     return Outputs(logits.astype(jnp.float32), features=(*maps, last))
 
   def _first_two(self, x: Array, first: Conv, second: Conv):
-    if conv.on_cpu() and phase.fits(x.shape, 5):
-      return phase.two_layers(
+    if conv.on_cpu() and space_to_depth.fits(x.shape, 5):
+      return space_to_depth.two_layers(
         x, first.weights(x.shape[-1]), second.weights(first.features)
       )
     x = nn.relu(conv.max_pool(first(x)))

@@ -31,7 +31,9 @@ class BatchNorms(NamedTuple):
   running_variances: tuple[Array, ...]
 
 
-def watch(classifier: Classifier, images: Array) -> tuple[Outputs, BatchNorms]:
+def capture_batch_norms(
+  classifier: Classifier, images: Array
+) -> tuple[Outputs, BatchNorms]:
   """What the network says about images `[B, H, W, C]` in evaluation mode, and
   its batch normalisations meanwhile.
   """
@@ -52,7 +54,7 @@ def watch(classifier: Classifier, images: Array) -> tuple[Outputs, BatchNorms]:
   return outputs, BatchNorms(*zip(*seen, strict=True) if seen else ((),) * 3)
 
 
-def distance(norms: BatchNorms) -> Array:
+def batch_norm_term(norms: BatchNorms) -> Array:
   """`batch_norm_loss` of the batch, a scalar."""
   axes = [tuple(range(x.ndim - 1)) for x in norms.inputs]
   inputs = [x.astype(jnp.float32) for x in norms.inputs]
@@ -73,10 +75,10 @@ def pooled(maps: Sequence[Array]) -> Array:
 def shapes(teacher: Classifier, spec: DataSpec) -> tuple[Outputs, BatchNorms]:
   """What `watch` gives for one image, as shapes; computes nothing."""
   image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-  return jax.eval_shape(watch, teacher, image)
+  return jax.eval_shape(capture_batch_norms, teacher, image)
 
 
-def require(teacher: Classifier, spec: DataSpec, cure: str) -> None:
+def require_batch_norms(teacher: Classifier, spec: DataSpec, cure: str) -> None:
   """Refuses a teacher without batch normalisations to watch.
 
   Args:

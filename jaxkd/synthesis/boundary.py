@@ -84,7 +84,7 @@ def begin(
   )
 
 
-def unaimed(images: Array, labels: Array, probes: int) -> Search:
+def untargeted_search(images: Array, labels: Array, probes: int) -> Search:
   """Searches for the boundary to any other class, not begun yet."""
   count = len(images)
   return begin(
@@ -144,7 +144,7 @@ def opening(reach: float) -> Step:
 def at_radius(search: Search, key: Array | None = None) -> tuple[Search, Array]:
   """Asks for all candidates halfway between too near and far enough."""
   del key
-  return search, directions.along(search.candidates, _middle(search)[:, None])
+  return search, directions.scale(search.candidates, _middle(search)[:, None])
 
 
 def _middle(search: Search) -> Array:
@@ -173,7 +173,7 @@ def bisect(search: Search, answers: Array) -> Search:
 BISECTION = Step(at_radius, bisect)
 
 
-def retreat(longest: float) -> Step:
+def move_inward(longest: float) -> Step:
   """Away from the boundary, as far as the label stays.
 
   The tries are `longest` and its halves. Who has found no boundary stays.
@@ -181,27 +181,27 @@ def retreat(longest: float) -> Step:
 
   def propose(search: Search, key: Array) -> tuple[Search, Array]:
     del key
-    lengths = halves(longest, search.candidates.shape[1])
+    lengths = halved_lengths(longest, search.candidates.shape[1])
     lengths = jnp.broadcast_to(lengths, search.candidates.shape[:2])
-    return search, -directions.along(search.direction[:, None], lengths)
+    return search, -directions.scale(search.direction[:, None], lengths)
 
   def learn(search: Search, answers: Array) -> Search:
     stays = answers == search.labels[:, None]
-    lengths = halves(longest, answers.shape[1])
+    lengths = halved_lengths(longest, answers.shape[1])
     moves = search.found & stays.any(axis=1)
     move = jnp.where(moves, lengths[stays.argmax(axis=1)], 0.0)
-    moved = search.images - directions.along(search.direction, move)
+    moved = search.images - directions.scale(search.direction, move)
     return search.replace(images=jnp.clip(moved, 0.0, 1.0))
 
   return Step(propose, learn)
 
 
-def opened(reach: float, tolerance: float) -> tuple[Step, ...]:
+def bisect_random(reach: float, tolerance: float) -> tuple[Step, ...]:
   """To the boundary along the best of W random directions."""
-  return opening(reach), *aimed(tolerance)[1:]
+  return opening(reach), *bisect_candidates(tolerance)[1:]
 
 
-def aimed(tolerance: float) -> tuple[Step, ...]:
+def bisect_candidates(tolerance: float) -> tuple[Step, ...]:
   """To the boundary along the best of the candidates that are there."""
   return (BISECTION,) * bisections(SPAN, tolerance)
 
@@ -221,6 +221,6 @@ def is_across(search: Search, answers: Array) -> Array:
   return jnp.where(goals < 0, answers != labels, answers == goals)
 
 
-def halves(longest: float, count: int) -> Array:
+def halved_lengths(longest: float, count: int) -> Array:
   """`longest` and its repeated halves, `[count]`."""
   return longest * 0.5 ** jnp.arange(count)

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 
 from jaxkd.synthesis import boundary, noise_pool
 from jaxkd.synthesis.boundary import Search
-from jaxkd.synthesis.noise_pool import Pool
+from jaxkd.synthesis.noise_pool import NoisePool
 from jaxkd.types import Array
 
 
-def aims(pool: Pool, images: Array, labels: Array, probes: int) -> Search:
+def targeted_searches(
+  pool: NoisePool, images: Array, labels: Array, probes: int
+) -> Search:
   """The searches of all samples, `[N (K - 1)]`.
 
   They begin on the ways to the nearest `probes` images that the pool has of the
@@ -30,7 +32,9 @@ def aims(pool: Pool, images: Array, labels: Array, probes: int) -> Search:
   images, labels = (
     jnp.repeat(each, others, axis=0) for each in (images, labels)
   )
-  candidates, distance, found = noise_pool.towards(pool, images, goals, probes)
+  candidates, distance, found = noise_pool.nearest_directions(
+    pool, images, goals, probes
+  )
   return boundary.begin(images, labels, goals, candidates, distance, found)
 
 

@@ -13,7 +13,7 @@ def random(key: Array, shape: tuple[int, ...]) -> Array:
 
 def unit(vectors: Array) -> Array:
   """Vectors `[..., H, W, C]` at length 1; a vector of zeros stays one."""
-  return along(vectors, 1.0 / jnp.maximum(length(vectors), 1e-12))
+  return scale(vectors, 1.0 / jnp.maximum(length(vectors), 1e-12))
 
 
 def length(vectors: Array) -> Array:
@@ -21,6 +21,6 @@ def length(vectors: Array) -> Array:
   return jnp.sqrt(jnp.sum(vectors**2, axis=(-3, -2, -1)))
 
 
-def along(vectors: Array, factors: Array) -> Array:
+def scale(vectors: Array, factors: Array) -> Array:
   """Vectors `[..., H, W, C]` times factors `[...]`."""
   return vectors * factors[..., None, None, None]

@@ -75,7 +75,7 @@ class ProjectionHead(nn.Module):
     return projected * jax.lax.rsqrt(squared + 1e-12)
 
 
-def contrast(
+def info_nce_term(
   project: Callable[[Array], Array],
   pairs: Array,
   kept: Array,

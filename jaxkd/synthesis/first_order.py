@@ -13,18 +13,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import objectives
-from jaxkd.models.generators import Generator
+from jaxkd.data.labels import hard_labels
+from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import generator as engine
-from jaxkd.types import Array, Nets, Outputs, Samples, Variables
+from jaxkd.types import Array, Networks, Outputs, Samples, Variables
 
 # (nets, images [B, H, W, C], key) -> (what is minimised, more)
-ImageLoss = Callable[[Nets, Array, Array], tuple[Array, Any]]
+ImageLoss = Callable[[Networks, Array, Array], tuple[Array, Any]]
 # (student's logits [B, K], teacher's logits [B, K]) -> [B]
 Distance = Callable[[Array, Array], Array]
 
 
-class State(NamedTuple):
+class FirstOrderState(NamedTuple):
   """Attributes:
 
   fitted: variables of the generator, and the state of its optimiser.
@@ -35,7 +35,7 @@ class State(NamedTuple):
   step: Array
 
 
-class Seeker(NamedTuple):
+class GeneratorTrainer(NamedTuple):
   """A generator that seeks images of low loss.
 
   Attributes:
@@ -50,11 +50,11 @@ class Seeker(NamedTuple):
   loss: ImageLoss
   batch_size: int
 
-  def init(self, key: Array, nets: Nets) -> State:
+  def init(self, key: Array, nets: Networks) -> FirstOrderState:
     del nets
     variables = self.generator.init(key)
     fitted = variables, self.tx.init(variables["params"])
-    return State(fitted, jnp.zeros((), jnp.int32))
+    return FirstOrderState(fitted, jnp.zeros((), jnp.int32))
 
   def latents(self, key: Array) -> Array:
     return jax.random.normal(key, (self.batch_size, self.generator.latents))
@@ -67,8 +67,8 @@ class Seeker(NamedTuple):
     return self.generator.to_pixels(pre), changed
 
   def update(
-    self, state: State, nets: Nets, latents: Array, key: Array
-  ) -> tuple[State, Any]:
+    self, state: FirstOrderState, nets: Networks, latents: Array, key: Array
+  ) -> tuple[FirstOrderState, Any]:
     """One step of the generator; also what `loss` gave besides, before it."""
 
     def loss(variables: Variables):
@@ -80,8 +80,14 @@ class Seeker(NamedTuple):
     return state._replace(fitted=fitted), more
 
   def afresh(
-    self, state: State, nets: Nets, key: Array, *, every: int, train: bool
-  ) -> tuple[State, Array]:
+    self,
+    state: FirstOrderState,
+    nets: Networks,
+    key: Array,
+    *,
+    every: int,
+    train: bool,
+  ) -> tuple[FirstOrderState, Array]:
     """Images of latents that the generator has not seen.
 
     Args:
@@ -95,7 +101,7 @@ class Seeker(NamedTuple):
     """
     latent_key, update_key, fresh_key = jax.random.split(key, 3)
 
-    def updated(state: State) -> State:
+    def updated(state: FirstOrderState) -> FirstOrderState:
       latents = self.latents(latent_key)
       return self.update(state, nets, latents, update_key)[0]
 
@@ -106,7 +112,9 @@ class Seeker(NamedTuple):
     images, changed = self.images(
       variables, self.latents(fresh_key), train=train
     )
-    return State(({**variables, **changed}, opt_state), state.step + 1), images
+    return FirstOrderState(
+      ({**variables, **changed}, opt_state), state.step + 1
+    ), images
 
 
 def disagreement(distance: Distance, *, train: bool) -> ImageLoss:
@@ -119,7 +127,7 @@ def disagreement(distance: Distance, *, train: bool) -> ImageLoss:
       the batch's statistics is dropped, so that it stays as it is.
   """
 
-  def loss(nets: Nets, images: Array, key: Array):
+  def loss(nets: Networks, images: Array, key: Array):
     ours, _ = nets.student.apply(
       nets.student.variables, images, train=train, rng=key
     )
@@ -129,9 +137,7 @@ def disagreement(distance: Distance, *, train: bool) -> ImageLoss:
   return loss
 
 
-def answered(images: Array, outputs: Outputs) -> Samples:
+def with_targets(images: Array, outputs: Outputs) -> Samples:
   """Images with the teacher's answers, and its classes as labels."""
   logits = outputs.logits
-  return Samples(
-    images, objectives.hard_labels(logits), jax.nn.log_softmax(logits)
-  )
+  return Samples(images, hard_labels(logits), jax.nn.log_softmax(logits))

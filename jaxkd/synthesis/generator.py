@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd.types import Array, Terms, Variables
+from jaxkd.types import Array, LossTerms, Variables
 
 # (generator parameters, key) -> (what is minimised, its parts)
-GeneratorLoss = Callable[[Variables, Array], tuple[Array, Terms]]
+GeneratorLoss = Callable[[Variables, Array], tuple[Array, LossTerms]]
 # (generator variables) -> (what is minimised, (its parts, the images))
-BatchLoss = Callable[[Variables], tuple[Array, tuple[Terms, Array]]]
+BatchLoss = Callable[[Variables], tuple[Array, tuple[LossTerms, Array]]]
 # (variables, key) -> (what is minimised, (its parts, what was made))
-ViewLoss = Callable[[Variables, Array], tuple[Array, tuple[Terms, Any]]]
+ViewLoss = Callable[[Variables, Array], tuple[Array, tuple[LossTerms, Any]]]
 # (generator variables) -> (what is minimised, (what changed in them, more))
 TrainLoss = Callable[[Variables], tuple[Array, tuple[Variables, Any]]]
 Fitted = tuple[Variables, optax.OptState]
@@ -26,7 +26,7 @@ def fit(
   tx: optax.GradientTransformation,
   key: Array,
   num_steps: int,
-) -> tuple[Variables, Terms]:
+) -> tuple[Variables, LossTerms]:
   """`num_steps` updates in one scan, each with a key of its own.
 
   Returns:
@@ -72,7 +72,7 @@ def fit_batch(
   start: Fitted,
   tx: optax.GradientTransformation,
   num_steps: int,
-) -> tuple[Fitted, Array, Terms]:
+) -> tuple[Fitted, Array, LossTerms]:
   """`num_steps` updates for one batch of latents, which `loss` holds fixed.
 
   Statistics that a generator keeps beside its parameters stay as they are: a
@@ -82,18 +82,18 @@ def fit_batch(
     The variables and optimiser state, the images with the lowest loss of all
     steps (those of `start` if there are none), and the terms of the last step.
   """
-  return fit_views(
+  return fit_augmented(
     lambda variables, key: loss(variables), start, tx, None, num_steps
   )
 
 
-def fit_views(
+def fit_augmented(
   loss: ViewLoss,
   start: Fitted,
   tx: optax.GradientTransformation,
   key: Array | None,
   num_steps: int,
-) -> tuple[Fitted, Any, Terms]:
+) -> tuple[Fitted, Any, LossTerms]:
   """`fit_batch` for a loss of random views: every step has a key of its own,
   unless `key` is None.
 

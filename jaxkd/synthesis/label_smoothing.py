@@ -7,7 +7,7 @@ spread over all classes.
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks
+from jaxkd.config import checks
 from jaxkd.types import Array, JaxkdError
 
 

@@ -9,7 +9,7 @@ from jaxkd.types import Array, DataSpec
 
 
 @flax.struct.dataclass
-class Pool:
+class NoisePool:
   """The newest M images of each class.
 
   Attributes:
@@ -35,13 +35,13 @@ def noise(key: Array, count: int, spec: DataSpec) -> Array:
   return jnp.clip(scales[0] * uniform + scales[1] * normal, 0.0, 1.0)
 
 
-def empty(places: int, spec: DataSpec) -> Pool:
+def empty(places: int, spec: DataSpec) -> NoisePool:
   """A pool with room for M images of each class."""
   shape = (spec.num_classes, places, *spec.shape)
-  return Pool(jnp.zeros(shape), jnp.zeros(spec.num_classes, jnp.int32))
+  return NoisePool(jnp.zeros(shape), jnp.zeros(spec.num_classes, jnp.int32))
 
 
-def insert(pool: Pool, images: Array, labels: Array) -> Pool:
+def insert(pool: NoisePool, images: Array, labels: Array) -> NoisePool:
   """Writes `images [N, H, W, C]` behind the last ones of their classes."""
   classes, places = pool.images.shape[:2]
   onehot = jax.nn.one_hot(labels, classes, dtype=jnp.int32)
@@ -51,7 +51,7 @@ def insert(pool: Pool, images: Array, labels: Array) -> Pool:
   # Of more images than places only the last ones are written.
   lasting = until[-1, labels] - rank <= places
   slots = (pool.counts[labels] + rank) % places
-  return Pool(
+  return NoisePool(
     pool.images.at[jnp.where(lasting, labels, classes), slots].set(
       images, mode="drop", unique_indices=True
     ),
@@ -59,7 +59,7 @@ def insert(pool: Pool, images: Array, labels: Array) -> Pool:
   )
 
 
-def newest(pool: Pool, count: int) -> tuple[Array, Array]:
+def newest(pool: NoisePool, count: int) -> tuple[Array, Array]:
   """`count` images and their labels, of all classes alike as far as there are
   any, the newest first; if there are too few, again from the first one.
   """
@@ -73,8 +73,8 @@ def newest(pool: Pool, count: int) -> tuple[Array, Array]:
   return pool.images[labels, slots], labels.astype(jnp.int32)
 
 
-def towards(
-  pool: Pool, images: Array, goals: Array, count: int
+def nearest_directions(
+  pool: NoisePool, images: Array, goals: Array, count: int
 ) -> tuple[Array, Array, Array]:
   """The ways from `images [R, H, W, C]` to images of the classes `goals [R]`.
 

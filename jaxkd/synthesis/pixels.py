@@ -5,12 +5,12 @@ from collections.abc import Callable
 import jax
 import optax
 
-from jaxkd.types import Array, Terms
+from jaxkd.types import Array, LossTerms
 
 # images -> (what is minimised, its parts)
-ImageLoss = Callable[[Array], tuple[Array, Terms]]
+ImageLoss = Callable[[Array], tuple[Array, LossTerms]]
 # (images, key) -> likewise
-ViewLoss = Callable[[Array, Array], tuple[Array, Terms]]
+ViewLoss = Callable[[Array, Array], tuple[Array, LossTerms]]
 
 
 def optimise(
@@ -18,7 +18,7 @@ def optimise(
   images: Array,
   tx: optax.GradientTransformation,
   num_steps: int,
-) -> tuple[Array, Terms]:
+) -> tuple[Array, LossTerms]:
   """`num_steps` (T) updates of one set `[N, ...]` in one scan on the device.
 
   Returns:
@@ -37,7 +37,7 @@ def optimise_views(
   key: Array | None,
   num_steps: int,
   project: Callable[[Array], Array] = lambda images: images,
-) -> tuple[Array, Terms]:
+) -> tuple[Array, LossTerms]:
   """`optimise` for a loss of random views: every step has a key of its own.
 
   Args:
@@ -62,6 +62,6 @@ def optimise_views(
   return images, jax.tree.map(lambda term: term[-1], terms)
 
 
-def weighted(terms: Terms, weights: dict[str, float]) -> Array:
+def weighted_sum(terms: LossTerms, weights: dict[str, float]) -> Array:
   """The sum of the terms, each times the weight of its name."""
   return sum(weights[name] * term for name, term in terms.items())

@@ -29,17 +29,6 @@ def distinct_labels(
   return orders[:, :group_size].astype(jnp.int32)
 
 
-def to_pixels(inputs: Array, spec: DataSpec) -> Array:
-  """From the normalised space to pixel space; not clipped."""
-  return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
-
-
-def clip_to_pixels(inputs: Array, spec: DataSpec) -> Array:
-  """Inputs in the normalised space, as far as they are pixels in [0, 1]."""
-  mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
-  return jnp.clip(inputs, -mean / std, (1 - mean) / std)
-
-
 def cycled_labels(count: int, num_classes: int) -> Array:
   """Labels `[count]` int32: the classes in turn."""
   return jnp.arange(count, dtype=jnp.int32) % num_classes
@@ -78,7 +67,7 @@ def _differences(x: Array) -> tuple[Array, ...]:
   )
 
 
-class Tones(NamedTuple):
+class ToneParams(NamedTuple):
   """How light and how contrasty each of N images is.
 
   Attributes:
@@ -90,16 +79,16 @@ class Tones(NamedTuple):
   gain: Array
 
 
-def random_tones(key: Array, count: int) -> Tones:
+def random_tones(key: Array, count: int) -> ToneParams:
   """Dark to light and soft to hard: nobody knows what the data are like."""
   level_key, gain_key = jax.random.split(key)
-  return Tones(
+  return ToneParams(
     jax.random.uniform(level_key, (count,), minval=0.05, maxval=0.95),
     2.0 ** jax.random.uniform(gain_key, (count,), maxval=3.0),
   )
 
 
-def toned(pre: Array, tones: Tones) -> Array:
+def apply_tone(pre: Array, tones: ToneParams) -> Array:
   """`pre [N, H, W, C]` as pixels in (0, 1) of the given tones.
 
   Every image is standardised to z and becomes Phi(gain (z - shift)), with the

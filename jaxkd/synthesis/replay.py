@@ -2,10 +2,9 @@
 
 import jax
 
-from jaxkd import store as stores
-from jaxkd.data import to_float
-from jaxkd.synthesis import augment
-from jaxkd.types import Array, Nets, Phase
+from jaxkd.data import augmentation, to_float
+from jaxkd.training import sample_store as stores
+from jaxkd.types import Array, Networks, Phase
 
 
 def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
@@ -17,13 +16,13 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
   Args:
     steps: of the student, in a round.
     batch_size: images in one.
-    views: names in `jaxkd.synthesis.augment.AUGMENTATIONS`, in order.
+    views: names in `jaxkd.data.augmentation.AUGMENTATIONS`, in order.
   """
 
-  def look_again(state, nets: Nets, key: Array):
+  def look_again(state, nets: Networks, key: Array):
     draw_key, view_key = jax.random.split(key)
-    samples = stores.draw(nets.store, draw_key, batch_size)
-    images = augment.apply(views, view_key, to_float(samples.images))
+    samples = stores.sample(nets.store, draw_key, batch_size)
+    images = augmentation.apply(views, view_key, to_float(samples.images))
     return state, samples._replace(images=images), {}
 
   return Phase(look_again, repeats=steps, student_steps=1, keep=False)

@@ -26,13 +26,13 @@ def estimation(smoothing: float) -> Step:
   def propose(search: Search, key: Array) -> tuple[Search, Array]:
     turns = directions.random(key, search.candidates.shape)
     turned = directions.unit(search.direction[:, None] + smoothing * turns)
-    offsets = directions.along(turned, search.distance[:, None])
+    offsets = directions.scale(turned, search.distance[:, None])
     return search.replace(candidates=turns), offsets
 
   def learn(search: Search, answers: Array) -> Search:
     nearer = boundary.is_across(search, answers).astype(jnp.float32)
     weights = nearer - nearer.mean(axis=1, keepdims=True)
-    pull = directions.along(search.candidates, weights).sum(axis=1)
+    pull = directions.scale(search.candidates, weights).sum(axis=1)
     return search.replace(slope=search.slope + pull)
 
   return Step(propose, learn)
@@ -43,9 +43,11 @@ def _start_line(search: Search, key: Array) -> tuple[Search, Array]:
   nearer, the direction stays as it was.
   """
   del key
-  lengths = boundary.halves(LONGEST_LINE_STEP, search.candidates.shape[1])
+  lengths = boundary.halved_lengths(
+    LONGEST_LINE_STEP, search.candidates.shape[1]
+  )
   slope = directions.unit(search.slope)[:, None]
-  lines = search.direction[:, None] + directions.along(slope, lengths[None])
+  lines = search.direction[:, None] + directions.scale(slope, lengths[None])
   search = search.replace(
     candidates=directions.unit(lines),
     low=search.distance / LINE_SPAN,

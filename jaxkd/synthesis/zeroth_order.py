@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import store as stores
-from jaxkd.models.generators import Generator
+from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import directions as ways
-from jaxkd.types import Array, Nets, Samples, Terms, Variables
+from jaxkd.training import sample_store as stores
+from jaxkd.types import Array, LossTerms, Networks, Samples, Variables
 
 
 def points(centre: Array, directions: Array, radius: float) -> Array:
@@ -50,7 +50,7 @@ def gradient(losses: Array, directions: Array, radius: float) -> Array:
   return directions[0, 0].size * jnp.mean(slopes * directions, axis=0)
 
 
-class State(NamedTuple):
+class ZerothOrderState(NamedTuple):
   """Attributes:
 
   variables: of the generator.
@@ -63,7 +63,7 @@ class State(NamedTuple):
   key: Array
 
 
-class Seeker(NamedTuple):
+class ZerothOrderTrainer(NamedTuple):
   """A generator that seeks images on which student and teacher disagree.
 
   The generator is in train mode throughout, the student in evaluation mode,
@@ -90,10 +90,10 @@ class Seeker(NamedTuple):
     """What one step of the generator costs, in images."""
     return self.batch_size * (self.num_directions + 1)
 
-  def init(self, key: Array, nets: Nets) -> State:
+  def init(self, key: Array, nets: Networks) -> ZerothOrderState:
     del nets
     variables = self.generator.init(key)
-    return State(variables, self.tx.init(variables["params"]), key)
+    return ZerothOrderState(variables, self.tx.init(variables["params"]), key)
 
   def latents(self, key: Array) -> Array:
     return jax.random.normal(key, (self.batch_size, self.generator.latents))
@@ -103,8 +103,8 @@ class Seeker(NamedTuple):
     return ways.random(key, (self.num_directions, *like.shape))
 
   def ask_images(
-    self, state: State, nets: Nets, key: Array
-  ) -> tuple[State, Samples, Terms]:
+    self, state: ZerothOrderState, nets: Networks, key: Array
+  ) -> tuple[ZerothOrderState, Samples, LossTerms]:
     """Fresh images `[N, H, W, C]`, for the student."""
     del nets
     pre, changed = self.generator.apply(
@@ -114,8 +114,8 @@ class Seeker(NamedTuple):
     return state, stores.unlabelled(self.generator.to_pixels(pre)), {}
 
   def ask_points(
-    self, state: State, nets: Nets, key: Array
-  ) -> tuple[State, Samples, Terms]:
+    self, state: ZerothOrderState, nets: Networks, key: Array
+  ) -> tuple[ZerothOrderState, Samples, LossTerms]:
     """Fresh images and the points around them, `[(M + 1) N, H, W, C]`."""
     del nets
     latent_key, direction_key = _keys(key)
@@ -128,8 +128,8 @@ class Seeker(NamedTuple):
     return state, stores.unlabelled(self.generator.to_pixels(asked)), {}
 
   def tell_points(
-    self, state: State, nets: Nets, answered: Samples, key: Array
-  ) -> tuple[State, Samples, Terms]:
+    self, state: ZerothOrderState, nets: Networks, answered: Samples, key: Array
+  ) -> tuple[ZerothOrderState, Samples, LossTerms]:
     """One step of the generator; hands on the N images without the points."""
     del key
     # Small differences of losses: the 10 bits with which accelerators multiply
@@ -156,7 +156,7 @@ class Seeker(NamedTuple):
     variables = {**state.variables, **changed, "params": params}
     centre = jax.tree.map(lambda leaf: leaf[: self.batch_size], answered)
     terms = {"disagreement": found[0].mean()}
-    return State(variables, opt_state, state.key), centre, terms
+    return ZerothOrderState(variables, opt_state, state.key), centre, terms
 
 
 def _keys(key: Array) -> Array:

@@ -1,7 +1,7 @@
 """Figures of teachers that resist, and of what they still give away.
 
 They show what figures 1, 2, 4 and 5 of Jandial et al., "Distilling the
-Undistillable", ECCV 2022, show, with the means of `jaxkd.figures`.
+Undistillable", ECCV 2022, show, with the means of `jaxkd.report.figures`.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 import numpy as np
 
 from jaxkd import losses
-from jaxkd.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
 
 TEMPERATURES, ALPHA = (4.0, 50.0), 0.9  # of figure 2, and of the ablations
 NEIGHBOURS = 30  # t-SNE's perplexity

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 import numpy as np
 
-from jaxkd.figures import DPI, FAINT, INK, PALETTE
-from jaxkd.quantities import count
+from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.runtime.formatting import count
 from jaxkd.tables.defense_figures import plane, scatter
 
 PER_CLASS = 8  # images of a class that the grid of a method shows

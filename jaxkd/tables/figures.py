@@ -7,14 +7,15 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from jaxkd import data, weights
+from jaxkd import data
 from jaxkd.data import to_float
-from jaxkd.export import runs
-from jaxkd.metrics import read_metrics
-from jaxkd.objectives import hard_labels
+from jaxkd.data.labels import hard_labels
+from jaxkd.runtime.finished_run import read_samples
+from jaxkd.runtime.metrics import read_metrics
+from jaxkd.serialization import weights
 from jaxkd.tables import defense_figures, field_figures
 from jaxkd.tables.defense_figures import softmax
-from jaxkd.tables.records import home
+from jaxkd.tables.records import run_folder as home
 from jaxkd.tables.sweeps import sweeps
 from jaxkd.types import Array, Classifier
 
@@ -23,7 +24,7 @@ OF_RUNS = ("matrix", "budgets", "samples", "synthetic")
 MOST_IMAGES, BATCH_SIZE = 1000, 250
 
 
-class Answers(NamedTuple):
+class TeacherOutputs(NamedTuple):
   """What the teachers of a cell say to the same test images.
 
   Attributes:
@@ -73,7 +74,7 @@ def draw(
   return drawn
 
 
-def draw_answers(name: str, path: Path, said: Answers) -> None:
+def draw_answers(name: str, path: Path, said: TeacherOutputs) -> None:
   """A figure of what the teachers say."""
   if name == "features":
     defense_figures.features_figure(path, said.features, said.labels)
@@ -131,7 +132,7 @@ def draw_runs(
 
 def images_of(place: Path) -> tuple[np.ndarray, np.ndarray]:
   """The synthetic images of a run in [0, 1], and the teacher's labels."""
-  samples = runs.stored(place)
+  samples = read_samples(place)
   answers = np.asarray(hard_labels(samples.targets))
   return np.asarray(to_float(samples.images)), answers
 
@@ -147,7 +148,7 @@ def generator_losses(place: Path, weights: dict[str, float]) -> list[float]:
 
 def answers(
   folder: Path, config: ConfigDict, reports: dict[str, dict[str, Any]]
-) -> Answers | None:
+) -> TeacherOutputs | None:
   """Asks the teachers of the cell that has most of them, the first such cell.
 
   The mean of the logits of the published teacher and of its sequence, which is
@@ -175,7 +176,7 @@ def answers(
     logits["ensemble"] = np.mean(members, axis=0)
   features = {name: features for name, (_, features) in said.items()}
   labels = dataset.test_labels[:MOST_IMAGES]
-  return Answers(logits, features, labels, published)
+  return TeacherOutputs(logits, features, labels, published)
 
 
 def networks(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
@@ -213,7 +214,7 @@ def _answer(classifier: Classifier, images: Array) -> tuple[Array, Array]:
   return outputs.logits, last.reshape(len(images), -1)
 
 
-def common_image(said: Answers) -> int:
+def common_image(said: TeacherOutputs) -> int:
   """The first test image that all networks get right, or most of them."""
   right = [logits.argmax(-1) == said.labels for logits in said.logits.values()]
   return int(np.sum(right, axis=0).argmax())

@@ -7,9 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxkd import html
-from jaxkd.quantities import UNKNOWN
+from jaxkd.report import html
 from jaxkd.runtime.files import atomic_write, write_json, write_text
+from jaxkd.runtime.formatting import UNKNOWN
 from jaxkd.tables.records import Record
 
 DIGITS = {"percent": 2, "nats": 4}

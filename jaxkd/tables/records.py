@@ -4,14 +4,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxkd.quantities import tally
+from jaxkd.runtime.formatting import count_names
 from jaxkd.types import JaxkdError
 
 UNITS = {"percent": 100.0, "nats": 1.0}  # of the table, per unit of a report
 Record = dict[str, Any]  # of a cell, as in table.json
 
 
-def unmeasured(config: ConfigDict, name: str) -> Record:
+def empty_record(config: ConfigDict, name: str) -> Record:
   """What the table says of a cell before it is done."""
   wanted = config.cells[name]
   return {
@@ -27,13 +27,13 @@ def unmeasured(config: ConfigDict, name: str) -> Record:
     "device": None,
     "date": None,
     "commit": None,
-    "workdir": f"cells/{home(config, name)}",
+    "workdir": f"cells/{run_folder(config, name)}",
     "chosen": {},
     "failed": None,
   }
 
 
-def home(config: ConfigDict, name: str) -> str:
+def run_folder(config: ConfigDict, name: str) -> str:
   """Whose folder a cell's run is in: of cells that are the same run and show
   different numbers of it, the first by name.
   """
@@ -41,7 +41,7 @@ def home(config: ConfigDict, name: str) -> str:
   return min(n for n, other in config.cells.items() if other.config == run)
 
 
-def measured(
+def filled_record(
   wanted: ConfigDict, report: dict[str, Any], factor: float
 ) -> Record:
   """What a report adds to that: numbers times `factor`, and their origin."""
@@ -62,7 +62,7 @@ def measured(
     "std": scaled(std),
     "oracle": scaled(oracle),
     "seeds": report["student"]["seeds"],
-    "device": tally(report["devices"]),
+    "device": count_names(report["devices"]),
     "date": report["date"],
     "commit": report["commit"],
     "chosen": chosen,

@@ -8,19 +8,21 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from jaxkd import checks, parallel
+from jaxkd.config import checks
 from jaxkd.data import Dataset
-from jaxkd.objectives import hard_labels
+from jaxkd.data.labels import hard_labels
+from jaxkd.runtime import devices, processes
 from jaxkd.teachers import black_box
 from jaxkd.teachers.black_box import BlackBox
-from jaxkd.teachers.ledger import KINDS, Ledger
+from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.records import QUERY_KINDS
 from jaxkd.teachers.white_box import WhiteBox
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
 
 
-class Access(NamedTuple):
+class TeacherHandle(NamedTuple):
   """A teacher as the pipeline holds it.
 
   Attributes:
@@ -57,7 +59,7 @@ class Access(NamedTuple):
       BudgetExhausted: if the budget does not pay for it.
     """
     if self.asked.in_process:
-      with parallel.together():
+      with processes.raise_on_all():
         if self.ledger is not None:
           self.ledger.book(name, count)
 
@@ -68,7 +70,7 @@ class Access(NamedTuple):
       "access": self.asked.access,
       "budget": None,
       "spent": 0,
-      "by_class": dict.fromkeys(KINDS, 0),
+      "by_class": dict.fromkeys(QUERY_KINDS, 0),
       "price": 0.0,
       "price_per_1000": block.price_per_1000,
       "authorization": self.config.teacher.authorization or None,
@@ -107,19 +109,19 @@ def check(config, spec: DataSpec) -> None:
       "images it may be asked about."
     )
   if block.url and not block.replay:
-    from jaxkd.teachers import http
+    from jaxkd.teachers.remote import http
 
     http.check(spec, block)
 
 
 @contextlib.contextmanager
-def opened(
+def open_teacher(
   config,
   dataset: Dataset,
   method: Method,
   workdir: Path,
   classifier_of: Callable[[], Classifier],
-) -> Iterator[Access]:
+) -> Iterator[TeacherHandle]:
   """The teacher of `config`.
 
   Args:
@@ -136,34 +138,34 @@ def opened(
   block, spec = config.teacher, dataset.spec
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
-      classifier = parallel.replicate(classifier_of())
-      own = parallel.gathered(classifier)
-      yield Access(WhiteBox(classifier), config, owner=own)
+      classifier = devices.replicate(classifier_of())
+      own = devices.to_local(classifier)
+      yield TeacherHandle(WhiteBox(classifier), config, owner=own)
       return
     if block.replay:
       from jaxkd.teachers.replay import Replay
 
       asked = Replay(block.replay, block.access)
       answers = _test_answers(asked, config, dataset)
-      yield Access(asked, config, answers=answers)
+      yield TeacherHandle(asked, config, answers=answers)
       return
-    with parallel.together():
-      ledger = _ledger(config, workdir) if parallel.is_writer() else None
+    with processes.raise_on_all():
+      ledger = _ledger(config, workdir) if processes.is_primary() else None
     if ledger is not None:
       stack.enter_context(ledger)
     if block.url:
-      from jaxkd.teachers import http
+      from jaxkd.teachers.remote import http
 
       asked = http.open_teacher(spec, block, config.queries, ledger)
       stack.enter_context(contextlib.closing(asked))
       answers = _test_answers(asked, config, dataset)
-      yield Access(asked, config, ledger=ledger, answers=answers)
+      yield TeacherHandle(asked, config, ledger=ledger, answers=answers)
       return
-    classifier = parallel.replicate(classifier_of())
+    classifier = devices.replicate(classifier_of())
     eight_bit = len(spec.shape) == 3 and not method.float_pixels
     asked = BlackBox(classifier, block.access, block.top_k, eight_bit)
-    own = parallel.gathered(classifier)
-    yield Access(asked, config, owner=own, ledger=ledger)
+    own = devices.to_local(classifier)
+    yield TeacherHandle(asked, config, owner=own, ledger=ledger)
 
 
 def _ledger(config, workdir: Path) -> Ledger:

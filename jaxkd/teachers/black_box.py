@@ -4,9 +4,9 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from jaxkd import checks
+from jaxkd.config import checks
 from jaxkd.data import to_float
-from jaxkd.types import ACCESS, Array, Classifier, JaxkdError
+from jaxkd.types import ACCESS_LEVELS, Array, Classifier, JaxkdError
 
 CHUNK = 512  # images that are answered at once
 
@@ -36,7 +36,7 @@ class BlackBox:
 
     def one(image: Array) -> Array:
       logits = self.hidden(to_float(image[None])).logits[0]
-      return reveal(logits, self.access, self.top_k)
+      return restrict_output(logits, self.access, self.top_k)
 
     # Accelerators round products to few bits, which would swamp the differences
     # that methods with float pixels look at.
@@ -45,7 +45,7 @@ class BlackBox:
       return jax.lax.map(one, images, batch_size=CHUNK)
 
 
-def reveal(logits: Array, access: str, top_k: int = 1) -> Array:
+def restrict_output(logits: Array, access: str, top_k: int = 1) -> Array:
   """What an interface tells of `logits [..., K]`.
 
   `top_k` gives the probabilities of the k likeliest classes, of equal ones the
@@ -78,7 +78,7 @@ def check(access: str, top_k: int, num_classes: int) -> None:
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.choice("teacher.access", access, ACCESS)
+  checks.choice("teacher.access", access, ACCESS_LEVELS)
   if access == "top_k" and not 0 < top_k < num_classes:
     raise JaxkdError(
       f"teacher.top_k={top_k}: choose 1 to {num_classes - 1} of the "

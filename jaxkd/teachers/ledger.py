@@ -23,20 +23,28 @@ import threading
 from typing import Any
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
+from jaxkd.teachers.ledger_cli import main, read
 from jaxkd.teachers.records import (
-  KINDS,
+  QUERY_KINDS,
   VERSION,
   Answer,
-  Totals,
-  clean,
+  QueryTotals,
+  add_checksum,
   digest,
-  plain,
-  replay,
-  seal,
+  read_ledger,
+  redact_url,
+  to_json,
 )
-from jaxkd.teachers.statement import main, read
 
-__all__ = ["Answer", "KINDS", "Ledger", "Totals", "digest", "main", "read"]
+__all__ = [
+  "Answer",
+  "QUERY_KINDS",
+  "Ledger",
+  "QueryTotals",
+  "digest",
+  "main",
+  "read",
+]
 
 
 class Ledger:
@@ -90,7 +98,7 @@ class Ledger:
       raise JaxkdError(
         f"The query ledger {self._path} is in use by another run."
       ) from error
-    self._tally, length = replay(self._path)
+    self._tally, length = read_ledger(self._path)
     spent = self._tally.totals().spent
     if budget is not None and budget < spent:
       raise JaxkdError(
@@ -128,7 +136,7 @@ class Ledger:
     # Without the lock: a look-up never waits for another request's fsync.
     return self._tally.answers.get(digest)
 
-  def totals(self) -> Totals:
+  def totals(self) -> QueryTotals:
     """The counts so far, over all sessions."""
     with self._lock:
       return self._tally.totals()
@@ -162,16 +170,16 @@ class Ledger:
 
   def answered(self, request: int, answers: Sequence[Answer]) -> None:
     """Keeps one label or one list of scores for each image, in order."""
-    written = [plain(answer) for answer in answers]
+    written = [to_json(answer) for answer in answers]
     self._go_on(request, "answered", answers=written)
 
   def refused(self, request: int, reason: str) -> None:
     """The server did not serve the request: nothing is spent."""
-    self._go_on(request, "refused", reason=clean(reason))
+    self._go_on(request, "refused", reason=redact_url(reason))
 
   def unknown(self, request: int, reason: str) -> None:
     """Nobody knows whether the request was served: it stays spent."""
-    self._go_on(request, "unknown", reason=clean(reason))
+    self._go_on(request, "unknown", reason=redact_url(reason))
 
   def book(self, name: str, count: int, kind: str = "train") -> None:
     """Counts images that were answered in process, in bulk under a name.
@@ -198,9 +206,10 @@ class Ledger:
       )
 
   def _check_room(self, count: int, kind: str) -> None:
-    if kind not in KINDS:
+    if kind not in QUERY_KINDS:
       raise JaxkdError(
-        f"Unknown kind of query {kind!r}; choose one of {', '.join(KINDS)}."
+        f"Unknown kind of query {kind!r}; choose one of "
+        f"{', '.join(QUERY_KINDS)}."
       )
     if count < 0:
       raise JaxkdError(f"count={count}: it must be 0 or more.")
@@ -235,7 +244,7 @@ class Ledger:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     for record in records:
       body = json.dumps({**record, "time": now})[:-1].encode()
-      line, crc = seal(body, crc)
+      line, crc = add_checksum(body, crc)
       text += line
     # It stands if anything below is interrupted, even by a signal.
     self._failure = (

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxkd.errors import JaxkdError
 
-KINDS = ("train", "evaluate", "retry")
+QUERY_KINDS = ("train", "evaluate", "retry")
 
 VERSION = 1
 _FIRST = b'{"record": "created", "version": '
@@ -36,7 +36,7 @@ def digest(image: np.ndarray) -> str:
   return hashed.hexdigest()
 
 
-class Totals(NamedTuple):
+class QueryTotals(NamedTuple):
   """Counts of images.
 
   Attributes:
@@ -63,7 +63,7 @@ class Totals(NamedTuple):
 
 
 @dataclasses.dataclass
-class Tally:
+class LedgerState:
   """What records add up to; the same for the writer and for readers.
 
   Attributes:
@@ -120,11 +120,11 @@ class Tally:
       case _:
         raise ValueError(record)
 
-  def totals(self) -> Totals:
+  def totals(self) -> QueryTotals:
     """The counts for people."""
-    by_kind = {kind: self.by_kind[kind] for kind in KINDS}
+    by_kind = {kind: self.by_kind[kind] for kind in QUERY_KINDS}
     spent = sum(by_kind.values())
-    return Totals(
+    return QueryTotals(
       budget=self.budget,
       spent=spent,
       in_flight=sum(len(images) for _, images in self.in_flight.values()),
@@ -137,7 +137,7 @@ class Tally:
     )
 
 
-def plain(answer: Any) -> int | list[float]:
+def to_json(answer: Any) -> int | list[float]:
   """A label or scores, as JSON has them: a double holds a float32 exactly, and
   is written exactly.
   """
@@ -152,17 +152,17 @@ def _compact(answer: int | list[float]) -> Answer:
   return answer if isinstance(answer, int) else array("f", answer)
 
 
-def clean(reason: str) -> str:
+def redact_url(reason: str) -> str:
   """One short line without the user and password of a URL.
 
-  >>> clean("connection to https://me:secret@host/v2 lost")
+  >>> redact_url("connection to https://me:secret@host/v2 lost")
   'connection to https://host/v2 lost'
   """
   line = " ".join(reason.split())
   return re.sub(r"//[^/\s]*@", "//", line)[:200]
 
 
-def seal(body: bytes, crc: int) -> tuple[bytes, int]:
+def add_checksum(body: bytes, crc: int) -> tuple[bytes, int]:
   """A line, and the checksum of the file up to it.
 
   Args:
@@ -173,7 +173,7 @@ def seal(body: bytes, crc: int) -> tuple[bytes, int]:
   return body + (_SEAL % crc).encode(), crc
 
 
-def replay(path: Path) -> tuple[Tally, int]:
+def read_ledger(path: Path) -> tuple[LedgerState, int]:
   """What a ledger adds up to, and the bytes of its complete records.
 
   Only the last record may be torn: without its end, or with zeros where a
@@ -183,12 +183,12 @@ def replay(path: Path) -> tuple[Tally, int]:
     JaxkdError: if the file is no ledger, or is damaged.
     OSError: if it can't be read.
   """
-  tally, length = Tally(), 0
+  tally, length = LedgerState(), 0
   with path.open("rb") as file:
     for number, line in enumerate(file, 1):
       if number == 1 and not line.startswith(_FIRST[: len(line)]):
         raise JaxkdError(f"{path} is not a query ledger: see its line 1.")
-      sealed, crc = seal(line[: -len(_SEAL % 0)], tally.crc)
+      sealed, crc = add_checksum(line[: -len(_SEAL % 0)], tally.crc)
       if sealed == line:
         _add(tally, line, path, number)
         tally.crc, length = crc, length + len(line)
@@ -202,7 +202,7 @@ def replay(path: Path) -> tuple[Tally, int]:
   return tally, length
 
 
-def _add(tally: Tally, line: bytes, path: Path, number: int) -> None:
+def _add(tally: LedgerState, line: bytes, path: Path, number: int) -> None:
   record = json.loads(line)
   version = record.get("version", VERSION)
   if version != VERSION:

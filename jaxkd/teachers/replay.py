@@ -29,7 +29,7 @@ class Replay:
     self.access = access
     self._path = path
     try:
-      self._answers = records.replay(Path(path))[0].answers
+      self._answers = records.read_ledger(Path(path))[0].answers
     except OSError as error:
       raise JaxkdError(
         f"teacher.replay={path}: it can't be read ({error.strerror})."

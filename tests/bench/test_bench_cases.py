@@ -18,10 +18,10 @@ from jaxkd.bench import (
   synthesis,
 )
 from jaxkd.bench.cases import Size
-from jaxkd.bench.ceilings import Ceilings
-from jaxkd.bench.comparison import Settings
+from jaxkd.bench.comparison import BenchConfig
+from jaxkd.bench.results import OURS
+from jaxkd.bench.roofline import Roofline
 from jaxkd.bench.scale import Memory
-from jaxkd.bench.table import OURS
 from jaxkd.types import JaxkdError
 
 LENET = cases.CASES["lenet5"]
@@ -52,14 +52,14 @@ def test_bytes_are_none_where_the_backend_does_not_say(answer):
 
 
 def test_flop_that_nobody_counts_are_an_error(monkeypatch):
-  monkeypatch.setattr(costs.report, "defined_flops", lambda *_: None)
+  monkeypatch.setattr(costs, "count_flops", lambda *_: None)
   with pytest.raises(JaxkdError, match="JAX_PLATFORMS=cuda,cpu"):
     costs.image_step(lenet(), LENET.spec)
 
 
 @pytest.mark.slow
 def test_every_part_has_a_row_and_the_shares_are_consistent():
-  settings = Settings(("float32",), (), 1, Ceilings({"float32": 1e9}, 1e9))
+  settings = BenchConfig(("float32",), (), 1, Roofline({"float32": 1e9}, 1e9))
   rows = comparison.measure(LENET, TINY, "all", settings)
   assert [row.part for row in rows] == list(comparison.PARTS)
   assert {row.side for row in rows} == {OURS}
@@ -74,7 +74,7 @@ def test_every_part_has_a_row_and_the_shares_are_consistent():
 @pytest.mark.slow
 def test_starts_are_those_of_the_maker():
   one = TINY._replace(steps=1)
-  found = synthesis.maker(LENET, one, lenet(), 2).run().store.samples
+  found = synthesis.synthesis_runner(LENET, one, lenet(), 2).run().store.samples
   starts = synthesis.starts(2, 20, LENET.spec)
   moved = synthesis.normalise(found.images, LENET.spec) - starts
   assert 0 < np.median(np.abs(moved)) < 0.3  # one step, not another draw
@@ -153,7 +153,9 @@ def test_a_grid_costs_no_more_than_its_networks_one_by_one():
 @pytest.mark.slow
 def test_bfloat16_makes_float32_pixels_with_float32_answers():
   made = {
-    dtype: synthesis.maker(LENET, TINY, lenet(), 2, dtype=dtype).run()
+    dtype: synthesis.synthesis_runner(
+      LENET, TINY, lenet(), 2, dtype=dtype
+    ).run()
     for dtype in cases.DTYPES
   }
   full, reduced = (play.store.samples for play in made.values())

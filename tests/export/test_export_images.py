@@ -15,11 +15,12 @@ import run_folders
 from scipy.special import softmax
 import tensorflow_datasets as tfds
 
-from jaxkd import store as stores
 from jaxkd.errors import JaxkdError
-from jaxkd.export import formats, runs
+from jaxkd.export import formats
 from jaxkd.export.__main__ import main
 from jaxkd.export.images import export_images
+from jaxkd.runtime.finished_run import read_samples
+from jaxkd.training import sample_store as stores
 
 COUNT = 7
 
@@ -174,7 +175,7 @@ def test_a_full_store_gives_what_it_holds(tmp_path):
   images = run_folders.pixels(4)
   given = run_folders.samples(run_folders.network(0), images)
   run_folders.save_samples(tmp_path, given, capacity=4)
-  found = runs.stored(tmp_path)
+  found = read_samples(tmp_path)
   np.testing.assert_array_equal(found.images, images)
   assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(found))
 
@@ -182,9 +183,10 @@ def test_a_full_store_gives_what_it_holds(tmp_path):
 def test_a_run_on_two_devices_is_read_on_one(workdir):
   assert jax.device_count() == 2
   code = (
-    "import jax, pathlib, sys; from jaxkd.export import runs;"
+    "import jax, pathlib, sys; from jaxkd.runtime import finished_run;"
     "assert jax.device_count() == 1;"
-    f"assert len(runs.stored(pathlib.Path(sys.argv[1])).labels) == {COUNT}"
+    "found = finished_run.read_samples(pathlib.Path(sys.argv[1]));"
+    f"assert len(found.labels) == {COUNT}"
   )
   subprocess.run(
     [sys.executable, "-c", code, workdir],
@@ -221,9 +223,9 @@ def test_mistakes_leave_nothing_behind(workdir, tmp_path, capsys):
 
 def test_a_damaged_checkpoint_is_told(tmp_path):
   with pytest.raises(JaxkdError, match="no checkpoint"):
-    runs.stored(tmp_path)
+    read_samples(tmp_path)
   given = run_folders.samples(run_folders.network(0), run_folders.pixels(3))
   run_folders.save_samples(tmp_path, given, capacity=3)
   (tmp_path / "checkpoints/synthesis/1/default/_METADATA").write_text("{")
   with pytest.raises(JaxkdError, match="can't be read"):
-    runs.stored(tmp_path)
+    read_samples(tmp_path)

@@ -8,8 +8,8 @@ import pytest
 
 import jaxkd
 from jaxkd import data, import_teacher
-from jaxkd.bundles import bundle
 from jaxkd.export import __main__ as export
+from jaxkd.serialization import bundle
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MEAN, STD = 0.1307, 0.3081

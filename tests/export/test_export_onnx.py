@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxkd import models
-from jaxkd.bundles import bundle
-from jaxkd.bundles.bundle import Card
-from jaxkd.bundles.probe import Probe
 from jaxkd.export.__main__ import main
+from jaxkd.serialization import bundle
+from jaxkd.serialization.model_card import ModelCard
+from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec
 
 
@@ -18,7 +18,7 @@ def written(folder, name, spec):
   network = models.init(name, jax.random.key(0), spec)
   images = bundle.probe_images(spec)
   probe = Probe(images, np.asarray(network(images).logits))
-  bundle.write(folder, "student", network, Card(name, spec), probe)
+  bundle.write(folder, "student", network, ModelCard(name, spec), probe)
 
 
 def test_a_missing_package_is_told_with_the_command(

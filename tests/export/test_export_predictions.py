@@ -8,11 +8,11 @@ from PIL import Image
 import pytest
 import run_folders
 
-from jaxkd.bundles import bundle
-from jaxkd.bundles.bundle import Card
-from jaxkd.bundles.probe import Probe
 from jaxkd.export import prediction
 from jaxkd.export.__main__ import main
+from jaxkd.serialization import bundle
+from jaxkd.serialization.model_card import ModelCard
+from jaxkd.serialization.probe import Probe
 
 NAMES = ("ant", "bee", "cat")
 
@@ -22,7 +22,7 @@ def student(tmp_path_factory):
   folder = tmp_path_factory.mktemp("bundle") / "student"
   network, spec = run_folders.network(1), run_folders.SPEC
   images = bundle.probe_images(spec)
-  card = Card("ideal_lenet", spec, NAMES)
+  card = ModelCard("ideal_lenet", spec, NAMES)
   probe = Probe(images, np.asarray(network(images).logits))
   bundle.write(folder, "student", network, card, probe)
   return folder

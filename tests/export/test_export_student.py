@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import run_folders
 
-from jaxkd import weights
-from jaxkd.bundles import bundle
 from jaxkd.export.__main__ import main
-from jaxkd.models.exported import from_export
+from jaxkd.serialization import bundle, weights
+from jaxkd.serialization.stablehlo import from_export
 
 ALONE = """
 import sys

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxkd import methods
-from jaxkd.types import Classifier, DataSpec, JaxkdError, Nets, Outputs
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
 
 SPEC = DataSpec("toy", (2,), 3, (0.5, -0.5), (2.0, 0.5))
 WEIGHTS = jax.random.normal(jax.random.key(7), (2, 3))
@@ -17,7 +17,7 @@ def linear(variables, images, *, train=False, rng=None):
   return Outputs((images - mean) / std @ variables["params"]), {}
 
 
-NETS = Nets(Classifier({"params": WEIGHTS}, linear), Classifier({}, linear))
+NETS = Networks(Classifier({"params": WEIGHTS}, linear), Classifier({}, linear))
 
 
 def build(**changes):

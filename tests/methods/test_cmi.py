@@ -10,13 +10,13 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, network
+from toy_task import KEY, SPEC, network
 
 import jaxkd
 from jaxkd import models
 from jaxkd.methods import cmi
 from jaxkd.synthesis import batch_statistics
-from jaxkd.types import Context, JaxkdError, Nets, Outputs, Samples
+from jaxkd.types import JaxkdError, LossContext, Networks, Outputs, Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NO_WEIGHTS = dict.fromkeys(cmi.WEIGHTS, 0.0)
@@ -46,7 +46,7 @@ TINY = {
   "student_steps": 3,
   "student_batch_size": 4,
 }
-NETS = Nets(normed(1, SPEC), normed(2, SPEC))
+NETS = Networks(normed(1, SPEC), normed(2, SPEC))
 
 
 def build(**changes):
@@ -71,7 +71,9 @@ def made(nets=NETS, **changes):
 def test_the_terms_of_a_batch():
   """One step: the terms are those of the images that are kept."""
   _, _, samples, terms = made()
-  outputs, norms = batch_statistics.watch(NETS.teacher, samples.images)
+  outputs, norms = batch_statistics.capture_batch_norms(
+    NETS.teacher, samples.images
+  )
   heard = NETS.student(samples.images).logits
   log_p, log_q = jax.nn.log_softmax(outputs.logits), jax.nn.log_softmax(heard)
   gaps = (np.exp(log_p) * (log_p - log_q)).sum(-1)
@@ -129,7 +131,9 @@ def test_the_best_images_and_their_features_are_kept():
   np.testing.assert_allclose(
     later["bank"].pairs, state["bank"].pairs, atol=1e-5
   )
-  inputs = batch_statistics.watch(NETS.teacher, first.images)[1].inputs
+  inputs = batch_statistics.capture_batch_norms(NETS.teacher, first.images)[
+    1
+  ].inputs
   features = np.concatenate(inputs, axis=1)
   np.testing.assert_allclose(
     state["bank"].pairs[:8, 1], features, rtol=1e-4, atol=1e-5
@@ -191,7 +195,7 @@ def test_a_student_of_hard_labels_hears_the_class_alone():
       {},
       Outputs(logits),
       Samples(None, None, jax.nn.log_softmax(scale * answers)),
-      Context(jnp.int32(0), jnp.zeros(3)),
+      LossContext(jnp.int32(0), jnp.zeros(3)),
     )
     for scale in (1.0, 7.0)
   ]

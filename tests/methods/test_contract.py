@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, Counting
+from toy_task import KEY, SPEC, Counting
 
 import jaxkd
-from jaxkd import data, exchange, methods, pipeline, training
+from jaxkd import data, methods
+from jaxkd.pipeline import distill, exchange
 from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +77,7 @@ class Game:
     config = config_of(name)
     # The strawman is for points in the plane.
     self.spec = data.spec("two_moons") if name == "generative" else SPEC
-    self.method = pipeline.build_method(
+    self.method = distill.build_method(
       config, self.spec, reserved=0, num_images=40
     )
     self.access = self.method.needs
@@ -87,15 +89,15 @@ class Game:
       if self.access == "white_box"
       else BlackBox(self.network, self.access, eight_bit=False)
     )
-    self.rules = exchange.Rules(
+    self.rules = exchange.RoundSpec(
       self.method,
-      training.Recipe(self.student.apply, tx, self.method.objective),
+      TrainConfig(self.student.apply, tx, self.method.objective),
       self.spec,
       self.access,
     )
     images = jax.random.uniform(jax.random.key(5), (40, *self.spec.shape))
     labels = jnp.arange(40) % self.spec.num_classes
-    self.table = exchange.Table(
+    self.table = exchange.RoundInputs(
       self.teacher,
       self.student,
       {name: jnp.float32(value) for name, value in self.method.hyper.items()},
@@ -105,12 +107,12 @@ class Game:
   @functools.cached_property
   def round(self):
     """One program for all rounds: it takes nothing of another shape or type."""
-    play_round = jax.jit(functools.partial(exchange.play_round, self.rules))
+    play_round = jax.jit(functools.partial(exchange.run_round, self.rules))
     return play_round.lower(self.opening(), self.table, KEY).compile()
 
   def opening(self):
-    state = training.create(self.student, self.rules.recipe.tx)
-    return exchange.new_play(self.rules, self.table, state, KEY)
+    state = init_state(self.student, self.rules.recipe.tx)
+    return exchange.init_state(self.rules, self.table, state, KEY)
 
   def play(self, rounds, key=KEY):
     """What is left after some rounds, and their terms."""
@@ -181,7 +183,7 @@ def test_rounds(name):
 def check_samples(found, store, rounds):
   """Shapes, places and labels, as many as the bills say."""
   samples, kept = store.samples, int(store.inserted)
-  bills = exchange.bills(found.rules, found.opening(), found.table)
+  bills = exchange.round_costs(found.rules, found.opening(), found.table)
   assert kept == sum(bill.kept for bill in bills[:rounds])
   assert len(samples.labels) == found.method.capacity
   assert samples.images.shape[1:] == found.spec.shape
@@ -196,7 +198,7 @@ def check_samples(found, store, rounds):
 
 
 BLACK_BOX = [
-  name for name in NAMES if methods.find(name).TRAITS.access != "white_box"
+  name for name in NAMES if methods.find(name).INFO.access != "white_box"
 ]
 
 
@@ -206,12 +208,12 @@ def test_the_teacher_is_asked_as_often_as_declared(name):
   found = game(name)
   counting = Counting(found.teacher)
   rules, table = found.rules, found.table.replace(teacher=None)
-  play_round = exchange.remote_round(rules, counting)
-  opening = exchange.new_play(
-    rules, table, training.create(found.student, rules.recipe.tx), KEY
+  play_round = exchange.make_host_round(rules, counting)
+  opening = exchange.init_state(
+    rules, table, init_state(found.student, rules.recipe.tx), KEY
   )
   play_round(opening, table, jax.random.fold_in(KEY, 0))
-  (bill, *_) = exchange.bills(rules, opening, table)
+  (bill, *_) = exchange.round_costs(rules, opening, table)
   assert counting.asked == bill.queries
 
 
@@ -227,18 +229,18 @@ def test_numbers_of_the_objective_are_checked(name, hyper, told):
   config = config_of(name)
   config.hyper.update(hyper)
   with pytest.raises(JaxkdError, match=told):
-    pipeline.build_method(config, SPEC, reserved=0, num_images=40)
+    distill.build_method(config, SPEC, reserved=0, num_images=40)
 
 
 @every_method
 def test_traits_are_true(name):
   """The row of the README's table."""
   module, found = methods.find(name), game(name)
-  assert found.method.needs == module.TRAITS.access
+  assert found.method.needs == module.INFO.access
   weights = found.config.synthesis.get("weights")
   if weights is not None:
-    assert set(module.TRAITS.terms) == set(weights)
-  assert bool(module.TRAITS.critic) != bool(found.method.real_images)
+    assert set(module.INFO.terms) == set(weights)
+  assert bool(module.INFO.critic) != bool(found.method.real_images)
 
 
 def test_the_readme_has_the_table_of_methods():

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, linear, network
+from toy_task import KEY, SPEC, linear, network
 
-from jaxkd import exchange, methods, training
+from jaxkd import methods
 from jaxkd.methods import dafl
+from jaxkd.pipeline import exchange
 from jaxkd.synthesis import pixels
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Classifier, DataSpec, JaxkdError, Nets, Outputs
+from jaxkd.training.step import TrainConfig, init_state
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
 
 TINY = {
   "num_rounds": 2,
@@ -50,7 +52,7 @@ def teacher_apply(variables, images, *, train=False, rng=None):
 
 
 TEACHER = Classifier(network(1).variables, teacher_apply)
-NETS = Nets(TEACHER, network(2))
+NETS = Networks(TEACHER, network(2))
 
 
 def make_dense(patch):
@@ -79,17 +81,17 @@ def asks():
 
 def game(method):
   tx = optax.adam(0.03)
-  rules = exchange.Rules(
-    method, training.Recipe(linear, tx, method.objective), SPEC, "white_box"
+  rules = exchange.RoundSpec(
+    method, TrainConfig(linear, tx, method.objective), SPEC, "white_box"
   )
-  table = exchange.Table(WhiteBox(TEACHER), network(2), method.hyper)
-  student = training.create(table.student, tx)
-  return rules, exchange.new_play(rules, table, student, KEY), table
+  table = exchange.RoundInputs(WhiteBox(TEACHER), network(2), method.hyper)
+  student = init_state(table.student, tx)
+  return rules, exchange.init_state(rules, table, student, KEY), table
 
 
 def played(method, rounds):
   rules, play, table = game(method)
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   found = []
   for index in range(rounds):
     key = jax.random.fold_in(KEY, index)
@@ -123,7 +125,7 @@ def test_the_balance_term(balance, least, dense):
 
   @jax.jit
   def balance_for(logits):
-    nets = Nets(Classifier(logits, constant), None)
+    nets = Networks(Classifier(logits, constant), None)
     return method.phases[0].ask(method.init(KEY, nets), nets, KEY)[2]["balance"]
 
   assert balance_for(jnp.zeros(10)) == pytest.approx(least, rel=1e-5)
@@ -209,7 +211,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   np.testing.assert_array_equal(samples.labels, logits.argmax(-1))
   assert int(play.store.inserted) == 2 * 7 * 8
   rules, play, table = game(method)
-  bills = exchange.bills(rules, play, table)
+  bills = exchange.round_costs(rules, play, table)
   assert [bill.updates for bill in bills] == [student_steps // 2] * 2
   assert sum(bill.queries for bill in bills) == 0
 
@@ -244,7 +246,7 @@ def test_the_generator_lowers_its_terms(asks):
   (state, ask), wanted = asks["original"], []
   for _ in range(30):
     state, _, terms = ask(state, NETS, KEY)
-    wanted.append(float(pixels.weighted(terms, TINY["weights"])))
+    wanted.append(float(pixels.weighted_sum(terms, TINY["weights"])))
   assert wanted[-1] < wanted[0] - 0.05
   assert max(np.diff(wanted)) < 0.02
 
@@ -278,7 +280,7 @@ def test_another_objective_has_labels_to_work_with(dense):
 
 
 def test_a_teacher_without_features():
-  nets = Nets(network(1), network(2))
+  nets = Networks(network(1), network(2))
   with pytest.raises(JaxkdError, match="'classifier' gives none.*activation=0"):
     build().init(KEY, nets)
   weights = {**TINY["weights"], "activation": 0.0}

@@ -6,23 +6,24 @@ import numpy as np
 import optax
 import pytest
 
-from jaxkd import exchange, training
 from jaxkd.methods import dast
-from jaxkd.models.generators import Generator
+from jaxkd.models.generators.registry import Generator
+from jaxkd.pipeline import exchange
 from jaxkd.teachers.black_box import BlackBox
+from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
-  Nets,
+  LossContext,
+  Networks,
   Outputs,
   Samples,
 )
 
 SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
 KEY = jax.random.key(0)
-CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
 MEANT = jnp.array([0, 0, 1, 1, 2, 2])
 FIELDS = {
   "hyper": {"beta": 0.0},
@@ -74,16 +75,16 @@ def play(access="label", rounds=1, **changes):
   """The play before and after some rounds."""
   method = build(**changes)
   tx = optax.sgd(0.1)
-  recipe = training.Recipe(linear, tx, method.objective)
-  rules = exchange.Rules(method, recipe, SPEC, access)
+  recipe = TrainConfig(linear, tx, method.objective)
+  rules = exchange.RoundSpec(method, recipe, SPEC, access)
   teacher = BlackBox(network(1), access, eight_bit=False)
-  table = exchange.Table(teacher, network(2), method.hyper)
-  student = training.create(table.student, tx)
-  began = exchange.new_play(rules, table, student, KEY)
-  bill = exchange.bills(rules, began, table)
+  table = exchange.RoundInputs(teacher, network(2), method.hyper)
+  student = init_state(table.student, tx)
+  began = exchange.init_state(rules, table, student, KEY)
+  bill = exchange.round_costs(rules, began, table)
   now = began
   for index in range(rounds):
-    now, terms = exchange.play_round(
+    now, terms = exchange.run_round(
       rules, now, table, jax.random.fold_in(KEY, index)
     )
   return began, now, terms, bill
@@ -164,7 +165,7 @@ def test_a_round_costs_a_batch_and_updates_each_player_once():
 def fit(weights, alpha):
   """The generator's phase alone, with a student of given weights."""
   method = build(alpha=alpha, hyper={"beta": 0.0})
-  nets = Nets(None, Classifier({"params": weights}, linear))
+  nets = Networks(None, Classifier({"params": weights}, linear))
   state = method.init(KEY, nets)
   latents = jax.random.normal(KEY, state.latents.shape)
   state = state.replace(latents=latents)

@@ -10,18 +10,27 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, linear, network
+from toy_task import KEY, SPEC, linear, network
 
 import jaxkd
-from jaxkd import exchange, models, training
+from jaxkd import models
 from jaxkd.methods import dd
-from jaxkd.models.generators import create_generator
+from jaxkd.models.generators.registry import create_generator
+from jaxkd.pipeline import exchange
 from jaxkd.synthesis import first_order
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Classifier, Context, JaxkdError, Nets, Outputs, Samples
+from jaxkd.training.step import TrainConfig, init_state
+from jaxkd.types import (
+  Classifier,
+  JaxkdError,
+  LossContext,
+  Networks,
+  Outputs,
+  Samples,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
 TINY = {
   "hyper": {},
   "num_rounds": 2,
@@ -54,7 +63,7 @@ def only(seed, mode):
 
 
 TEACHER = only(1, False)
-NETS = Nets(TEACHER, only(2, True))
+NETS = Networks(TEACHER, only(2, True))
 
 
 @pytest.fixture
@@ -67,13 +76,13 @@ def dense(monkeypatch):
 
 def played(method, rounds):
   tx = optax.adam(0.03)
-  rules = exchange.Rules(
-    method, training.Recipe(linear, tx, method.objective), SPEC, "white_box"
+  rules = exchange.RoundSpec(
+    method, TrainConfig(linear, tx, method.objective), SPEC, "white_box"
   )
-  table = exchange.Table(WhiteBox(TEACHER), network(2), method.hyper)
-  student = training.create(table.student, tx)
-  play = exchange.new_play(rules, table, student, KEY)
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  table = exchange.RoundInputs(WhiteBox(TEACHER), network(2), method.hyper)
+  student = init_state(table.student, tx)
+  play = exchange.init_state(rules, table, student, KEY)
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   found = []
   for index in range(rounds):
     play, terms = play_round(play, table, jax.random.fold_in(KEY, index))
@@ -158,7 +167,7 @@ def test_two_rounds(dense):
 def test_milestones_are_fractions_of_the_generators_updates(monkeypatch):
   asked = []
   monkeypatch.setattr(
-    dd.optim, "optimiser", lambda block, *steps: asked.append(steps)
+    dd.optimisers, "optimiser", lambda block, *steps: asked.append(steps)
   )
   build(num_rounds=3, steps_per_round=7)
   assert asked == [(5, 1)]  # before the updates 0, 5, 10, 15 and 20

@@ -9,14 +9,15 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, network
+from toy_task import KEY, SPEC, network
 
 import jaxkd
-from jaxkd import exchange, training
 from jaxkd.methods import deepinversion
+from jaxkd.pipeline import exchange
 from jaxkd.synthesis import batch_statistics
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import JaxkdError, Nets
+from jaxkd.training.step import TrainConfig, init_state
+from jaxkd.types import JaxkdError, Networks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NO_WEIGHTS = dict.fromkeys(deepinversion.WEIGHTS, 0.0)
@@ -37,7 +38,7 @@ TINY = {
   "views": (),
 }
 HYPER = {"temperature": 20.0, "alpha": 1.0}
-NETS = Nets(normed(1, SPEC), normed(2, SPEC))
+NETS = Networks(normed(1, SPEC), normed(2, SPEC))
 
 
 def build(**changes):
@@ -60,7 +61,9 @@ def test_the_terms_of_a_batch():
   """One step of no length: the terms are those of the images."""
   samples, terms = made(**only(batch_norm=1.0, competition=1.0))
   x = np.asarray((samples.images - 0.5) / 0.5, np.float64)
-  logits, norms = batch_statistics.watch(NETS.teacher, samples.images)
+  logits, norms = batch_statistics.capture_batch_norms(
+    NETS.teacher, samples.images
+  )
   distance = 0.0
   for inputs, mean, variance in zip(*norms, strict=True):
     distance += np.linalg.norm(inputs.mean(0) - mean)
@@ -120,14 +123,16 @@ def test_who_learns_from_what():
   """The student takes its steps, and the teacher stays bit for bit."""
   method = build(**only(batch_norm=1.0, competition=1.0))
   tx = optax.sgd(0.01)
-  recipe = training.Recipe(NETS.student.apply, tx, method.objective)
-  rules = exchange.Rules(method, recipe, SPEC, "white_box")
-  table = exchange.Table(WhiteBox(NETS.teacher), NETS.student, HYPER)
+  recipe = TrainConfig(NETS.student.apply, tx, method.objective)
+  rules = exchange.RoundSpec(method, recipe, SPEC, "white_box")
+  table = exchange.RoundInputs(WhiteBox(NETS.teacher), NETS.student, HYPER)
   before = jax.tree.map(np.array, NETS.teacher.variables)
-  student = training.create(NETS.student, tx)
-  play = exchange.new_play(rules, table, student, KEY)
-  assert [bill.updates for bill in exchange.bills(rules, play, table)] == [3, 3]
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  student = init_state(NETS.student, tx)
+  play = exchange.init_state(rules, table, student, KEY)
+  assert [
+    bill.updates for bill in exchange.round_costs(rules, play, table)
+  ] == [3, 3]
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   play, terms = play_round(play, table, KEY)
   assert np.isfinite(list(terms.values())).all()
   assert int(play.student.step) == 3

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_game import KEY, SPEC, game, network
+from toy_task import KEY, SPEC, game, network
 
-from jaxkd import exchange
 from jaxkd.methods import dfme
+from jaxkd.pipeline import exchange
 from jaxkd.synthesis import label_smoothing
-from jaxkd.types import Context, JaxkdError, Nets, Outputs
+from jaxkd.types import JaxkdError, LossContext, Networks, Outputs
 
-CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
 PUBLISHED = {
   "hyper": {"label_floor": 0.01},
   "budget": 20_000_000,
@@ -55,7 +55,7 @@ def asked(phase, state, nets):
 
 
 def cost(method):
-  nets = Nets(None, network(2))
+  nets = Networks(None, network(2))
   state = method.init(KEY, nets)
   return sum(
     phase.repeats * asked(phase, state, nets) for phase in method.phases
@@ -117,7 +117,7 @@ def test_labels_are_smoothed_one_hot_answers():
 def test_the_generator_phase_leaves_the_student_as_it_is(dense):
   rules, play, table = game(build(**TINY))
   after, terms = jax.jit(
-    lambda play: exchange.play_phase(rules, 0, play, table, KEY)
+    lambda play: exchange.run_phase(rules, 0, play, table, KEY)
   )(play)
   for before, now in zip(
     jax.tree.leaves(play.student), jax.tree.leaves(after.student), strict=True
@@ -136,7 +136,7 @@ def test_the_generator_phase_leaves_the_student_as_it_is(dense):
 @pytest.mark.slow
 def test_rounds_with_the_published_generator():
   rules, play, table = game(build(**TINY), "label")
-  play, terms = jax.jit(functools.partial(exchange.play_round, rules))(
+  play, terms = jax.jit(functools.partial(exchange.run_round, rules))(
     play, table, KEY
   )
   assert all(np.isfinite(term).all() for term in terms.values())
@@ -148,7 +148,7 @@ def test_rounds_with_the_published_generator():
 @pytest.mark.parametrize("access", ["probs", "label"])
 def test_rounds_teach_the_student(access, dense):
   rules, play, table = game(build(**TINY), access)
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   losses = []
   for index in range(40):
     key = jax.random.fold_in(KEY, index)

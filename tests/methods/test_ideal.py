@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import losses, models, store as stores
+from jaxkd import losses, models
 from jaxkd.methods import ideal
-from jaxkd.types import DataSpec, JaxkdError, Nets, Samples
+from jaxkd.training import sample_store as stores
+from jaxkd.types import DataSpec, JaxkdError, Networks, Samples
 
 SPEC = DataSpec("tiny", (8, 8, 1), 3, (0.2,), (0.3,))
 DEFAULTS = {
@@ -60,7 +61,7 @@ def student(untrained, dense):
 
 
 def ask(method, student, state=None, key=0):
-  nets = Nets(None, student)
+  nets = Networks(None, student)
   if state is None:
     state = method.init(jax.random.key(1), nets)
   return jax.jit(lambda state, key: method.phases[0].ask(state, nets, key))(
@@ -119,7 +120,7 @@ def test_a_new_generator_every_round_forgets_the_last(student):
 
 def test_without_steps_the_images_are_those_of_a_random_generator(student):
   state, samples, _ = ask(build(num_steps=0, restart=False), student)
-  start = build(restart=False).init(jax.random.key(1), Nets(None, student))
+  start = build(restart=False).init(jax.random.key(1), Networks(None, student))
   jax.tree.map(
     np.testing.assert_array_equal, state["generator"], start["generator"]
   )
@@ -151,7 +152,7 @@ def test_passes_show_stored_answers_and_every_image_as_often(student):
   like = Samples(jnp.zeros((6, 8, 8, 1), jnp.uint8), jnp.zeros(6, jnp.int32))
   like = like._replace(targets=jnp.arange(6, dtype=jnp.int32))
   store = stores.insert(stores.init(24, like), like)
-  nets = Nets(None, student, store)
+  nets = Networks(None, student, store)
   state = method.init(jax.random.key(0), nets)
   repeats = method.phases[1].repeats(store.inserted)
   assert repeats == 2 * 2  # two passes over two batches of four

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_game import KEY, SPEC, game, network
+from toy_task import KEY, SPEC, game, network
 
-from jaxkd import exchange, store as stores
 from jaxkd.methods import maze
-from jaxkd.types import JaxkdError, Nets, Outputs, Samples
+from jaxkd.pipeline import exchange
+from jaxkd.training import sample_store as stores
+from jaxkd.types import JaxkdError, Networks, Outputs, Samples
 
 PUBLISHED = {
   "hyper": {"label_floor": 0.01},
@@ -55,7 +56,7 @@ def store_of(count, capacity):
 
 
 def cost(method):
-  nets = Nets(None, network(2), store_of(4, 4))
+  nets = Networks(None, network(2), store_of(4, 4))
   state = method.init(KEY, nets)
   total = 0
   for phase in method.phases:
@@ -111,7 +112,7 @@ def test_the_distance_is_the_divergence_from_the_teacher():
 def test_replay_draws_stored_images_with_their_answers():
   replay = build(**TINY, replay_steps=4).phases[2]
   assert not replay.queries and not replay.keep
-  nets = Nets(None, network(2), store_of(5, 20))  # 15 places are empty
+  nets = Networks(None, network(2), store_of(5, 20))  # 15 places are empty
   drawn = [
     replay.ask(None, nets, jax.random.fold_in(KEY, index))[1]
     for index in range(20)
@@ -127,7 +128,7 @@ def test_the_first_update_reuses_the_generators_batch(dense):
   method = build(**TINY)
   first = method.phases[0]
   assert (first.student_steps, first.keep, first.queries) == (1, False, True)
-  nets = Nets(None, network(2))
+  nets = Networks(None, network(2))
   state, asked, _ = first.ask(method.init(KEY, nets), nets, KEY)
   answered = asked._replace(targets=network(1)(asked.images).logits)
   _, lesson, _ = first.tell(state, nets, answered, KEY)
@@ -137,7 +138,7 @@ def test_the_first_update_reuses_the_generators_batch(dense):
 
 def test_rounds_teach_the_student_from_labels(dense):
   rules, play, table = game(build(**TINY), "label")
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   images = jax.random.uniform(jax.random.key(9), (500, 4, 4, 1))
   taught = network(1)(images).logits.argmax(-1)
 
@@ -159,7 +160,7 @@ def test_replay_does_not_speak_to_the_teacher(dense):
   silent = table.replace(teacher=None)
   play = play.replace(store=store_of(64, 64))
   after, _ = jax.jit(
-    lambda play: exchange.play_phase(rules, 2, play, silent, KEY)
+    lambda play: exchange.run_phase(rules, 2, play, silent, KEY)
   )(play)
   assert int(after.student.step) == 10
   assert int(after.store.inserted) == 64

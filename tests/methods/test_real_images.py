@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 import jaxkd
-from jaxkd import data, exchange, methods, pipeline, training
-from jaxkd.metrics import read_metrics
+from jaxkd import data, methods
+from jaxkd.pipeline import distill, exchange
+from jaxkd.runtime.metrics import read_metrics
 from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.training import fit as training
+from jaxkd.training.step import TrainConfig, TrainState
 from jaxkd.types import Classifier, JaxkdError, Outputs, Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -73,17 +76,19 @@ def answered(name="kd", seed=0, **synthesis):
   method = methods.build(
     name, SPEC, config.hyper.to_dict(), fields, num_images=80
   )
-  rules = exchange.Rules(
-    method, training.Recipe(linear, None, method.objective), SPEC, "white_box"
+  rules = exchange.RoundSpec(
+    method, TrainConfig(linear, None, method.objective), SPEC, "white_box"
   )
   real = Samples(*map(jnp.asarray, DATASET[1:3]))
-  table = exchange.Table(WhiteBox(network(1)), network(2), method.hyper, real)
+  table = exchange.RoundInputs(
+    WhiteBox(network(1)), network(2), method.hyper, real
+  )
   key = jax.random.key(seed)
-  state = training.TrainState(table.student.variables, (), jnp.int32(0))
-  play = exchange.new_play(rules, table, state, key)
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  state = TrainState(table.student.variables, (), jnp.int32(0))
+  play = exchange.init_state(rules, table, state, key)
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   play, _ = play_round(play, table, key)
-  return jax.device_get(pipeline.stored(play))
+  return jax.device_get(distill.stored(play))
 
 
 def rows(samples):
@@ -130,7 +135,7 @@ def test_the_plain_student_has_labels_alone():
 
 def built(name="kd", **fields):
   config = small(name, **fields)
-  return pipeline.build_method(config, SPEC, reserved=0, num_images=80)
+  return distill.build_method(config, SPEC, reserved=0, num_images=80)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +178,7 @@ def test_numbers_of_the_objective_are_checked():
   config = small("kd")
   config.hyper = type(config)({"temperature": 4.0})
   with pytest.raises(JaxkdError, match="hyper has temperature; .* alpha"):
-    pipeline.build_method(config, SPEC, reserved=0, num_images=80)
+    distill.build_method(config, SPEC, reserved=0, num_images=80)
 
 
 def test_images_of_another_set_come_without_labels():
@@ -192,7 +197,7 @@ def test_an_objective_may_be_another_methods():
   spec = data.spec("two_moons")
 
   def build():
-    return pipeline.build_method(config, spec, reserved=0, num_images=0)
+    return distill.build_method(config, spec, reserved=0, num_images=0)
 
   with pytest.raises(JaxkdError, match=r"hyper \(objective=htc\) .*multiplier"):
     build()
@@ -207,7 +212,7 @@ def test_a_method_without_an_objective_to_lend_names_those_with_one():
   for lender in ("cake", "dfme", "skeptical"):
     config = small("kd", objective=lender)
     with pytest.raises(JaxkdError, match=f"objective={lender}.*htc, kd, .*scm"):
-      pipeline.build_method(config, SPEC, reserved=0, num_images=80)
+      distill.build_method(config, SPEC, reserved=0, num_images=80)
   with pytest.raises(JaxkdError, match="method 'hct'.*mean htc"):
     built(objective="hct")
 

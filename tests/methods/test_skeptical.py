@@ -11,14 +11,15 @@ import optax
 import pytest
 
 import jaxkd
-from jaxkd import models, objectives
+from jaxkd import models
 from jaxkd.methods import skeptical
-from jaxkd.sequence import ensemble
+from jaxkd.training import objectives
+from jaxkd.training.contrastive_sequence import ensemble
 from jaxkd.types import (
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Outputs,
   Samples,
 )
@@ -79,7 +80,7 @@ def samples(count=8):
 
 
 def context(epoch=0):
-  return Context(jnp.int32(epoch), jnp.zeros(3))
+  return LossContext(jnp.int32(epoch), jnp.zeros(3))
 
 
 def loss(params, epoch=0, hyper=None, shown=None, **changes):
@@ -108,7 +109,7 @@ def test_the_loss_is_its_three_parts(loc):
   params = layers()
   found = outputs(params, samples().images)
   heard = (found.logits, *found.heads)[loc]
-  kd = objectives.distillation(HYPER, Outputs(heard), samples(), context())
+  kd = objectives.kd(HYPER, Outputs(heard), samples(), context())
   np.testing.assert_allclose(
     loss(params, loc=loc),
     kd + own_terms(found) + truth(found.logits),
@@ -120,7 +121,7 @@ def test_heard_at_the_last_exit_it_is_plain_distillation():
   params = layers()
   found = outputs(params, samples().images)
   without = loss(params, loc=0) - own_terms(found) - truth(found.logits)
-  kd = objectives.distillation(HYPER, found, samples(), context())
+  kd = objectives.kd(HYPER, found, samples(), context())
   np.testing.assert_allclose(without, kd, rtol=1e-4, atol=1e-5)
 
 

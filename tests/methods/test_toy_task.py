@@ -17,15 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC
+from toy_task import KEY, SPEC
 
 import jaxkd
-from jaxkd import exchange, methods, objectives, pipeline, training
-from jaxkd.models.generators import Generator
+from jaxkd import methods
+from jaxkd.models.generators.registry import Generator
+from jaxkd.pipeline import distill, exchange
 from jaxkd.synthesis import replay
 from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Context, Samples
+from jaxkd.training import objectives
+from jaxkd.training.step import EpochInputs, TrainConfig, init_state, train_step
+from jaxkd.types import LossContext, Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TABLE = runpy.run_path(f"{CONFIGS}/control_table.py")
@@ -86,16 +89,18 @@ def draw(key, count):
 @functools.cache
 def trained_teacher():
   network = normed(0, SPEC)
-  recipe = training.Recipe(network.apply, optax.adam(0.01), objectives.truth)
-  lesson = training.Lesson({}, Context(jnp.int32(0), jnp.zeros(3)), KEY)
+  recipe = TrainConfig(
+    network.apply, optax.adam(0.01), objectives.cross_entropy
+  )
+  lesson = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
 
   def step(state, key):
     batch = Samples(*draw(key, 300))
-    return training.train_step(recipe, state, batch, lesson, key)
+    return train_step(recipe, state, batch, lesson, key)
 
   keys = jax.random.split(KEY, 400)
   train = jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])
-  state = train(training.create(network, recipe.tx))
+  state = train(init_state(network, recipe.tx))
   return network.replace(variables=state.variables)
 
 
@@ -142,13 +147,13 @@ def config_of(row):
 
 def accuracies(config):
   """Of the students of all seeds."""
-  method = pipeline.build_method(config, SPEC, reserved=0, num_images=0)
+  method = distill.build_method(config, SPEC, reserved=0, num_images=0)
   if not any(phase.student_steps for phase in method.phases):
     learn = replay.phase(100, 33, ())._replace(queries=False)
     method = method._replace(phases=(*method.phases, learn))
   tx, access = optax.adam(0.01), config.teacher.access
-  recipe = training.Recipe(students().apply, tx, method.objective)
-  rules = exchange.Rules(method, recipe, SPEC, access)
+  recipe = TrainConfig(students().apply, tx, method.objective)
+  rules = exchange.RoundSpec(method, recipe, SPEC, access)
   teacher = (
     WhiteBox(trained_teacher())
     if access == "white_box"
@@ -157,14 +162,14 @@ def accuracies(config):
 
   def taught(start):
     student, key = start
-    table = exchange.Table(teacher, student, method.hyper)
+    table = exchange.RoundInputs(teacher, student, method.hyper)
 
     def play_round(index, play):
       round_key = jax.random.fold_in(key, index)
-      return exchange.play_round(rules, play, table, round_key)[0]
+      return exchange.run_round(rules, play, table, round_key)[0]
 
-    state = training.create(student, tx)
-    opening = exchange.new_play(rules, table, state, key)
+    state = init_state(student, tx)
+    opening = exchange.init_state(rules, table, state, key)
     play = jax.lax.fori_loop(0, method.rounds, play_round, opening)
     return accuracy(student.replace(variables=play.student.variables))
 

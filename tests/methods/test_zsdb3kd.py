@@ -8,14 +8,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxkd import exchange, training
 from jaxkd.methods import zsdb3kd
+from jaxkd.pipeline import exchange
 from jaxkd.synthesis import boundary, class_distances
+from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,
-  Context,
   DataSpec,
   JaxkdError,
+  LossContext,
   Outputs,
   Samples,
 )
@@ -78,15 +79,13 @@ def play(distances="sd", rounds=1, constant=False):
   """A game in which the host asks: teacher, play, bills and terms."""
   teacher = Labels(jnp.zeros((6, 3)) if constant else WEIGHTS)
   method = build(distances=distances, num_rounds=rounds)
-  recipe = training.Recipe(linear, optax.sgd(0.1), method.objective)
-  rules = exchange.Rules(method, recipe, SPEC, "label")
+  recipe = TrainConfig(linear, optax.sgd(0.1), method.objective)
+  rules = exchange.RoundSpec(method, recipe, SPEC, "label")
   student = Classifier({"params": jnp.zeros((6, 3))}, linear)
-  table = exchange.Table(None, student, method.hyper)
-  game = exchange.new_play(
-    rules, table, training.create(student, recipe.tx), KEY
-  )
-  bills = exchange.bills(rules, game, table)
-  play_round = exchange.remote_round(rules, teacher)
+  table = exchange.RoundInputs(None, student, method.hyper)
+  game = exchange.init_state(rules, table, init_state(student, recipe.tx), KEY)
+  bills = exchange.round_costs(rules, game, table)
+  play_round = exchange.make_host_round(rules, teacher)
   for index in range(rounds):
     game, terms = play_round(game, table, jax.random.fold_in(KEY, index))
   return teacher, game, bills, terms
@@ -166,7 +165,7 @@ def test_soft_labels_are_those_of_the_distances():
 
 def test_soft_labels_by_hand():
   labels = jnp.array([1, 1, 2, 2])
-  begun = boundary.unaimed(jnp.zeros((4, 2, 3, 1)), labels, 1)
+  begun = boundary.untargeted_search(jnp.zeros((4, 2, 3, 1)), labels, 1)
   found = class_distances.soft_labels(
     begun.replace(
       goals=jnp.array([2, 0, 0, 1]),
@@ -193,7 +192,7 @@ def test_the_objective_by_hand():
   logits, soft = jnp.array([[1.0, 0.0, -1.0]]), jnp.array([[3.0, 2.0, 1.0]])
   samples = Samples(None, jnp.array([0]), jax.nn.log_softmax(soft))
   found = zsdb3kd.objective(
-    HYPER, Outputs(logits), samples, Context(jnp.int32(0), jnp.zeros(3))
+    HYPER, Outputs(logits), samples, LossContext(jnp.int32(0), jnp.zeros(3))
   )
 
   def log_softmax(x):

@@ -11,17 +11,26 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_game import KEY, SPEC, network
+from toy_task import KEY, SPEC, network
 
 import jaxkd
-from jaxkd import exchange, losses, models, training
+from jaxkd import losses, models
 from jaxkd.methods import zskt
-from jaxkd.models.generators import create_generator
+from jaxkd.models.generators.registry import create_generator
+from jaxkd.pipeline import exchange
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Classifier, Context, JaxkdError, Nets, Outputs, Samples
+from jaxkd.training.step import TrainConfig, init_state
+from jaxkd.types import (
+  Classifier,
+  JaxkdError,
+  LossContext,
+  Networks,
+  Outputs,
+  Samples,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CONTEXT = Context(jnp.int32(0), jnp.zeros(3, jnp.int32))
+CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
 HYPER = {"temperature": 1.0, "attention": 250.0}
 TINY = {
   "num_rounds": 2,
@@ -73,7 +82,7 @@ def gazer(seed, *modes):
 
 
 TEACHER = gazer(1, False)  # it is never in training
-NETS = Nets(TEACHER, gazer(2))
+NETS = Networks(TEACHER, gazer(2))
 
 
 @pytest.fixture
@@ -87,20 +96,20 @@ def dense(monkeypatch):
 def game(method):
   tx = optax.adam(0.03)
   student = gazer(2)
-  rules = exchange.Rules(
+  rules = exchange.RoundSpec(
     method,
-    training.Recipe(student.apply, tx, method.objective),
+    TrainConfig(student.apply, tx, method.objective),
     SPEC,
     "white_box",
   )
-  table = exchange.Table(WhiteBox(TEACHER), student, method.hyper)
-  play = exchange.new_play(rules, table, training.create(student, tx), KEY)
+  table = exchange.RoundInputs(WhiteBox(TEACHER), student, method.hyper)
+  play = exchange.init_state(rules, table, init_state(student, tx), KEY)
   return rules, play, table
 
 
 def played(method, rounds):
   rules, play, table = game(method)
-  play_round = jax.jit(functools.partial(exchange.play_round, rules))
+  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   found = []
   for index in range(rounds):
     key = jax.random.fold_in(KEY, index)
@@ -272,9 +281,9 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
 def test_how_the_generator_meets_the_student(changes, train, dense):
   """In training mode in original, in evaluation mode in datafree."""
   hyper = {"temperature": 1.0, "attention": 0.0}
-  asked(build(hyper, **changes), Nets(TEACHER, gazer(2, train)))
+  asked(build(hyper, **changes), Networks(TEACHER, gazer(2, train)))
   with pytest.raises(AssertionError):
-    asked(build(hyper, **changes), Nets(TEACHER, gazer(2, not train)))
+    asked(build(hyper, **changes), Networks(TEACHER, gazer(2, not train)))
 
 
 @MODES
@@ -336,10 +345,10 @@ def test_networks_whose_maps_do_not_pair():
       match=f"'classifier' shows maps of {theirs}, 'many' of 4x4, 2x2.*"
       "hyper.attention=0",
     ):
-      build().init(KEY, Nets(other, student))
+      build().init(KEY, Networks(other, student))
   with pytest.raises(JaxkdError, match="maps of no size, 'classifier' of no"):
-    build().init(KEY, Nets(network(1), network(2)))
-  build({**HYPER, "attention": 0.0}).init(KEY, Nets(network(1), network(2)))
+    build().init(KEY, Networks(network(1), network(2)))
+  build({**HYPER, "attention": 0.0}).init(KEY, Networks(network(1), network(2)))
 
 
 @pytest.mark.parametrize("argument, count", [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxkd import models
-from jaxkd.models import computing_in, from_function, from_linen, from_nnx
+from jaxkd.models import from_function, from_linen, from_nnx, with_compute_dtype
 from jaxkd.types import DataSpec, JaxkdError, Outputs
 
 IMAGES = jax.random.uniform(jax.random.key(0), (6, 4))
@@ -138,14 +138,14 @@ def test_errors():
 def test_computing_in_another_dtype_keeps_the_weights():
   spec = DataSpec("test", (8, 8, 1), 10, (0.5,), (0.5,))
   network = models.init("mlp", jax.random.key(0), spec)
-  assert computing_in(network, "float32") is network
-  reduced = computing_in(network, "bfloat16")
+  assert with_compute_dtype(network, "float32") is network
+  reduced = with_compute_dtype(network, "bfloat16")
   assert reduced.variables is network.variables
   images = jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))
   full, rough = network(images).logits, reduced(images).logits
   assert rough.dtype == jnp.float32 and not np.array_equal(full, rough)
   np.testing.assert_allclose(full, rough, atol=0.02)
-  again = computing_in(network, "bfloat16")
+  again = with_compute_dtype(network, "bfloat16")
   assert again.apply == reduced.apply  # what was compiled serves both
   assert hash(again.apply) == hash(reduced.apply)
 
@@ -153,4 +153,4 @@ def test_computing_in_another_dtype_keeps_the_weights():
 def test_computing_in_needs_a_module_that_can_be_told():
   plain = from_function(lambda scale, images: scale * images, 2.0, name="twice")
   with pytest.raises(JaxkdError, match="'twice' is no flax.linen module"):
-    computing_in(plain, "bfloat16")
+    with_compute_dtype(plain, "bfloat16")

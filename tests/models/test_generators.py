@@ -9,8 +9,8 @@ import pytest
 
 from jaxkd import models
 from jaxkd.models.dast import DaST
-from jaxkd.models.generators import create_generator, generator_names
-from jaxkd.models.transformer_gan import Layer, TransformerGAN
+from jaxkd.models.generators.registry import create_generator, generator_names
+from jaxkd.models.generators.transformer_gan import Layer, TransformerGAN
 from jaxkd.types import DataSpec, JaxkdError
 
 

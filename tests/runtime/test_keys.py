@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 
 import jaxkd
-from jaxkd import data, exchange, parallel, rounds, training
+from jaxkd import data
+from jaxkd.pipeline import exchange, rounds
+from jaxkd.runtime import devices
+from jaxkd.training.epoch import epoch_function
 
 ROOT = Path(__file__).parents[2]
 SOURCES = str(ROOT / "jaxkd")
@@ -72,7 +75,7 @@ def traced_anew(tmp_path, monkeypatch):
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
 
   def forget():
-    training.epoch_function.cache_clear()
+    epoch_function.cache_clear()
     jax.clear_caches()
 
   forget()
@@ -86,12 +89,12 @@ def compiled_when_called(monkeypatch):
 
   def player(game, asked, play):
     del asked, play
-    play_round = jax.jit(functools.partial(exchange.play_round, game.rules))
+    play_round = jax.jit(functools.partial(exchange.run_round, game.rules))
     return lambda play, key: play_round(
-      play, game.table, parallel.replicate(key)
+      play, game.table, devices.replicate(key)
     ), 0.0
 
-  monkeypatch.setattr(rounds, "player", player)
+  monkeypatch.setattr(rounds, "compile_round", player)
 
 
 @pytest.fixture

@@ -40,7 +40,9 @@ def test_equal_statistics_are_at_distance_zero():
   teacher = one_norm(IMAGES.mean((0, 1, 2)), IMAGES.var((0, 1, 2)))
 
   def distance(images):
-    return batch_statistics.distance(batch_statistics.watch(teacher, images)[1])
+    return batch_statistics.batch_norm_term(
+      batch_statistics.capture_batch_norms(teacher, images)[1]
+    )
 
   value, slope = jax.value_and_grad(distance)(IMAGES)
   assert value < 1e-6
@@ -56,7 +58,9 @@ def test_the_slope_is_that_of_finite_differences():
 
   @jax.jit
   def distance(images):
-    return batch_statistics.distance(batch_statistics.watch(teacher, images)[1])
+    return batch_statistics.batch_norm_term(
+      batch_statistics.capture_batch_norms(teacher, images)[1]
+    )
 
   slope = jax.grad(distance)(IMAGES)
   steepest = jnp.linalg.norm(slope)
@@ -74,7 +78,7 @@ def test_layers_come_in_the_order_of_their_calls():
     stored["mean"] += index
     stored["var"] += 10 * index
   teacher = teacher.replace(variables=marked)
-  outputs, norms = batch_statistics.watch(teacher, IMAGES)
+  outputs, norms = batch_statistics.capture_batch_norms(teacher, IMAGES)
   np.testing.assert_array_equal(outputs.logits, teacher(IMAGES).logits)
   assert [x.shape for x in norms.inputs] == [
     (6, 8, 8, 8),
@@ -98,16 +102,18 @@ def test_layers_come_in_the_order_of_their_calls():
 
 def test_features_in_front_are_moved_to_the_end():
   teacher = one_norm(jnp.zeros(8), jnp.ones(8), axis=1)
-  (inputs,) = batch_statistics.watch(teacher, IMAGES)[1].inputs
+  (inputs,) = batch_statistics.capture_batch_norms(teacher, IMAGES)[1].inputs
   np.testing.assert_array_equal(inputs, jnp.moveaxis(IMAGES, 1, -1))
 
 
 def test_nothing_changes_in_the_network_or_for_others():
   teacher = models.init("ideal_lenet", jax.random.key(1), SPEC)
   before = jax.tree.map(np.array, teacher.variables)
-  batch_statistics.watch(teacher, IMAGES)
+  batch_statistics.capture_batch_norms(teacher, IMAGES)
   jax.tree.map(np.testing.assert_array_equal, teacher.variables, before)
-  assert len(batch_statistics.watch(teacher, IMAGES)[1].inputs) == 2
+  assert (
+    len(batch_statistics.capture_batch_norms(teacher, IMAGES)[1].inputs) == 2
+  )
 
 
 def test_pooled_features_are_means_over_places():
@@ -127,7 +133,7 @@ def test_a_teacher_without_them_is_refused_by_name(kind):
   if kind == "lenet5":
     teacher = models.init("lenet5", jax.random.key(0), spec)
   with pytest.raises(JaxkdError, match=f"{kind}.*such as ideal_lenet.*or sew"):
-    batch_statistics.require(teacher, spec, "sew")
+    batch_statistics.require_batch_norms(teacher, spec, "sew")
 
 
 def test_shapes_compute_nothing():
@@ -138,4 +144,4 @@ def test_shapes_compute_nothing():
   blank = Classifier(shapes, teacher.apply)
   _, norms = batch_statistics.shapes(blank, SPEC)
   assert [x.shape[-1] for x in norms.inputs] == [8, 16, 32, 32]
-  batch_statistics.require(blank, SPEC, "")
+  batch_statistics.require_batch_norms(blank, SPEC, "")

@@ -71,14 +71,14 @@ def search(program, teacher, begun, key=3):
   return run(begun, jax.random.key(key))
 
 
-OPENED = boundary.opened(1.0, 1e-3)
+OPENED = boundary.bisect_random(1.0, 1e-3)
 DEEP = OPENED + 20 * sign_opt.refined(4, 0.03, 1e-3)
 
 
 @functools.cache
 def walk(teacher):
   """To the boundary, as near as can be, and away from it."""
-  return search(DEEP + (boundary.retreat(0.5),), teacher, start(teacher))
+  return search(DEEP + (boundary.move_inward(0.5),), teacher, start(teacher))
 
 
 def test_the_distance_to_a_plane_and_its_direction():
@@ -111,7 +111,7 @@ def test_the_boundary_lies_between_what_is_kept():
   found, _ = walk(ball)
 
   def labels(fraction):
-    way = directions.along(found.direction, fraction * found.distance)
+    way = directions.scale(found.direction, fraction * found.distance)
     return ball(IMAGES + way)
 
   assert (labels(1.0) != found.labels).all()
@@ -147,8 +147,8 @@ def test_a_goal_counts_no_other_class():
     jnp.asarray(lengths.min(axis=1)),
     jnp.ones(len(labels), bool),
   )
-  found, _ = search(boundary.aimed(1e-3), thirds, begun)
-  across = IMAGES + directions.along(found.direction, found.distance)
+  found, _ = search(boundary.bisect_candidates(1e-3), thirds, begun)
+  across = IMAGES + directions.scale(found.direction, found.distance)
   np.testing.assert_array_equal(thirds(across), goals)
   assert (np.asarray(found.distance) < lengths.min(axis=1)).all()
 
@@ -166,7 +166,7 @@ def test_a_retreat_halves_its_length_until_the_label_stays():
   """The way from a wall of the ball leads to the opposite one."""
   ray = directions.unit(NORMAL)[None]
   begun = start(ball, 0.5 + 0.1 * ray, distance=0.2).replace(direction=ray)
-  found, _ = search((boundary.retreat(0.5),), ball, begun)
+  found, _ = search((boundary.move_inward(0.5),), ball, begun)
   np.testing.assert_allclose(found.images, 0.5 - 0.15 * ray, atol=1e-6)
 
 
@@ -175,7 +175,7 @@ def test_who_finds_no_boundary_stays_where_it_is():
     return jnp.zeros(len(images), jnp.int32)
 
   found, _ = search(
-    OPENED + (boundary.retreat(0.5),), constant, start(constant)
+    OPENED + (boundary.move_inward(0.5),), constant, start(constant)
   )
   assert not found.found.any()
   np.testing.assert_array_equal(found.images, IMAGES)

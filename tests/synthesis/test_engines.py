@@ -24,7 +24,7 @@ def test_optimise_descends_in_closed_form():
 
 def test_weighted_sums_by_name():
   terms = {"a": jnp.float32(2), "b": jnp.float32(3)}
-  assert float(pixels.weighted(terms, {"a": 10.0, "b": 0.5})) == 21.5
+  assert float(pixels.weighted_sum(terms, {"a": 10.0, "b": 0.5})) == 21.5
 
 
 def test_generator_fit_uses_a_new_key_in_every_step():
@@ -74,7 +74,7 @@ def test_fit_views_keeps_what_was_made_at_the_lowest_loss():
 
   key, tx = jax.random.key(0), optax.sgd(1.5)  # x <- -2 x: ever further away
   start = {"params": jnp.float32(1)}
-  (fitted, _), (value, draw), terms = generator.fit_views(
+  (fitted, _), (value, draw), terms = generator.fit_augmented(
     loss, (start, tx.init(start["params"])), tx, key, 3
   )
   first = jax.random.normal(jax.random.split(key, 3)[0])

@@ -41,7 +41,9 @@ def contrast(pairs, kept=None, there=None, temperature=0.5):
   """Without projection; rows are taken to have unit length."""
   if kept is None:
     kept, there = jnp.zeros((1, *pairs.shape[1:])), jnp.zeros(1, bool)
-  return feature_bank.contrast(lambda x: x, pairs, kept, there, temperature)
+  return feature_bank.info_nce_term(
+    lambda x: x, pairs, kept, there, temperature
+  )
 
 
 def twins(rows):

@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxkd.models.generators import Generator
+from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import first_order
-from jaxkd.types import Classifier, Nets, Outputs
+from jaxkd.types import Classifier, Networks, Outputs
 
 KEY = jax.random.key(0)
 SHAPE = (2, 2, 1)
@@ -52,13 +52,15 @@ def generator():
 
 def seeker(nets_loss=None, step_size=0.1):
   loss = nets_loss or first_order.disagreement(squared, train=False)
-  return first_order.Seeker(generator(), optax.sgd(step_size), loss, 6)
+  return first_order.GeneratorTrainer(
+    generator(), optax.sgd(step_size), loss, 6
+  )
 
 
 @pytest.mark.parametrize("train", [False, True])
 def test_the_slope_passes_through_both_networks(train):
   loss = first_order.disagreement(squared, train=train)
-  nets = Nets(network(1, train=False), network(2, train=train))
+  nets = Networks(network(1, train=False), network(2, train=train))
   images = jax.random.normal(KEY, (3, *SHAPE))
   way = jax.random.normal(jax.random.key(5), images.shape)
   value = jax.jit(lambda images: loss(nets, images, KEY)[0])
@@ -71,7 +73,7 @@ def test_the_slope_passes_through_both_networks(train):
 
 
 def test_equal_networks_leave_nothing_to_raise():
-  nets = Nets(network(1), network(1))
+  nets = Networks(network(1), network(1))
   engine = seeker()
   state = engine.init(KEY, nets)
   after, terms = engine.update(state, nets, engine.latents(KEY), KEY)
@@ -82,7 +84,7 @@ def test_equal_networks_leave_nothing_to_raise():
 
 
 def test_an_update_raises_the_disagreement():
-  nets, engine = Nets(network(1), network(2)), seeker(step_size=0.01)
+  nets, engine = Networks(network(1), network(2)), seeker(step_size=0.01)
   latents = engine.latents(KEY)
   update = jax.jit(lambda state: engine.update(state, nets, latents, KEY))
   state, found = engine.init(KEY, nets), []
@@ -95,7 +97,7 @@ def test_an_update_raises_the_disagreement():
 @pytest.mark.parametrize("train", [False, True])
 def test_fresh_images(train):
   """Every third batch follows an update; statistics are kept in training."""
-  nets, engine = Nets(network(1), network(2)), seeker()
+  nets, engine = Networks(network(1), network(2)), seeker()
   afresh = jax.jit(functools.partial(engine.afresh, every=3, train=train))
   states, batches = [engine.init(KEY, nets)], []
   for index in range(7):
@@ -121,7 +123,7 @@ def test_latents_and_dropout_have_keys_of_their_own():
     kept = jax.random.bernoulli(rng, shape=images.shape)
     return network(2).apply(variables, images * kept, train=train)
 
-  nets = Nets(network(1), network(2).replace(apply=dropped))
+  nets = Networks(network(1), network(2).replace(apply=dropped))
   engine = seeker()
   afresh = jax.jit(functools.partial(engine.afresh, every=1, train=True))
   with jax.debug_key_reuse(True):

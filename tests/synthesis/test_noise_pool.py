@@ -57,7 +57,7 @@ def test_newest_takes_classes_in_turn_and_begins_again():
 
 def test_ways_lead_to_the_nearest_of_the_goal():
   pool = filled(places=3)
-  ways, distances, found = noise_pool.towards(
+  ways, distances, found = noise_pool.nearest_directions(
     pool, numbered(3.5, 0.0, 9.0), jnp.array([0, 2, 1]), 3
   )
   assert ways.shape == (3, 3, 2, 1, 1)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxkd.models.layers import clip_to_pixels, to_pixels
 from jaxkd.synthesis import priors
 from jaxkd.types import DataSpec
 
@@ -25,7 +26,7 @@ def test_whole_groups_draw_every_class_equally_often():
 def test_normal_is_standard_in_the_normalised_space():
   inputs = priors.normal(jax.random.key(0), 500, SPEC)
   assert inputs.shape == (500, 4, 4, 2)
-  pixels = priors.to_pixels(inputs, SPEC)
+  pixels = to_pixels(inputs, SPEC)
   np.testing.assert_allclose(pixels.mean((0, 1, 2)), SPEC.mean, atol=0.01)
   np.testing.assert_allclose(pixels.std((0, 1, 2)), SPEC.std, rtol=0.05)
 
@@ -34,11 +35,11 @@ def test_normal_is_standard_in_the_normalised_space():
 @pytest.mark.parametrize("gain", [1.0, 8.0])
 def test_toned_images_have_their_level_and_more_gain_more_contrast(level, gain):
   pre = 3 + 0.1 * jax.random.normal(jax.random.key(0), (50, 16, 16, 1))
-  tones = priors.Tones(jnp.full(50, level), jnp.full(50, gain))
-  images = priors.toned(pre, tones)
+  tones = priors.ToneParams(jnp.full(50, level), jnp.full(50, gain))
+  images = priors.apply_tone(pre, tones)
   assert images.min() >= 0 and images.max() <= 1
   assert images.mean() == pytest.approx(level, abs=0.01)
-  softer = priors.toned(pre, tones._replace(gain=tones.gain / 2))
+  softer = priors.apply_tone(pre, tones._replace(gain=tones.gain / 2))
   assert images.std() > softer.std() + 0.01
 
 
@@ -51,9 +52,9 @@ def test_random_tones_span_dark_to_light():
 
 def test_clipped_inputs_are_pixels():
   inputs = 9 * priors.normal(jax.random.key(0), 5, SPEC)
-  pixels = priors.to_pixels(priors.clip_to_pixels(inputs, SPEC), SPEC)
+  pixels = to_pixels(clip_to_pixels(inputs, SPEC), SPEC)
   assert pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6
-  inside = priors.to_pixels(inputs, SPEC)
+  inside = to_pixels(inputs, SPEC)
   kept = (inside > 0) & (inside < 1)
   np.testing.assert_allclose(pixels[kept], inside[kept], atol=1e-6)
 

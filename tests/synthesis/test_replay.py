@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd import store as stores
 from jaxkd.synthesis import replay
-from jaxkd.types import Nets, Samples
+from jaxkd.training import sample_store as stores
+from jaxkd.types import Networks, Samples
 
 KEY = jax.random.key(0)
 
@@ -21,7 +21,7 @@ def test_views_of_all_that_is_there():
   phase = replay.phase(5, 64, ("crop",))
   assert (phase.repeats, phase.student_steps, phase.keep) == (5, 1, False)
   assert phase.queries
-  state, shown, _ = phase.ask("as it was", Nets(None, None, store), KEY)
+  state, shown, _ = phase.ask("as it was", Networks(None, None, store), KEY)
   assert state == "as it was"
   np.testing.assert_array_equal(shown.targets, shown.labels % 3)
   found, labels = np.asarray(shown.images), np.asarray(shown.labels)

@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from jaxkd import losses
-from jaxkd.models.generators import Generator
+from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import directions, zeroth_order
-from jaxkd.types import Classifier, Nets, Outputs
+from jaxkd.types import Classifier, Networks, Outputs
 
 SLOPE = jax.random.normal(jax.random.key(1), (2, 3, 1))
 CENTRE = jax.random.normal(jax.random.key(2), (4, 2, 3, 1))
@@ -108,11 +108,11 @@ def distance(logits, targets):
   return losses.disagreement_loss(logits, targets, kind="kl")
 
 
-TEACHER, NETS = network(10), Nets(None, network(11))
+TEACHER, NETS = network(10), Networks(None, network(11))
 
 
 def seeker(num_directions=1, radius=1e-2, learning_rate=0.1):
-  return zeroth_order.Seeker(
+  return zeroth_order.ZerothOrderTrainer(
     Generator(LATENTS, init, apply, squash),
     optax.sgd(learning_rate),
     distance,

@@ -4,7 +4,7 @@ from matplotlib.image import imread
 import numpy as np
 import pytest
 
-from jaxkd.figures import PALETTE
+from jaxkd.report.figures import PALETTE
 from jaxkd.tables import defense_figures as figures
 from jaxkd.tables.defense_figures import Sweep
 

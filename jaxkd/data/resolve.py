@@ -1,0 +1,83 @@
+"""Which data a run has: a named set, the user's own, or none at all."""
+
+import os
+from pathlib import Path
+
+from jaxkd.data import user_data
+from jaxkd.data.loading import load
+from jaxkd.data.registry import DATASETS, Dataset, spec as spec_of, train_size
+from jaxkd.types import DataSpec, JaxkdError
+
+NONE = "none"
+
+
+def find(
+  name: str, *, image_size: int = 0, teacher: DataSpec | None = None
+) -> Dataset:
+  """The data of a run.
+
+  Args:
+    name: of a set in the table; a path, see `jaxkd.data.user_data`; or `none`.
+    image_size: as in `load`; 0 takes the teacher's, if it is known.
+    teacher: what a teacher from elsewhere takes, if it says so. It describes
+      the inputs where there are no data.
+
+  Raises:
+    JaxkdError: if there is no such data, or they are not the teacher's.
+  """
+  if name == NONE:
+    if teacher is None:
+      raise JaxkdError(
+        "dataset=none: nothing says what the inputs look like. Give "
+        "teacher.checkpoint a bundle of jaxkd.import_teacher, or have "
+        "teacher.network return a jaxkd.DataSpec as well."
+      )
+    return Dataset.without_images(teacher)
+  if is_path(name):
+    return user_data.load_path(name, teacher, image_size)
+  found = load(name, image_size=_size(name, image_size, teacher))
+  _check(found.spec, teacher)
+  return found
+
+
+def describe(
+  name: str, *, image_size: int = 0, teacher: DataSpec | None = None
+) -> tuple[DataSpec, int]:
+  """What `find` would give: the inputs, and how many images there are to train
+  on. No named set is read.
+
+  Raises:
+    JaxkdError: see `find`.
+  """
+  if name == NONE or is_path(name):
+    found = find(name, image_size=image_size, teacher=teacher)
+    return found.spec, len(found.train_labels)
+  found = spec_of(name, _size(name, image_size, teacher))
+  _check(found, teacher)
+  return found, train_size(name)
+
+
+def is_path(name: str) -> bool:
+  """Whether this names a file or folder, and no set of the table."""
+  if name in DATASETS:
+    return False
+  return os.sep in name or name.endswith(".npz") or Path(name).exists()
+
+
+def _size(name: str, image_size: int, teacher: DataSpec | None) -> int:
+  if image_size or teacher is None or len(teacher.shape) != 3:
+    return image_size
+  return 0 if name not in DATASETS else teacher.shape[0]
+
+
+def _check(found: DataSpec, teacher: DataSpec | None) -> None:
+  if teacher is None:
+    return
+  wanted = (teacher.shape, teacher.num_classes)
+  if wanted != (found.shape, found.num_classes):
+    raise JaxkdError(
+      f"The teacher takes inputs {teacher.shape} and knows "
+      f"{teacher.num_classes} classes; {found.name} has {found.shape} and "
+      f"{found.num_classes}. Choose other data, another image_size, or "
+      "--config.dataset=none."
+    )

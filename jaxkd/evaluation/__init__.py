@@ -1,0 +1,1 @@
+"""Measures of students and teachers, with and without test data."""

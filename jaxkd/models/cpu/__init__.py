@@ -1,0 +1,1 @@
+"""Forms of layers that XLA compiles well for CPUs."""

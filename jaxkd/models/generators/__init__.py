@@ -1,0 +1,1 @@
+"""Generators: networks that turn latents into images."""

@@ -1,0 +1,57 @@
+"""The student of a black box as its budget was spent, as a PNG file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from jaxkd.evaluation.audit import BANDS
+from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.runtime.formatting import count
+
+
+def queries_figure(
+  path: str | Path,
+  curve: Sequence[dict[str, Any]],
+  teacher_accuracy: float | None,
+) -> None:
+  """Accuracy and agreement of the student against queries, over the bands.
+
+  Args:
+    path: of the PNG file.
+    curve: points `queries`, `accuracy`, `agreement`; None where not known.
+    teacher_accuracy: drawn as a line, if known.
+  """
+  figure = Figure((6.6, 3.6), layout="constrained")
+  axes = figure.subplots()
+  edges = [1.0, *(bound for bound, _ in BANDS)]
+  for index, (bound, word) in enumerate(BANDS):
+    axes.axhspan(
+      bound, edges[index], color=INK, alpha=0.09 - 0.03 * index, lw=0
+    )
+    axes.text(
+      1.01, (bound + edges[index]) / 2, word, fontsize=7, color=FAINT,
+      va="center", transform=axes.get_yaxis_transform(),
+    )  # fmt: skip
+  for colour, name in zip((5, 0), ("accuracy", "agreement"), strict=True):
+    points = [(p["queries"], p[name]) for p in curve if p[name] is not None]
+    if points:
+      axes.plot(
+        *zip(*points, strict=True), color=PALETTE[colour], marker="o", ms=3,
+        lw=1.6, label=name,
+      )  # fmt: skip
+  if teacher_accuracy is not None:
+    axes.axhline(
+      teacher_accuracy, color=FAINT, lw=1, ls="--", label="teacher's accuracy"
+    )
+  axes.set(xlabel="queries", ylim=(0, 1))
+  axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+  axes.xaxis.set_major_formatter(lambda value, _: count(value))
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.spines[["left", "bottom"]].set_color(FAINT)
+  axes.tick_params(colors=FAINT, labelsize=7)
+  if axes.get_legend_handles_labels()[0]:
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+  figure.savefig(path, dpi=DPI)

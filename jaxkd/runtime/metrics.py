@@ -1,0 +1,179 @@
+"""What a run says while it goes, on disk."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import io
+import json
+import math
+import os
+from pathlib import Path
+import time
+from typing import Any
+
+import numpy as np
+
+from jaxkd.runtime import processes, profiling
+from jaxkd.runtime.files import to_json
+from jaxkd.types import JaxkdError
+
+FILE_NAME = "metrics.jsonl"
+
+
+def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+  """The records of a run's `metrics.jsonl`, without a torn last line."""
+  path = Path(workdir) / FILE_NAME
+  return _parse(path.read_bytes())[0] if path.exists() else []
+
+
+def _parse(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
+  """Records and their sizes in bytes, without a torn last line."""
+  lines = content.splitlines(keepends=True)
+  whole = [line for line in lines if line.endswith(b"\n")]
+  return [json.loads(line) for line in whole], [len(line) for line in whole]
+
+
+def numbers_of(record: dict[str, Any]) -> dict[str, np.ndarray]:
+  """A record's values that are numbers, each as a flat array; null is NaN.
+
+  >>> numbers_of({"stage": "teacher", "step": 1, "time": 0, "loss": [1, None]})
+  {'loss': array([ 1., nan])}
+  """
+  return {
+    name: np.ravel(np.asarray(value, float))
+    for name, value in record.items()
+    if name not in ("stage", "step", "time") and not isinstance(value, str)
+  }
+
+
+class MetricsWriter:
+  """Appends metrics to `metrics.jsonl`, one JSON object a line.
+
+  A line holds `stage`, `step`, `time` (seconds since 1970) and the values.
+  Steps rise within a stage. Every line is handed to the operating system at
+  once, so that a killed process loses none; a torn last line is dropped when
+  the file is opened again. Of several processes only the first writes; the
+  others keep their lines to themselves.
+
+  Args:
+    workdir: of the run; made if missing.
+    tensorboard: write the same values as TensorBoard events, tag
+      `stage/name`, under `workdir/tensorboard`.
+    profile: how many turns of each stage are traced, under `workdir/profile`.
+
+  Raises:
+    JaxkdError: TensorBoard is asked for and tensorboardX is missing.
+  """
+
+  def __init__(
+    self, workdir: str | Path, tensorboard: bool = False, profile: int = 0
+  ):
+    directory = Path(workdir)
+    self._profile, self._traces = profile, directory / "profile"
+    self._events, path = None, directory / FILE_NAME
+    with processes.raise_on_all():
+      if processes.is_primary():
+        directory.mkdir(parents=True, exist_ok=True)
+        if tensorboard:
+          self._events = _Events(directory / "tensorboard")
+        self._file = path.open("a+b")
+      else:
+        self._file = io.BytesIO(path.read_bytes() if path.exists() else b"")
+    self._keep_until(lambda record: False)
+
+  def traced(
+    self, stage: str, turns: range
+  ) -> contextlib.AbstractContextManager[Iterator[int]]:
+    """The turns of a stage's loop, some of them traced."""
+    return profiling.traced(turns, self._traces / stage, self._profile)
+
+  def write(self, stage: str, step: int, **values: Any) -> None:
+    """Appends one line; a value is a number or an array, e.g. one per seed."""
+    record = to_json({"stage": stage, "step": step, "time": time.time()})
+    record |= to_json(values)
+    line = json.dumps(record, allow_nan=False) + "\n"
+    self._file.seek(0, os.SEEK_END)
+    self._file.write(line.encode())
+    self._file.flush()
+    if self._events:
+      self._events.add(record)
+
+  def rewind(self, stage: str, step: int) -> None:
+    """Forgets all that came after `step` of `stage`, later stages too.
+
+    Called with what a checkpoint gave back, it leaves a resumed run's file
+    without repeats and without gaps.
+    """
+    self._keep_until(
+      lambda record: record["stage"] == stage and record["step"] > step
+    )
+
+  def seconds(self, stage: str, name: str = "seconds") -> float:
+    """The sum of a value over a stage, parts before a resume included."""
+    return sum(record.get(name) or 0.0 for record in self.records(stage))
+
+  def stages(self) -> list[str]:
+    """Names of the stages so far, in their order."""
+    return list(dict.fromkeys(r["stage"] for r in self._parsed()[0]))
+
+  def records(self, stage: str) -> list[dict[str, Any]]:
+    """The lines of a stage so far."""
+    return [r for r in self._parsed()[0] if r["stage"] == stage]
+
+  def _parsed(self) -> tuple[list[dict[str, Any]], list[int]]:
+    self._file.seek(0)
+    return _parse(self._file.read())
+
+  def _keep_until(self, is_stale: Callable[[dict[str, Any]], bool]) -> None:
+    records, sizes = self._parsed()
+    count = next((i for i, r in enumerate(records) if is_stale(r)), len(sizes))
+    self._file.truncate(sum(sizes[:count]))
+    if self._events:
+      self._events.restart(records[:count])
+
+  def close(self) -> None:
+    """Closes the files."""
+    self._file.close()
+    if self._events:
+      self._events.close()
+
+  def __enter__(self) -> "MetricsWriter":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+
+class _Events:
+  """TensorBoard's view of the records; an array is shown as its mean."""
+
+  def __init__(self, directory: Path):
+    try:
+      from tensorboardX import SummaryWriter
+    except ImportError as error:
+      raise JaxkdError(
+        "TensorBoard events need the package tensorboardX: "
+        "pip install 'jaxkd[tensorboard]', or set tensorboard to False."
+      ) from error
+    self._directory = directory
+    self._open = lambda: SummaryWriter(str(directory))
+    self._writer = None
+
+  def restart(self, records: list[dict[str, Any]]) -> None:
+    self.close()
+    for path in self._directory.glob("events.out.tfevents.*"):
+      path.unlink()
+    self._writer = self._open()
+    for record in records:
+      self.add(record)
+
+  def add(self, record: dict[str, Any]) -> None:
+    for name, numbers in numbers_of(record).items():
+      tag, mean = f"{record['stage']}/{name}", numbers.mean()
+      if math.isfinite(mean):
+        self._writer.add_scalar(
+          tag, mean, record["step"], walltime=record["time"]
+        )
+
+  def close(self) -> None:
+    if self._writer:
+      self._writer.close()

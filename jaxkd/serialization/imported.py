@@ -1,0 +1,172 @@
+"""Networks from elsewhere, as files that run no code: PyTorch's weights as
+safetensors, `jax.export` artefacts, and checkpoints of jaxkd.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxkd import models
+from jaxkd.config import checks
+from jaxkd.serialization import bundle, weights
+from jaxkd.serialization.mismatch_causes import with_epsilon
+from jaxkd.serialization.model_card import ARTEFACT
+from jaxkd.serialization.pytorch.weights import from_torch
+from jaxkd.serialization.safetensors_io import read_header, read_tensors
+from jaxkd.types import Classifier, DataSpec, JaxkdError
+
+COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts; nobody needs it
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+_RECIPE = """\
+{path} is a pickle or a zip file: reading one can run any code, so it is not
+read. Turn it into safetensors where you made it, in Python:
+
+import torch
+from safetensors.torch import save_file
+model.load_state_dict(torch.load({name}, map_location="cpu"))  # your network
+state = model.eval().state_dict()
+save_file({{k: v.float().clone() for k, v in state.items()}}, {weights})
+x = torch.rand(16, {channels}, {height}, {width})  # your image shape
+mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in ({mean}, {std}))
+y = model((x - mean) / std).detach()  # your normaliser
+save_file({{"images": x, "logits": y}}, "probe.safetensors")
+
+Then: python -m jaxkd.import_teacher {weights} --model={model} \
+--image_shape={shape} --num_classes={classes} --mean={mean_flag} \
+--std={std_flag} --probe=probe.safetensors --out=teacher"""
+
+
+class ImportedModel(NamedTuple):
+  """Attributes:
+
+  classifier: takes images in [0, 1] and gives logits.
+  spec: of the inputs.
+  architecture: name in `jaxkd.models`, or `stablehlo`.
+  tensors: how many were used.
+  artefact: its bytes, if it is one.
+  """
+
+  classifier: Classifier
+  spec: DataSpec
+  architecture: str
+  tensors: int = 0
+  artefact: bytes = b""
+
+
+def load(
+  path: Path,
+  model: str = "",
+  spec: DataSpec | None = None,
+  *,
+  outputs: str = "logits",
+  flatten: str = "chw",
+  epsilon: float | None = None,
+) -> ImportedModel:
+  """The network in a file.
+
+  Args:
+    path: of the file.
+    model: name in `jaxkd.models`, for PyTorch's weights.
+    spec: of the inputs, unless jaxkd wrote the file.
+    outputs: of an artefact, `logits` or `probabilities`.
+    flatten: order in which the first linear layer was trained to see maps.
+    epsilon: of BatchNorm, if it is not 1e-5.
+
+  Raises:
+    JaxkdError: if the file is a pickle or damaged, does not fit, or what has to
+      be known of it is not said.
+  """
+  refuse_pickle(path, model, spec)
+  if path.suffix == f".{ARTEFACT}":
+    return _artefact(path, model, spec, outputs)
+  header = read_header(path)
+  if {"model", "spec"} <= header.texts.keys():
+    return _ours(path, model, spec, len(header.shapes))
+  if not model or spec is None:
+    raise JaxkdError(
+      f"{path} does not say what network it is; say --model, --image_shape, "
+      "--num_classes, --mean and --std."
+    )
+  checks.choice("model", model, models.names())
+  variables = from_torch(model, spec, read_tensors(path), flatten=flatten)
+  if epsilon is not None:
+    variables = with_epsilon(variables, epsilon)
+  classifier = models.from_linen(
+    models.create(model, spec),
+    variables,
+    mean=spec.mean,
+    std=spec.std,
+    name=model,
+  )
+  used = sum(not name.endswith(COUNTER) for name in header.shapes)
+  return ImportedModel(classifier, spec, model, used)
+
+
+def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:
+  """Raises a `JaxkdError` for a pickle or a zip file, by its name or its first
+  bytes; says how to turn it into safetensors.
+
+  Args:
+    path: of the file.
+    model: name in `jaxkd.models`, for the message.
+    spec: of the inputs, for the message.
+  """
+  if not path.is_file():
+    raise JaxkdError(f"There is no file {path}.")
+  with open(path, "rb") as file:
+    start = file.read(9)
+  # The first 8 bytes of a safetensors file are a number, which may be anything.
+  is_pickle = start[:1] == b"\x80" and start[8:] != b"{"
+  if not (path.suffix in _PICKLES or is_pickle or start[:4] == b"PK\x03\x04"):
+    return
+  if spec is None or len(spec.shape) != 3:
+    spec = DataSpec("", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3)
+  height, width, channels = spec.shape
+  message = _RECIPE.format(
+    path=path,
+    name=json.dumps(path.name),
+    weights=json.dumps(f"{path.stem}.safetensors"),
+    height=height,
+    width=width,
+    channels=channels,
+    mean=list(spec.mean),
+    std=list(spec.std),
+    model=model or "resnet18",
+    shape=_comma(spec.shape),
+    classes=spec.num_classes,
+    mean_flag=_comma(spec.mean),
+    std_flag=_comma(spec.std),
+  )
+  raise JaxkdError(message)
+
+
+def _comma(values: tuple) -> str:
+  return ",".join(map(str, values))
+
+
+def _artefact(
+  path: Path, model: str, spec: DataSpec | None, outputs: str
+) -> ImportedModel:
+  if model or spec is None:
+    raise JaxkdError(
+      f"{path} is an artefact, which is a network itself: leave out --model, "
+      "and say --image_shape, --num_classes, --mean and --std."
+    )
+  if path.stat().st_size > bundle.MOST_ARTEFACT_BYTES:
+    raise JaxkdError(f"{path} is larger than any artefact may be.")
+  artefact = path.read_bytes()
+  classifier = bundle.artefact_classifier(artefact, spec, outputs)
+  return ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
+
+
+def _ours(
+  path: Path, model: str, spec: DataSpec | None, count: int
+) -> ImportedModel:
+  classifier, found = weights.load_classifier(path)
+  if model not in ("", classifier.name) or (spec and spec[1:] != found[1:]):
+    raise JaxkdError(
+      f"{path} says itself that it is {classifier.name} for {found.shape} and "
+      f"{found.num_classes} classes, mean {found.mean}, std {found.std}; leave "
+      "out what says otherwise."
+    )
+  return ImportedModel(classifier, found, classifier.name, count)

@@ -1,0 +1,113 @@
+"""What a bundle says of its network."""
+
+from pathlib import Path
+import re
+from typing import Any, NamedTuple
+
+from jaxkd import models
+from jaxkd.config import checks
+from jaxkd.runtime.files import write_json
+from jaxkd.serialization import weights
+from jaxkd.serialization.safetensors_io import read_json
+from jaxkd.types import DataSpec, JaxkdError
+
+OUTPUTS = ("logits", "probabilities")
+ARTEFACT = "stablehlo"
+MOST_BYTES = 2**20
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
+_SOURCE = re.compile(r"(sha256:[0-9a-f]{64})?")
+
+
+class ModelCard(NamedTuple):
+  """The card of a network, `ROLE.json`.
+
+  Attributes:
+    architecture: name in `jaxkd.models`, or `stablehlo` for an artefact.
+    spec: of the inputs.
+    class_names: one per class, or none.
+    outputs: what the network itself gives: `logits`, or `probabilities`, which
+      only an artefact may.
+    source: `sha256:...` of the file that it came from; empty if made here.
+    provenance: JSON that tells where it came from, for people.
+  """
+
+  architecture: str
+  spec: DataSpec
+  class_names: tuple[str, ...] = ()
+  outputs: str = "logits"
+  source: str = ""
+  provenance: dict[str, Any] = {}  # noqa: RUF012 (never written to)
+
+
+def write(path: Path, card: ModelCard) -> None:
+  """Writes a card as JSON."""
+  fields = {**card._asdict(), "spec": card.spec._asdict()}
+  write_json(path, fields)
+
+
+def read(path: Path) -> ModelCard:
+  """The card in a JSON file.
+
+  Raises:
+    JaxkdError: if it is damaged or too long, or a field is missing, unknown, of
+      another type, or can't be.
+  """
+  if path.stat().st_size > MOST_BYTES:
+    raise JaxkdError(f"{path} has more than {MOST_BYTES} bytes.")
+  try:
+    fields = read_json(path.read_bytes())
+  except (ValueError, RecursionError) as error:
+    raise JaxkdError(f"{path} is no JSON of ours: {error}.") from error
+  if not isinstance(fields, dict):
+    raise JaxkdError(f"{path} is no JSON object.")
+  checks.keys(str(path), fields, ModelCard._fields)
+  names = fields["class_names"]
+  if not isinstance(names, list):
+    raise JaxkdError(f"{path}: class_names must be a list.")
+  spec = weights.spec_of(fields["spec"], str(path))
+  card = ModelCard(**fields | {"spec": spec, "class_names": tuple(names)})
+  check(card, str(path))
+  return card
+
+
+def check(card: ModelCard, where: str) -> None:
+  """Raises a `JaxkdError` if a field has a value that it can't have.
+
+  Args:
+    card: to look through.
+    where: it is from, for messages.
+  """
+  if card.architecture not in (ARTEFACT, *models.names()):
+    message = checks.unknown(
+      "architecture", str(card.architecture), (ARTEFACT, *models.names())
+    )
+    raise JaxkdError(f"{where}: {message}")
+  if card.outputs not in OUTPUTS:
+    raise JaxkdError(
+      f"{where}: outputs={card.outputs!r}; choose logits or probabilities."
+    )
+  if card.outputs == "probabilities" and card.architecture != ARTEFACT:
+    raise JaxkdError(
+      f"{where}: {card.architecture} gives logits; only an artefact may have "
+      "outputs=probabilities."
+    )
+  names, classes = card.class_names, card.spec.num_classes
+  if names and len(names) != classes:
+    raise JaxkdError(
+      f"{where}: {len(names)} class_names for {classes} classes; give one for "
+      "each, or none."
+    )
+  if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+    raise JaxkdError(
+      f"{where}: class_names must be texts of 1 to 200 printable characters."
+    )
+  if len(set(names)) < len(names):
+    raise JaxkdError(f"{where}: a name is there twice in class_names.")
+  source = card.source
+  if not (isinstance(source, str) and _SOURCE.fullmatch(source)):
+    raise JaxkdError(
+      f"{where}: source={source!r}; it must be sha256: and 64 hex digits, or "
+      "empty."
+    )
+  if not isinstance(card.provenance, dict):
+    raise JaxkdError(f"{where}: provenance must be a JSON object.")

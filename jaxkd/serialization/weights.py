@@ -1,0 +1,210 @@
+"""Networks as safetensors files: weights, and what is needed to use them.
+
+Nothing in such a file is executed. Names and shapes are compared with the
+model's before anything is allocated.
+"""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+import re
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+from safetensors.numpy import save as to_bytes
+
+from jaxkd import models
+from jaxkd.config import checks
+from jaxkd.runtime import processes
+from jaxkd.runtime.files import write_bytes
+from jaxkd.serialization.safetensors_io import (
+  read_header,
+  read_json,
+  read_tensors,
+)
+from jaxkd.types import Classifier, DataSpec, JaxkdError
+
+MOST_VALUES, MOST_CLASSES, MOST_NUMBER = 2**22, 2**17, 2**40
+_SPEC_NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\ud800-\udfff/\\]{1,100}")
+
+
+def save(
+  path: Path, classifier: Classifier, spec: DataSpec, model: str
+) -> None:
+  """`write` on the first process; the others wait until it is done."""
+  with processes.raise_on_all():
+    if processes.is_primary():
+      write(path, classifier, spec, model)
+
+
+def write(
+  path: Path, classifier: Classifier, spec: DataSpec, model: str
+) -> None:
+  """Writes parameters and batch statistics to `path`, all or nothing; the same
+  ones always as the same bytes.
+
+  Args:
+    path: of the file; its folder is made.
+    classifier: whose variables are written, as `params/layer/kernel` and so on.
+    spec: of the inputs, kept in the header.
+    model: name in `jaxkd.models`, kept in the header.
+
+  Raises:
+    JaxkdError: if `load_classifier` would refuse the spec, or the file cannot
+      be written.
+  """
+  check_spec(spec, str(path))
+  tensors = {
+    # The format's writer takes the memory as it lies.
+    name: np.asarray(leaf, order="C")
+    for name, leaf in _flat(classifier.variables).items()
+  }
+  header = {"model": model, "spec": json.dumps(spec._asdict())}
+  write_bytes(path, _sorted(to_bytes(tensors, metadata=header)))
+
+
+def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
+  """The classifier in `path`, and what its inputs look like.
+
+  Raises:
+    JaxkdError: if the file is missing or damaged, is no jaxkd classifier, or
+      its tensors are not exactly the model's, or not finite.
+  """
+  path = Path(path)
+  if not path.exists():
+    raise JaxkdError(f"There is no checkpoint {path}.")
+  header = read_header(path)
+  if not {"model", "spec"} <= header.texts.keys():
+    raise JaxkdError(
+      f"{path} was not written by jaxkd: its header names no model. Bring such "
+      "weights in with python -m jaxkd.import_teacher, or hand the network to "
+      "jaxkd.distill as jaxkd.from_linen(...)."
+    )
+  model = header.texts["model"]
+  try:
+    fields = read_json(header.texts["spec"])
+  except (ValueError, RecursionError) as error:
+    raise JaxkdError(f"{path} is damaged: {error}.") from error
+  spec = spec_of(fields, str(path))
+  expected = _flat(models.shapes(model, spec))
+  found = header.shapes
+  wrong = [
+    name
+    for name in sorted(expected.keys() | found.keys())
+    if name not in expected
+    or name not in found
+    or found[name] != expected[name].shape
+    or header.dtypes[name] != "F32"
+  ]
+  if wrong:
+    raise JaxkdError(
+      f"{path} does not fit {model}: {', '.join(wrong[:3])} ({len(wrong)} "
+      "tensors missing, unknown, of another shape or not float32)."
+    )
+  variables = flax.traverse_util.unflatten_dict(read_tensors(path), sep="/")
+  classifier = models.from_linen(
+    models.create(model, spec),
+    jax.tree.map(jax.numpy.asarray, variables),
+    mean=spec.mean,
+    std=spec.std,
+    name=model,
+  )
+  return classifier, spec
+
+
+def spec_of(fields: Any, where: str) -> DataSpec:
+  """A `DataSpec` from JSON.
+
+  Args:
+    fields: what the JSON says.
+    where: it is from, for messages.
+
+  Raises:
+    JaxkdError: if a field is missing or unknown, or see `check_spec`.
+
+  >>> spec_of({"name": "a", "shape": [8, 8, 1], "num_classes": 2,
+  ...   "mean": [0.5], "std": [0.5]}, "card.json").shape
+  (8, 8, 1)
+  """
+  if not isinstance(fields, dict):
+    raise JaxkdError(f"{where}: spec must be a JSON object.")
+  checks.keys(f"{where}: spec", fields, DataSpec._fields)
+  spec = DataSpec(
+    **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+  )
+  check_spec(spec, where)
+  return spec
+
+
+def check_spec(spec: DataSpec, where: str) -> None:
+  """Raises a `JaxkdError` if a field is of another type, or can't be: more than
+  2^22 values or 2^17 classes, a name that would lead elsewhere as a part of a
+  file's name, a normaliser that divides by zero.
+
+  Args:
+    spec: to look through.
+    where: it is from, for messages.
+  """
+  name, shape, classes, mean, std = spec
+  if not (isinstance(name, str) and _SPEC_NAME.fullmatch(name)):
+    raise JaxkdError(
+      f"{where}: spec.name={name!r}; choose up to 100 printable characters "
+      "without slashes, not beginning with a dot."
+    )
+  if not (_numbers(shape, int) and len(shape) in (1, 3) and min(shape) > 0):
+    raise JaxkdError(
+      f"{where}: spec.shape={shape}; it must be [H, W, C], or [D] for points."
+    )
+  if math.prod(shape) > MOST_VALUES:
+    raise JaxkdError(
+      f"{where}: spec.shape={shape}; inputs may have up to {MOST_VALUES} "
+      "values."
+    )
+  if not (_numbers((classes,), int) and 1 < classes <= MOST_CLASSES):
+    raise JaxkdError(
+      f"{where}: spec.num_classes={classes}; choose 2 to {MOST_CLASSES}."
+    )
+  for field, numbers in (("mean", mean), ("std", std)):
+    if not _numbers(numbers, int, float) or len(numbers) not in (1, shape[-1]):
+      raise JaxkdError(
+        f"{where}: spec.{field}={numbers}; give {shape[-1]} finite numbers, "
+        "one per channel."
+      )
+  if min(std) <= 0:
+    raise JaxkdError(f"{where}: spec.std={std}; all of it must be above 0.")
+
+
+def _numbers(values: Any, *types: type) -> bool:
+  """Whether it is a tuple of finite numbers of these types; True is none."""
+  return (
+    isinstance(values, tuple)
+    and bool(values)
+    and all(isinstance(each, types) for each in values)
+    and not any(isinstance(each, bool) for each in values)
+    and all(abs(each) < MOST_NUMBER for each in values)
+  )
+
+
+def _sorted(file: bytes) -> bytes:
+  """A safetensors file with its header in alphabetical order; the library
+  writes the header's texts in another order each time.
+  """
+  end = 8 + int.from_bytes(file[:8], "little")
+  header = json.dumps(json.loads(file[8:end]), sort_keys=True).encode()
+  header += b" " * (-len(header) % 8)  # the tensors stay aligned
+  return len(header).to_bytes(8, "little") + header + file[end:]
+
+
+def digest(classifier: Classifier) -> str:
+  """Names a classifier by its weights."""
+  found = hashlib.sha256()
+  for leaf in jax.tree.leaves(classifier.variables):
+    found.update(np.ascontiguousarray(leaf).tobytes())
+  return found.hexdigest()[:16]
+
+
+def _flat(variables) -> dict:
+  return flax.traverse_util.flatten_dict(variables, sep="/")

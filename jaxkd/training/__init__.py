@@ -1,0 +1,1 @@
+"""Training of networks: objectives, optimisers, epochs, trained teachers."""

@@ -1,0 +1,132 @@
+"""Training networks on samples: teachers on real data, students on stored
+samples. An epoch is one dispatch; seeds and points of a grid train at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxkd.data.labels import class_counts, labels_of
+from jaxkd.runtime import devices as parallel, memory
+from jaxkd.runtime.checkpoints import Checkpoints
+from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.runtime.progress import Progress
+from jaxkd.training.epoch import epoch_function, epoch_indices
+from jaxkd.training.step import EpochInputs, TrainConfig, TrainState
+from jaxkd.types import (
+  Array,
+  Classifier,
+  JaxkdError,
+  LossContext,
+  Samples,
+)
+
+
+def check_batch_size(batch_size: int, count: int, field: str) -> int:
+  """`batch_size`, or all samples if there are fewer, rounded to the devices.
+
+  Raises:
+    JaxkdError: if it can't be split evenly over the devices.
+  """
+  devices = jax.device_count()
+  size = min(batch_size, count // devices * devices)
+  if size == 0 or size % devices:
+    raise JaxkdError(
+      f"{field}={batch_size} can't be split over {devices} devices; choose a "
+      f"multiple of {devices}."
+    )
+  return size
+
+
+def fit(
+  stage: str,
+  recipe: TrainConfig,
+  states: TrainState,
+  samples: Samples,
+  *,
+  epochs: int,
+  batch_size: int,
+  num_classes: int,
+  hyper: dict[str, float | Array],
+  key: Array,
+  teacher: Classifier | None,
+  workdir: Path,
+  metrics: MetricsWriter,
+  steer: str,
+  first: int = 0,
+  watch: Callable[[int, TrainState], None] = lambda epoch, states: None,
+) -> TrainState:
+  """Trains `states [E, ...]` for `epochs` over `samples`.
+
+  It goes on where the stage's checkpoints in `workdir` stand. The networks may
+  differ in their initial weights and in `hyper` (numbers, or arrays `[E]`);
+  they see the same batches and the same views of them.
+
+  Args:
+    steer: fields of the config that keep the loss finite, for messages.
+    first: networks that train apart with the same key, before these.
+    watch: is handed every epoch (from 1) and its states; after a resume it may
+      see an epoch again.
+
+  Raises:
+    JaxkdError: if no network's loss is finite any more. One of several that
+      diverges alone goes on as it is, and is judged as it is.
+    Preempted: if the run was told to stop; the state is saved.
+  """
+  states, samples, teacher = parallel.replicate((states, samples, teacher))
+  labels = labels_of(samples)
+  counts = class_counts(labels, num_classes)
+  together = len(states.step)
+  hyper = {
+    name: jnp.broadcast_to(jnp.float32(value), (together,))
+    for name, value in hyper.items()
+  }
+  run_epoch = epoch_function(recipe)
+  with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
+    saved = {"epoch": 0, "states": states}
+    saved = checkpoints.restore(saved) or saved
+    states, start = saved["states"], int(saved["epoch"])
+    metrics.rewind(stage, start)
+    with (
+      Progress(epochs, stage, "epochs", done=start) as progress,
+      metrics.traced(stage, range(start, epochs)) as turns,
+    ):
+      for epoch in turns:
+        began = time.monotonic()
+        shuffle_key, lesson_key = jax.random.split(
+          jax.random.fold_in(key, epoch)
+        )
+        context = LossContext(jnp.int32(epoch), counts)
+        lesson = EpochInputs(
+          hyper, context, lesson_key, teacher, jnp.int32(first)
+        )
+        states, loss = run_epoch(
+          (states, lesson, samples),
+          epoch_indices(shuffle_key, len(labels), batch_size),
+        )
+        loss = jax.device_get(loss)  # also keeps forced host devices in step
+        if not np.isfinite(loss).any():
+          raise JaxkdError(
+            f"The loss of stage {stage} is {loss} in epoch {epoch + 1}; lower "
+            f"{steer}."
+          )
+        seconds = time.monotonic() - began
+        metrics.write(
+          stage,
+          epoch + 1,
+          loss=loss,
+          seconds=seconds,
+          peak_bytes=memory.peak_bytes(),
+        )
+        progress.advance(1, loss=loss.mean())
+        watch(epoch + 1, parallel.to_local(states))
+        checkpoints.tick(
+          epoch + 1,
+          {"epoch": epoch + 1, "states": states},
+          last=epoch + 1 == epochs,
+        )
+  return parallel.to_local(states)

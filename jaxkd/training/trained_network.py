@@ -1,0 +1,201 @@
+"""Networks that are trained on real data, each only once."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxkd import models
+from jaxkd.data import to_float
+from jaxkd.runtime import keys, processes, run_folder
+from jaxkd.runtime.keys import Purpose
+from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.serialization import weights
+from jaxkd.training import fit, optimisers
+from jaxkd.training.step import TrainConfig, TrainState, init_state
+from jaxkd.training.supervision import SUPERVISED, Supervision
+from jaxkd.training.target_accuracy import TargetAccuracyCheckpoint
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Samples,
+)
+
+# Of a recipe, beside the optimiser: what decides a network's weights.
+FIELDS = ("model", "epochs", "batch_size", "augment")
+
+
+class Trainer(NamedTuple):
+  """Trains networks on the same images by the same recipe.
+
+  What it trained stays in the workdir, and in a cache under a name that all
+  that decides the weights goes into.
+
+  Attributes:
+    recipe: `model`, `epochs`, `batch_size`, `augment`, `optimizer`.
+    spec: of the inputs.
+    samples: images and labels to train on.
+    held_out: images and labels that none of these networks sees.
+    key: all randomness comes from it.
+    workdir: of the run.
+    metrics: of the run.
+    role: block of the config that the recipe is from, for messages.
+  """
+
+  recipe: Any
+  spec: DataSpec
+  samples: Samples
+  held_out: Samples
+  key: Array
+  workdir: Path
+  metrics: MetricsWriter
+  role: str = "teacher"
+
+  def train(
+    self,
+    name: str,
+    stage: str,
+    lesson: Supervision = SUPERVISED,
+    model: str = "",
+  ) -> Classifier:
+    """The network, from the workdir or the cache if it is there.
+
+    Args:
+      name: of its file in the workdir, `NAME.safetensors`.
+      stage: of the run, for metrics, checkpoints and randomness.
+      lesson: what it is taught.
+      model: name in `jaxkd.models`; empty takes the recipe's.
+
+    Raises:
+      JaxkdError: if the loss stops being finite.
+      Preempted: if the run was told to stop; the state is saved.
+    """
+    mine = self.workdir / f"{name}.safetensors"
+    if processes.broadcast(mine.exists()):
+      return load(mine, self.spec)
+    model = model or self.recipe.model
+    key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
+    cached = run_folder.cache_dir("teachers") / (
+      f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
+    )
+    if not processes.broadcast(cached.exists()):
+      network = self._fit(name, stage, lesson, model, key)
+      weights.save(cached, network, self.spec, model)
+      weights.save(mine, network, self.spec, model)
+      return network
+    print(f"{name}: reused from {cached}")
+    with processes.raise_on_all():
+      if processes.is_primary():
+        weights.write(mine, load(cached, self.spec), self.spec, model)
+    return load(mine, self.spec)
+
+  def _fit(
+    self, name: str, stage: str, lesson: Supervision, model: str, key: Array
+  ) -> Classifier:
+    recipe, count = self.recipe, len(self.samples.labels)
+    batch_size = fit.check_batch_size(
+      recipe.batch_size, count, f"{self.role}.batch_size"
+    )
+    tx = optimisers.optimiser(
+      recipe.optimizer, count // batch_size, recipe.epochs
+    )
+    initial_key = keys.fold(key, Purpose.INITIAL)
+    network = models.init(model, initial_key, self.spec)
+    nearest = None
+    if lesson.accuracy is not None:
+      candidate = self.workdir / f".{name}.candidate.safetensors"
+      nearest = TargetAccuracyCheckpoint(
+        lesson.accuracy, candidate, self.held_out, self.spec
+      )
+
+    def first(states: TrainState) -> Classifier:
+      return network.replace(
+        variables=jax.tree.map(lambda leaf: leaf[0], states.variables)
+      )
+
+    def look(epoch: int, states: TrainState) -> None:
+      if nearest is not None:
+        nearest.look(first(states), epoch)
+
+    states = fit.fit(
+      stage,
+      TrainConfig(
+        network.apply,
+        tx,
+        lesson.objective,
+        tuple(recipe.augment),
+        per_view=lesson.reference is not None,
+        synchronized=recipe.get("batch_norm") == "synchronized",
+      ),
+      jax.tree.map(lambda leaf: leaf[None], init_state(network, tx)),
+      self.samples._replace(targets=lesson.targets),
+      epochs=recipe.epochs,
+      batch_size=batch_size,
+      num_classes=self.spec.num_classes,
+      hyper=lesson.hyper,
+      key=keys.fold(key, Purpose.EPOCHS),
+      teacher=lesson.reference,
+      workdir=self.workdir,
+      metrics=self.metrics,
+      steer=lesson.steer,
+      watch=look,
+    )
+    network = nearest.network() if nearest else first(states)
+    # No epoch that follows would show that the last update blew it up.
+    if not _answers_finitely(network, self.samples.images[:batch_size]):
+      raise JaxkdError(
+        f"{name} gives answers that are not finite after stage {stage}; lower "
+        f"{lesson.steer}."
+      )
+    return network
+
+  def _digest(self, model: str, lesson: Supervision, key: Array) -> str:
+    """Names a network by all that decides its weights."""
+    held_out = self.held_out if lesson.accuracy is not None else None
+    arrays = hashlib.sha256()
+    for array in jax.tree.leaves((self.samples, lesson.targets, held_out)):
+      arrays.update(np.ascontiguousarray(array))
+    reference = lesson.reference and weights.digest(lesson.reference)
+    recipe = {
+      **{field: self.recipe[field] for field in FIELDS},
+      "model": model,
+      "batch_norm": self.recipe.get("batch_norm"),
+      "optimizer": self.recipe.optimizer.to_dict(),
+      "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
+      "reference": reference,
+      "data": [self.spec, arrays.hexdigest()],
+      "key": jax.random.key_data(key).tolist(),
+      "jax": jax.__version__,
+      "backend": jax.default_backend(),
+      "devices": jax.device_count(),
+    }
+    text = json.dumps(recipe, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@jax.jit
+def _answers_finitely(network: Classifier, images: Array) -> Array:
+  return jnp.isfinite(network(to_float(images)).logits).all()
+
+
+def load(path: Path, spec: DataSpec) -> Classifier:
+  """The network in `path`.
+
+  Raises:
+    JaxkdError: if it does not fit the data set.
+  """
+  classifier, found = weights.load_classifier(path)
+  if (found.shape, found.num_classes) != (spec.shape, spec.num_classes):
+    raise JaxkdError(
+      f"The teacher {path} is for inputs {found.shape} and "
+      f"{found.num_classes} classes; {spec.name} has {spec.shape} and "
+      f"{spec.num_classes}."
+    )
+  return classifier

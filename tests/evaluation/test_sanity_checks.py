@@ -1,0 +1,148 @@
+"""What is wrong is found, and what is not is left alone."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxkd
+from jaxkd import data, models
+from jaxkd.evaluation import sanity_checks
+from jaxkd.pipeline import rounds
+from jaxkd.training import sample_store as stores
+from jaxkd.types import DataSpec, JaxkdError, Samples
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SPEC = DataSpec("pets", (4, 6, 3), 5, (0.5,) * 3, (0.5,) * 3)
+KERNEL = jax.random.normal(jax.random.key(0), (4 * 6 * 3, 5))
+
+
+def teacher(answer):
+  """Whose logits are `answer` of those of a linear network."""
+
+  def network(kernel, images):
+    return answer(images.reshape(len(images), -1) @ kernel)
+
+  return jaxkd.from_function(network, KERNEL, name="theirs")
+
+
+def test_a_sound_teacher_is_left_alone():
+  assert sanity_checks.check_teacher(teacher(lambda x: x), SPEC) == []
+  assert sanity_checks.check_teacher(teacher(jax.nn.log_softmax), SPEC) == []
+  assert (
+    sanity_checks.check_teacher(teacher(lambda x: x.astype("bfloat16")), SPEC)
+    == []
+  )
+
+
+@pytest.mark.parametrize("name", ["lenet5", "ideal_lenet", "mlp"])
+def test_untrained_networks_of_the_zoo_are_sound(name):
+  spec = data.spec("two_moons" if name == "mlp" else "mnist")
+  if name != "mlp":
+    spec = spec._replace(shape=(32, 32, 1))
+  network = models.init(name, jax.random.key(0), spec)
+  assert sanity_checks.check_teacher(network, spec) == []
+
+
+@pytest.mark.parametrize(
+  ("answer", "message"),
+  [
+    (jax.nn.softmax, "gives probabilities, not logits; .*--outputs=prob"),
+    (lambda x: x[:, :3], "answers an image with .3. numbers, .* 5 classes"),
+    (lambda x: x.sum(), "answers an image with .. numbers"),
+    (lambda x: jnp.log(x - x), "NaN or infinity .100% of"),
+    (lambda x: x.at[0, 0].set(jnp.nan), "NaN or infinity .2% of"),
+    (lambda x: 0 * x, "the same answer to every image"),
+    (lambda x: jnp.ones_like(x) + 1e-9 * x, "the same answer to every image"),
+    (lambda x: x @ x, "fails on images of shape .8, 4, 6, 3.: TypeError"),
+  ],
+)
+def test_a_teacher_that_can_not_be_is_refused(answer, message):
+  with pytest.raises(JaxkdError, match=message) as error:
+    sanity_checks.check_teacher(teacher(answer), SPEC)
+  assert "'theirs'" in str(error.value)
+  assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_teacher_for_other_images_is_refused():
+  with pytest.raises(JaxkdError, match="fails on images of shape .8, 5, 6, 3."):
+    sanity_checks.check_teacher(
+      teacher(lambda x: x), SPEC._replace(shape=(5, 6, 3))
+    )
+
+
+def test_huge_logits_are_worth_a_word():
+  (line,) = sanity_checks.check_teacher(teacher(lambda x: 1e5 * x), SPEC)
+  assert "gradients vanish" in line
+  assert "normaliser" in line
+
+
+def after(images, labels, capacity=64):
+  samples = Samples(jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+  store = stores.insert(stores.init(capacity, samples), samples)
+  return stores.filled(store)
+
+
+def noise(count, shape=(4, 6, 3)):
+  return np.random.default_rng(0).uniform(size=(count, *shape))
+
+
+def test_a_sound_round_is_left_alone():
+  assert sanity_checks.check_round(after(noise(20), np.arange(20) % 5), 5) == []
+  pixels = np.round(255 * noise(20)).astype(np.uint8)
+  assert sanity_checks.check_round(after(pixels, np.arange(20) % 5), 5) == []
+
+
+def test_an_empty_store_is_left_alone():
+  empty = stores.init(8, Samples(jnp.zeros((1, 4)), jnp.zeros(1, jnp.int32)))
+  assert sanity_checks.check_round(stores.filled(empty), 5) == []
+
+
+def test_one_class_is_found():
+  labels = np.r_[np.full(19, 3), 1]
+  (line,) = sanity_checks.check_round(after(noise(20), labels), 5)
+  assert "95% of the first 20 images are class 3 to the teacher" in line
+
+
+def test_copies_are_found_but_not_the_empty_part_of_the_store():
+  labels = np.arange(20) % 5
+  (line,) = sanity_checks.check_round(
+    after(noise(9)[np.arange(20) % 9], labels), 5
+  )
+  assert "55% of the first 20 images are exact copies" in line
+  half = noise(10)[np.arange(20) % 10]
+  assert sanity_checks.check_round(after(half, labels), 5) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_black_and_white_is_found(dtype):
+  top = 255 if dtype == np.uint8 else 1
+  images = (top * (noise(20) > 0.5)).astype(dtype)
+  (line,) = sanity_checks.check_round(after(images, np.arange(20) % 5), 5)
+  assert "100% of the pixels" in line
+
+
+def test_points_have_no_edge():
+  points = 5 + noise(20, (2,))
+  assert sanity_checks.check_round(after(points, np.arange(20) % 5), 5) == []
+
+
+def test_warnings_are_lines(capsys):
+  sanity_checks.warn(["one", "two"])
+  assert capsys.readouterr().out == "Warning: one\nWarning: two\n"
+
+
+@pytest.mark.parametrize("method", ["deepinversion", "cmi"])
+def test_a_teacher_without_batch_norm_is_refused_before_the_rounds(
+  method, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(rounds, "compile_round", None)  # no round is played
+  config = jaxkd.load_config(f"{CONFIGS}/{method}.py:dataset=mnist_5k,smoke")
+  config.image_size = 32
+  spec = data.spec("mnist_5k", 32)
+  network = models.init("lenet5", jax.random.key(0), spec)
+  with pytest.raises(JaxkdError, match="shows none; choose") as error:
+    jaxkd.distill(network, config, tmp_path)
+  assert len(str(error.value).splitlines()) == 1

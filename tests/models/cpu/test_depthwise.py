@@ -1,0 +1,117 @@
+"""The depthwise convolution against the grouped one of `jax.lax`."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd.models.cpu import conv
+from jaxkd.models.cpu.depthwise import depthwise
+from jaxkd.models.layers import DepthwiseConv
+
+
+def draw(seed, *shapes):
+  rng = np.random.default_rng(seed)
+  return [np.float32(rng.normal(size=shape)) for shape in shapes]
+
+
+def energy(x, kernel, stride, padding):
+  """A scalar whose gradient is different at every position."""
+  return jnp.sum(depthwise(x, kernel, stride, padding) ** 2)
+
+
+def both_forms(run, *args):
+  """In the CPU's form and in the plain one, each compiled."""
+  found = jax.jit(lambda *args: run(*args))(*args)
+  with conv.reference_form():
+    return found, jax.jit(lambda *args: run(*args))(*args)
+
+
+def assert_close(found, expected, tolerance=2e-4):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(
+      np.float32(a), np.float32(b), rtol=tolerance, atol=tolerance
+    ),
+    found,
+    expected,
+  )
+
+
+@pytest.mark.parametrize(
+  ("image", "taps", "stride", "padding"),
+  [
+    ((6, 7), (3, 3), 1, 1),
+    ((6, 7), (3, 3), 2, 1),
+    ((3, 3), (3, 3), 2, 1),
+    ((8, 9), (5, 2), 3, 1),
+    ((7, 6), (2, 3), 2, 0),
+  ],
+)
+def test_equals_lax(image, taps, stride, padding):
+  x, kernel = draw(0, (3, *image, 4), (*taps, 1, 4))
+  run = jax.value_and_grad(energy, (0, 1))
+  found, expected = both_forms(
+    lambda x, kernel: run(x, kernel, stride, padding), x, kernel
+  )
+  assert_close(found, expected)
+  assert found[1][1].shape == kernel.shape
+
+
+def test_vmap_in_scan_descends_like_lax():
+  """Seeds with kernels of their own on the same images, three steps."""
+  x, kernels = draw(1, (4, 6, 6, 3), (2, 3, 3, 1, 3))
+
+  def descend(x, kernels):
+    gradient = jax.vmap(jax.grad(energy, 1), (None, 0, None, None))
+    step = lambda kernels, _: (
+      kernels - 0.001 * gradient(x, kernels, 2, 1),
+      None,
+    )
+    return lax.scan(step, kernels, None, length=3)[0]
+
+  found, expected = both_forms(descend, x, kernels)
+  assert_close(found, expected)
+  assert not np.allclose(found, kernels, atol=0.01)
+
+
+def test_there_is_no_convolution_on_the_cpu():
+  """XLA:CPU is slow for grouped ones, and the plain form has one."""
+  x, kernel = draw(2, (2, 6, 6, 3), (3, 3, 1, 3))
+
+  def operations():
+    run = jax.grad(lambda x, kernel: energy(x, kernel, 2, 1), (0, 1))
+    return str(jax.make_jaxpr(run)(x, kernel))
+
+  assert "conv_general_dilated" not in operations()
+  with conv.reference_form():
+    assert "feature_group_count=3" in operations()
+
+
+def test_layer():
+  """Sides rounded up, PyTorch's initialisation (9 inputs each), bfloat16."""
+  x = draw(3, (2, 7, 8, 64))[0]
+  layer = DepthwiseConv(3, 2, dtype=jnp.bfloat16)
+  params = jax.jit(layer.init)(jax.random.key(0), x)["params"]
+  assert {name: leaf.shape for name, leaf in params.items()} == {
+    "kernel": (3, 3, 1, 64),
+    "bias": (64,),
+  }
+  assert 0.3 < np.abs(params["kernel"]).max() <= 1 / 3
+  assert 0.25 < np.abs(params["bias"]).max() <= 1 / 3
+
+  y = jax.eval_shape(layer.apply, {"params": params}, x)
+  assert (y.shape, y.dtype) == ((2, 4, 4, 64), jnp.dtype(jnp.bfloat16))
+
+
+def test_bfloat16_gradients():
+  """Sums over the batch are float32, results are not."""
+  x, kernel = map(jnp.bfloat16, draw(4, (64, 4, 4, 2), (3, 3, 1, 2)))
+  run = jax.grad(
+    lambda x, kernel: depthwise(x, kernel, 1, 1).sum().astype(jnp.float32),
+    (0, 1),
+  )
+  found = jax.jit(run)(x, kernel)
+  assert {leaf.dtype for leaf in found} == {jnp.dtype(jnp.bfloat16)}
+  expected = np.float32(x).sum((0, 1, 2))  # the tap in the middle sees it all
+  np.testing.assert_allclose(np.float32(found[1][1, 1, 0]), expected, rtol=0.01)

@@ -1,0 +1,371 @@
+"""Whole runs against a teacher that only answers, in process and served."""
+
+import json
+from pathlib import Path
+
+from dense_generator import dense_generator
+import jax.numpy as jnp
+from network_weights import same, weights
+import numpy as np
+import pytest
+
+import jaxkd
+from jaxkd.methods import ideal
+from jaxkd.pipeline import plan
+from jaxkd.serve import app, inference, server
+from jaxkd.teachers import ledger
+from jaxkd.training.trained_network import load
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SPEC = jaxkd.DataSpec("tiles", (8, 8, 1), 4, (0.0,), (1.0,))
+BUDGET, BATCH = 60, 20
+
+
+def brightest_quarter(variables, images):
+  """The class is the quarter of the image that is brightest."""
+  quarters = images.reshape(-1, 2, 4, 2, 4).mean((2, 4)).reshape(-1, 4)
+  return variables["scale"] * quarters
+
+
+TEACHER = jaxkd.from_function(brightest_quarter, {"scale": np.float32(20)})
+DATASET = jaxkd.Dataset.without_images(SPEC)
+
+
+def small(name="ideal", **fields):
+  config = jaxkd.load_config(f"{CONFIGS}/{name}.py:smoke")
+  config.student.model, config.student.epochs = "mlp", 0
+  config.queries.budget = BUDGET
+  if name == "ideal":
+    config.synthesis.batch_size = BATCH
+    config.synthesis.pass_batch_size = BATCH
+  config.update_from_flattened_dict(fields)
+  return config
+
+
+def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):
+  return jaxkd.distill(teacher, small(name, **fields), folder, dataset=dataset)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dense():
+  """A generator that compiles at once, for images of any size."""
+
+  def create(name, spec, **fields):
+    return dense_generator(side=spec.shape[0])
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(ideal, "create_generator", create)
+    yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("whole")
+  return *run(folder), folder
+
+
+def test_every_image_is_paid_for_once(whole):
+  _, report, folder = whole
+  found = report["queries"]
+  assert found["spent"] == found["by_class"]["train"] == BUDGET
+  assert report["synthesis"]["images"] == BUDGET
+  assert ledger.read(folder / "ledger.jsonl").spent == BUDGET
+  assert found["ended"] is None
+  assert "60 spent, budget 60" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+  "stop_after", [1, pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_a_stopped_run_pays_nothing_twice(
+  whole, tmp_path, stopped_at, stop_after
+):
+  with stopped_at(stop_after):
+    run(tmp_path)
+  student, report = run(tmp_path)
+  same(student, whole[0])
+  assert report["queries"]["spent"] == BUDGET
+
+
+@pytest.mark.slow
+def test_relabelling_asks_for_every_view_of_every_pass(tmp_path):
+  _, report = run(
+    tmp_path,
+    **{
+      "synthesis.mode": "relabel",
+      "synthesis.num_rounds": 3,
+      "queries.budget": BATCH * 6,
+    },
+  )
+  assert report["queries"]["spent"] == BATCH * (1 + 2 + 3)
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_the_listing_of_the_paper_trains_one_step_a_round(tmp_path):
+  _, report = run(tmp_path, **{"synthesis.mode": "algorithm1"})
+  assert report["queries"]["spent"] == BUDGET
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_meant_labels_cost_nothing(tmp_path):
+  _, report = run(tmp_path, **{"synthesis.labels": "meant"})
+  assert report["queries"]["spent"] == 0
+
+
+def test_images_of_another_set_are_asked_about(tmp_path):
+  spec = SPEC._replace(shape=(28, 28, 1))
+
+  def top_half(variables, images):
+    bright = images.mean((1, 2, 3))[:, None]
+    return variables["scale"] * bright * np.arange(4)
+
+  teacher = jaxkd.from_function(top_half, {"scale": np.float32(1)})
+  _, report = run(
+    tmp_path,
+    teacher,
+    jaxkd.Dataset.without_images(spec),
+    **{"synthesis.source": "real", "images": "mnist_5k"},
+  )
+  assert report["queries"]["spent"] == BUDGET
+
+
+@pytest.mark.slow
+def test_a_budget_that_ends_early_leaves_a_student_and_says_so(tmp_path):
+  more = {"synthesis.num_rounds": 5}
+  _, report = run(tmp_path, **more)
+  assert report["queries"]["spent"] == BUDGET
+  assert "after 3 rounds" in report["queries"]["ended"]
+  assert "after 3 rounds" in (tmp_path / "report.html").read_text()
+  raised = {**more, "queries.budget": 2 * BUDGET}
+  student, report = run(tmp_path, **raised)
+  assert report["queries"]["spent"] == 5 * BATCH
+  assert report["queries"]["ended"] is None
+  at_once, _ = run(tmp_path / "at_once", **raised)
+  same(student, at_once)
+
+
+def test_where_the_budget_decides_the_rounds_a_raised_one_is_another_run(
+  whole,
+):
+  with pytest.raises(
+    jaxkd.JaxkdError, match=r"plan.rounds .*another --workdir"
+  ):
+    run(whole[2], **{"queries.budget": 2 * BUDGET})
+
+
+@pytest.mark.slow
+def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
+  students = {"student.epochs": 1, "student.seeds": 2, "student.holdout": 0.1}
+  student, report = run(tmp_path, **students)
+  assert report["queries"]["spent"] == BUDGET
+  assert report["student"]["seeds"] == 2
+  assert 0 <= report["student"]["synthetic_agreement"] <= 1
+  difference = [
+    np.abs(a - b).max()
+    for a, b in zip(weights(student), weights(whole[0]), strict=True)
+  ]
+  assert max(difference) > 0
+
+
+def test_a_committee_costs_no_query(tmp_path):
+  fields = {
+    "student.epochs": 1,
+    "synthesis.committee": 2,
+    "synthesis.unasked": 1,
+  }
+  student, report = run(tmp_path, **fields)
+  assert report["queries"]["spent"] == BUDGET
+  assert report["seconds"]["student"] > 0
+  members = [tmp_path / f"committee{index}.safetensors" for index in (1, 2)]
+  all_three = [student, *(load(member, SPEC) for member in members)]
+  kernels = {weights(network)[-1].tobytes() for network in all_three}
+  assert len(kernels) == 3
+
+
+@pytest.mark.slow
+def test_a_committee_of_fewer_answers_is_forgotten(tmp_path):
+  fields = {
+    "student.epochs": 1,
+    "synthesis.committee": 1,
+    "synthesis.num_rounds": 5,
+  }
+  run(tmp_path / "raised", **fields)
+  fields["queries.budget"] = 2 * BUDGET
+  student, _ = run(tmp_path / "raised", **fields)
+  at_once, _ = run(tmp_path / "at_once", **fields)
+  same(student, at_once)
+
+
+def test_a_correction_is_not_another_run(tmp_path):
+  wrong = {"teacher.url": "http://127.0.0.1:9/?key=hush-hush"}
+  with pytest.raises(jaxkd.JaxkdError, match="teacher.authorization"):
+    run(tmp_path, None, **wrong)
+  wrong["teacher.authorization"] = "the test"
+  with pytest.raises(jaxkd.JaxkdError, match="behind a question mark"):
+    run(tmp_path, None, **wrong)
+  assert not (tmp_path / "config.json").exists()
+
+
+def test_marks_make_a_curve(tmp_path):
+  images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+  labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))
+  dataset = DATASET._replace(test_images=images, test_labels=labels)
+  _, report = run(
+    tmp_path, dataset=dataset, **{"queries.marks": (1 / 3, 0.75, 1.0)}
+  )
+  curve = report["queries"]["curve"]
+  assert [point["queries"] for point in curve] == [20, 60, 60]
+  assert curve[-1]["agreement"] == report["student"]["agreement"]
+  assert (tmp_path / "queries.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+  ("fields", "told"),
+  [
+    ({"queries.budget": 0}, "queries.budget=0"),
+    ({"queries.budget": 10}, "does not pay for one round"),
+    ({"teacher.access": "labels"}, "teacher.access"),
+    ({"teacher.access": "top_k", "teacher.top_k": 4}, "teacher.top_k=4"),
+    ({"student.seeds": 2}, "student.seeds=2"),
+    ({"synthesis.committee": 2}, "synthesis.committee"),
+    ({"synthesis.unasked": 1}, "synthesis.unasked=1"),
+    (
+      {"synthesis.mode": "relabel", "synthesis.committee": 1},
+      "synthesis.committee=1",
+    ),
+    ({"synthesis.mode": "relabel", "student.epochs": 1}, "student.epochs=1"),
+    ({"queries.marks": (20,)}, "queries.marks"),
+    ({"queries.price_per_1000": -1.0}, "queries.price_per_1000"),
+    ({"synthesis.num_rounds": -3}, "num_rounds=-3"),
+    ({"hyper.beta": 0.5}, "hyper has beta"),
+    (
+      {"synthesis.source": "real", "synthesis.labels": "meant"},
+      "labels=meant",
+    ),
+  ],
+)
+def test_what_can_not_be_is_refused_before_anything_is_asked(
+  tmp_path, fields, told
+):
+  with pytest.raises(jaxkd.JaxkdError, match=told):
+    run(tmp_path, **fields)
+  path = tmp_path / "ledger.jsonl"
+  assert not path.exists() or not ledger.read(path).sent
+
+
+def test_a_white_box_method_is_refused_a_black_box(tmp_path):
+  config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
+  config.teacher.access, config.queries.budget = "label", 100
+  with pytest.raises(jaxkd.JaxkdError, match="needs white_box .* gives label"):
+    jaxkd.distill(None, config, tmp_path)
+
+
+def test_finite_differences_are_refused_over_8_bits(tmp_path):
+  config = jaxkd.load_config(f"{CONFIGS}/dfme.py:smoke")
+  config.teacher.url = "http://127.0.0.1:9"
+  config.teacher.authorization = config.teacher.model_name = "the test"
+  with pytest.raises(jaxkd.JaxkdError, match="8-bit"):
+    jaxkd.distill(None, config, tmp_path)
+
+
+def test_the_plan_prices_a_run():
+  text = plan.describe(
+    small(
+      **{
+        "synthesis.mode": "relabel",
+        "synthesis.num_rounds": 3,
+        "queries.budget": 1000,
+        "queries.price_per_1000": 1.5,
+      }
+    )
+  )
+  assert f"{BATCH * 6:,} images in 3 rounds, budget 1,000" in text
+  assert "0.18 at 1.5 per 1,000" in text
+
+
+@pytest.fixture(scope="module")
+def served():
+  pytest.importorskip("uvicorn")
+  served = app.build_app(TEACHER, SPEC, inference.ServerConfig(access="label"))
+  with server.serving(served) as url:
+    yield url, served.state.counts
+
+
+def service(url):
+  return {
+    "teacher.url": url,
+    "teacher.model_name": "teacher",
+    "teacher.authorization": "the test",
+    "queries.images_per_request": 7,
+  }
+
+
+def test_the_server_counts_what_the_ledger_counts(served, whole, tmp_path):
+  address, counts = served
+  before = counts.report()["images"]
+  student, report = run(tmp_path, None, **service(address))
+  assert counts.report()["images"] - before == BUDGET
+  found = report["queries"]
+  assert found["spent"] == found["sent"] == BUDGET
+  assert found["authorization"] == "the test"
+  assert report["teacher"]["model"].startswith("teacher at 127.0.0.1")
+  assert report["teacher"]["accuracy"] is None
+  for far, near in zip(weights(student), weights(whole[0]), strict=True):
+    np.testing.assert_allclose(far, near, atol=1e-4)
+
+  again, report = run(
+    tmp_path / "again",
+    None,
+    **{"teacher.replay": str(tmp_path / "ledger.jsonl")},
+  )
+  same(again, student)
+  assert report["queries"]["spent"] == 0
+  assert counts.report()["images"] - before == BUDGET
+
+
+def test_test_images_are_sent_only_if_asked_and_counted_apart(served, tmp_path):
+  images = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 1), np.uint8)
+  labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))
+  dataset = DATASET._replace(test_images=images, test_labels=labels)
+  fields = service(served[0]) | {"queries.budget": BUDGET + 9}
+  _, silent = run(tmp_path / "silent", None, dataset, **fields)
+  assert silent["queries"]["by_class"]["evaluate"] == 0
+  assert silent["student"]["agreement"] is None
+  fields["queries.evaluate"] = True
+  _, asked = run(tmp_path / "asked", None, dataset, **fields)
+  assert asked["queries"]["by_class"]["evaluate"] == 9
+  assert asked["teacher"]["accuracy"] == 1.0
+  assert asked["student"]["agreement"] == asked["student"]["accuracy"]
+
+
+def test_nothing_secret_is_written(served, tmp_path, monkeypatch):
+  monkeypatch.setenv("TILES_TOKEN", "hush-hush")
+  fields = service(served[0]) | {"teacher.token_env": "TILES_TOKEN"}
+  run(tmp_path, None, **fields)
+  for path in tmp_path.rglob("*"):
+    if path.is_file():
+      assert b"hush-hush" not in path.read_bytes(), path
+  assert json.loads((tmp_path / "report.json").read_text())
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_a_replay_ends_where_its_ledger_does(served, tmp_path):
+  fields = service(served[0]) | {"synthesis.num_rounds": 5}
+  student, report = run(tmp_path, None, **fields)
+  assert "after 3 rounds" in report["queries"]["ended"]
+  replay = {"teacher.replay": str(tmp_path / "ledger.jsonl")}
+  replay["synthesis.num_rounds"] = 5
+  again, report = run(tmp_path / "again", None, **replay)
+  assert "after 3 rounds" in report["queries"]["ended"]
+  same(again, student)
+
+
+@pytest.mark.slow  # compiles a round of its own
+def test_rounded_probabilities_teach_as_well(tmp_path):
+  pytest.importorskip("uvicorn")
+  settings = inference.ServerConfig(access="probs", decimals=2)
+  with server.serving(app.build_app(TEACHER, SPEC, settings)) as url:
+    _, report = run(
+      tmp_path, None, **service(url), **{"teacher.access": "probs"}
+    )
+  assert report["queries"]["answered"] == BUDGET

@@ -1,0 +1,127 @@
+"""What a run says about its time and memory."""
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+import jaxkd
+from jaxkd.pipeline import results
+from jaxkd.report import summary
+from jaxkd.runtime import memory, processes, profiling, run_folder
+from jaxkd.runtime.metrics import MetricsWriter, read_metrics
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def trace(monkeypatch):
+  """Notes when a trace begins and ends instead of keeping one."""
+  noted = []
+
+  @contextlib.contextmanager
+  def noting(folder):
+    noted.append("begin")
+    try:
+      yield
+    finally:
+      noted.append("end")
+
+  monkeypatch.setattr(jax.profiler, "trace", noting)
+  return noted
+
+
+def turned(noted, turns, count):
+  with profiling.traced(turns, Path("anywhere"), count) as watched:
+    for turn in watched:
+      noted.append(turn)
+  return noted
+
+
+@pytest.mark.parametrize(
+  "turns, count, expected",
+  [
+    (range(3), 0, [0, 1, 2]),
+    (range(3), 1, [0, "begin", 1, "end", 2]),
+    (range(2, 6), 2, [2, "begin", 3, 4, "end", 5]),
+    (range(3), 9, [0, "begin", 1, 2, "end"]),
+    (range(4, 5), 1, ["begin", 4, "end"]),
+    (range(4, 4), 1, []),
+  ],
+)
+def test_the_turns_after_the_first_are_traced(trace, turns, count, expected):
+  assert turned(trace, turns, count) == expected
+
+
+def test_a_trace_ends_with_a_run_that_is_stopped(trace):
+  with (
+    pytest.raises(RuntimeError),
+    profiling.traced(range(4), Path("anywhere"), 3) as turns,
+  ):
+    for turn in turns:
+      if turn == 2:
+        raise RuntimeError
+  assert trace == ["begin", "end"]
+
+
+def test_only_the_first_process_keeps_a_trace(trace, monkeypatch):
+  monkeypatch.setattr(processes, "is_primary", lambda: False)
+  assert turned(trace, range(3), 2) == [0, 1, 2]
+
+
+def test_a_run_leaves_traces_and_tells_its_memory(tmp_path, monkeypatch):
+  # A teacher that another test trained would leave no trace of its training.
+  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
+  config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
+  config.synthesis.sets_per_round = 2
+  config.profile.steps = 1
+  folder = tmp_path / "run"
+  _, report = jaxkd.distill(None, config, folder)
+  for stage in ("teacher", "synthesis", "student"):
+    assert list((folder / "profile" / stage).rglob("*.xplane.pb")), stage
+    peaks = [
+      record["peak_bytes"]
+      for record in read_metrics(folder)
+      if record["stage"] == stage
+    ]
+    assert len(peaks) == 2
+    assert report["memory"][stage] == max(peaks) > 1e7
+  assert report["memory"]["of"] == "process"
+  said = summary.summary(report)
+  assert "peak of the process by the end of each stage: teacher" in said
+  assert "Memory: peak of the process" in (folder / "report.html").read_text()
+
+
+def test_a_run_may_go_on_with_a_trace():
+  saved, wanted = {"profile.steps": 0}, {"profile.steps": 2}
+  assert run_folder.changeable("profile.steps", saved, wanted)
+
+
+def test_the_fullest_device_is_what_counts(monkeypatch):
+  def device(peak):
+    return SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": peak})
+
+  monkeypatch.setattr(jax, "local_devices", lambda: [device(3), device(5)])
+  assert memory.peak_bytes() == 5
+  assert memory.memory_scope() == "device"
+
+
+def test_a_backend_that_says_nothing_counts_the_process(monkeypatch):
+  silent = SimpleNamespace(memory_stats=lambda: None)
+  monkeypatch.setattr(jax, "local_devices", lambda: [silent])
+  assert memory.memory_scope() == "process"
+  assert 1e7 < memory.peak_bytes() < 1e12
+
+
+def test_members_and_defences_count_to_their_stages(tmp_path):
+  with MetricsWriter(tmp_path) as metrics:
+    metrics.write("teacher", 1, peak_bytes=5)
+    metrics.write("defense_2", 1, peak_bytes=7)
+    metrics.write("student", 1, peak_bytes=9)
+    metrics.write("queries", 1, accuracy=0.5)
+    found = results.stage_memory(metrics)
+  assert found == {
+    "of": "process", "teacher": 7, "synthesis": None, "student": 9,
+  }  # fmt: skip

@@ -1,0 +1,214 @@
+"""White-box methods adapted to labels: who judges, what is paid, what moves."""
+
+import functools
+from pathlib import Path
+
+from batch_norm_network import normed
+from dense_generator import dense_generator
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_task import KEY, SPEC, Counting, game, network
+
+import jaxkd
+from jaxkd.config import blocks
+from jaxkd.methods import dafl
+from jaxkd.pipeline import distill, exchange
+from jaxkd.synthesis import label_only
+from jaxkd.types import JaxkdError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def config_of(method, name, **fields):
+  config = jaxkd.load_config(f"{CONFIGS}/{method}.py:smoke")
+  config.adaptation.name = name
+  config.teacher.access, config.queries.budget = "label", 10_000
+  config.synthesis.batch_size = 6
+  config.update_from_flattened_dict(fields)
+  return config
+
+
+def build(method, name, **fields):
+  config = config_of(method, name, **fields)
+  return distill.build_method(config, SPEC, reserved=0, num_images=0)
+
+
+@pytest.fixture
+def dense(monkeypatch):
+  """Generators that compile at once."""
+  for module in (label_only, dafl):
+    monkeypatch.setattr(
+      module, "create_generator", lambda *args, **fields: dense_generator()
+    )
+
+
+def small_dafl(name, **fields):
+  small = {
+    "synthesis.steps_per_round": 3,
+    "synthesis.weights.activation": 0.0,  # the toy's networks have no features
+    "synthesis.student_steps": 2,
+  }
+  return build("dafl", name, **small | fields)
+
+
+def played(method, teacher=1):
+  """A round against labels, with the network of that seed as the teacher."""
+  rules, play, table = game(method, "label")
+  hidden = network(teacher)
+  table = table.replace(teacher=table.teacher.replace(hidden=hidden))
+  found = jax.jit(functools.partial(exchange.run_round, rules))(
+    play, table, KEY
+  )[0]
+  return play, found, exchange.round_costs(rules, play, table)[0]
+
+
+def test_the_surrogate_is_the_student(dense):
+  """Before it has learnt, images do not depend on the teacher; labels do."""
+  method = small_dafl("surrogate", **{"synthesis.steps_per_round": 1})
+  runs = [played(method, seed)[1] for seed in (1, 5)]
+  images, targets = (
+    [np.asarray(getattr(run.store.samples, leaf)) for run in runs]
+    for leaf in ("images", "targets")
+  )
+  np.testing.assert_array_equal(*images)
+  assert (targets[0][:6] != targets[1][:6]).any()
+  assert jnp.issubdtype(targets[0].dtype, jnp.integer)
+
+
+def test_every_image_is_asked_once_and_the_generator_learns(dense):
+  before, after, bill = played(small_dafl("surrogate"))
+  assert bill.queries == bill.kept == 18
+  assert int(after.student.step) == bill.updates == 6
+  weights = [play.state.fitted[0]["params"] for play in (before, after)]
+  assert not np.array_equal(*weights)
+
+
+def test_frozen_is_a_generator_that_never_learns(dense):
+  before, after, bill = played(small_dafl("frozen"))
+  assert bill.queries == 18
+  weights = [play.state.fitted[0]["params"] for play in (before, after)]
+  np.testing.assert_array_equal(*weights)
+  images = after.store.samples.images
+  assert not np.array_equal(images[:6], images[6:12])
+
+
+@pytest.mark.parametrize("rival", ["dafl", "dd", "zskt"])
+def test_finite_differences_are_paid_for(dense, rival):
+  fields = {"adaptation.num_directions": 2, "adaptation.student_steps": 3}
+  method = build(rival, "zeroth", **fields)
+  assert method.rounds == 10_000 // (6 * (2 + 1 + 3))
+  before, after, bill = played(method)
+  assert bill.queries == 6 * (2 + 1 + 3)
+  assert bill.kept == 18
+  assert int(after.student.step) == 3
+  assert int(before.student.step) == 0
+  assert np.isfinite(after.state.variables["params"]).all()
+
+
+@pytest.mark.parametrize("name", ["surrogate", "zeroth"])
+def test_the_teacher_is_asked_as_often_as_is_billed(dense, name):
+  method = small_dafl(name)
+  rules, play, table = game(method, "label")
+  bill = exchange.round_costs(rules, play, table)[0]
+  counting = Counting(table.teacher)
+  play_round = exchange.make_host_round(rules, counting)
+  play_round(play, table.replace(teacher=None), KEY)
+  assert counting.asked == bill.queries
+
+
+def answers(labels, floor=0.1):
+  onehot = np.eye(3)[labels]
+  return jnp.log(jnp.float32((1 - floor) * onehot + floor / 3))
+
+
+def test_rare_classes_are_worth_more_and_their_mean_is_the_entropy():
+  smoothed = answers([0, 0, 0, 1])
+  found = label_only.rarity(None, smoothed)
+  assert found[3] > found[0]
+  q = np.exp(smoothed).mean(0)
+  assert float(found.mean()) == pytest.approx(-(q * np.log(q)).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("rival", label_only.DISAGREEING)
+def test_disagreement_is_raised(rival):
+  """It is greater where the student says otherwise than the label."""
+  judged = label_only.generator_objective(rival, 2, 0.01)
+  logits = jnp.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
+  found = judged(logits, jnp.array([0, 0]))
+  assert found.shape == (2,)
+  assert 0 <= found[0] < found[1]
+
+
+@pytest.mark.parametrize(
+  ("method", "fields", "message"),
+  [
+    ("dafl", {"adaptation.name": "surogate"}, "adaptation.name.*surrogate"),
+    ("cake", {"adaptation.name": "frozen"}, "cake is no method"),
+    ("zskt", {"adaptation.name": "surrogate"}, "seeks disagreement"),
+    ("dd", {"adaptation.name": "surrogate"}, "seeks disagreement"),
+    ("dafl", {"teacher.access": "white_box"}, "set teacher.access=label"),
+    ("dafl", {"adaptation.radius": 0.0}, "adaptation.radius=0.0"),
+    ("dafl", {"adaptation.label_floor": 1.0}, "label_floor=1.0"),
+    ("dafl", {"queries.budget": 30}, "queries.budget=30 does not pay"),
+    ("dafl", {"objective": "htc"}, "set objective=''"),
+    ("cmi", {}, "the class that was meant"),
+    ("deepinversion", {}, "the class that was meant"),
+    (
+      "deepinversion",
+      {"adaptation.name": "surrogate"},
+      "set synthesis.student_steps above 0",
+    ),
+  ],
+)
+def test_what_can_not_be_is_refused_by_its_field(method, fields, message):
+  with pytest.raises(JaxkdError, match=message):
+    build(method, "zeroth", **fields)
+
+
+def test_a_published_method_is_left_as_it_is():
+  fields = {"teacher.access": "white_box", "queries.budget": 0}
+  method = build("dafl", "", **fields)
+  assert method.needs == "white_box"
+  assert method.objective is not label_only.objectives.imitation
+
+
+def stripes(count, seed):
+  random = np.random.RandomState(seed)
+  labels = random.randint(0, 3, count).astype(np.int32)
+  images = random.randint(0, 150, (count, 8, 8, 1))
+  for image, label in zip(images, labels, strict=True):
+    image[:, 2 * label : 2 * label + 3] += 80
+  return images.astype(np.uint8), labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("method", "name"),
+  [
+    ("deepinversion", "frozen"),
+    ("cmi", "surrogate"),
+    ("dafl", "zeroth"),
+    ("zskt", "frozen"),
+  ],
+)
+def test_a_whole_run_keeps_to_its_budget(tmp_path, monkeypatch, method, name):
+  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
+  spec = jaxkd.DataSpec("stripes", (8, 8, 1), 3, (0.5,), (0.5,))
+  dataset = jaxkd.Dataset(spec, *stripes(80, 0), *stripes(40, 1))
+  config = config_of(method, name)
+  config.queries.budget, config.image_size = 42, 0  # the dearest round
+  config.student.model = "cnn_quarter"
+  config.student.batch_size = 6
+  found, report = jaxkd.distill(
+    normed(1, spec), config, tmp_path / "run", dataset=dataset
+  )
+  assert report["adaptation"] == name
+  assert 0 < report["queries"]["spent"] <= 42
+  assert f"{method} ({name})" in (tmp_path / "run/report.html").read_text()
+  assert np.isfinite(found(jnp.float32(dataset.test_images)).logits).all()
+
+
+def test_the_defaults_are_in_every_config():
+  assert config_of("kd", "").adaptation.to_dict() == blocks.ADAPTATION

@@ -1,0 +1,300 @@
+"""Tables: which cells run, what is said of them, and where it goes on."""
+
+import csv
+import json
+
+from ml_collections import ConfigDict
+import pytest
+
+from jaxkd import config as configs
+from jaxkd.pipeline import distill
+from jaxkd.runtime.checkpoints import Preempted
+from jaxkd.tables import runner
+from jaxkd.types import JaxkdError
+
+DATE = "2024-01-02T03:04:05+00:00"
+
+
+def report_of(config, **changes):
+  accuracy = config["accuracy"]
+  student = {"accuracy": accuracy, "accuracy_std": None, "seeds": 1}
+  return {
+    "student": student | changes.pop("student", {}),
+    "guide": None,
+    "devices": ["cpu", "cpu"],
+    "date": DATE,
+    "commit": "abc123",
+    "config": {"hyper": {"alpha": 0.5}},
+    **changes,
+  }
+
+
+GRID = {
+  "names": ["alpha", "temperature"],
+  "points": [
+    {"alpha": 0.1, "temperature": 4.0, "validation": 0.5, "accuracy": 0.75},
+    {"alpha": 0.9, "temperature": 50.0, "validation": 0.6, "accuracy": 0.7},
+  ],
+  "chosen": 1,
+  "oracle": 0,
+}
+
+
+class Runs:
+  """Stands for `pipeline.distill`: what ran, and what it does about it."""
+
+  def __init__(self):
+    self.done, self.errors, self.changes = [], {}, {}
+
+  def __call__(self, classifier, config, workdir):
+    assert classifier is None
+    self.done.append(workdir.name)
+    workdir.mkdir(parents=True, exist_ok=True)
+    if workdir.name in self.errors:
+      raise self.errors[workdir.name]
+    changes = dict(self.changes.get(workdir.name, {}))
+    (workdir / "report.json").write_text(
+      json.dumps(report_of(config, **changes))
+    )
+
+
+@pytest.fixture
+def runs(monkeypatch):
+  found = Runs()
+  monkeypatch.setattr(distill, "distill", found)
+  return found
+
+
+def a_table(**changes):
+  def one(row, column, accuracy, **more):
+    config = ConfigDict({"accuracy": accuracy, "seed": 0})
+    return configs.cell(row, column, config, **more)
+
+  cells = {
+    "cnn_kd": one("CNN", "KD", 0.8, published=81.5),
+    "cnn_htc": one("CNN", "HTC", 0.7, published=87.38),
+    "mob_kd": one("Mob", "KD", 0.123),
+  }
+  return configs.table(
+    "nasty", "A | title", ("Mob", "CNN"), ("KD", "HTC"), cells, **changes
+  )
+
+
+def lines_of(folder):
+  with (folder / "table.csv").open(newline="") as file:
+    return {line["cell"]: line for line in csv.DictReader(file)}
+
+
+def test_cells_that_are_the_same_run_share_it():
+  config = configs.load_config("configs/defense_table.py:smoke")
+  homes = {name: runner.home(config, name) for name in config.cells}
+  assert homes["teacher_nasty_kd"] == homes["lenet5_half_nasty_kd"]
+  assert homes["teacher_nasty_kd"] != homes["teacher_scm"]
+  assert homes["cnn_quarter_scm"] == "cnn_quarter_scm"
+
+
+def test_cells_run_row_by_row_and_only_once(runs, tmp_path, capsys):
+  first = runner.run(a_table(), tmp_path)
+  assert runs.done == ["mob_kd", "cnn_kd", "cnn_htc"]
+  assert "2/3 cnn_kd\n" in capsys.readouterr().out
+  assert runner.run(a_table(), tmp_path) == first
+  assert len(runs.done) == 3
+  assert "2/3 cnn_kd: done before\n" in capsys.readouterr().out
+
+
+def test_a_killed_cell_is_done_again_and_the_others_are_not(runs, tmp_path):
+  runs.errors["cnn_kd"] = KeyboardInterrupt()
+  with pytest.raises(KeyboardInterrupt):
+    runner.run(a_table(), tmp_path)
+  assert lines_of(tmp_path)["mob_kd"]["value"] == "12.3"
+  assert lines_of(tmp_path)["cnn_kd"]["value"] == ""
+  runs.errors.clear()
+  runner.run(a_table(), tmp_path)
+  assert runs.done == ["mob_kd", "cnn_kd", "cnn_kd", "cnn_htc"]
+
+
+def test_a_failure_is_shown_and_the_others_go_on(runs, tmp_path):
+  runs.errors["cnn_kd"] = JaxkdError("No such data.")
+  with pytest.raises(JaxkdError, match="1 of 3 cells failed: cnn_kd"):
+    runner.run(a_table(), tmp_path)
+  assert runs.done[-1] == "cnn_htc"
+  text = (tmp_path / "table.md").read_text()
+  assert "| CNN | failed (81.50) | 70.00 (87.38) |" in text
+  assert "Failed: cnn_kd" in text
+  cells = json.loads((tmp_path / "table.json").read_text())["cells"]
+  assert [cell["failed"] for cell in cells] == [None, "No such data.", None]
+  assert (tmp_path / "report.html").exists()
+  runs.errors.clear()
+  runner.run(a_table(), tmp_path)
+  assert runs.done[3:] == ["cnn_kd"]
+  assert "failed" not in (tmp_path / "table.md").read_text()
+
+
+def test_a_signal_stops_it_at_once(runs, tmp_path):
+  runs.errors["mob_kd"] = Preempted()
+  with pytest.raises(Preempted):
+    runner.run(a_table(), tmp_path)
+  assert runs.done == ["mob_kd"]
+
+
+def test_another_cell_is_refused_and_another_title_is_not(runs, tmp_path):
+  runner.run(a_table(), tmp_path)
+  other = a_table()
+  other.title, other.cells.cnn_kd.published = "Another", 1.0
+  runner.run(other, tmp_path)
+  other.cells.cnn_kd.config.seed = 1
+  with pytest.raises(JaxkdError, match=r"cells.cnn_kd.config.seed \(0, now 1"):
+    runner.run(other, tmp_path)
+
+
+def test_the_table_in_markdown(runs, tmp_path):
+  runner.run(a_table(), tmp_path)
+  title, _, *rows, _, origin = (
+    (tmp_path / "table.md").read_text().strip().splitlines()
+  )
+  assert title == "# A | title"
+  assert rows == [
+    "|  | KD | HTC |",
+    "| --- | ---: | ---: |",
+    "| Mob | 12.30 | – |",
+    "| CNN | 80.00 (81.50) | 70.00 (87.38) |",
+  ]
+  for part in (
+    "in percent", "3 of 3", "2024-01-02 on 2 × cpu, commit abc123",
+    "Seeds per cell: 1.", "Test data chose nothing.",
+  ):  # fmt: skip
+    assert part in origin, part
+
+
+def test_seeds_have_a_deviation(runs, tmp_path):
+  runs.changes["mob_kd"] = {"student": {"accuracy_std": 0.01, "seeds": 3}}
+  runner.run(a_table(), tmp_path)
+  text = (tmp_path / "table.md").read_text()
+  assert "| Mob | 12.30 ± 1.00 | – |" in text
+  assert "Seeds per cell: 1, 3, mean ± standard deviation." in text
+
+
+def test_a_grid_gets_a_column_for_the_oracle(runs, tmp_path):
+  runs.changes["cnn_htc"] = {"grid": GRID}
+  runner.run(a_table(), tmp_path)
+  text = (tmp_path / "table.md").read_text()
+  assert "|  | KD | HTC | HTC (oracle) |" in text
+  assert "| Mob | 12.30 | – | – |" in text
+  assert "| CNN | 80.00 (81.50) | 70.00 (87.38) | 75.00 |" in text
+  assert "except in the columns (oracle)" in text
+  line = lines_of(tmp_path)["cnn_htc"]
+  assert line["chosen"] == "alpha=0.9 temperature=50"
+  assert float(line["oracle"]) == pytest.approx(75)
+
+
+def test_csv_has_a_line_for_each_cell(runs, tmp_path):
+  runner.run(a_table(), tmp_path)
+  line = lines_of(tmp_path)["cnn_kd"]
+  assert line == {
+    "cell": "cnn_kd", "row": "CNN", "column": "KD", "value": "80.0", "std": "",
+    "oracle": "", "published": "81.5", "unit": "percent", "seeds": "1",
+    "device": "2 × cpu", "date": DATE, "commit": "abc123",
+    "workdir": "cells/cnn_kd", "chosen": "alpha=0.5", "failed": "",
+  }  # fmt: skip
+
+
+def test_other_numbers_of_a_report(runs, tmp_path):
+  config = a_table(unit="nats")
+  for wanted in config.cells.values():
+    wanted.value = "guide.kl_to_normal"
+  runs.changes = {
+    name: {"guide": {"kl_to_normal": 0.44461}} for name in ("cnn_kd", "mob_kd")
+  }
+  with pytest.raises(JaxkdError, match="cells failed: cnn_htc"):
+    runner.run(config, tmp_path)
+  text = (tmp_path / "table.md").read_text()
+  assert "| CNN | 0.4446 (81.5000) | failed (87.3800) |" in text
+  assert "no such number" in lines_of(tmp_path)["cnn_htc"]["failed"]
+
+
+def test_the_page_is_escaped(runs, tmp_path):
+  config = a_table()
+  config.title = "<b>1 & 2</b>"
+  runner.run(config, tmp_path)
+  html = (tmp_path / "report.html").read_text()
+  assert "<h1>&lt;b&gt;1 &amp; 2&lt;/b&gt;</h1>" in html
+  assert "<td>80.00 (81.50)</td>" in html
+
+
+@pytest.mark.parametrize(
+  "field, value, message",
+  [
+    ("rows", ("CMN", "Mob"), "Did you mean CMN"),
+    ("columns", ("KD",), "cells.cnn_htc.column"),
+    ("unit", "nat", "Did you mean nats"),
+    ("figures", ("bar",), "Did you mean bars"),
+  ],
+)
+def test_a_table_that_cannot_be(runs, tmp_path, field, value, message):
+  config = a_table()
+  config[field] = value
+  with pytest.raises(JaxkdError, match=message):
+    runner.run(config, tmp_path)
+  assert not runs.done
+
+
+def test_two_cells_in_one_place_or_a_name_that_is_no_folder(runs, tmp_path):
+  config = a_table()
+  config.cells.cnn_htc.column = "KD"
+  with pytest.raises(JaxkdError, match="cnn_htc and cnn_kd have the same row"):
+    runner.run(config, tmp_path)
+  cells = {"a/b": a_table().cells.cnn_kd}
+  config = configs.table("t", "t", ("CNN",), ("KD",), cells)
+  with pytest.raises(JaxkdError, match="letters, digits"):
+    runner.run(config, tmp_path)
+
+
+def test_cells_do_not_share_a_config():
+  config = ConfigDict({"seed": 0})
+  cells = {row: configs.cell(row, "x", config) for row in "ab"}
+  found = configs.table("t", "t", "ab", "x", cells)
+  found.cells.a.config.seed = 1
+  assert found.cells.b.config.seed == 0
+
+
+def toy_table():
+  config = configs.load_config("configs/cake.py:dataset=two_moons,smoke")
+  config.teacher.epochs = config.student.epochs = 1
+  other = ConfigDict(config.to_dict())
+  other.seed = 1
+  wrong = ConfigDict(config.to_dict())
+  wrong.method = "cakee"
+  cells = {
+    "zero": configs.cell("moons", "seed 0", config),
+    "one": configs.cell("moons", "seed 1", other),
+    "wrong": configs.cell("moons", "wrong", wrong),
+  }
+  columns = ("seed 0", "seed 1", "wrong")
+  figures = ("bars", "temperature", "features", "sweep")
+  return configs.table("toy", "Toy", ["moons"], columns, cells, figures=figures)
+
+
+def test_the_plan_says_what_is_done_and_what_is_wrong(tmp_path):
+  done = tmp_path / "cells" / "zero"
+  done.mkdir(parents=True)
+  (done / "report.json").write_text("{}")
+  text = runner.describe(toy_table(), tmp_path)
+  assert "zero: moons, seed 0\n  done" in text
+  assert "one: moons, seed 1\nnetworks" in text
+  assert "refused: Unknown method 'cakee'" in text
+  assert "step_size" not in text  # of the config
+  assert list(tmp_path.iterdir()) == [tmp_path / "cells"]
+
+
+@pytest.mark.slow
+def test_real_cells_and_their_figures(tmp_path, capsys):
+  for _ in range(2):
+    with pytest.raises(JaxkdError, match="failed: wrong"):
+      runner.run(toy_table(), tmp_path)
+  out = capsys.readouterr().out
+  assert "1/3 zero: done before" in out
+  assert "figure sweep" in out  # there is no grid
+  drawn = {path.name for path in tmp_path.glob("*.png")}
+  assert drawn == {"bars.png", "temperature.png", "features.png"}
+  html = (tmp_path / "report.html").read_text()
+  assert html.count("data:image/png") == 3

@@ -1,0 +1,450 @@
+"""HTTP teachers against a server on this machine, with and without faults."""
+
+import datetime
+import email.utils
+import logging
+import shutil
+import ssl
+import subprocess
+
+from fake_server import CLASSES, NAMES, FakeServer, labels_of, probs_of
+import httpx
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from jaxkd.errors import JaxkdError
+from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.remote import http, transport as transports
+from jaxkd.teachers.remote.headers import Token, retry_after_s
+from jaxkd.types import DataSpec
+
+SPEC = DataSpec("toy", (4, 4, 1), CLASSES, (0.5,), (0.5,))
+TOKEN = "sk-Very/Secret+Token=="
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+  """Short waits, and no proxy between us."""
+  monkeypatch.setattr(transports, "FIRST_WAIT_S", 0.002)
+  monkeypatch.setattr(http, "PREFLIGHT_S", 1.0)
+  monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+  with Ledger(tmp_path / "ledger.jsonl", budget=10_000) as ledger:
+    yield ledger
+
+
+def teacher_block(url, **fields):
+  template = {
+    "body": "raw",
+    "header": "Authorization",
+    "content_type": "image/png",
+    "response": "top",
+    "labels": (),
+    **fields.pop("template", {}),
+  }
+  block = {
+    "url": url,
+    "protocol": "v2",
+    "model_name": "net",
+    "access": "label",
+    "top_k": 2,
+    "token_env": "",
+    "authorization": "the tests",
+    "template": template,
+  }
+  return ConfigDict({**block, **fields})
+
+
+def queries_block(**fields):
+  block = {
+    "max_in_flight": 4,
+    "images_per_request": 8,
+    "bytes_per_request": 1_000_000,
+    "deadline_s": 5.0,
+  }
+  return ConfigDict({**block, **fields})
+
+
+@pytest.fixture
+def open_to(ledger):
+  """Opens remotes, and closes them."""
+  opened = []
+
+  def open_to(url, queries=(), **fields):
+    remote = http.open_teacher(
+      SPEC, teacher_block(url, **fields), queries_block(**dict(queries)), ledger
+    )
+    opened.append(remote)
+    return remote
+
+  yield open_to
+  for remote in opened:
+    remote.close()
+
+
+def some_images(count, seed=0):
+  key = np.random.default_rng(seed)
+  return key.integers(0, 256, (count, 4, 4, 1), np.uint8)
+
+
+@pytest.mark.parametrize("datatype", ["UINT8", "FP32"])
+def test_v2_gives_the_answers_in_order(open_to, ledger, datatype):
+  images = some_images(60)
+  with FakeServer(datatype=datatype) as server:
+    server.delays.extend([0.4, 0.3, 0.2])
+    answers = open_to(server.url).answer(images)
+    assert server.most_at_once == 4
+    assert server.requests == 8
+    assert server.images == ledger.totals().sent == 60
+    assert server.headers["User-Agent"].startswith("jaxkd/")
+  np.testing.assert_array_equal(answers, labels_of(images))
+
+
+@pytest.mark.parametrize(
+  ("access", "output", "extensions"),
+  [
+    ("probs", "FP32", ()),
+    ("top_k", "FP32", ["classification"]),
+    ("label", "FP32", ["classification"]),
+    ("label", "INT64", ["classification"]),
+  ],
+)
+def test_v2_by_access(open_to, access, output, extensions):
+  images = some_images(9)
+  with FakeServer(output=output, extensions=extensions) as server:
+    answers = open_to(server.url, access=access).answer(images)
+  if access == "label":
+    np.testing.assert_array_equal(answers, labels_of(images))
+  else:
+    np.testing.assert_allclose(np.exp(answers), probs_of(images), rtol=1e-5)
+
+
+def test_v1_and_templates(open_to, ledger):
+  images = some_images(6)
+  png = {"labels": NAMES}
+  text = {
+    "body": '{"image": "{{image_b64}}"}',
+    "content_type": "application/json",
+    "response": "found.0.id",
+  }
+  with FakeServer() as server:
+    for seed, fields in enumerate(
+      (
+        {"protocol": "v1"},
+        {"protocol": "template", "template": png},
+        {"protocol": "template", "template": text},
+      )
+    ):
+      images = some_images(6, seed)
+      answers = open_to(f"{server.url}/any", **fields).answer(images)
+      np.testing.assert_array_equal(answers, labels_of(images))
+    assert server.requests == 1 + 6 + 6
+    assert server.images == ledger.totals().sent == 18
+
+
+FAULTS = {
+  "retry 429": "refused",
+  "retry 429 retry-after-ms: 1": "refused",
+  "retry 503 Retry-After: Fri, 31 Dec 1999 23:59:59 GMT": "refused",
+  "retry 500": "unknown",
+  "retry 502": "unknown",
+  "retry 504": "unknown",
+  "stall": "unknown",
+  "reset": "unknown",
+  "truncated": "unknown",
+  "cut": "unknown",
+  "reordered": "answered",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_survived_and_booked(open_to, ledger, fault):
+  images = some_images(8)
+  with FakeServer([fault]) as server:
+    remote = open_to(server.url, {"deadline_s": 1.0})
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    totals = ledger.totals()
+    assert server.images == totals.sent
+  failed = 0 if FAULTS[fault] == "answered" else 8
+  assert totals.sent == 8 + failed
+  assert totals.answered == 8
+  assert totals.unknown == (8 if FAULTS[fault] == "unknown" else 0)
+  assert totals.refused == (8 if FAULTS[fault] == "refused" else 0)
+  assert totals.by_kind["retry"] == totals.unknown
+
+
+def test_many_faults_at_once(open_to, ledger):
+  faults = [fault for fault in FAULTS if fault != "stall"] * 4
+  np.random.default_rng(0).shuffle(faults)
+  images = some_images(400)
+  with FakeServer(faults) as server:
+    remote = open_to(server.url, {"deadline_s": 30.0})
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    totals = ledger.totals()
+    assert server.images <= totals.sent
+  assert totals.spent == totals.answered + totals.unknown
+  assert (totals.answered, totals.in_flight) == (400, 0)
+
+
+@pytest.mark.parametrize(
+  ("fault", "message"),
+  [
+    ("wrong shape", "its shape"),
+    ("wrong count", "7 answers to 8 images"),
+    ("nan", "NaN"),
+    ("range", "the class 10"),
+  ],
+)
+def test_a_wrong_answer_names_the_request_and_stays_spent(
+  open_to, ledger, fault, message
+):
+  with FakeServer([fault], output="INT64") as server:
+    remote = open_to(server.url)
+    with pytest.raises(JaxkdError, match=f"Request 1 .8 images.*{message}"):
+      remote.answer(some_images(8))
+    assert server.requests == 1
+  assert (ledger.totals().unknown, ledger.totals().spent) == (8, 8)
+
+
+def test_an_unknown_name_names_the_request(open_to, ledger):
+  with FakeServer(["name"]) as server:
+    remote = open_to(
+      server.url, protocol="template", template={"labels": NAMES}
+    )
+    with pytest.raises(JaxkdError, match="Request 1 .*'nameX'. Did you mean"):
+      remote.answer(some_images(1))
+  assert ledger.totals().unknown == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 422, 424])
+def test_other_refusals_are_not_repeated(open_to, ledger, status):
+  with FakeServer([str(status)]) as server:
+    remote = open_to(server.url)
+    with pytest.raises(JaxkdError, match=f"Request 1 .*{status} .*said"):
+      remote.answer(some_images(8))
+    assert server.requests == 1
+  assert (ledger.totals().refused, ledger.totals().spent) == (8, 0)
+
+
+def test_413_halves(open_to, ledger):
+  images = some_images(16)
+  with FakeServer() as server:
+    server.most = 3
+    remote = open_to(server.url, {"max_in_flight": 1})
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    assert server.images == ledger.totals().sent == 8 + 4 + 16
+  assert ledger.totals().spent == 16
+
+
+def test_no_server_is_an_error_that_costs_nothing(open_to, ledger):
+  with FakeServer() as server:
+    remote = open_to(server.url, {"deadline_s": 0.2})
+  with pytest.raises(JaxkdError, match="no answer within 0.2 s"):
+    remote.answer(some_images(1))
+  assert ledger.totals().answered == 0
+  with pytest.raises(JaxkdError, match="no connection to 127.0.0.1"):
+    open_to(server.url)
+
+
+def test_the_preflight_comes_before_any_query(open_to, ledger):
+  with FakeServer(shape=(8, 8, 1)) as server:
+    with pytest.raises(JaxkdError, match=r"\[8, 8, 1\].*image_size"):
+      open_to(server.url)
+    with pytest.raises(JaxkdError, match="404 Not Found .*other/ready"):
+      open_to(server.url, model_name="other")
+    assert server.requests == 0
+  assert ledger.totals().sent == 0
+
+
+def test_metadata_may_have_moved_on_the_server(open_to):
+  images = some_images(3)
+  with FakeServer() as server:
+    remote = open_to(f"{server.url}/old?version=1")
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_on_the_server_keeps_the_body(open_to, ledger, status):
+  images = some_images(16)
+  with FakeServer([f"redirect {status} /elsewhere"]) as server:
+    remote = open_to(server.url, {"max_in_flight": 1})
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    assert server.images == ledger.totals().sent == 24
+  assert ledger.totals().spent == 16
+
+
+@pytest.mark.parametrize(
+  ("status", "target", "message"),
+  [
+    (301, "/elsewhere", "drop the images"),
+    (302, "/elsewhere", "drop the images"),
+    (303, "/elsewhere", "drop the images"),
+    (307, "http://localhost:1/", "another server"),
+    (308, "https://127.0.0.1/", "another server"),
+    (307, "//me:pass@HOST/", "another server"),
+    (307, "http://[", "another server"),
+  ],
+)
+def test_other_redirects_are_refused(open_to, ledger, status, target, message):
+  with FakeServer() as server:
+    target = target.replace("HOST", server.url.removeprefix("http://"))
+    server.faults.append(f"redirect {status} {target}")
+    with pytest.raises(JaxkdError, match=message):
+      open_to(server.url).answer(some_images(1))
+    assert server.requests == 1
+  assert ledger.totals().spent == 0
+
+
+@pytest.mark.parametrize("source", ["variable", "file"])
+def test_the_token_goes_into_the_header_only(
+  open_to, ledger, tmp_path, monkeypatch, caplog, capfd, source
+):
+  caplog.set_level(logging.DEBUG)
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  (tmp_path / "token").write_text(f"{TOKEN}\n")
+  name = {"variable": "TEACHER_TOKEN", "file": f"file:{tmp_path / 'token'}"}
+  messages = []
+  with FakeServer(["", "403", "echo"]) as server:
+    fields = {"token_env": name[source], "protocol": "template"}
+    fields["template"] = {"labels": NAMES}
+    remote = open_to(server.url, **fields)
+    for seed in range(3):
+      try:
+        remote.answer(some_images(1, seed))
+      except JaxkdError as error:
+        messages += [str(error), repr(error.__cause__)]
+      assert server.headers["Authorization"] == f"Bearer {TOKEN}"
+    described = repr(remote) + str(vars(remote)) + repr(vars(remote._transport))
+  assert len(messages) == 4
+  assert "[token]" in messages[0]
+  assert "[token]" in messages[2]
+  written = (tmp_path / "ledger.jsonl").read_text()
+  everything = [*messages, written, caplog.text, *capfd.readouterr(), described]
+  assert "Secret" not in "".join(everything)
+
+
+@pytest.mark.parametrize(
+  "form", ["{}", "<a href='?key={}'>", '{{"token": "{}"}}', "x" * 290 + "{}"]
+)
+def test_a_token_is_cleared_before_a_message_is_cut(monkeypatch, form):
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  cleared = Token("TEACHER_TOKEN").cleared
+  for written in (
+    TOKEN,
+    "sk-Very\\/Secret+Token==",
+    "sk-Very%2FSecret%2BToken%3D%3D",
+  ):
+    assert "Very" not in cleared(form.format(written))
+
+
+@pytest.mark.parametrize(
+  ("header", "value"),
+  [
+    ("Prediction-Key", TOKEN),
+    ("x-api-key", TOKEN),
+    ("authorization", f"Bearer {TOKEN}"),
+  ],
+)
+def test_another_header_carries_the_token_alone(
+  open_to, monkeypatch, header, value
+):
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  fields = {"token_env": "TEACHER_TOKEN", "protocol": "template"}
+  fields["template"] = {"labels": NAMES, "header": header}
+  with FakeServer() as server:
+    open_to(server.url, **fields).answer(some_images(1))
+    assert server.headers[header] == value
+    named = [name.lower() for name in server.headers]
+    assert ("authorization" in named) == (header == "authorization")
+
+
+@pytest.mark.parametrize("header", ["", "Host", "content-type", "key: secret"])
+def test_a_header_that_can_not_carry_a_token(monkeypatch, header):
+  monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
+  with pytest.raises(JaxkdError, match="teacher.template.header") as error:
+    Token("TEACHER_TOKEN", header)
+  assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["", "abc", "two words", "zwölf", "a\nb: c"])
+def test_a_token_that_fits_no_header(monkeypatch, value):
+  monkeypatch.setenv("TEACHER_TOKEN", value)
+  with pytest.raises(JaxkdError, match="token_env") as error:
+    Token("TEACHER_TOKEN")
+  assert not value or value not in str(error.value)
+
+
+def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path):
+  for source in (TOKEN, f"file:{tmp_path}/{TOKEN}"):
+    with pytest.raises(JaxkdError, match="token_env") as error:
+      Token(source)
+    assert "Secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("url", "message"),
+  [
+    ("http://me:pass@host/", "a user or a password"),
+    ("ftp://host/", "choose https"),
+    ("host:80", "choose https"),
+    ("", "choose https"),
+    ("http://host:port", "no url"),
+  ],
+)
+def test_urls_that_cannot_be(open_to, url, message):
+  with pytest.raises(JaxkdError, match=message) as error:
+    open_to(url)
+  assert "pass@" not in str(error.value)
+
+
+def test_fields_that_cannot_be(open_to):
+  with pytest.raises(JaxkdError, match="teacher.authorization is empty"):
+    open_to("http://host", authorization=" ")
+  with pytest.raises(JaxkdError, match="teacher.access 'white_box'"):
+    open_to("http://host", access="white_box")
+  with pytest.raises(JaxkdError, match="queries.max_in_flight=0"):
+    open_to("http://host", {"max_in_flight": 0})
+
+
+def test_retry_after_in_all_forms():
+  def parsed(**headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return retry_after_s(httpx.Headers(named))
+
+  soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
+  assert parsed(retry_after="7") == 7.0
+  assert parsed(retry_after_ms="20", retry_after="7") == 0.02
+  assert 28 < parsed(retry_after=email.utils.format_datetime(soon, True)) <= 30
+  assert 28 < parsed(retry_after=soon.strftime("%a %b %d %H:%M:%S %Y")) <= 30
+  assert parsed(retry_after="Fri, 31 Dec 1999 23:59:59 GMT") == 0.0
+  assert parsed(retry_after="-3") == 0.0
+  for nothing in ("soon", "nan", "inf", ""):
+    assert parsed(retry_after=nothing) is None
+  assert parsed() is None
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+def test_certificates_are_verified(open_to, ledger, tmp_path, monkeypatch):
+  key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+  subprocess.run(
+    ["openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
+    + ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"]
+    + ["-addext", "subjectAltName=IP:127.0.0.1"]
+    + ["-keyout", str(key), "-out", str(certificate)],
+    check=True,
+    capture_output=True,
+  )
+  tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+  tls.load_cert_chain(certificate, key)
+  images = some_images(3)
+  with FakeServer(tls=tls) as server:
+    with pytest.raises(JaxkdError, match="CERTIFICATE_VERIFY_FAILED"):
+      open_to(server.url)
+    assert ledger.totals().sent == server.requests == 0
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    answers = open_to(server.url).answer(images)
+  np.testing.assert_array_equal(answers, labels_of(images))

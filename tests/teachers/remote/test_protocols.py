@@ -1,0 +1,366 @@
+"""Requests and replies of the three protocols, as pure functions."""
+
+import base64
+import io
+import json
+
+from fake_server import NAMES
+from ml_collections import ConfigDict
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxkd.errors import JaxkdError
+from jaxkd.teachers.remote import protocols
+from jaxkd.teachers.remote.codec import FLOOR, ResponseSpec, parse
+from jaxkd.teachers.remote.transport import OutcomeUnknown
+from jaxkd.types import DataSpec
+
+
+def spec_of(shape=(2, 3, 1), classes=4):
+  return DataSpec("toy", shape, classes, (0.5,), (0.5,))
+
+
+def teacher_block(**fields):
+  template = {
+    "body": "raw",
+    "content_type": "image/png",
+    "response": "label",
+    "labels": (),
+    **fields.pop("template", {}),
+  }
+  block = {
+    "protocol": "v2",
+    "model_name": "net",
+    "access": "probs",
+    "top_k": 2,
+    "template": template,
+  }
+  return ConfigDict({**block, **fields})
+
+
+def model(
+  shape=(-1, 2, 3, 1), datatype="UINT8", outputs=(("y", "FP32", [-1, 4]),)
+):
+  return {
+    "inputs": [{"name": "x", "datatype": datatype, "shape": list(shape)}],
+    "outputs": [
+      {"name": name, "datatype": kind, "shape": sizes}
+      for name, kind, sizes in outputs
+    ],
+  }
+
+
+def checked(metadata=None, extensions=(), spec=None, **fields):
+  protocol = protocols.build(spec or spec_of(), teacher_block(**fields))
+  replies = ({"ready": True}, metadata or model(), {"extensions": extensions})
+  return protocol.check([json.dumps(reply).encode() for reply in replies])
+
+
+def reply_of(data, shape=None, name="y"):
+  shape = shape or list(np.shape(data))
+  output = {"name": name, "shape": shape, "data": np.ravel(data).tolist()}
+  return json.dumps({"outputs": [output]}).encode()
+
+
+def some_images(count=5, shape=(2, 3, 1)):
+  return np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+
+
+def test_float_pixels_give_the_8_bits_back():
+  spec, images = spec_of((16, 16, 1)), np.arange(256, dtype=np.uint8)
+  protocol = checked(model((-1, 16, 16, 1), "FP32"), spec=spec)
+  body = json.loads(protocol.encode(images.reshape(1, 16, 16, 1)).body)
+  sent = np.array(body["inputs"][0]["data"], np.float32)
+  np.testing.assert_array_equal(sent, images.astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize(
+  ("sizes", "axes"),
+  [
+    ((2, 3, 5), None),
+    ((-1, -1, 5), None),
+    ((5, 2, 3), (0, 3, 1, 2)),
+    ((30,), None),
+  ],
+)
+def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
+  images = some_images(shape=(2, 3, 5))
+  protocol = checked(model((-1, *sizes)), spec=spec_of((2, 3, 5)))
+  path, headers, body = protocol.encode(images)
+  assert path == "v2/models/net/infer"
+  assert headers == {"Content-Type": "application/json"}
+  tensor = json.loads(body)["inputs"][0]
+  wanted = images.transpose(axes) if axes else images
+  assert tensor["shape"][0] == 5
+  assert -1 not in tensor["shape"]
+  np.testing.assert_array_equal(tensor["data"], wanted.ravel())
+
+
+@pytest.mark.parametrize(
+  ("metadata", "message"),
+  [
+    (model((-1, 9, 9, 1)), r"\[9, 9, 1\].*image_size"),
+    (model((8, 2, 3, 1)), "exactly 8 images"),
+    (model(datatype="INT32"), "datatype.*'INT32'.*UINT8"),
+    (model(outputs=[("y", "FP32", [-1, 7])]), "4 classes.*y FP32"),
+    (
+      model(outputs=[("y", "INT64", [-1])]),
+      "No output fits teacher.access=probs",
+    ),
+    ({"inputs": [], "outputs": []}, "0 inputs"),
+    ({"inputs": [{"datatype": "FP32", "shape": []}]}, "another way than v2"),
+    ({"what": 1}, "without inputs"),
+  ],
+)
+def test_v2_refuses_a_model_that_does_not_fit(metadata, message):
+  with pytest.raises(JaxkdError, match=message):
+    checked(metadata)
+
+
+def test_v2_chooses_the_output_by_the_access():
+  outputs = [
+    ("class", "INT64", [-1]),
+    ("logits", "FP32", [-1, 4]),
+    ("probabilities", "FP32", [-1, 4]),
+    ("label", "INT64", [-1]),
+  ]
+  for access, name in {
+    "label": "label",
+    "logits": "logits",
+    "probs": "probabilities",
+  }.items():
+    assert checked(model(outputs=outputs), access=access).output_name == name
+
+
+def test_v2_sends_one_image_where_the_batch_is_one():
+  assert checked(model((1, 2, 3, 1))).most == 1
+  assert checked().most > 1000
+
+
+def test_v2_answers_by_access():
+  scores = [[0.1, 0.2, 0.7, 0.0], [1.0, 0.0, 0.0, 0.0]]
+  found = checked().decode(reply_of(scores), 2)
+  np.testing.assert_allclose(
+    found, np.log(np.maximum(scores, FLOOR)), rtol=1e-6
+  )
+  found = checked(access="logits").decode(reply_of(scores), 2)
+  np.testing.assert_array_equal(found, np.float32(scores))
+  found = checked(access="label").decode(reply_of(scores), 2)
+  np.testing.assert_array_equal(found, [2, 0])
+  labels = checked(model(outputs=[("y", "INT64", [-1, 1])]), access="label")
+  for shape in ([2], [2, 1]):
+    found = labels.decode(reply_of([3, 1], shape), 2)
+    np.testing.assert_array_equal(found, [3, 1])
+    assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+  ("body", "message"),
+  [
+    (reply_of([[0.5, 0.5, 0, 0]]), "1 answers to 2 images"),
+    (reply_of([[0.5, 0.5, 0]] * 2), r"\[3\]; the data set has 4 classes"),
+    (reply_of([[0.5, 0.6, 0, 0]] * 2), "no probabilities.*off by 0.1"),
+    (reply_of([[1.5, -0.5, 0, 0]] * 2), "no probabilities"),
+    (reply_of([[float("nan"), 0, 0, 1]] * 2), "NaN"),
+    (reply_of([[float("inf"), 0, 0, 1]] * 2), "NaN or infinite"),
+    (reply_of([[1e39, 0, 0, 1]] * 2), "infinite"),
+    (reply_of([[True, False, False, False]] * 2), "not numbers"),
+    (reply_of([1, 2]), "teacher.access=label"),
+    (reply_of([[1, 0, 0, 0]] * 2, [2, 5]), "its shape"),
+    (reply_of([[1, 0, 0, 0]] * 2, name="z"), "without the output 'y'"),
+    (b'{"outputs": 3}', "without the output"),
+    (b'{"error": "no"}', "without outputs"),
+    (b"<html>", "not JSON"),
+    (b"", "not JSON"),
+    (b"[" * 100_000 + b"]", "nested too deeply"),
+  ],
+)
+def test_wrong_answers_are_errors(body, message):
+  with pytest.raises(JaxkdError, match=message):
+    checked().decode(body, 2)
+
+
+@pytest.mark.parametrize("labels", [[4, 0], [-1, 0], [0.5, 0]])
+def test_labels_out_of_range_are_errors(labels):
+  protocol = checked(model(outputs=[("y", "INT64", [-1])]), access="label")
+  with pytest.raises(JaxkdError, match="the class .*0 to 3"):
+    protocol.decode(reply_of(labels), 2)
+
+
+def test_a_reply_cut_anywhere_counts_as_lost_or_wrong():
+  body = reply_of([[0.5, 0.5, 0.0, 0.0]])
+  lost = 0
+  for length in range(1, len(body)):
+    with pytest.raises((OutcomeUnknown, JaxkdError)) as error:
+      parse(body[:length])
+    lost += isinstance(error.value, OutcomeUnknown)
+  assert lost == len(body) - 1
+
+
+def test_triton_classification():
+  protocol = checked(access="top_k", extensions=["classification"])
+  asked = json.loads(protocol.encode(some_images(2)).body)["outputs"]
+  assert asked == [{"name": "y", "parameters": {"classification": 2}}]
+  found = protocol.decode(
+    reply_of([["0.6:3:cat", "0.3:1"], ["0.5:0", "0.5:2:a:b"]]), 2
+  )
+  wanted = [[0.05, 0.3, 0.05, 0.6], [0.5, FLOOR, 0.5, FLOOR]]
+  np.testing.assert_allclose(found, np.log(wanted), rtol=1e-5)
+  label = checked(access="label", extensions=["classification"])
+  assert label.top_k == 1
+  np.testing.assert_array_equal(
+    label.decode(reply_of([["9.5:3"], ["7:1:cat"]]), 2), [3, 1]
+  )
+
+
+@pytest.mark.parametrize(
+  ("data", "message"),
+  [
+    ([["0.6:3", "0.3:3"]], "same class twice"),
+    ([["0.6:4", "0.3:3"]], "the class 4"),
+    ([["0.6:1", "cat"]], "'cat'; expected score:class"),
+    ([["nan:1", "0.1:2"]], "not finite"),
+    ([["7.1:1", "3:2"]], "no probabilities"),
+    ([["0.6:1"]], r"\[1, 1\]; 1 images and 2 classes"),
+    ([[0.6, 0.3]], "expected score:class"),
+  ],
+)
+def test_wrong_classifications_are_errors(data, message):
+  protocol = checked(access="top_k", extensions=["classification"])
+  with pytest.raises(JaxkdError, match=message):
+    protocol.decode(reply_of(data), 1)
+
+
+def test_top_k_needs_the_extension():
+  with pytest.raises(JaxkdError, match="classification extension"):
+    checked(access="top_k")
+  with pytest.raises(JaxkdError, match="access=top_k is not for"):
+    protocols.build(spec_of(), teacher_block(protocol="v1", access="top_k"))
+
+
+def test_v1_sends_nested_pixels():
+  images = some_images()
+  for datatype, scale in {"FP32": 255, "UINT8": 1}.items():
+    block = teacher_block(protocol="v1", template={"datatype": datatype})
+    path, _, body = protocols.build(spec_of(), block).encode(images)
+    sent = np.array(json.loads(body)["instances"], np.float32)
+    assert path == ""
+    np.testing.assert_array_equal(sent, np.float32(images) / np.float32(scale))
+
+
+@pytest.mark.parametrize(
+  ("access", "predictions", "wanted"),
+  [
+    ("label", [3, 0], [3, 0]),
+    ("label", [[0, 0, 0.9, 0.1], [1, 0, 0, 0]], [2, 0]),
+    ("label", [{"label": 1, "scores": [0] * 4}] * 2, [1, 1]),
+    ("label", [{"classes": 2}, {"classes": 0}], [2, 0]),
+    ("label", ["name2", "name0"], [2, 0]),
+    ("logits", [{"logits": [3, 0, 0, -9]}] * 2, [[3, 0, 0, -9]] * 2),
+    (
+      "probs",
+      [{"classes": 2, "probabilities": [0.25] * 4}] * 2,
+      np.log([[0.25] * 4] * 2),
+    ),
+  ],
+)
+def test_v1_answers(access, predictions, wanted):
+  labels = NAMES[:4] if isinstance(predictions[0], str) else ()
+  block = teacher_block(
+    protocol="v1", access=access, template={"labels": labels}
+  )
+  body = json.dumps({"predictions": predictions}).encode()
+  found = protocols.build(spec_of(), block).decode(body, 2)
+  np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("predictions", "message"),
+  [
+    ([{"score": 1}], "a prediction with score; .*probabilities"),
+    ({"a": 1}, "no list of answers to 1"),
+    ([[0.5, 0.5], [1]], "2 answers to 1"),
+    (["cat"], "teacher.template.labels"),
+    ([None], "not numbers"),
+    ([[[1], [2, 3]]], "different lengths"),
+  ],
+)
+def test_wrong_predictions_are_errors(predictions, message):
+  protocol = protocols.build(spec_of(), teacher_block(protocol="v1"))
+  with pytest.raises(JaxkdError, match=message):
+    protocol.decode(json.dumps({"predictions": predictions}).encode(), 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_template_sends_the_very_pixels(channels):
+  shape = (2, 3, channels)
+  image = some_images(1, shape)
+  block = teacher_block(protocol="template", access="label")
+  path, headers, raw = protocols.build(spec_of(shape), block).encode(image)
+  assert (path, headers) == ("", {"Content-Type": "image/png"})
+  block.template.update(
+    {"body": '{"a": "{{image_b64}}"}', "content_type": "application/json"}
+  )
+  body = protocols.build(spec_of(shape), block).encode(image).body
+  coded = base64.b64decode(json.loads(body)["a"])
+  for png in (raw, coded):
+    pixels = np.asarray(Image.open(io.BytesIO(png))).reshape(shape)
+    np.testing.assert_array_equal(pixels, image[0])
+
+
+def test_template_reads_names_at_a_path():
+  block = teacher_block(
+    protocol="template",
+    access="label",
+    template={"response": "predictions.0.tagName", "labels": NAMES[:4]},
+  )
+  protocol = protocols.build(spec_of(), block)
+  assert protocol.most == 1
+  body = b'{"predictions": [{"tagName": "name3"}]}'
+  np.testing.assert_array_equal(protocol.decode(body, 1), [3])
+  with pytest.raises(JaxkdError, match="'nam3'. Did you mean name3"):
+    protocol.decode(body.replace(b"name3", b"nam3"), 1)
+  with pytest.raises(JaxkdError, match="without predictions.0.tagName"):
+    protocol.decode(b'{"predictions": []}', 1)
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"protocol": "v3"}, "teacher.protocol 'v3'.*v2"),
+    ({"model_name": ""}, "teacher.model_name is empty"),
+    ({"template": {"labels": ("a", "b")}}, "2 names.*4 classes"),
+    ({"template": {"labels": ("a", "b", "c", "a")}}, "3 of them different"),
+    ({"protocol": "v1", "template": {"datatype": "FP8"}}, "'FP8'"),
+    ({"protocol": "template", "template": {"body": "{}"}}, "image_b64"),
+  ],
+)
+def test_fields_that_cannot_be(fields, message):
+  with pytest.raises(JaxkdError, match=message):
+    protocols.build(spec_of(), teacher_block(**fields))
+
+
+def test_shapes_that_cannot_be():
+  with pytest.raises(JaxkdError, match="1 or 3 channels"):
+    protocols.build(spec_of((2, 3, 2)), teacher_block(protocol="template"))
+  with pytest.raises(JaxkdError, match="only images"):
+    protocols.build(spec_of((2,)), teacher_block())
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_size_is_that_of_the_body(count):
+  images = some_images(count)
+  for protocol in (
+    checked(),
+    checked(model((-1, 1, 2, 3), "FP32")),
+    protocols.build(spec_of(), teacher_block(protocol="v1")),
+    protocols.build(spec_of(), teacher_block(protocol="template")),
+  ):
+    sent = images[: protocol.most]
+    assert protocol.size(sent) == len(protocol.encode(sent).body)
+
+
+def test_integers_beyond_64_bits_are_errors():
+  with pytest.raises(JaxkdError, match="not numbers|different|infinite"):
+    ResponseSpec("label", 4).read([10**400, 1], 2)

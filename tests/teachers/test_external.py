@@ -1,0 +1,104 @@
+"""Teachers that come from elsewhere, and the data that go with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxkd
+from jaxkd import data
+from jaxkd.pipeline import plan
+from jaxkd.teachers import external
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SPEC = jaxkd.DataSpec("mine", (2,), 2, (0.0, 0.0), (1.0, 1.0))
+MODULE = """
+import numpy as np
+import jaxkd
+
+def stripes(variables, images):
+  return images @ variables["w"]
+
+def bare():
+  weights = {"w": np.eye(2, dtype=np.float32)}
+  return jaxkd.from_function(stripes, weights)
+
+def described():
+  return bare(), jaxkd.DataSpec("mine", (2,), 2, (0.0, 0.0), (1.0, 1.0))
+
+def wrong():
+  return "a network"
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+  """A module of the user's in the current folder."""
+  (tmp_path / "my_networks.py").write_text(MODULE)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.delitem(__import__("sys").modules, "my_networks", raising=False)
+
+
+def small(**fields):
+  config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
+  config.synthesis.sets_per_round = 2
+  config.update_from_flattened_dict(fields)
+  return config
+
+
+def test_a_function_of_the_users_is_distilled_without_any_data(tmp_path):
+  mine = {"teacher.network": "my_networks:described", "dataset": "none"}
+  student, report = jaxkd.distill(None, small(**mine), tmp_path / "run")
+  assert report["teacher"]["model"] == "stripes"
+  assert report["dataset"] == "mine"
+  assert report["student"]["accuracy"] is None
+  assert student(np.zeros((1, 2), np.float32)).logits.shape == (1, 2)
+  again, _ = jaxkd.distill(None, small(**mine), tmp_path / "run")
+  np.testing.assert_array_equal(
+    again(np.ones((1, 2), np.float32)).logits,
+    student(np.ones((1, 2), np.float32)).logits,
+  )
+
+
+def test_a_plan_knows_it():
+  text = plan.describe(
+    small(**{"teacher.network": "my_networks:described", "dataset": "none"})
+  )
+  assert "teacher: stripes, 4 parameters" in text
+  assert "teacher: as it is" in text
+
+
+def test_without_a_description_the_data_describe():
+  found = external.call_factory("my_networks:bare")
+  assert found.spec is None
+  with pytest.raises(jaxkd.JaxkdError, match="dataset=none: nothing says"):
+    data.find("none")
+  assert data.find("two_moons", teacher=SPEC).spec.name == "two_moons"
+
+
+@pytest.mark.parametrize(
+  ("name", "said"),
+  [
+    ("my_networks", "module:function"),
+    ("no_such_module:f", "no module no_such_module"),
+    ("my_networks:absent", "has no absent"),
+    ("my_networks:wrong", "returned a str"),
+  ],
+)
+def test_what_is_no_network_is_refused(name, said):
+  with pytest.raises(jaxkd.JaxkdError, match=said):
+    external.call_factory(name)
+
+
+def test_one_teacher_is_enough():
+  block = small(**{"teacher.network": "my_networks:bare"}).teacher
+  block.checkpoint = "teacher.safetensors"
+  with pytest.raises(jaxkd.JaxkdError, match=r"network, teacher.checkpoint"):
+    external.load_external(block)
+
+
+def test_data_of_another_shape_are_refused():
+  with pytest.raises(jaxkd.JaxkdError, match="knows 2 classes"):
+    data.find("mnist_5k", teacher=SPEC)
+  grey = jaxkd.DataSpec("grey", (32, 32, 1), 10, (0.5,), (0.5,))
+  assert data.describe("mnist_5k", teacher=grey)[0].shape == grey.shape

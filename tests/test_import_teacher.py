@@ -1,0 +1,343 @@
+"""Networks from elsewhere, through the command."""
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import shlex
+import zipfile
+
+import jax
+from jax import export
+import jax.numpy as jnp
+from network_weights import same
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jaxkd import models
+from jaxkd.export.stablehlo import artefact
+from jaxkd.import_teacher import main
+from jaxkd.serialization import bundle, probe as probes, weights
+from jaxkd.serialization.pytorch.weights import to_torch
+from jaxkd.types import DataSpec
+
+SPEC = DataSpec("net", (8, 8, 3), 4, (0.2, 0.4, 0.6), (0.3, 0.25, 0.2))
+FLAGS = (
+  "--image_shape=8,8,3",
+  "--num_classes=4",
+  "--mean=0.2,0.4,0.6",
+  "--std=0.3,0.25,0.2",
+)
+IMAGES = probes.images(SPEC)
+
+
+@pytest.fixture(scope="module")
+def network():
+  found = models.init("ideal_lenet", jax.random.key(0), SPEC)
+  flat = jax.tree.map(
+    lambda leaf: leaf + jnp.linspace(0, 0.3, leaf.size).reshape(leaf.shape),
+    found.variables["batch_stats"],
+  )
+  return found.replace(variables={**found.variables, "batch_stats": flat})
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path, monkeypatch, network):
+  """A folder with what an owner would bring."""
+  monkeypatch.chdir(tmp_path)
+  state = to_torch("ideal_lenet", SPEC, network.variables)
+  state["bn1.num_batches_tracked"] = np.int64(7) + np.zeros((), np.int64)
+  save_file({k: np.ascontiguousarray(v) for k, v in state.items()}, "net.st")
+  save_probe(IMAGES, probes.answer(network, IMAGES))
+
+
+def save_probe(images, rows, path="probe.st"):
+  images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+  save_file({"images": images, "logits": np.ascontiguousarray(rows)}, path)
+
+
+def bring(*flags, file="net.st", out="out"):
+  main([file, f"--out={out}", *flags])
+
+
+def torch(*flags, probe="--probe=probe.st"):
+  bring("--model=ideal_lenet", *FLAGS, probe, *flags)
+
+
+def refused(capsys, call, *arguments, **options):
+  """What is said, in a line or two, of what ends with status 2."""
+  with pytest.raises(SystemExit) as ended:
+    call(*arguments, **options)
+  assert ended.value.code == 2
+  return capsys.readouterr().err
+
+
+def test_weights_of_pytorch_become_a_bundle(network, capsys):
+  with open("names", "w") as file:
+    file.write("cat\ndog\n\nbird\nfish\n")
+  torch("--class_names=names")
+  said = capsys.readouterr().out
+  tensors = len(load_file("net.st")) - 1
+  count = models.count_parameters(network.variables)
+  assert f"ideal_lenet, {count:,} parameters" in said
+  assert f"{tensors}, all used" in said and "largest difference" in said
+  assert "--config.teacher.checkpoint=out --config.dataset=none" in said
+  found = bundle.read("out")
+  same(found.classifier, network)
+  assert found.card.class_names == ("cat", "dog", "bird", "fish")
+  assert found.card.provenance["probe"] == "given"
+  with open("net.st", "rb") as file:
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+  assert found.card.source == f"sha256:{digest}"
+
+
+def test_a_checkpoint_of_ours_needs_no_flags(network, tmp_path, capsys):
+  weights.save(tmp_path / "ours.st", network, SPEC, "ideal_lenet")
+  bring("--probe=probe.st", file="ours.st")
+  same(bundle.read("out").classifier, network)
+  said = refused(
+    capsys, bring, "--model=lenet5", "--probe=probe.st", file="ours.st"
+  )
+  assert "says itself that it is ideal_lenet" in said
+
+
+def write_artefact(path, function):
+  path.write_bytes(artefact(models.from_function(function, {}), SPEC))
+
+
+def test_an_artefact_becomes_a_bundle(network, tmp_path):
+  logits = lambda _, images: network(images).logits
+  write_artefact(tmp_path / "net.stablehlo", logits)
+  bring(*FLAGS, "--probe=probe.st", file="net.stablehlo")
+  found = bundle.read("out")
+  assert found.card.architecture == "stablehlo"
+  np.testing.assert_allclose(
+    found.classifier(IMAGES).logits, network(IMAGES).logits, atol=1e-4
+  )
+
+
+def test_an_artefact_that_gives_probabilities(network, tmp_path, capsys):
+  soft = lambda _, images: jax.nn.softmax(network(images).logits)
+  write_artefact(tmp_path / "net.stablehlo", soft)
+  flags = (*FLAGS, "--probe=probe.st")
+  said = refused(capsys, bring, *flags, file="net.stablehlo")
+  assert "Softmax is already applied by the network" in said
+  flags = (*flags, "--outputs=probabilities")
+  said = refused(capsys, bring, *flags, file="net.stablehlo")
+  assert "the probe's answers are none" in said
+  rows = jax.nn.softmax(probes.answer(network, IMAGES))
+  save_probe(IMAGES, np.asarray(rows))
+  bring(*flags, file="net.stablehlo")
+  found = bundle.read("out")
+  assert found.card.outputs == "probabilities"
+  np.testing.assert_allclose(
+    found.classifier(IMAGES).logits,
+    jax.nn.log_softmax(network(IMAGES).logits),
+    atol=1e-4,
+  )
+
+
+def test_an_unchecked_artefact_still_gives_what_it_should(
+  network, tmp_path, capsys
+):
+  logits = lambda _, images: network(images).logits
+  write_artefact(tmp_path / "net.stablehlo", logits)
+  flags = (*FLAGS, "--unchecked", "--outputs=probabilities")
+  said = refused(capsys, bring, *flags, file="net.stablehlo")
+  assert "the artefact's answers are none" in said
+  soft = lambda _, images: jax.nn.softmax(network(images).logits)
+  write_artefact(tmp_path / "net.stablehlo", soft)
+  bring(*flags, file="net.stablehlo")
+
+
+def test_an_artefact_that_calls_back_is_refused(capsys, tmp_path):
+  target = "xla_ffi_python_cpu_callback"
+  logits = jax.ShapeDtypeStruct((3, 4), jnp.float32)
+  exported = export.export(
+    jax.jit(lambda images: jax.ffi.ffi_call(target, logits)(images)),
+    disabled_checks=[export.DisabledSafetyCheck.custom_call(target)],
+  )(jax.ShapeDtypeStruct((3, *SPEC.shape), jnp.float32))
+  (tmp_path / "net.stablehlo").write_bytes(exported.serialize())
+  flags = (*FLAGS, "--probe=probe.st")
+  said = refused(capsys, bring, *flags, file="net.stablehlo")
+  assert "calls back" in said
+
+
+def test_probabilities_of_a_network_of_the_zoo(network, capsys):
+  rows = jax.nn.softmax(probes.answer(network, IMAGES))
+  save_probe(IMAGES, np.asarray(rows))
+  assert "--outputs=probabilities" in refused(capsys, torch)
+  torch("--outputs=probabilities")
+  found = bundle.read("out")
+  same(found.classifier, network)
+  assert found.card.outputs == "logits"
+  assert found.card.provenance["outputs"] == "probabilities"
+
+
+def test_nothing_is_believed_without_a_probe(network, capsys):
+  flags = ("--model=ideal_lenet", *FLAGS)
+  said = refused(capsys, bring, *flags)
+  assert "Nothing is believed" in said and "--unchecked" in said
+  bring(*flags, "--unchecked")
+  assert "NONE" in capsys.readouterr().out
+  card = bundle.read("out").card
+  assert card.provenance["probe"] == "unchecked: own answers"
+
+
+def test_the_cause_is_named_with_its_flag(network, capsys):
+  said = refused(capsys, torch, "--flatten=hwc")
+  assert "say --flatten=chw" in said
+  said = refused(capsys, torch, "--mean=0", "--std=1")
+  assert "None of the usual" in said  # 0.2,0.4,0.6 are nobody's but ours
+  said = refused(capsys, torch, "--batch_norm_epsilon=1e-2")
+  assert "off by" in said
+  assert not os.path.exists("out")
+
+
+def test_another_epsilon_is_folded_in(network):
+  changed = weights_with_variance(network, 1e-3 - 1e-5)
+  save_probe(IMAGES, probes.answer(changed, IMAGES))
+  torch("--batch_norm_epsilon=1e-3")
+  np.testing.assert_allclose(
+    bundle.read("out").classifier(IMAGES).logits,
+    changed(IMAGES).logits,
+    atol=1e-4,
+  )
+
+
+def weights_with_variance(network, more):
+  statistics = jax.tree_util.tree_map_with_path(
+    lambda path, leaf: leaf + (more if path[-1].key == "var" else 0),
+    network.variables["batch_stats"],
+  )
+  variables = {**network.variables, "batch_stats": statistics}
+  return network.replace(variables=variables)
+
+
+class Trap:
+  """Creates a file as soon as it is unpickled."""
+
+  def __reduce__(self):
+    return open, ("sprung", "w")
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "n.st"])
+@pytest.mark.parametrize("kind", ["pickle", "zip"])
+def test_pickles_are_refused_with_what_converts_them(
+  capsys, tmp_path, name, kind
+):
+  content = pickle.dumps(Trap())
+  if kind == "pickle":
+    (tmp_path / name).write_bytes(content)
+  else:
+    with zipfile.ZipFile(name, "w") as file:
+      file.writestr("archive/data.pkl", content)
+  said = refused(capsys, bring, "--model=vgg8", *FLAGS, file=name)
+  assert f'torch.load("{name}", map_location="cpu")' in said
+  assert "torch.rand(16, 3, 8, 8)" in said
+  assert "([0.2, 0.4, 0.6], [0.3, 0.25, 0.2])" in said
+  assert "--model=vgg8 --image_shape=8,8,3 --num_classes=4" in said
+  assert not (tmp_path / "sprung").exists()
+  lines = said.split("\n\n")[1]
+  compile(lines, "recipe", "exec")
+
+
+def test_a_header_that_begins_like_a_pickle_is_none(network, tmp_path):
+  """Its first two bytes are those of a pickle."""
+  content = bytearray((tmp_path / "net.st").read_bytes())
+  length = int.from_bytes(content[:8], "little")
+  header = json.loads(content[8 : 8 + length])
+  wanted = 0x0280 + 0x10000  # 0x80 0x02 0x01
+  text = json.dumps(header).encode().ljust(wanted)
+  body = content[8 + length :]
+  assert len(text) == wanted
+  path = tmp_path / "net.st"
+  path.write_bytes(wanted.to_bytes(8, "little") + text + bytes(body))
+  torch()
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (("--model=ideal_lenett", *FLAGS), "Did you mean ideal_lenet"),
+    (FLAGS, "say --model"),
+    (("--model=ideal_lenet",), "--image_shape"),
+    (("--model=ideal_lenet", *FLAGS[:3]), "--std too"),
+    (("--model=ideal_lenet", *FLAGS, "--num_classes=5"), "5"),
+    (("--model=ideal_lenet", *FLAGS, "--image_shape=9,9"), "spec.shape"),
+    (("--model=ideal_lenet", *FLAGS, "--std=0"), "above 0"),
+    (("--model=ideal_lenet", *FLAGS, "--batch_norm_epsilon=3"), "small"),
+    (("--model=ideal_lenet", *FLAGS, "--class_names=none"), "can't be read"),
+    (("--model=ideal_lenet", *FLAGS, "--class_names=two"), "2 class_names"),
+    (("--model=ideal_lenet", *FLAGS, "--probe=net.st"), "exactly `images`"),
+    (("--model=resnet8_16", *FLAGS), "resnet8_16"),
+  ],
+)
+def test_mistakes_are_named_in_a_line_or_two(capsys, tmp_path, flags, message):
+  (tmp_path / "two").write_text("a\nb\n")
+  said = refused(capsys, bring, "--probe=probe.st", *flags)
+  assert message in said and said.count("\n") < 4
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_none_is_named(capsys):
+  said = refused(capsys, bring, "--probe=probe.st", file="nothing.st")
+  assert "There is no file nothing.st" in said
+
+
+def test_weights_that_are_not_finite_are_refused(capsys):
+  tensors = load_file("net.st")
+  name = next(name for name in tensors if name.endswith("weight"))
+  tensors[name] = np.full_like(tensors[name], np.inf)
+  save_file(tensors, "net.st")
+  assert "not finite" in refused(capsys, torch)
+
+
+def test_the_usage_names_every_flag(capsys):
+  with pytest.raises(SystemExit):
+    main(["--help"])
+  said = capsys.readouterr().out
+  for flag in ("probe", "unchecked", "flatten", "outputs", "layout"):
+    assert re.search(rf"--{flag}\b", said)
+
+
+@pytest.mark.slow
+def test_the_lines_that_convert_a_pickle_work(capsys):
+  torch = pytest.importorskip("torch")
+  layers = torch.nn
+
+  class Net(layers.Module):
+    def __init__(self):
+      super().__init__()
+      self.conv1 = layers.Conv2d(3, 16, 5, padding=2)
+      self.bn1 = layers.BatchNorm2d(16)
+      self.conv2 = layers.Conv2d(16, 32, 5, padding=2)
+      self.bn2 = layers.BatchNorm2d(32)
+      self.fc = layers.Linear(128, 4)
+
+    def forward(self, x):
+      pool = layers.functional.max_pool2d
+      x = torch.relu(pool(self.bn1(self.conv1(x)), 2))
+      x = torch.relu(pool(self.bn2(self.conv2(x)), 2))
+      return self.fc(x.flatten(1))
+
+  net = Net()
+  net(torch.rand(64, 3, 8, 8))  # statistics of a batch
+  torch.save(net.state_dict(), "owners.pt")
+  flags = ("--model=ideal_lenet", *FLAGS)
+  _, lines, then = refused(capsys, bring, *flags, file="owners.pt").split(
+    "\n\n"
+  )
+  exec(lines, {"model": Net()})
+  command = shlex.split(then.removeprefix("Then: python -m "))
+  assert command[0] == "jaxkd.import_teacher"
+  main(command[1:])
+  x = torch.rand(2, 3, 8, 8)
+  mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (SPEC.mean, SPEC.std))
+  np.testing.assert_allclose(
+    bundle.read("teacher").classifier(x.permute(0, 2, 3, 1).numpy()).logits,
+    net.eval()((x - mean) / std).detach(),
+    atol=1e-4,
+  )

@@ -1,0 +1,171 @@
+"""What a student is told by others that learned what it learns."""
+
+from pathlib import Path
+import threading
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd import config as c, models
+from jaxkd.runtime import checkpoints
+from jaxkd.training import ensemble_labeling, objectives
+from jaxkd.training.ensemble_labeling import EnsembleConfig
+from jaxkd.types import DataSpec, JaxkdError, Samples
+
+SPEC = DataSpec("blobs", (2,), 3, (0.0, 0.0), (1.0, 1.0))
+
+
+def network(seed):
+  return models.init("mlp", jax.random.key(seed), SPEC)
+
+
+class Trainer(NamedTuple):
+  """Trains nothing; the n-th member has the seed n."""
+
+  lessons: dict
+  workdir: Path
+  samples: Samples
+  recipe: object = c.block(epochs=3)
+  spec: DataSpec = SPEC
+  key: jax.Array = jax.random.key(4)
+
+  def train(self, name, stage, lesson):
+    self.lessons[name] = stage, lesson, self.recipe.epochs
+    return network(len(self.lessons))
+
+
+def asked(targets):
+  images = jax.random.normal(jax.random.key(0), (len(targets), 2))
+  return Samples(images, jnp.zeros(len(targets), jnp.int32), targets)
+
+
+def make(member, key):
+  """Five points of the class that the member gives most to their mean."""
+  images = jax.random.normal(key, (5, 2))
+  answer = member(images).logits.mean(0).argmax()
+  return Samples(images, jnp.full(5, answer, jnp.int32))
+
+
+def heard(samples, size, unasked, folder=None):
+  trainer = Trainer({}, folder, samples)
+  prepared = ensemble_labeling.prepare(
+    EnsembleConfig(size, unasked), objectives.teacher_cross_entropy, {}, make
+  )
+  teacher, found = prepared.run(trainer, None, samples)
+  assert teacher is None
+  return trainer, found
+
+
+def says(seed, images):
+  logits = np.asarray(network(seed)(images).logits, np.float64)
+  each = np.exp(logits - logits.max(-1, keepdims=True))
+  return each / each.sum(-1, keepdims=True)
+
+
+def test_half_is_the_label_and_half_the_mean():
+  samples = asked(jnp.array([0, 2, 1, 2]))
+  _, found = heard(samples, 2, 0)
+  mean = (says(1, samples.images) + says(2, samples.images)) / 2
+  label = np.eye(3)[[0, 2, 1, 2]]
+  np.testing.assert_allclose(np.exp(found.targets), (label + mean) / 2, 1e-5)
+  np.testing.assert_array_equal(found.images, samples.images)
+  np.testing.assert_array_equal(found.labels, samples.labels)
+
+
+def test_soft_answers_count_as_they_are():
+  told = np.array([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]])
+  samples = asked(jnp.where(told > 0, jnp.log(told), -jnp.inf))
+  _, found = heard(samples, 1, 0)
+  expected = (told + says(1, samples.images)) / 2
+  np.testing.assert_allclose(np.exp(found.targets), expected, 1e-5)
+
+
+def test_members_learn_what_the_teacher_said_as_long_as_the_student_will(
+  tmp_path,
+):
+  samples = asked(jnp.array([0, 1]))
+  trainer, _ = heard(samples, 3, 4, tmp_path)
+  assert list(trainer.lessons) == ["committee1", "committee2", "committee3"]
+  for stage, lesson, epochs in trainer.lessons.values():
+    assert stage.startswith("committee_")
+    assert lesson.objective is objectives.teacher_cross_entropy
+    assert epochs == 15
+    np.testing.assert_array_equal(lesson.targets, samples.targets)
+  assert trainer.recipe.epochs == 3
+
+
+def test_images_that_nobody_asked_about_are_the_committees(tmp_path):
+  samples = asked(jnp.array([0, 2, 1, 2, 1, 0]))
+  _, found = heard(samples, 2, 3, tmp_path)
+  assert len(found.targets) == 24
+  more = jax.tree.map(lambda leaf: leaf[6:], found)
+  mean = (says(1, more.images) + says(2, more.images)) / 2
+  np.testing.assert_allclose(np.exp(more.targets), mean, 1e-5)
+  assert len(np.unique(more.images[:, 0])) == 18
+  for start in (0, 5, 10):  # of the first member, the second, the first
+    batch = more.images[start : start + 5]
+    member = network(1 + start // 5 % 2)
+    expected = member(batch).logits.mean(0).argmax()
+    assert (more.labels[start : start + 5] == expected).all()
+
+
+def test_a_run_that_is_told_to_stop_goes_on_where_it_stopped(
+  tmp_path, monkeypatch
+):
+  samples = asked(jnp.array([0, 1, 2, 0]))
+  _, whole = heard(samples, 2, 3, tmp_path / "whole")
+  stop = threading.Event()
+  monkeypatch.setattr(checkpoints, "_stop", stop)
+  stop.set()
+  with pytest.raises(checkpoints.Preempted):
+    heard(samples, 2, 3, tmp_path / "stopped")
+  stop.clear()
+  made, add = [], ensemble_labeling.stores.insert
+  monkeypatch.setattr(
+    ensemble_labeling.stores, "insert", lambda *a: made.append(a) or add(*a)
+  )
+  _, rest = heard(samples, 2, 3, tmp_path / "stopped")
+  jax.tree.map(np.testing.assert_array_equal, whole, rest)
+  assert made
+  made.clear()  # nothing is made for a folder that has it all
+  _, again = heard(samples, 2, 3, tmp_path / "stopped")
+  jax.tree.map(np.testing.assert_array_equal, whole, again)
+  assert not made
+
+
+def test_eight_bits_stay_eight_bits(tmp_path):
+  spec = DataSpec("tiles", (4, 4, 1), 3, (0.0,), (1.0,))
+  member = models.init("mlp", jax.random.key(0), spec)
+
+  def grey(member, key):
+    return Samples(jnp.full((4, 4, 4, 1), 0.2), jnp.zeros(4, jnp.int32))
+
+  like = Samples(jnp.zeros((4, 4, 4, 1), jnp.uint8), jnp.zeros(4, jnp.int32))
+  trainer = Trainer({}, tmp_path, like)
+  found = ensemble_labeling._extra_images(trainer, [member], grey, 4)
+  assert found.images.dtype == jnp.uint8
+  assert (found.images == 51).all()
+  expected = jax.nn.log_softmax(member(jnp.full((4, 4, 4, 1), 0.2)).logits)
+  np.testing.assert_allclose(found.targets, expected, rtol=1e-4)
+
+
+def test_none_prepares_nothing():
+  none = EnsembleConfig(0, 0)
+  assert (
+    ensemble_labeling.prepare(none, objectives.teacher_cross_entropy, {}, make)
+    is None
+  )
+
+
+@pytest.mark.parametrize(
+  ("size", "unasked", "told"),
+  [(-1, 0, "committee=-1"), (2, -1, "unasked=-1"), (0, 4, "unasked=4")],
+)
+def test_what_can_not_be_is_refused(size, unasked, told):
+  with pytest.raises(JaxkdError, match=told):
+    ensemble_labeling.prepare(
+      EnsembleConfig(size, unasked), objectives.teacher_cross_entropy, {}, make
+    )

@@ -1,0 +1,203 @@
+"""Networks that are trained once: what a cache may reuse, and a resumed
+training.
+"""
+
+import jax
+import jax.numpy as jnp
+from network_weights import same, weights
+import numpy as np
+import pytest
+
+from jaxkd import config as c, models
+from jaxkd.runtime import checkpoints
+from jaxkd.runtime.metrics import MetricsWriter, read_metrics
+from jaxkd.serialization import weights as files
+from jaxkd.training import trained_network
+from jaxkd.training.objectives import cross_entropy, nasty
+from jaxkd.training.supervision import Supervision
+from jaxkd.training.trained_network import Trainer
+from jaxkd.types import DataSpec, JaxkdError, Samples
+
+SPEC = DataSpec("blobs", (2,), 3, (0.0, 0.0), (1.0, 1.0))
+HYPER = {"temperature": 4.0, "omega": 0.1}
+
+
+def recipe(**changes):
+  fields = {
+    "model": "mlp",
+    "epochs": 3,
+    "batch_size": 8,
+    "augment": (),
+    "optimizer": c.optimizer("sgd", 0.1),
+  }
+  return c.block(**fields | changes)
+
+
+def blobs(count=24, seed=0):
+  images = jax.random.normal(jax.random.key(seed), (count, 2))
+  labels = (images @ jnp.ones((2, 3)).at[1, 1].set(-1)).argmax(-1)
+  return Samples(images, labels.astype(jnp.int32))
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+  """`trainer(folder, **fields)`, with a cache of the test's own."""
+  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
+  with MetricsWriter(tmp_path) as metrics:
+
+    def make(folder="run", **fields):
+      whole = Trainer(
+        recipe(),
+        SPEC,
+        blobs(),
+        blobs(8, seed=1),
+        jax.random.key(3),
+        tmp_path / folder,
+        metrics,
+      )
+      return whole._replace(**fields)
+
+    yield make
+
+
+def reference(seed=7):
+  return models.init("mlp", jax.random.key(seed), SPEC)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+  """Names of the networks that were really trained, which takes no time."""
+  found = []
+
+  def fit(self, name, stage, lesson, model, key):
+    found.append(name)
+    return models.init(model, jax.random.key(len(found)), self.spec)
+
+  monkeypatch.setattr(Trainer, "_fit", fit)
+  return found
+
+
+def test_the_same_training_is_done_once(trainer, fits, capsys):
+  first = trainer().train("teacher", "teacher")
+  again = trainer("elsewhere").train("teacher", "teacher")
+  assert fits == ["teacher"]
+  same(first, again)
+  assert "teacher: reused from" in capsys.readouterr().out
+
+
+def test_a_name_in_the_workdir_does_not_change_the_network(trainer, fits):
+  trainer().train("teacher", "teacher")
+  trainer("elsewhere").train("normal", "teacher")
+  assert fits == ["teacher"]
+
+
+def contrast():
+  return Supervision(nasty, HYPER, reference())
+
+
+# What a network is taught, by whom, and what another one is taught instead.
+CHANGES = {
+  "hyper": lambda: (contrast(), {}, {"hyper": {**HYPER, "omega": 0.2}}),
+  "objective": lambda: (contrast(), {}, {"objective": cross_entropy}),
+  "reference": lambda: (contrast(), {}, {"reference": reference(8)}),
+  "no reference": lambda: (contrast(), {}, {"reference": None}),
+  "targets": lambda: (
+    Supervision(targets=jnp.zeros((24, 3))), {}, {"targets": jnp.ones((24, 3))},
+  ),
+  "accuracy": lambda: (contrast(), {}, {"accuracy": 0.5}),
+  "images": lambda: (Supervision(), {"samples": blobs(seed=5)}, {}),
+  "labels": lambda: (
+    Supervision(), {"samples": blobs()._replace(labels=jnp.zeros(24, int))}, {},
+  ),
+  "held out": lambda: (
+    Supervision(accuracy=0.5), {"held_out": blobs(8, seed=6)}, {},
+  ),
+  "key": lambda: (Supervision(), {"key": jax.random.key(4)}, {}),
+  "spec": lambda: (Supervision(), {"spec": SPEC._replace(std=(2.0, 2.0))}, {}),
+  "model": lambda: (Supervision(), {"recipe": recipe(model="ideal_mlp")}, {}),
+  "epochs": lambda: (Supervision(), {"recipe": recipe(epochs=4)}, {}),
+  "batch size": lambda: (Supervision(), {"recipe": recipe(batch_size=4)}, {}),
+  "augment": lambda: (Supervision(), {"recipe": recipe(augment=("flip",))}, {}),
+  "optimiser": lambda: (
+    Supervision(), {"recipe": recipe(optimizer=c.optimizer("sgd", 0.2))}, {},
+  ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_training_is_another_network(trainer, fits, change):
+  lesson, fields, lessons = CHANGES[change]()
+  trainer().train("nasty", "defense", lesson)
+  other = trainer("elsewhere", **fields)
+  other.train("nasty", "defense", lesson._replace(**lessons))
+  assert len(fits) == 2
+
+
+def test_another_stage_or_model_is_another_network(trainer, fits):
+  trainer().train("a", "teacher")
+  trainer().train("b", "member_2")
+  trainer().train("c", "member_3")
+  trainer().train("d", "member_3", model="ideal_mlp")
+  assert fits == ["a", "b", "c", "d"]
+
+
+def test_what_no_weight_depends_on_is_left_out(trainer, fits):
+  trainer().train("teacher", "teacher")
+  trainer("elsewhere", held_out=blobs(4, seed=9)).train("teacher", "teacher")
+  words = Supervision(steer="something else")
+  trainer("third").train("teacher", "teacher", words)
+  assert len(fits) == 1
+
+
+def test_the_workdirs_copy_wins(trainer, fits):
+  trainer().train("teacher", "teacher")
+  other = reference(5)
+  files.save(trainer().workdir / "teacher.safetensors", other, SPEC, "mlp")
+  same(trainer().train("teacher", "teacher"), other)
+  assert len(fits) == 1
+
+
+def test_a_network_of_other_inputs_is_refused(tmp_path):
+  path = tmp_path / "teacher.safetensors"
+  files.save(path, reference(), SPEC, "mlp")
+  with pytest.raises(JaxkdError, match=r"\(2,\) and 3 classes; it has .* 4"):
+    trained_network.load(path, SPEC._replace(name="it", num_classes=4))
+
+
+@pytest.mark.parametrize(
+  "lesson",
+  [contrast, lambda: contrast()._replace(accuracy=0.5)],
+  ids=["last", "nearest"],
+)
+def test_a_stopped_training_goes_on_to_the_same_bits(
+  trainer, tmp_path, monkeypatch, lesson
+):
+  lesson = lesson()
+  whole = trainer("whole").train("nasty", "defense", lesson)
+  monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "other_cache"))
+  with MetricsWriter(tmp_path / "parts") as metrics:
+    parts = trainer("parts", metrics=metrics)
+    checkpoints._stop.set()
+    try:
+      with pytest.raises(checkpoints.Preempted):
+        parts.train("nasty", "defense", lesson)
+    finally:
+      checkpoints._stop.clear()
+    assert not (tmp_path / "parts/nasty.safetensors").exists()
+    same(parts.train("nasty", "defense", lesson), whole)
+  steps = [record["step"] for record in read_metrics(tmp_path / "parts")]
+  assert steps == [1, 2, 3]
+
+
+def test_answers_do_as_well_as_the_network_that_gave_them(trainer):
+  """Without augmentation each view is the image itself."""
+  other = reference()
+  near = trainer("near").train(
+    "member", "member", Supervision(nasty, HYPER, reference=other)
+  )
+  targets = jax.nn.log_softmax(other(blobs().images).logits)
+  far = trainer("far").train(
+    "member", "member", Supervision(nasty, HYPER, targets=targets)
+  )
+  for a, b in zip(weights(near), weights(far), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
