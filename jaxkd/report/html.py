@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from jaxkd import quantities
+from jaxkd.runtime import formatting
 from jaxkd.runtime.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -18,7 +18,7 @@ def write(path: Path, template: Path, **values: Any) -> None:
   Args:
     path: of the page.
     template: may extend `page.html`, import `macros.html`, and use the
-      functions of `jaxkd.quantities` as filters.
+      functions of `jaxkd.runtime.formatting` as filters.
     **values: of the template's variables; text is escaped.
   """
   environment = Environment(
@@ -30,13 +30,13 @@ def write(path: Path, template: Path, **values: Any) -> None:
   )
   environment.filters |= {
     "base64": _base64,
-    "comparison": quantities.comparison,
-    "count": quantities.count,
-    "duration": quantities.duration,
-    "number": quantities.number,
-    "percent": quantities.percent,
-    "scaled": quantities.scaled,
-    "tally": quantities.tally,
+    "comparison": formatting.comparison,
+    "count": formatting.count,
+    "duration": formatting.duration,
+    "number": formatting.number,
+    "percent": formatting.percent,
+    "scaled": formatting.scaled,
+    "count_names": formatting.count_names,
   }
   page = environment.get_template(template.name).render(values)
   write_text(path, page)

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxkd import parallel
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime import processes
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def write_json(path: Path, tree: Any) -> None:
   """Writes a tree as JSON, whole or not at all; NaN becomes null. Of several
   processes only the first writes.
   """
-  if parallel.is_writer():
+  if processes.is_primary():
     text = json.dumps(to_json(tree), indent=2, allow_nan=False)
     write_text(path, f"{text}\n")
 

@@ -17,7 +17,7 @@ from jaxkd import data, methods
 from jaxkd.pipeline import distill, exchange
 from jaxkd.runtime.metrics import read_metrics
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.training import fit as training
+from jaxkd.training import fit as training, sample_store
 from jaxkd.training.step import TrainConfig, TrainState
 from jaxkd.types import Classifier, JaxkdError, Outputs, Samples
 
@@ -88,7 +88,7 @@ def answered(name="kd", seed=0, **synthesis):
   play = exchange.init_state(rules, table, state, key)
   play_round = jax.jit(functools.partial(exchange.run_round, rules))
   play, _ = play_round(play, table, key)
-  return jax.device_get(distill.stored(play))
+  return jax.device_get(sample_store.filled(play.store))
 
 
 def rows(samples):

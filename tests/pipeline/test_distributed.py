@@ -219,20 +219,20 @@ def test_the_number_of_devices_does_not_matter(tmp_path):
 VERBS = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
-from jaxkd import parallel
 from jaxkd.errors import BudgetExhausted, JaxkdError
+from jaxkd.runtime import devices, processes
 
 me, port = int(sys.argv[1]), sys.argv[2]
-parallel.join(
+processes.join(
   f"127.0.0.1:{port}", 2, me, initialization_s=120, heartbeat_s=100
 )
-assert parallel.several() and parallel.is_writer() == (me == 0)
-assert parallel.agreed(7 + me) == 7
-assert parallel.any_process(me == 1, False) == (True, False)
+assert processes.is_multiprocess() and processes.is_primary() == (me == 0)
+assert processes.broadcast(7 + me) == 7
+assert processes.any_process(me == 1, False) == (True, False)
 
 def raised(kind, by):
   try:
-    with parallel.together():
+    with processes.raise_on_all():
       if me == by:
         raise kind(f"told by {by}")
   except JaxkdError as error:
@@ -241,35 +241,35 @@ def raised(kind, by):
 
 assert raised(JaxkdError, 0) and raised(JaxkdError, 1)
 assert raised(BudgetExhausted, 0)
-with parallel.together():
+with processes.raise_on_all():
   pass
-parallel.check_same("this", "equal")
+processes.check_same("this", "equal")
 try:
-  parallel.check_same("that", f"{me}")
+  processes.check_same("that", f"{me}")
   raise AssertionError
 except JaxkdError as error:
   assert "differ in that" in str(error)
 
 tree = {"x": np.arange(4.0), "key": jax.random.key(3), "n": 2, "none": None}
-there = parallel.replicate(tree)
+there = devices.replicate(tree)
 assert not there["x"].is_fully_addressable
-back = parallel.gathered(jax.jit(lambda tree: tree)(there))
+back = devices.to_local(jax.jit(lambda tree: tree)(there))
 assert back["x"].is_fully_addressable and back["key"].is_fully_addressable
 np.testing.assert_array_equal(back["x"], tree["x"])
 assert jax.random.bits(back["key"]) == jax.random.bits(tree["key"])
-doubled = parallel.over_sets(lambda shared, batched: shared * batched)
-found = jax.jit(doubled)(parallel.replicate(2.0), there["x"])
+doubled = devices.over_sets(lambda shared, batched: shared * batched)
+found = jax.jit(doubled)(devices.replicate(2.0), there["x"])
 assert not found.is_fully_replicated
-np.testing.assert_array_equal(parallel.gathered(found), 2 * np.arange(4.0))
+np.testing.assert_array_equal(devices.to_local(found), 2 * np.arange(4.0))
 
 def step(state, batch):
-  return state + parallel.mean(batch.sum()) + 0 * parallel.device_index()
+  return state + devices.mean(batch.sum()) + 0 * devices.device_index()
 
-step = parallel.data_parallel(step)
-split = parallel.split_batches(jnp.arange(8.0).reshape(2, 4))
-state = step(parallel.replicate(jnp.float32(1)), split)
+step = devices.data_parallel(step)
+split = devices.split_batches(jnp.arange(8.0).reshape(2, 4))
+state = step(devices.replicate(jnp.float32(1)), split)
 state = step(state, split)
-assert float(parallel.gathered(state)) == 1 + 28 / 2 * 2
+assert float(devices.to_local(state)) == 1 + 28 / 2 * 2
 print("all is well")
 """
 
