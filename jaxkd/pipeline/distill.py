@@ -182,7 +182,7 @@ def distill(
     with processes.raise_on_all():
       if processes.is_primary():
         writer.write_report(
-          folder, result, dataset, access.owner, taught[0], train
+          folder, result, dataset, access.classifier, taught[0], train
         )
   return taught[0], result
 
@@ -279,7 +279,7 @@ def run_rounds(
     run.metrics.rewind("synthesis", start)
     compile_s = 0.0
     if start < count:
-      play_round, compile_s = rounds.compile_round(game, access.asked, play)
+      play_round, compile_s = rounds.compile_round(game, access.oracle, play)
     with (
       Progress(
         sum(kept), "synthesis", "images", done=sum(kept[:start])
@@ -289,7 +289,7 @@ def run_rounds(
       for index in turns:
         began = time.monotonic()
         try:
-          access.pay(f"round {index}", run.bills[index].queries)
+          access.charge(f"round {index}", run.bills[index].queries)
           play, terms = play_round(play, run.round_key(index))
         except BudgetExhausted as error:
           if not index:

@@ -80,7 +80,7 @@ def build_report(
       "compile_seconds": run.metrics.seconds("synthesis", "compile_seconds"),
     },
     "queries": {
-      **access.account(),
+      **access.query_summary(),
       "curve": query_curve(run.metrics, played.queries, judged[0]),
       "ended": played.ended,
     },
@@ -93,15 +93,15 @@ def build_report(
 
 def evaluate_teacher(data: Dataset, access: TeacherHandle) -> dict[str, Any]:
   """What is known of the teacher; None where it is not ours to look into."""
-  if access.owner is not None:
-    measured = measure(access.owner, data.spec)
-    accuracy = test_accuracy(access.owner, data)
+  if access.classifier is not None:
+    measured = measure(access.classifier, data.spec)
+    accuracy = test_accuracy(access.classifier, data)
   else:
     fields = ("parameters", "bytes", "flops", "latency_ms")
     measured = {"model": access.name, **dict.fromkeys(fields)}
     accuracy = None
-    if access.answers is not None:
-      accuracy = float(np.mean(access.answers == data.test_labels))
+    if access.test_labels is not None:
+      accuracy = float(np.mean(access.test_labels == data.test_labels))
   return {**measured, "accuracy": accuracy}
 
 
@@ -197,10 +197,10 @@ def on_test_data(
   if not len(data.test_labels):
     return {}
   result = evaluate.evaluate(
-    student, data.test_images, data.test_labels, teacher=access.owner
+    student, data.test_images, data.test_labels, teacher=access.classifier
   )
-  if access.answers is not None:
-    same = evaluate.evaluate(student, data.test_images, access.answers)
+  if access.test_labels is not None:
+    same = evaluate.evaluate(student, data.test_images, access.test_labels)
     result["agreement"] = same["accuracy"]
   return result
 

@@ -106,7 +106,7 @@ def setup_rounds(
   """The game of a `jaxkd.pipeline.distill.Run`, and the state before its round
   0.
   """
-  method, asked = run.method, access.asked
+  method, asked = run.method, access.oracle
   table = RoundInputs(
     asked if asked.in_process else None,
     student,

@@ -29,7 +29,7 @@ def run_pre_student_stage(
   That is the teacher and what it answered, unless the method trains something
   else first.
   """
-  teacher = access.owner if access.asked.access == "white_box" else None
+  teacher = access.classifier if access.oracle.access == "white_box" else None
   preparation = run.method.prepare
   if preparation is None:
     return teacher, samples

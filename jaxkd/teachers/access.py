@@ -1,11 +1,16 @@
-"""How a run reaches its teacher: in process or remote, paid or not."""
+"""The handle through which a run reaches its teacher.
+
+The teacher is a network in this process, a model behind HTTP, or the recorded
+answers of an earlier run.
+"""
 
 from collections.abc import Callable, Iterator
 import contextlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.config import checks
@@ -17,57 +22,92 @@ from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.records import QUERY_KINDS
 from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
+from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
+
+
+class Oracle(Protocol):
+  """The interface that every teacher offers to methods.
+
+  Attributes:
+    access: what it answers with, one of `ACCESS_LEVELS`.
+    eight_bit: whether it takes uint8 images; else floats.
+    in_process: whether `answer` can be jitted and needs no ledger record for
+      each request.
+  """
+
+  @property
+  def access(self) -> str: ...
+
+  @property
+  def eight_bit(self) -> bool: ...
+
+  @property
+  def in_process(self) -> bool: ...
+
+  def answer(self, images: Array | np.ndarray) -> Array | np.ndarray:
+    """Labels `[N]` int32 or scores `[N, K]` for `images [N, ...]`."""
+    ...
+
+
+class HostOracle(Oracle, Protocol):
+  """A teacher that is asked from the host, for a purpose that is recorded."""
+
+  def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
+    """Answers uint8 `images [N, H, W, C]`; `kind` is one of `QUERY_KINDS`."""
+    ...
 
 
 class TeacherHandle(NamedTuple):
   """A teacher as the pipeline holds it.
 
   Attributes:
-    asked: what methods get their answers from.
-    config: of the run.
-    owner: the network itself where it is ours, to judge students by; no method
-      sees it through this.
-    ledger: of the queries; None where none is counted, and on all processes
-      but the first.
-    answers: labels that a paid teacher gave to the test images, if allowed.
+    oracle: the interface that methods get their answers from.
+    config: the config of the run.
+    classifier: the network itself where it is in this process, to evaluate
+      students against; methods have no access to it.
+    ledger: the record of the queries; None where none is counted, and on all
+      processes but the first.
+    test_labels: `[N]` labels that a remote or replayed teacher gave to the test
+      images; None unless `queries.evaluate` allows it.
   """
 
-  asked: Any
-  config: Any
-  owner: Classifier | None = None
+  oracle: Oracle
+  config: ConfigDict
+  classifier: Classifier | None = None
   ledger: Ledger | None = None
-  answers: np.ndarray | None = None
+  test_labels: np.ndarray | None = None
 
   @property
   def name(self) -> str:
-    """Of the teacher, for people."""
-    if self.owner is not None:
-      return self.owner.name
+    """The name of the teacher's network, ledger file or server."""
+    if self.classifier is not None:
+      return self.classifier.name
     block = self.config.teacher
     if block.replay:
       return f"replay of {Path(block.replay).name}"
     host = urlsplit(block.url).netloc
     return f"{block.model_name} at {host}" if block.model_name else host
 
-  def pay(self, name: str, count: int) -> None:
-    """Books a round in advance, where a teacher in process has a budget.
+  def charge(self, name: str, count: int) -> None:
+    """Records a round's queries in advance if a black box is in this process.
+
+    A remote teacher records each request itself.
 
     Raises:
-      BudgetExhausted: if the budget does not pay for it.
+      BudgetExhausted: if fewer than `count` images are left in the budget.
     """
-    if self.asked.in_process:
+    if self.oracle.in_process:
       with processes.raise_on_all():
         if self.ledger is not None:
-          self.ledger.book(name, count)
+          self.ledger.record_bulk(name, count)
 
-  def account(self) -> dict[str, Any]:
-    """The queries of a run, for the report."""
+  def query_summary(self) -> dict[str, Any]:
+    """Summarizes the queries of a run for its report."""
     block = self.config.queries
-    found = {
-      "access": self.asked.access,
+    summary = {
+      "access": self.oracle.access,
       "budget": None,
       "spent": 0,
       "by_class": dict.fromkeys(QUERY_KINDS, 0),
@@ -76,9 +116,9 @@ class TeacherHandle(NamedTuple):
       "authorization": self.config.teacher.authorization or None,
     }
     if self.ledger is None:
-      return found
+      return summary
     totals = self.ledger.totals()._asdict()
-    return found | totals | {"by_class": totals.pop("by_kind")}
+    return summary | totals | {"by_class": totals.pop("by_kind")}
 
 
 def check(config, spec: DataSpec) -> None:
@@ -139,15 +179,15 @@ def open_teacher(
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
       classifier = devices.replicate(classifier_of())
-      own = devices.to_local(classifier)
-      yield TeacherHandle(WhiteBox(classifier), config, owner=own)
+      local = devices.to_local(classifier)
+      yield TeacherHandle(WhiteBox(classifier), config, classifier=local)
       return
     if block.replay:
       from jaxkd.teachers.replay import Replay
 
-      asked = Replay(block.replay, block.access)
-      answers = _test_answers(asked, config, dataset)
-      yield TeacherHandle(asked, config, answers=answers)
+      oracle = Replay(block.replay, block.access)
+      labels = _ask_test_labels(oracle, config, dataset)
+      yield TeacherHandle(oracle, config, test_labels=labels)
       return
     with processes.raise_on_all():
       ledger = _ledger(config, workdir) if processes.is_primary() else None
@@ -156,16 +196,16 @@ def open_teacher(
     if block.url:
       from jaxkd.teachers.remote import http
 
-      asked = http.open_teacher(spec, block, config.queries, ledger)
-      stack.enter_context(contextlib.closing(asked))
-      answers = _test_answers(asked, config, dataset)
-      yield TeacherHandle(asked, config, ledger=ledger, answers=answers)
+      oracle = http.open_teacher(spec, block, config.queries, ledger)
+      stack.enter_context(contextlib.closing(oracle))
+      labels = _ask_test_labels(oracle, config, dataset)
+      yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
       return
     classifier = devices.replicate(classifier_of())
     eight_bit = len(spec.shape) == 3 and not method.float_pixels
-    asked = BlackBox(classifier, block.access, block.top_k, eight_bit)
-    own = devices.to_local(classifier)
-    yield TeacherHandle(asked, config, owner=own, ledger=ledger)
+    oracle = BlackBox(classifier, block.access, block.top_k, eight_bit)
+    local = devices.to_local(classifier)
+    yield TeacherHandle(oracle, config, classifier=local, ledger=ledger)
 
 
 def _ledger(config, workdir: Path) -> Ledger:
@@ -182,10 +222,10 @@ def for_evaluation(config, dataset: Dataset) -> int:
   return len(dataset.test_labels) * bool(paid and config.queries.evaluate)
 
 
-def _test_answers(asked: Any, config, dataset: Dataset) -> np.ndarray | None:
-  """The labels that a paid teacher gives to the test images; before all else,
-  so that the budget can't run out on them.
-  """
+def _ask_test_labels(
+  oracle: HostOracle, config: ConfigDict, dataset: Dataset
+) -> np.ndarray | None:
+  # Before all other queries, so that the budget can't run out on them.
   if not for_evaluation(config, dataset):
     return None
-  return np.asarray(hard_labels(asked.answer(dataset.test_images, "evaluate")))
+  return np.asarray(hard_labels(oracle.answer(dataset.test_images, "evaluate")))

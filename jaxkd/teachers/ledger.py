@@ -181,7 +181,7 @@ class Ledger:
     """Nobody knows whether the request was served: it stays spent."""
     self._go_on(request, "unknown", reason=redact_url(reason))
 
-  def book(self, name: str, count: int, kind: str = "train") -> None:
+  def record_bulk(self, name: str, count: int, kind: str = "train") -> None:
     """Counts images that were answered in process, in bulk under a name.
 
     The same name again, as in a round that is played again, costs nothing.

@@ -52,7 +52,7 @@ def recorded(path, no_fsync):
     third = ledger.reserve(names(6), "retry")
     ledger.sent(third)
     ledger.refused(third, "429")
-    ledger.book("round 0", 10)
+    ledger.record_bulk("round 0", 10)
     fourth = ledger.reserve(names(4), "retry")
     ledger.sent(fourth)
     ledger.answered(fourth, [[0.1, 0.9]])
@@ -102,7 +102,7 @@ def test_every_state_of_a_request_in_the_totals(path):
     ledger.sent(three)
     ledger.refused(three, "429")
     assert ledger.totals()[1:7] == (5, 7, 3, 2, 2, 0)
-    ledger.book("round 0", 6)
+    ledger.record_bulk("round 0", 6)
     ledger.reserve(names(9), "evaluate")
     totals = ledger.totals()
     assert totals[1:7] == (12, 7, 3, 2, 2, 1)
@@ -156,7 +156,7 @@ def test_budget_is_refused_before_anything_is_written(path):
     before = path.read_bytes()
     for ask in (
       lambda: ledger.reserve(names(4, 5, 6)),
-      lambda: ledger.book("round 0", 3),
+      lambda: ledger.record_bulk("round 0", 3),
     ):
       with pytest.raises(
         BudgetExhausted,
@@ -172,32 +172,32 @@ def test_budget_is_refused_before_anything_is_written(path):
 
 def test_budget_goes_up_or_off_but_not_below_what_is_spent(path):
   with Ledger(path, budget=5) as ledger:
-    ledger.book("round 0", 5)
+    ledger.record_bulk("round 0", 5)
   before = path.read_bytes()
   with pytest.raises(JaxkdError, match=r"queries.budget=4: 5 images .* 5 or"):
     Ledger(path, budget=4)
   assert path.read_bytes() == before
   with Ledger(path, budget=5) as ledger, pytest.raises(BudgetExhausted):
-    ledger.book("round 1", 1)
+    ledger.record_bulk("round 1", 1)
   with Ledger(path, budget=6) as ledger:
-    ledger.book("round 1", 1)
+    ledger.record_bulk("round 1", 1)
     assert ledger.totals()[:2] == (6, 6)
   with Ledger(path) as ledger:
-    ledger.book("round 2", 100)
+    ledger.record_bulk("round 2", 100)
     assert ledger.totals()[:2] == (None, 106)
 
 
 def test_a_booked_round_costs_once(path):
   with Ledger(path, budget=10) as ledger:
-    ledger.book("round 0", np.int64(10))
-    ledger.book("round 0", 10)
+    ledger.record_bulk("round 0", np.int64(10))
+    ledger.record_bulk("round 0", 10)
   with Ledger(path, budget=10) as ledger:
-    ledger.book("round 0", 10)
+    ledger.record_bulk("round 0", 10)
     assert ledger.totals().spent == 10
     with pytest.raises(JaxkdError, match="'round 0' is booked as 10 train"):
-      ledger.book("round 0", 9)
+      ledger.record_bulk("round 0", 9)
     with pytest.raises(JaxkdError, match="now 10 evaluate"):
-      ledger.book("round 0", 10, "evaluate")
+      ledger.record_bulk("round 0", 10, "evaluate")
 
 
 def test_wrong_calls_write_nothing(path):
@@ -208,7 +208,7 @@ def test_wrong_calls_write_nothing(path):
       "Unknown kind of query 'trian'; choose one of train": lambda: (
         ledger.reserve(names(3), "trian")
       ),
-      "count=-1": lambda: ledger.book("round 0", -1),
+      "count=-1": lambda: ledger.record_bulk("round 0", -1),
       "has 2 images and 1 answers": lambda: ledger.answered(request, [1]),
       "Request 7 is not in flight": lambda: ledger.sent(7),
     }.items():
@@ -264,7 +264,7 @@ def test_cut_at_every_byte(recorded, tmp_path):
           in_flight=0,
         )
         assert all(ledger.answer(name) == answers[name] for name in answers)
-        ledger.book("afterwards", 1)
+        ledger.record_bulk("afterwards", 1)
       assert cut.read_bytes().startswith(complete)
       assert read(cut).spent == wanted.spent + 1
     complete += line
@@ -471,7 +471,7 @@ def test_what_is_fsynced(path, monkeypatch):
     assert count(lambda: ledger.refused(request, "429"))[0] == 1
     request = ledger.reserve(names(1))
     assert count(lambda: ledger.unknown(request, "500"))[0] == 1
-    assert count(lambda: ledger.book("round 0", 1))[0] == 1
+    assert count(lambda: ledger.record_bulk("round 0", 1))[0] == 1
 
 
 _WRITER = """

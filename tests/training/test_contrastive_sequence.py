@@ -230,9 +230,9 @@ def prepared(answers, access):
     workdir=None,
     metrics=None,
   )
-  asked = SimpleNamespace(access=access)
+  oracle = SimpleNamespace(access=access)
   students.run_pre_student_stage(
-    run, SimpleNamespace(asked=asked, owner=teacher), answered(teacher)
+    run, SimpleNamespace(oracle=oracle, classifier=teacher), answered(teacher)
   )
   return seen[0]
 
