@@ -49,17 +49,17 @@ def stopped_at(monkeypatch):
 
   @contextlib.contextmanager
   def stopped_at(number):
-    tick, count = checkpoints.Checkpoints.tick, 0
+    maybe_save, count = checkpoints.Checkpoints.maybe_save, 0
 
     def stopping(self, step, tree, last=False):
       nonlocal count
       count += 1
       if count == number:
         checkpoints._stop.set()
-      tick(self, step, tree, last)
+      maybe_save(self, step, tree, last)
 
     with monkeypatch.context() as patched:
-      patched.setattr(checkpoints.Checkpoints, "tick", stopping)
+      patched.setattr(checkpoints.Checkpoints, "maybe_save", stopping)
       try:
         with pytest.raises(checkpoints.Preempted):
           yield

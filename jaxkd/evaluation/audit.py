@@ -46,7 +46,7 @@ def audit_sentence(report: dict[str, Any]) -> str:
   )
 
 
-def account(queries: dict[str, Any]) -> list[tuple[str, str]]:
+def query_rows(queries: dict[str, Any]) -> list[tuple[str, str]]:
   """The ledger's totals as rows of words and values."""
 
   def show(value: Any) -> str:

@@ -276,7 +276,7 @@ def run_rounds(
     saved = checkpoints.restore(saved) or saved
     play, start = saved["play"], int(saved["round"])
     del saved  # a round takes the place of the play that it is given
-    run.metrics.rewind("synthesis", start)
+    run.metrics.truncate_after("synthesis", start)
     compile_s = 0.0
     if start < count:
       play_round, compile_s = rounds.compile_round(game, access.oracle, play)
@@ -318,7 +318,7 @@ def run_rounds(
           run, access, student, play, run.bills[: index + 1]
         )
         progress.advance(kept[index])
-        checkpoints.tick(
+        checkpoints.maybe_save(
           index + 1,
           {"round": index + 1, "play": play},
           last=index + 1 == count,
@@ -340,7 +340,7 @@ def discard_stale_student(run: Run, images: int) -> None:
         shutil.rmtree(stage, ignore_errors=True)
       for member in run.workdir.glob("committee*.safetensors"):
         member.unlink()
-    run.metrics.rewind("student", 0)
+    run.metrics.truncate_after("student", 0)
   with processes.raise_on_all():
     if processes.is_primary():
       write_text(note, str(images))

@@ -90,7 +90,7 @@ class Checkpoints:
     logger.disabled, sys.unraisablehook = False, hook
     return tree
 
-  def tick(self, step: int, tree: Any, last: bool = False) -> None:
+  def maybe_save(self, step: int, tree: Any, last: bool = False) -> None:
     """Saves `tree` as `step` if it is time, if it is the last, or if the run
     was told to stop; raises `Preempted` after saving in that case. One process
     for which it is time, or which was told, decides for all.

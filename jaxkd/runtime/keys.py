@@ -13,7 +13,7 @@ the root, `jax.random.key(config.seed)`, a path leads to every key:
     STUDENT    EPOCHS    epoch
     HOLDOUT
     MEMBERS    NETWORKS  as for TEACHER
-    MEMBERS    UNASKED   batch
+    MEMBERS    EXTRA_IMAGES        batch
 
 A repeat's key is split for the method's `ask` and `tell` and the student's
 steps, an epoch's for the order of the samples and for its steps.
@@ -45,7 +45,7 @@ class Purpose(enum.IntEnum):
   ROUNDS = 3
   NETWORKS = 4
   HOLDOUT = 5  # the owner's images that no teacher is trained on
-  UNASKED = 6  # images that a committee answers in the teacher's place
+  EXTRA_IMAGES = 6  # images that an ensemble labels in the teacher's place
 
 
 def fold(key: Array, *path: int) -> Array:

@@ -97,7 +97,7 @@ class MetricsWriter:
     if self._events:
       self._events.add(record)
 
-  def rewind(self, stage: str, step: int) -> None:
+  def truncate_after(self, stage: str, step: int) -> None:
     """Forgets all that came after `step` of `stage`, later stages too.
 
     Called with what a checkpoint gave back, it leaves a resumed run's file

@@ -130,11 +130,11 @@ def _extra_images(
     with Progress(capacity, "unasked", "images", done=start * size) as progress:
       for index in range(start, batches):
         member = shared[index % len(shared)]
-        key = keys.fold(trainer.key, Purpose.UNASKED, index)
+        key = keys.fold(trainer.key, Purpose.EXTRA_IMAGES, index)
         store = add(store, member, key)
         jax.block_until_ready(store)
         progress.advance(size)
-        checkpoints.tick(index + 1, store, last=index + 1 == batches)
+        checkpoints.maybe_save(index + 1, store, last=index + 1 == batches)
   made = devices.to_local(store).samples
   made = jax.tree.map(lambda leaf: leaf[:count], made)
   return made._replace(targets=jnp.log(_mean(members, made.images)))

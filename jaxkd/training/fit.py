@@ -90,7 +90,7 @@ def fit(
     saved = {"epoch": 0, "states": states}
     saved = checkpoints.restore(saved) or saved
     states, start = saved["states"], int(saved["epoch"])
-    metrics.rewind(stage, start)
+    metrics.truncate_after(stage, start)
     with (
       Progress(epochs, stage, "epochs", done=start) as progress,
       metrics.traced(stage, range(start, epochs)) as turns,
@@ -124,7 +124,7 @@ def fit(
         )
         progress.advance(1, loss=loss.mean())
         watch(epoch + 1, parallel.to_local(states))
-        checkpoints.tick(
+        checkpoints.maybe_save(
           epoch + 1,
           {"epoch": epoch + 1, "states": states},
           last=epoch + 1 == epochs,

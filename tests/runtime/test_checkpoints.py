@@ -29,8 +29,8 @@ def test_nothing_saved_is_none(tmp_path):
 
 def test_the_last_step_comes_back_with_its_types(tmp_path):
   with Checkpoints(tmp_path) as checkpoints:
-    checkpoints.tick(1, tree(1), last=True)
-    checkpoints.tick(2, tree(2), last=True)
+    checkpoints.maybe_save(1, tree(1), last=True)
+    checkpoints.maybe_save(2, tree(2), last=True)
   with Checkpoints(tmp_path) as checkpoints:
     saved = checkpoints.restore(tree(0))
   assert saved["epoch"] == 2
@@ -40,7 +40,7 @@ def test_the_last_step_comes_back_with_its_types(tmp_path):
 
 def test_saving_waits_for_its_time(tmp_path):
   with Checkpoints(tmp_path, every_s=1000) as checkpoints:
-    checkpoints.tick(1, tree(1))
+    checkpoints.maybe_save(1, tree(1))
     assert checkpoints.restore(tree(0)) is None
 
 
@@ -48,5 +48,5 @@ def test_a_stop_saves_first(tmp_path, stop):
   with Checkpoints(tmp_path, every_s=1000) as checkpoints:
     stop()
     with pytest.raises(checkpointing.Preempted):
-      checkpoints.tick(4, tree(4))
+      checkpoints.maybe_save(4, tree(4))
     assert checkpoints.restore(tree(0))["epoch"] == 4

@@ -44,11 +44,11 @@ def test_resume_leaves_no_repeats_and_no_gaps(tmp_path):
     for stage, step in [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1)]:
       writer.write(stage, step, run=0)
   with MetricsWriter(tmp_path) as writer:
-    writer.rewind("a", 2)
-    writer.rewind("b", 1)
+    writer.truncate_after("a", 2)
+    writer.truncate_after("b", 1)
     writer.write("b", 2, run=1)
     writer.write("b", 3, run=1)
-    writer.rewind("c", 0)
+    writer.truncate_after("c", 0)
     writer.write("c", 1, run=1)
   lines = [(r["stage"], r["step"], r["run"]) for r in read_metrics(tmp_path)]
   assert lines == [
@@ -68,12 +68,12 @@ def test_opening_a_finished_run_changes_nothing(tmp_path):
   assert steps(tmp_path) == [1]
 
 
-def test_rewind_forgets_later_stages(tmp_path):
+def test_truncation_removes_later_stages(tmp_path):
   with MetricsWriter(tmp_path) as writer:
     writer.write("teacher", 1)
     writer.write("teacher", 2)
     writer.write("student", 1)
-    writer.rewind("teacher", 1)
+    writer.truncate_after("teacher", 1)
   assert steps(tmp_path) == [1]
 
 
@@ -133,7 +133,7 @@ def test_events_follow_the_lines_through_a_resume(tmp_path, monkeypatch):
   assert before == [("teacher/loss", 1.0, 1), ("student/loss", 0.375, 1)]
   with MetricsWriter(tmp_path, tensorboard=True) as writer:
     assert written == before
-    writer.rewind("student", 0)
+    writer.truncate_after("student", 0)
     writer.write("student", 1, loss=2.0)
   assert written == [("teacher/loss", 1.0, 1), ("student/loss", 2.0, 1)]
 
@@ -143,7 +143,7 @@ def test_real_event_files_are_rebuilt_on_resume(tmp_path):
   pytest.importorskip("tensorboardX")
   for _ in range(2):
     with MetricsWriter(tmp_path, tensorboard=True) as writer:
-      writer.rewind("student", 0)
+      writer.truncate_after("student", 0)
       writer.write("student", 1, loss=0.5)
   (events,) = (tmp_path / "tensorboard").iterdir()
   assert events.read_bytes().count(b"student/loss") == 1
