@@ -25,7 +25,7 @@ from jaxkd.bench.cases import STUDENT, TEACHER, network
 from jaxkd.bench.results import OURS, Row
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 
 STEPS = 8  # of a dispatch

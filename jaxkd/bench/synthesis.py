@@ -13,7 +13,7 @@ from jaxkd.bench.cases import Case, Size
 from jaxkd.pipeline import exchange, resolution
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.synthesis import memory_estimate, priors
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import objectives
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import Array, Classifier, DataSpec

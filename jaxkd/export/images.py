@@ -22,7 +22,7 @@ from jaxkd.runtime.finished_run import (
   read_samples,
 )
 from jaxkd.serialization import weights
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.types import Samples
 
 MANIFEST = "manifest.json"

@@ -16,7 +16,7 @@ from jaxkd.pipeline.exchange import RoundCost, RoundInputs, RoundSpec, RunState
 from jaxkd.runtime import devices
 from jaxkd.runtime.run_folder import flatten
 from jaxkd.teachers.access import TeacherHandle
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import optimisers, sample_store as stores
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (

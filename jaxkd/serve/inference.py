@@ -16,7 +16,7 @@ from jaxkd.data import to_float
 from jaxkd.serve import tensors
 from jaxkd.serve.metering import TokenBucket
 from jaxkd.serve.tensors import RequestError
-from jaxkd.teachers.black_box import restrict_output
+from jaxkd.teachers.oracles import restrict_output
 from jaxkd.types import ACCESS_LEVELS, Array, Classifier, DataSpec, JaxkdError
 
 CHUNK = 256  # images that the network runs at once

@@ -7,7 +7,7 @@ answers of an earlier run.
 from collections.abc import Callable, Iterator
 import contextlib
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ml_collections import ConfigDict
@@ -17,46 +17,18 @@ from jaxkd.config import checks
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
-from jaxkd.teachers import black_box
-from jaxkd.teachers.black_box import BlackBox
 from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.oracles import (
+  BlackBox,
+  HostOracle,
+  Oracle,
+  WhiteBox,
+  check_access,
+)
 from jaxkd.teachers.records import QUERY_KINDS
-from jaxkd.teachers.white_box import WhiteBox
-from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Method
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
-
-
-class Oracle(Protocol):
-  """The interface that every teacher offers to methods.
-
-  Attributes:
-    access: what it answers with, one of `ACCESS_LEVELS`.
-    eight_bit: whether it takes uint8 images; else floats.
-    in_process: whether `answer` can be jitted and needs no ledger record for
-      each request.
-  """
-
-  @property
-  def access(self) -> str: ...
-
-  @property
-  def eight_bit(self) -> bool: ...
-
-  @property
-  def in_process(self) -> bool: ...
-
-  def answer(self, images: Array | np.ndarray) -> Array | np.ndarray:
-    """Labels `[N]` int32 or scores `[N, K]` for `images [N, ...]`."""
-    ...
-
-
-class HostOracle(Oracle, Protocol):
-  """A teacher that is asked from the host, for a purpose that is recorded."""
-
-  def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
-    """Answers uint8 `images [N, H, W, C]`; `kind` is one of `QUERY_KINDS`."""
-    ...
 
 
 class TeacherHandle(NamedTuple):
@@ -129,7 +101,7 @@ def check(config, spec: DataSpec) -> None:
     JaxkdError: naming the field.
   """
   block, queries = config.teacher, config.queries
-  black_box.check(block.access, block.top_k, spec.num_classes)
+  check_access(block.access, block.top_k, spec.num_classes)
   checks.not_negative(**{"queries.price_per_1000": queries.price_per_1000})
   for share in queries.marks:
     if not (isinstance(share, (int, float)) and 0 < share <= 1):

@@ -18,8 +18,7 @@ from toy_task import KEY, SPEC, Counting
 import jaxkd
 from jaxkd import data, methods
 from jaxkd.pipeline import distill, exchange
-from jaxkd.teachers.black_box import BlackBox
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
 

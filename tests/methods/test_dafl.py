@@ -15,7 +15,7 @@ from jaxkd import methods
 from jaxkd.methods import dafl
 from jaxkd.pipeline import exchange
 from jaxkd.synthesis import pixels
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
 

@@ -9,7 +9,7 @@ import pytest
 from jaxkd.methods import dast
 from jaxkd.models.generators.registry import Generator
 from jaxkd.pipeline import exchange
-from jaxkd.teachers.black_box import BlackBox
+from jaxkd.teachers.oracles import BlackBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,

@@ -18,7 +18,7 @@ from jaxkd.methods import dd
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.pipeline import exchange
 from jaxkd.synthesis import first_order
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,

@@ -15,7 +15,7 @@ import jaxkd
 from jaxkd.methods import deepinversion
 from jaxkd.pipeline import exchange
 from jaxkd.synthesis import batch_statistics
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Networks
 

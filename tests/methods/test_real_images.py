@@ -16,7 +16,7 @@ import jaxkd
 from jaxkd import data, methods
 from jaxkd.pipeline import distill, exchange
 from jaxkd.runtime.metrics import read_metrics
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import fit as training, sample_store
 from jaxkd.training.step import TrainConfig, TrainState
 from jaxkd.types import Classifier, JaxkdError, Outputs, Samples

@@ -24,8 +24,7 @@ from jaxkd import methods
 from jaxkd.models.generators.registry import Generator
 from jaxkd.pipeline import distill, exchange
 from jaxkd.synthesis import replay
-from jaxkd.teachers.black_box import BlackBox
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state, train_step
 from jaxkd.types import LossContext, Samples

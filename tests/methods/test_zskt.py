@@ -18,7 +18,7 @@ from jaxkd import losses, models
 from jaxkd.methods import zskt
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.pipeline import exchange
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,

@@ -10,8 +10,7 @@ import pytest
 
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec
-from jaxkd.teachers.black_box import BlackBox
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives, sample_store as stores
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (

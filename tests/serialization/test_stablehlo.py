@@ -13,7 +13,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.export.stablehlo import artefact
 from jaxkd.serialization import weights
 from jaxkd.serialization.stablehlo import from_export
-from jaxkd.teachers.white_box import WhiteBox
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.types import DataSpec
 
 SPEC = DataSpec("tiny", (8, 8, 1), 3, (0.2,), (0.3,))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd.teachers.black_box import restrict_output
+from jaxkd.teachers.oracles import restrict_output
 
 LOGITS = jnp.log(jnp.array([[0.4, 0.1, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25]]))
 
