@@ -125,8 +125,8 @@ def test_the_game_adds_up_to_zero(dense):
 
 
 def test_the_generator_raises_it(dense):
-  """On one batch of latents, since the key stays the same."""
-  method = build()
+  """On latents that it has not seen, of which a few alone would not tell."""
+  method = build(batch_size=32)
   ask = jax.jit(method.phases[0].ask)
   state, found = method.init(KEY, NETS), []
   for _ in range(20):

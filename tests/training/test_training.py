@@ -63,11 +63,11 @@ def stacked(*seeds):
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
-def fit(workdir, states=None, epochs=3, data=None, **changes):
+def fit(workdir, states=None, epochs=3, data=None, recipe=RECIPE, **changes):
   with MetricsWriter(workdir) as metrics:
     return training.fit(
       "student",
-      RECIPE,
+      recipe,
       stacked(0) if states is None else states,
       samples() if data is None else data,
       **{
@@ -274,3 +274,17 @@ def test_batch_sizes_split_over_the_devices():
   assert training.check_batch_size(8, 5, "x") == 4
   with pytest.raises(JaxkdError, match="x=7 .* multiple of 2"):
     training.check_batch_size(7, 100, "x")
+
+
+def test_networks_drop_out_what_they_would_together(tmp_path):
+  def dropping(variables, images, *, train=False, rng=None):
+    kept = jax.random.bernoulli(rng, shape=images.shape)
+    return linear(variables, images * kept, train=train)
+
+  recipe = RECIPE._replace(apply=dropping)
+  one, two = fit(tmp_path / "together", stacked(0, 0), recipe=recipe).variables[
+    "params"
+  ]["w"]
+  apart = fit(tmp_path / "apart", stacked(0), recipe=recipe, first=1)
+  assert not np.allclose(one, two)
+  np.testing.assert_allclose(apart.variables["params"]["w"][0], two, atol=1e-6)
