@@ -173,7 +173,7 @@ class Phase(NamedTuple):
     repeats: times per round, or a function of the number of samples in the
       store, where that grows.
     student_steps: updates of the student on these samples that follow.
-    keep: whether the samples go into the store.
+    store: whether the samples go into the store.
     queries: whether the teacher is asked; if not, the samples of `ask` have
       their targets already (taken from the store).
   """
@@ -182,7 +182,7 @@ class Phase(NamedTuple):
   tell: Tell = passthrough
   repeats: int | RepeatFn = 1
   student_steps: int = 0
-  keep: bool = True
+  store: bool = True
   queries: bool = True
 
 
@@ -206,16 +206,18 @@ class PreStudentStage(NamedTuple):
   """Trainings between the answers and the student's epochs.
 
   Attributes:
-    run: `(trainer, teacher, samples) -> (teacher, samples)`, a
-      `jaxkd.training.trained_network.Trainer` for these samples, the teacher if
-      it is a white box, and whom and what the student is to follow instead.
-    recipe: whose training they have, `teacher` or `student`.
-    what: that is, in a few words, for the plan of a run.
+    run: `(trainer, teacher, samples) -> (teacher, samples)`: takes a
+      `jaxkd.training.trained_network.Trainer` for these samples and the teacher
+      if it is a white box; returns the network and the samples that the student
+      learns from instead.
+    block: block of the config by which they are trained, `teacher` or
+      `student`.
+    description: of what is trained, in a few words, for the plan of a run.
   """
 
   run: Callable[..., tuple[Classifier | None, Samples]]
-  recipe: str
-  what: str
+  block: str
+  description: str
 
 
 class Method(NamedTuple):
@@ -229,13 +231,14 @@ class Method(NamedTuple):
     steps: updates that one image goes through (0: images are not optimised).
     objective: `(hyper, outputs, samples, context) -> loss [B]`.
     hyper: numbers that the objective gets, traced: a grid is a vmap over it.
-    answers: `once` keeps the teacher's answer with the image, `per_view` asks a
-      white box for every view that the student is shown.
-    needs: what the teacher must give, one of `ACCESS`; one that gives less is
-      refused before the first round.
+    relabel_views: whether a white box labels every augmented view that the
+      student is shown in the epochs; otherwise the answer is stored with the
+      image.
+    required_access: what the teacher must give, one of `ACCESS_LEVELS`; one
+      that gives less is refused before the first round.
     real_images: which real images it takes: `""` none, `train` those that the
       teacher was trained on, `other` those of the set `config.images`.
-    prepare: what happens between the answers and the student's epochs.
+    pre_student_stage: trainings between the rounds and the student's epochs.
     float_pixels: whether answers to 8-bit images would not do (finite
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
@@ -247,10 +250,10 @@ class Method(NamedTuple):
   objective: Objective
   hyper: dict[str, float]
   steps: int = 0
-  answers: str = "once"
-  needs: str = "probs"
+  relabel_views: bool = False
+  required_access: str = "probs"
   real_images: str = ""
-  prepare: PreStudentStage | None = None
+  pre_student_stage: PreStudentStage | None = None
   float_pixels: bool = False
 
 

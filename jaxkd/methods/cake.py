@@ -171,5 +171,5 @@ def build(
     steps=num_steps,
     objective=kd,
     hyper=hyper,
-    needs="white_box",
+    required_access="white_box",
   )

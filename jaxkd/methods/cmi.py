@@ -263,8 +263,8 @@ def build(
     steps=num_steps,
     objective=objective,
     hyper=hyper,
-    answers="per_view",
-    needs="white_box",
+    relabel_views=True,
+    required_access="white_box",
   )
 
 

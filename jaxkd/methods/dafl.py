@@ -176,7 +176,7 @@ def build(
     capacity=min(capacity, num_rounds * steps_per_round * batch_size),
     objective=objectives.kd,
     hyper=hyper,
-    needs="white_box",
+    required_access="white_box",
   )
 
 

@@ -187,13 +187,13 @@ def build(
     init=init,
     phases=(
       Phase(ask, tell, student_steps=1),
-      Phase(fit, keep=False, queries=False),
+      Phase(fit, store=False, queries=False),
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * batch_size),
     objective=objective,
     hyper=hyper,
-    needs="probs" if beta else "label",
+    required_access="probs" if beta else "label",
   )
 
 

@@ -115,7 +115,7 @@ def build(
     capacity=min(capacity, batches * batch_size),
     objective=student_loss,
     hyper=hyper,
-    needs="white_box",
+    required_access="white_box",
   )
 
 

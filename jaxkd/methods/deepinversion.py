@@ -208,6 +208,6 @@ def build(
     steps=num_steps,
     objective=kd,
     hyper=hyper,
-    answers="per_view",
-    needs="white_box",
+    relabel_views=True,
+    required_access="white_box",
   )

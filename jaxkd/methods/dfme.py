@@ -112,7 +112,7 @@ def build(
         seeker.ask_points,
         seeker.tell_points,
         repeats=generator_steps,
-        keep=False,
+        store=False,
       ),
       Phase(seeker.ask_images, repeats=student_steps, student_steps=1),
     ),
@@ -120,7 +120,7 @@ def build(
     capacity=min(capacity, rounds * student_steps * batch_size),
     objective=objective,
     hyper=hyper,
-    needs="label",
+    required_access="label",
     float_pixels=True,
   )
 

@@ -100,5 +100,5 @@ def build(
     capacity=num_sets * set_size,
     objective=kd,
     hyper=hyper,
-    needs="white_box",
+    required_access="white_box",
   )

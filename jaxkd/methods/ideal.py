@@ -270,7 +270,7 @@ def build(
     look_again,
     repeats=lambda held: passes * _batches(held, pass_batch_size),
     student_steps=1,
-    keep=False,
+    store=False,
     queries=relabel and asks_teacher,
   )
   make_phase = Phase(
@@ -288,10 +288,10 @@ def build(
     steps=num_steps if source == "generator" else 0,
     objective=objective,
     hyper=hyper,
-    needs="label",
-    answers="per_view" if relabel else "once",
+    required_access="label",
+    relabel_views=relabel,
     real_images="other" if source == "real" else "",
-    prepare=committees.prepare(
+    pre_student_stage=committees.prepare(
       EnsembleConfig(committee, unasked), objective, hyper, make
     ),
   )

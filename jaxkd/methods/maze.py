@@ -113,13 +113,15 @@ def build(
   return Method(
     init=seeker.init,
     phases=(
-      Phase(seeker.ask_points, seeker.tell_points, student_steps=1, keep=False),
+      Phase(
+        seeker.ask_points, seeker.tell_points, student_steps=1, store=False
+      ),
       Phase(seeker.ask_images, repeats=fresh_steps, student_steps=1),
       Phase(
         ask_store,
         repeats=replay_steps,
         student_steps=1,
-        keep=False,
+        store=False,
         queries=False,
       ),
     ),
@@ -127,7 +129,7 @@ def build(
     capacity=min(capacity, rounds * fresh_steps * batch_size),
     objective=objective,
     hyper=hyper,
-    needs="label",
+    required_access="label",
     float_pixels=True,
   )
 

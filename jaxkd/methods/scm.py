@@ -71,5 +71,5 @@ def build(
     source="train",
     labels=labels,
     answers=answers,
-    prepare=prepare(sequence),
+    pre_student_stage=prepare(sequence),
   )

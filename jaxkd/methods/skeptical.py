@@ -107,7 +107,7 @@ def build(
     source="train",
     labels=labels,
     answers=answers,
-    prepare=prepare(sequence) if term == "scm" else None,
+    pre_student_stage=prepare(sequence) if term == "scm" else None,
   )
 
 

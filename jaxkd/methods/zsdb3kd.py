@@ -225,10 +225,10 @@ def build(
   return Method(
     init=init,
     phases=(
-      Phase(ask_noise, _keep_noise, repeats=noise, keep=False),
-      Phase(start, keep=False, queries=False),
+      Phase(ask_noise, _keep_noise, repeats=noise, store=False),
+      Phase(start, store=False, queries=False),
       walking._replace(tell=follow),
-      Phase(aim, keep=False, queries=False),
+      Phase(aim, store=False, queries=False),
       *([_probing(search, "searches")] if search else []),
       Phase(finish, queries=False),
     ),
@@ -236,7 +236,7 @@ def build(
     capacity=num_rounds * walks * samples,
     objective=objective,
     hyper=hyper,
-    needs="label",
+    required_access="label",
     float_pixels=True,
   )
 
@@ -264,7 +264,7 @@ def _probing(program: Program, name: str) -> Phase:
     state = {**state, name: searches, "step": step + 1}
     return state, answered, {f"{name}_found": searches.found.mean()}
 
-  return Phase(ask, tell, repeats=len(program), keep=False)
+  return Phase(ask, tell, repeats=len(program), store=False)
 
 
 def objective(

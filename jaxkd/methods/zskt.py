@@ -181,7 +181,7 @@ def build(
     capacity=min(capacity, num_rounds * steps_per_round * batch_size),
     objective=functools.partial(student_loss, reduction=reduction),
     hyper=hyper,
-    needs="white_box",
+    required_access="white_box",
   )
 
 

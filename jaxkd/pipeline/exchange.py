@@ -108,9 +108,10 @@ def check_access(method: Method, access: str, eight_bit: bool) -> None:
   Raises:
     JaxkdError: naming what is needed and what is given.
   """
-  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(method.needs):
+  required = method.required_access
+  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(required):
     raise JaxkdError(
-      f"The method needs {method.needs} access to the teacher, which gives "
+      f"The method needs {required} access to the teacher, which gives "
       f"{access}; choose a method that does with it."
     )
   if method.float_pixels and eight_bit:
@@ -131,7 +132,7 @@ def init_state(
   state, student_state = jax.tree.map(
     jnp.copy, (rules.method.init(key, nets), student_state)
   )
-  phase = next(phase for phase in rules.method.phases if phase.keep)
+  phase = next(phase for phase in rules.method.phases if phase.store)
 
   def kept(state: Any) -> Samples:
     nothing = RunState(state, student_state, None)
@@ -243,8 +244,8 @@ def round_costs(
       repeats = int(_repeats(phase, np.int32(held)))
       queries += repeats * count * phase.queries
       updates += repeats * phase.student_steps
-      kept += repeats * count * phase.keep
-      held += repeats * count * phase.keep
+      kept += repeats * count * phase.store
+      held += repeats * count * phase.store
     found.append(RoundCost(queries, updates, kept))
   return found
 
@@ -286,7 +287,7 @@ def _tell(
   tell_key, train_key = jax.random.split(key)
   nets = _networks(rules, table, play.student, play.store)
   state, samples, terms = phase.tell(play.state, nets, answered, tell_key)
-  store = stores.insert(play.store, samples) if phase.keep else play.store
+  store = stores.insert(play.store, samples) if phase.store else play.store
   lesson = EpochInputs(
     table.hyper, LossContext(play.student.step, counts), train_key
   )

@@ -77,8 +77,10 @@ def training(config, method: Method, teacher: Classifier | None) -> str:
       f"{config.teacher.epochs} epochs" if teacher is None else "as it is"
     )
     lines.append(f"  teacher: {before}{defence}")
-  if method.prepare is not None:
-    lines.append(f"  before the student: {method.prepare.what}")
+  if method.pre_student_stage is not None:
+    lines.append(
+      f"  before the student: {method.pre_student_stage.description}"
+    )
   points, seeds = (
     len(grid.expand_grid(config.grid, method)),
     config.student.seeds,

@@ -129,7 +129,7 @@ def evaluate_effective_teacher(
   """How good whatever the method put in the teacher's place is, and how far
   from the normal teacher; None where the student follows the teacher.
   """
-  if run.method.prepare is None or guide is None:
+  if run.method.pre_student_stage is None or guide is None:
     return None
   normal = owned.normal or owned.published
   return {

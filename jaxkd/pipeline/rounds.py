@@ -77,14 +77,15 @@ def check_student(config, method: Method) -> None:
       f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
       "or more."
     )
-  if method.prepare is not None and not block.epochs:
+  if method.pre_student_stage is not None and not block.epochs:
     raise JaxkdError(
-      f"student.epochs=0: {name} trains {method.prepare.what} for the epochs; "
-      "choose 1 or more, or synthesis.committee=0 where there is one."
+      f"student.epochs=0: {name} trains "
+      f"{method.pre_student_stage.description} for the epochs; choose 1 or "
+      "more, or synthesis.committee=0 where there is one."
     )
   if (
     block.epochs
-    and method.answers == "per_view"
+    and method.relabel_views
     and config.teacher.access != "white_box"
   ):
     raise JaxkdError(

@@ -30,22 +30,22 @@ def run_pre_student_stage(
   else first.
   """
   teacher = access.classifier if access.oracle.access == "white_box" else None
-  preparation = run.method.prepare
-  if preparation is None:
+  stage = run.method.pre_student_stage
+  if stage is None:
     return teacher, samples
-  if run.method.answers == "once":
+  if not run.method.relabel_views:
     teacher = None
   trainer = Trainer(
-    run.config[preparation.recipe],
+    run.config[stage.block],
     run.dataset.spec,
     Samples(samples.images, samples.labels),
     held_out=jax.tree.map(lambda leaf: leaf[:0], samples),
     key=run.member_key,
     workdir=run.workdir,
     metrics=run.metrics,
-    role=preparation.recipe,
+    role=stage.block,
   )
-  return preparation.run(trainer, teacher, samples)
+  return stage.run(trainer, teacher, samples)
 
 
 def train_students(
@@ -103,7 +103,7 @@ def _recipe(
     tx,
     run.method.objective,
     tuple(block.augment),
-    per_view=run.method.answers == "per_view",
+    per_view=run.method.relabel_views,
     synchronized=block.batch_norm == "synchronized",
   )
   return recipe, batch_size
@@ -163,7 +163,7 @@ def _train(
     teacher=guide,
     workdir=run.workdir,
     metrics=run.metrics,
-    steer="student.optimizer.learning_rate",
+    hint="student.optimizer.learning_rate",
   )
   return [
     student.replace(

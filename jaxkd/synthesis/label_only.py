@@ -128,14 +128,14 @@ def surrogate(method: Method) -> Method:
   def adapted(phase: Phase) -> Phase:
     def ask(state, nets: Networks, key: Array):
       state, samples, terms = phase.ask(state, among(nets), key)
-      if phase.keep:  # the student's answers; the teacher's are to come
+      if phase.store:  # the student's answers; the teacher's are to come
         samples = samples._replace(targets=None, extras={})
       return state, samples, terms
 
     def tell(state, nets: Networks, answered, key: Array):
       return phase.tell(state, among(nets), answered, key)
 
-    return phase._replace(ask=ask, tell=tell, queries=phase.keep)
+    return phase._replace(ask=ask, tell=tell, queries=phase.store)
 
   return learning_labels(
     method._replace(
@@ -150,8 +150,7 @@ def learning_labels(method: Method) -> Method:
   return method._replace(
     objective=objectives.teacher_cross_entropy,
     hyper={},
-    answers="once",
-    needs="label",
+    required_access="label",
   )
 
 
@@ -187,7 +186,7 @@ def zeroth(
     block.num_directions,
     block.radius,
   )
-  points = Phase(seeker.ask_points, seeker.tell_points, keep=False)
+  points = Phase(seeker.ask_points, seeker.tell_points, store=False)
   images = Phase(
     seeker.ask_images, repeats=block.student_steps, student_steps=1
   )

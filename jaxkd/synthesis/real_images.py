@@ -1,13 +1,20 @@
 """Methods whose images are real: only objective and teacher differ."""
 
-from collections.abc import Callable
 import math
 
 import jax
 
 from jaxkd.config import checks
 from jaxkd.data.labels import hard_labels
-from jaxkd.types import Array, Method, Networks, Objective, Phase, Samples
+from jaxkd.types import (
+  Array,
+  Method,
+  Networks,
+  Objective,
+  Phase,
+  PreStudentStage,
+  Samples,
+)
 
 SOURCES = ("train", "other")
 LABELS = ("truth", "teacher")
@@ -25,7 +32,7 @@ def real_image_method(
   labels: str,
   answers: str,
   queries: bool = True,
-  prepare: Callable | None = None,
+  pre_student_stage: PreStudentStage | None = None,
 ) -> Method:
   """A method of one round, in which the teacher answers real images.
 
@@ -42,7 +49,7 @@ def real_image_method(
     answers: `per_view`, the teacher is shown every augmented view, or `once`:
       the unchanged image's answer stays with it.
     queries: whether the teacher is asked at all.
-    prepare: see `jaxkd.types.Method`.
+    pre_student_stage: see `jaxkd.types.Method`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
@@ -79,8 +86,8 @@ def real_image_method(
     capacity=count,
     objective=objective,
     hyper=hyper,
-    answers=answers if queries else "once",
-    needs="probs" if queries else "label",
+    relabel_views=queries and answers == "per_view",
+    required_access="probs" if queries else "label",
     real_images=source,
-    prepare=prepare,
+    pre_student_stage=pre_student_stage,
   )

@@ -25,4 +25,4 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
     images = augmentation.apply(views, view_key, to_float(samples.images))
     return state, samples._replace(images=images), {}
 
-  return Phase(look_again, repeats=steps, student_steps=1, keep=False)
+  return Phase(look_again, repeats=steps, student_steps=1, store=False)

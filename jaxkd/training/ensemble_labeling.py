@@ -78,15 +78,13 @@ def prepare(
     )
   if not size:
     return None
-  lesson = Supervision(
-    objective, hyper, steer="student.optimizer.learning_rate"
-  )
+  lesson = Supervision(objective, hyper, hint="student.optimizer.learning_rate")
 
   def prepared(trainer: Trainer, teacher: None, samples: Samples):
-    patient = trainer.recipe.copy_and_resolve_references()
+    patient = trainer.config.copy_and_resolve_references()
     patient.epochs *= 1 + unasked
     members = [
-      trainer._replace(recipe=patient).train(
+      trainer._replace(config=patient).train(
         f"committee{index}",
         f"committee_{index}",
         lesson._replace(targets=samples.targets),

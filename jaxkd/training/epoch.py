@@ -22,10 +22,10 @@ from jaxkd.types import (
 
 @functools.cache
 def epoch_function(
-  recipe: TrainConfig,
+  train_config: TrainConfig,
 ) -> Callable[..., tuple[TrainState, Array]]:
   """`((states, lesson, samples), order) -> (states, loss)`, compiled once per
-  recipe.
+  train_config.
 
   All networks see the same views, which the teacher answers once for all of
   them, before the first of them learns.
@@ -44,10 +44,10 @@ def epoch_function(
     view_keys, dropout_keys = pairs[:, 0], pairs[:, 1]
 
     def shown(rows: Array, key: Array) -> Samples:
-      return augment_batch(recipe, gather(samples, rows), key)
+      return augment_batch(train_config, gather(samples, rows), key)
 
     targets = None
-    if recipe.per_view:
+    if train_config.per_view:
       targets = jax.lax.map(
         lambda batch: teacher_log_probs(lesson.teacher, shown(*batch)),
         (order, view_keys),
@@ -59,11 +59,11 @@ def epoch_function(
       def step(state: TrainState, turn: tuple[Array, ...]):
         rows, targets, view_key, dropout_key = turn
         batch = shown(rows, view_key)
-        if recipe.per_view:
+        if train_config.per_view:
           batch = batch._replace(targets=targets)
         dropout_key = jax.random.fold_in(dropout_key, index)
         return train_step(
-          recipe, state, batch, mine, dropout_key, parallel.mean
+          train_config, state, batch, mine, dropout_key, parallel.mean
         )
 
       state, losses = jax.lax.scan(

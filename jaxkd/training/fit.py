@@ -44,7 +44,7 @@ def check_batch_size(batch_size: int, count: int, field: str) -> int:
 
 def fit(
   stage: str,
-  recipe: TrainConfig,
+  train_config: TrainConfig,
   states: TrainState,
   samples: Samples,
   *,
@@ -56,9 +56,9 @@ def fit(
   teacher: Classifier | None,
   workdir: Path,
   metrics: MetricsWriter,
-  steer: str,
+  hint: str,
   first: int = 0,
-  watch: Callable[[int, TrainState], None] = lambda epoch, states: None,
+  on_epoch_end: Callable[[int, TrainState], None] = lambda epoch, states: None,
 ) -> TrainState:
   """Trains `states [E, ...]` for `epochs` over `samples`.
 
@@ -67,10 +67,10 @@ def fit(
   they see the same batches and the same views of them.
 
   Args:
-    steer: fields of the config that keep the loss finite, for messages.
+    hint: fields of the config that keep the loss finite, for messages.
     first: networks that train apart with the same key, before these.
-    watch: is handed every epoch (from 1) and its states; after a resume it may
-      see an epoch again.
+    on_epoch_end: is called with every epoch (from 1) and its states; after a
+      resume it may see an epoch again.
 
   Raises:
     JaxkdError: if no network's loss is finite any more. One of several that
@@ -85,7 +85,7 @@ def fit(
     name: jnp.broadcast_to(jnp.float32(value), (together,))
     for name, value in hyper.items()
   }
-  run_epoch = epoch_function(recipe)
+  run_epoch = epoch_function(train_config)
   with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
     saved = {"epoch": 0, "states": states}
     saved = checkpoints.restore(saved) or saved
@@ -112,7 +112,7 @@ def fit(
         if not np.isfinite(loss).any():
           raise JaxkdError(
             f"The loss of stage {stage} is {loss} in epoch {epoch + 1}; lower "
-            f"{steer}."
+            f"{hint}."
           )
         seconds = time.monotonic() - began
         metrics.write(
@@ -123,7 +123,7 @@ def fit(
           peak_bytes=memory.peak_bytes(),
         )
         progress.advance(1, loss=loss.mean())
-        watch(epoch + 1, parallel.to_local(states))
+        on_epoch_end(epoch + 1, parallel.to_local(states))
         checkpoints.maybe_save(
           epoch + 1,
           {"epoch": epoch + 1, "states": states},

@@ -76,9 +76,11 @@ def init_state(
   return TrainState(network.variables, opt_state, jnp.zeros((), jnp.int32))
 
 
-def augment_batch(recipe: TrainConfig, batch: Samples, key: Array) -> Samples:
+def augment_batch(
+  train_config: TrainConfig, batch: Samples, key: Array
+) -> Samples:
   """The batch `[B, ...]` as networks are shown it: as floats, augmented."""
-  images = augmentation.apply(recipe.augment, key, to_float(batch.images))
+  images = augmentation.apply(train_config.augment, key, to_float(batch.images))
   return batch._replace(images=images)
 
 
@@ -89,7 +91,7 @@ def teacher_log_probs(teacher: Classifier, batch: Samples) -> Array:
 
 
 def train_step(
-  recipe: TrainConfig,
+  train_config: TrainConfig,
   state: TrainState,
   batch: Samples,
   lesson: EpochInputs,
@@ -104,18 +106,20 @@ def train_step(
   images = to_float(batch.images)
 
   def loss_of(params: Variables) -> tuple[Array, Variables]:
-    axis = parallel.DATA if recipe.synchronized else None
+    axis = parallel.DATA if train_config.synchronized else None
     with layers.batch_norm_over(axis):
-      outputs, changed = recipe.apply(
+      outputs, changed = train_config.apply(
         {**state.variables, "params": params}, images, train=True, rng=key
       )
-    losses = recipe.objective(lesson.hyper, outputs, batch, lesson.context)
+    losses = train_config.objective(
+      lesson.hyper, outputs, batch, lesson.context
+    )
     return losses.mean(), changed
 
   params = state.variables["params"]
   (loss, changed), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
   loss, changed, grads = average((loss, changed, grads))
-  updates, opt_state = recipe.tx.update(grads, state.opt_state, params)
+  updates, opt_state = train_config.tx.update(grads, state.opt_state, params)
   variables = {
     **state.variables,
     **changed,

@@ -17,7 +17,7 @@ class Supervision(NamedTuple):
       `[N]` or log-probabilities `[N, K]`.
     accuracy: on held-out images; the network is that of the epoch which comes
       nearest to it from above. None: that of the last epoch.
-    steer: fields of the config that keep the loss finite, for messages.
+    hint: fields of the config that keep the loss finite, for messages.
   """
 
   objective: Objective = cross_entropy
@@ -25,7 +25,7 @@ class Supervision(NamedTuple):
   reference: Classifier | None = None
   targets: Array | None = None
   accuracy: float | None = None
-  steer: str = "teacher.optimizer.learning_rate"
+  hint: str = "teacher.optimizer.learning_rate"
 
 
 SUPERVISED = Supervision()
@@ -34,4 +34,4 @@ SUPERVISED = Supervision()
 def nasty_supervision(block) -> Supervision:
   """What `omega` and `temperature` say, without what to be far from."""
   hyper = {"temperature": block.temperature, "omega": block.omega}
-  return Supervision(nasty, hyper, steer="omega, or the learning rate")
+  return Supervision(nasty, hyper, hint="omega, or the learning rate")

@@ -28,28 +28,29 @@ from jaxkd.types import (
   Samples,
 )
 
-# Of a recipe, beside the optimiser: what decides a network's weights.
+# Fields that decide, beside the optimiser, a network's weights.
 FIELDS = ("model", "epochs", "batch_size", "augment")
 
 
 class Trainer(NamedTuple):
-  """Trains networks on the same images by the same recipe.
+  """Trains networks on the same images by the same config.
 
   What it trained stays in the workdir, and in a cache under a name that all
   that decides the weights goes into.
 
   Attributes:
-    recipe: `model`, `epochs`, `batch_size`, `augment`, `optimizer`.
+    config: block `teacher` or `student`: `model`, `epochs`, `batch_size`,
+      `augment`, `optimizer`.
     spec: of the inputs.
     samples: images and labels to train on.
     held_out: images and labels that none of these networks sees.
     key: all randomness comes from it.
     workdir: of the run.
     metrics: of the run.
-    role: block of the config that the recipe is from, for messages.
+    role: name of that block, for messages.
   """
 
-  recipe: Any
+  config: Any
   spec: DataSpec
   samples: Samples
   held_out: Samples
@@ -71,7 +72,7 @@ class Trainer(NamedTuple):
       name: of its file in the workdir, `NAME.safetensors`.
       stage: of the run, for metrics, checkpoints and randomness.
       lesson: what it is taught.
-      model: name in `jaxkd.models`; empty takes the recipe's.
+      model: name in `jaxkd.models`; empty takes the config's.
 
     Raises:
       JaxkdError: if the loss stops being finite.
@@ -80,7 +81,7 @@ class Trainer(NamedTuple):
     mine = self.workdir / f"{name}.safetensors"
     if processes.broadcast(mine.exists()):
       return load(mine, self.spec)
-    model = model or self.recipe.model
+    model = model or self.config.model
     key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = run_folder.cache_dir("teachers") / (
       f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
@@ -99,12 +100,12 @@ class Trainer(NamedTuple):
   def _fit(
     self, name: str, stage: str, lesson: Supervision, model: str, key: Array
   ) -> Classifier:
-    recipe, count = self.recipe, len(self.samples.labels)
+    config, count = self.config, len(self.samples.labels)
     batch_size = fit.check_batch_size(
-      recipe.batch_size, count, f"{self.role}.batch_size"
+      config.batch_size, count, f"{self.role}.batch_size"
     )
     tx = optimisers.optimiser(
-      recipe.optimizer, count // batch_size, recipe.epochs
+      config.optimizer, count // batch_size, config.epochs
     )
     initial_key = keys.fold(key, Purpose.INITIAL)
     network = models.init(model, initial_key, self.spec)
@@ -120,7 +121,7 @@ class Trainer(NamedTuple):
         variables=jax.tree.map(lambda leaf: leaf[0], states.variables)
       )
 
-    def look(epoch: int, states: TrainState) -> None:
+    def on_epoch_end(epoch: int, states: TrainState) -> None:
       if nearest is not None:
         nearest.look(first(states), epoch)
 
@@ -130,13 +131,13 @@ class Trainer(NamedTuple):
         network.apply,
         tx,
         lesson.objective,
-        tuple(recipe.augment),
+        tuple(config.augment),
         per_view=lesson.reference is not None,
-        synchronized=recipe.get("batch_norm") == "synchronized",
+        synchronized=config.get("batch_norm") == "synchronized",
       ),
       jax.tree.map(lambda leaf: leaf[None], init_state(network, tx)),
       self.samples._replace(targets=lesson.targets),
-      epochs=recipe.epochs,
+      epochs=config.epochs,
       batch_size=batch_size,
       num_classes=self.spec.num_classes,
       hyper=lesson.hyper,
@@ -144,15 +145,15 @@ class Trainer(NamedTuple):
       teacher=lesson.reference,
       workdir=self.workdir,
       metrics=self.metrics,
-      steer=lesson.steer,
-      watch=look,
+      hint=lesson.hint,
+      on_epoch_end=on_epoch_end,
     )
     network = nearest.network() if nearest else first(states)
     # No epoch that follows would show that the last update blew it up.
     if not _answers_finitely(network, self.samples.images[:batch_size]):
       raise JaxkdError(
         f"{name} gives answers that are not finite after stage {stage}; lower "
-        f"{lesson.steer}."
+        f"{lesson.hint}."
       )
     return network
 
@@ -163,11 +164,11 @@ class Trainer(NamedTuple):
     for array in jax.tree.leaves((self.samples, lesson.targets, held_out)):
       arrays.update(np.ascontiguousarray(array))
     reference = lesson.reference and weights.digest(lesson.reference)
-    recipe = {
-      **{field: self.recipe[field] for field in FIELDS},
+    identity = {
+      **{field: self.config[field] for field in FIELDS},
       "model": model,
-      "batch_norm": self.recipe.get("batch_norm"),
-      "optimizer": self.recipe.optimizer.to_dict(),
+      "batch_norm": self.config.get("batch_norm"),
+      "optimizer": self.config.optimizer.to_dict(),
       "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
       "reference": reference,
       "data": [self.spec, arrays.hexdigest()],
@@ -176,7 +177,7 @@ class Trainer(NamedTuple):
       "backend": jax.default_backend(),
       "devices": jax.device_count(),
     }
-    text = json.dumps(recipe, sort_keys=True, default=list)
+    text = json.dumps(identity, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

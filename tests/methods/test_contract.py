@@ -79,7 +79,7 @@ class Game:
     self.method = distill.build_method(
       config, self.spec, reserved=0, num_images=40
     )
-    self.access = self.method.needs
+    self.access = self.method.required_access
     self.config, tx = config, optax.adam(0.01)
     self.student = normed(2, self.spec)
     self.network = evaluated(normed(1, self.spec))
@@ -235,7 +235,7 @@ def test_numbers_of_the_objective_are_checked(name, hyper, told):
 def test_traits_are_true(name):
   """The row of the README's table."""
   module, found = methods.find(name), game(name)
-  assert found.method.needs == module.INFO.access
+  assert found.method.required_access == module.INFO.access
   weights = found.config.synthesis.get("weights")
   if weights is not None:
     assert set(module.INFO.terms) == set(weights)

@@ -149,7 +149,7 @@ def test_who_learns_from_what():
 def test_without_student_steps_all_is_left_to_the_epochs():
   method = build(student_steps=0)
   assert [phase.student_steps for phase in method.phases] == [0]
-  assert method.answers == "per_view"
+  assert method.relabel_views
 
 
 def test_a_teacher_without_batch_normalisations():

@@ -111,7 +111,7 @@ def test_the_distance_is_the_divergence_from_the_teacher():
 
 def test_replay_draws_stored_images_with_their_answers():
   replay = build(**TINY, replay_steps=4).phases[2]
-  assert not replay.queries and not replay.keep
+  assert not replay.queries and not replay.store
   nets = Networks(None, network(2), store_of(5, 20))  # 15 places are empty
   drawn = [
     replay.ask(None, nets, jax.random.fold_in(KEY, index))[1]
@@ -127,7 +127,7 @@ def test_replay_draws_stored_images_with_their_answers():
 def test_the_first_update_reuses_the_generators_batch(dense):
   method = build(**TINY)
   first = method.phases[0]
-  assert (first.student_steps, first.keep, first.queries) == (1, False, True)
+  assert (first.student_steps, first.store, first.queries) == (1, False, True)
   nets = Networks(None, network(2))
   state, asked, _ = first.ask(method.init(KEY, nets), nets, KEY)
   answered = asked._replace(targets=network(1)(asked.images).logits)

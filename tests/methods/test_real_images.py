@@ -205,7 +205,7 @@ def test_an_objective_may_be_another_methods():
   method = build()
   assert method.objective is methods.find("htc").objective
   assert method.hyper == small("htc").hyper.to_dict()
-  assert method.needs == "white_box"
+  assert method.required_access == "white_box"
 
 
 def test_a_method_without_an_objective_to_lend_names_those_with_one():

@@ -206,9 +206,9 @@ def test_what_can_not_be_is_refused_by_its_field(changes, message):
 
 
 def test_scm_puts_the_ensemble_in_the_teachers_place():
-  assert build().prepare is None
-  assert build(THREE, term="htc").prepare is None
-  prepare = build(THREE, term="scm").prepare.run
+  assert build().pre_student_stage is None
+  assert build(THREE, term="htc").pre_student_stage is None
+  prepare = build(THREE, term="scm").pre_student_stage.run
 
   def says(scale):
     return Classifier(scale, lambda scale, x, **_: (Outputs(scale * x), {}))

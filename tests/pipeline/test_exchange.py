@@ -58,14 +58,14 @@ def two_player(seen):
   return Method(
     init=lambda key, nets: jnp.int32(0),
     phases=(
-      Phase(ask, learn, keep=False),
+      Phase(ask, learn, store=False),
       Phase(ask, repeats=3, student_steps=2),
     ),
     rounds=2,
     capacity=48,
     objective=objective,
     hyper={},
-    needs="label",
+    required_access="label",
   )
 
 
@@ -134,7 +134,7 @@ def test_a_method_sees_nothing_of_a_black_box():
 
 
 def test_a_teacher_that_gives_too_little_is_refused():
-  needy = two_player([])._replace(needs="white_box")
+  needy = two_player([])._replace(required_access="white_box")
   with pytest.raises(JaxkdError, match="needs white_box .* gives label"):
     begin(BlackBox(classifier(0), "label"), needy)
 
@@ -174,7 +174,7 @@ def pool_method():
     look_again,
     repeats=lambda held: held // 8,
     student_steps=1,
-    keep=False,
+    store=False,
     queries=False,
   )
   return two_player([])._replace(

@@ -170,8 +170,8 @@ def test_what_can_not_be_is_refused_by_its_field(method, fields, message):
 def test_a_published_method_is_left_as_it_is():
   fields = {"teacher.access": "white_box", "queries.budget": 0}
   method = build("dafl", "", **fields)
-  assert method.needs == "white_box"
-  assert method.objective is not label_only.objectives.imitation
+  assert method.required_access == "white_box"
+  assert method.objective is not label_only.objectives.teacher_cross_entropy
 
 
 def stripes(count, seed):

@@ -19,7 +19,7 @@ def test_views_of_all_that_is_there():
   )
   store = stores.insert(stores.init(10, samples), samples)
   phase = replay.phase(5, 64, ("crop",))
-  assert (phase.repeats, phase.student_steps, phase.keep) == (5, 1, False)
+  assert (phase.repeats, phase.student_steps, phase.store) == (5, 1, False)
   assert phase.queries
   state, shown, _ = phase.ask("as it was", Networks(None, None, store), KEY)
   assert state == "as it was"

@@ -211,8 +211,8 @@ def test_what_can_not_be_is_refused_by_its_field(changes, message):
     contrastive_sequence.prepare(three(**changes))
 
 
-def prepared(answers, access):
-  """What `prepare` is handed, of a run with these answers and this access."""
+def prepared(relabel_views, access):
+  """What `prepare` is handed, of a run with these fields."""
   seen = []
 
   def prepare(trainer, teacher, samples):
@@ -222,7 +222,8 @@ def prepared(answers, access):
   teacher = network(0)
   run = SimpleNamespace(
     method=SimpleNamespace(
-      prepare=PreStudentStage(prepare, "teacher", "three"), answers=answers
+      pre_student_stage=PreStudentStage(prepare, "teacher", "three"),
+      relabel_views=relabel_views,
     ),
     config=c.block(teacher={}),
     dataset=SimpleNamespace(spec=SPEC),
@@ -238,7 +239,7 @@ def prepared(answers, access):
 
 
 def test_members_learn_from_the_students_samples_alone():
-  trainer, teacher, shown = prepared("per_view", "white_box")
+  trainer, teacher, shown = prepared(True, "white_box")
   assert teacher is not None
   np.testing.assert_array_equal(trainer.samples.images, shown.images)
   np.testing.assert_array_equal(trainer.samples.labels, shown.labels)
@@ -246,8 +247,6 @@ def test_members_learn_from_the_students_samples_alone():
   assert len(trainer.held_out.labels) == 0
 
 
-@pytest.mark.parametrize(
-  ("answers", "access"), [("once", "white_box"), ("once", "probs")]
-)
-def test_who_answers_once_is_not_at_hand_any_more(answers, access):
-  assert prepared(answers, access)[1] is None
+@pytest.mark.parametrize("access", ["white_box", "probs"])
+def test_a_teacher_that_answers_once_is_not_passed_on(access):
+  assert prepared(False, access)[1] is None

@@ -28,12 +28,12 @@ class Trainer(NamedTuple):
   lessons: dict
   workdir: Path
   samples: Samples
-  recipe: object = c.block(epochs=3)
+  config: object = c.block(epochs=3)
   spec: DataSpec = SPEC
   key: jax.Array = jax.random.key(4)
 
   def train(self, name, stage, lesson):
-    self.lessons[name] = stage, lesson, self.recipe.epochs
+    self.lessons[name] = stage, lesson, self.config.epochs
     return network(len(self.lessons))
 
 
@@ -94,7 +94,7 @@ def test_members_learn_what_the_teacher_said_as_long_as_the_student_will(
     assert lesson.objective is objectives.teacher_cross_entropy
     assert epochs == 15
     np.testing.assert_array_equal(lesson.targets, samples.targets)
-  assert trainer.recipe.epochs == 3
+  assert trainer.config.epochs == 3
 
 
 def test_images_that_nobody_asked_about_are_the_committees(tmp_path):

@@ -22,7 +22,7 @@ SPEC = DataSpec("blobs", (2,), 3, (0.0, 0.0), (1.0, 1.0))
 HYPER = {"temperature": 4.0, "omega": 0.1}
 
 
-def recipe(**changes):
+def config(**changes):
   fields = {
     "model": "mlp",
     "epochs": 3,
@@ -47,7 +47,7 @@ def trainer(tmp_path, monkeypatch):
 
     def make(folder="run", **fields):
       whole = Trainer(
-        recipe(),
+        config(),
         SPEC,
         blobs(),
         blobs(8, seed=1),
@@ -114,12 +114,12 @@ CHANGES = {
   ),
   "key": lambda: (Supervision(), {"key": jax.random.key(4)}, {}),
   "spec": lambda: (Supervision(), {"spec": SPEC._replace(std=(2.0, 2.0))}, {}),
-  "model": lambda: (Supervision(), {"recipe": recipe(model="ideal_mlp")}, {}),
-  "epochs": lambda: (Supervision(), {"recipe": recipe(epochs=4)}, {}),
-  "batch size": lambda: (Supervision(), {"recipe": recipe(batch_size=4)}, {}),
-  "augment": lambda: (Supervision(), {"recipe": recipe(augment=("flip",))}, {}),
+  "model": lambda: (Supervision(), {"config": config(model="ideal_mlp")}, {}),
+  "epochs": lambda: (Supervision(), {"config": config(epochs=4)}, {}),
+  "batch size": lambda: (Supervision(), {"config": config(batch_size=4)}, {}),
+  "augment": lambda: (Supervision(), {"config": config(augment=("flip",))}, {}),
   "optimiser": lambda: (
-    Supervision(), {"recipe": recipe(optimizer=c.optimizer("sgd", 0.2))}, {},
+    Supervision(), {"config": config(optimizer=c.optimizer("sgd", 0.2))}, {},
   ),
 }  # fmt: skip
 
@@ -144,7 +144,7 @@ def test_another_stage_or_model_is_another_network(trainer, fits):
 def test_what_no_weight_depends_on_is_left_out(trainer, fits):
   trainer().train("teacher", "teacher")
   trainer("elsewhere", held_out=blobs(4, seed=9)).train("teacher", "teacher")
-  words = Supervision(steer="something else")
+  words = Supervision(hint="something else")
   trainer("third").train("teacher", "teacher", words)
   assert len(fits) == 1
 

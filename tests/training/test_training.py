@@ -79,7 +79,7 @@ def fit(workdir, states=None, epochs=3, data=None, recipe=RECIPE, **changes):
         "teacher": None,
         "workdir": workdir,
         "metrics": metrics,
-        "steer": "student.optimizer.learning_rate",
+        "hint": "student.optimizer.learning_rate",
         **changes,
       },
     )
@@ -160,13 +160,13 @@ def test_teachers_that_are_asked_per_view_see_what_the_student_sees(tmp_path):
   images = jax.random.uniform(jax.random.key(1), (16, 2, 2, 1))
   stale = jnp.full((16, 3), jnp.nan)
   batch = Samples(images, jnp.zeros(16, int), stale)
-  recipe = TrainConfig(pixels, still, distance, ("flip",), per_view=True)
-  shown = augment_batch(recipe, batch, jax.random.key(2))
+  train_config = TrainConfig(pixels, still, distance, ("flip",), per_view=True)
+  shown = augment_batch(train_config, batch, jax.random.key(2))
   assert 0 < np.sum(np.any(shown.images != images, axis=(1, 2, 3))) < 16
   context = LossContext(jnp.int32(0), jnp.zeros(3))
   lesson = EpochInputs({}, context, jax.random.key(0), teacher)
   order = epoch_indices(jax.random.key(3), 16, 8)
-  _, loss = epoch_function(recipe)((states, lesson, batch), order)
+  _, loss = epoch_function(train_config)((states, lesson, batch), order)
   np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
@@ -215,7 +215,9 @@ def normalised_epoch(synchronized):
   module = Normalised()
   variables = module.init(jax.random.key(1), jnp.zeros((1, 2)))
   network = from_linen(module, variables)
-  recipe = TrainConfig(network.apply, TX, objective, synchronized=synchronized)
+  train_config = TrainConfig(
+    network.apply, TX, objective, synchronized=synchronized
+  )
   order = epoch_indices(jax.random.key(2), 24, 8)
   lesson = EpochInputs(
     {"scale": jnp.ones(1)}, LossContext(jnp.int32(0), jnp.zeros(3)),
@@ -223,12 +225,16 @@ def normalised_epoch(synchronized):
   )  # fmt: skip
   state = init_state(network, TX)
   states = jax.tree.map(lambda leaf: leaf[None], state)
-  states, _ = epoch_function(recipe)((states, lesson, samples()), order)
+  states, _ = epoch_function(train_config)((states, lesson, samples()), order)
   lesson = lesson._replace(hyper={"scale": 1.0})
   for step in range(3):
     batch = gather(samples(), order[:, step].ravel())
     state, _ = train_step(
-      recipe._replace(synchronized=False), state, batch, lesson, lesson.key
+      train_config._replace(synchronized=False),
+      state,
+      batch,
+      lesson,
+      lesson.key,
     )
   return (
     jax.tree.map(lambda leaf: leaf[0], states.variables),
