@@ -54,9 +54,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     JaxkdError: if `path` is there and not an empty folder, or cannot be
       written.
   """
-  if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-    raise JaxkdError(f"{path} is there and not empty; name another folder.")
   with atomic_write(path) as partial:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+      raise JaxkdError(f"{path} is there and not empty; name another folder.")
     partial.mkdir()
     yield partial
 

@@ -1,6 +1,9 @@
 """Networks that are trained on real data, each only once."""
 
+from collections.abc import Callable
+import functools
 import hashlib
+import inspect
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +33,16 @@ from jaxkd.types import (
 
 # Fields that decide, beside the optimiser, a network's weights.
 FIELDS = ("model", "epochs", "batch_size", "augment")
+# Sources that decide a network's weights; of a folder, all that lies in it.
+SOURCES = (
+  "data/augmentation.py",
+  "data/pixels.py",
+  "losses",
+  "models",
+  "runtime/keys.py",
+  "training",
+)
+PACKAGE = Path(__file__).parents[1]
 
 
 class Trainer(NamedTuple):
@@ -86,16 +99,20 @@ class Trainer(NamedTuple):
     cached = run_folder.cache_dir("teachers") / (
       f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
     )
-    if not processes.broadcast(cached.exists()):
-      network = self._fit(name, stage, lesson, model, key)
-      weights.save(cached, network, self.spec, model)
-      weights.save(mine, network, self.spec, model)
-      return network
-    print(f"{name}: reused from {cached}")
+    reused = None
     with processes.raise_on_all():
       if processes.is_primary():
-        weights.write(mine, load(cached, self.spec), self.spec, model)
-    return load(mine, self.spec)
+        reused = _read_cache(cached, self.spec)
+        if reused is not None:
+          print(f"{name}: reused from {cached}")
+          weights.write(mine, reused, self.spec, model)
+    if processes.broadcast(reused is not None):
+      return load(mine, self.spec)
+    network = self._fit(name, stage, lesson, model, key)
+    if processes.is_primary():
+      _write_cache(cached, network, self.spec, model)
+    weights.save(mine, network, self.spec, model)
+    return network
 
   def _fit(
     self, name: str, stage: str, lesson: Supervision, model: str, key: Array
@@ -170,6 +187,7 @@ class Trainer(NamedTuple):
       "batch_norm": self.config.get("batch_norm"),
       "optimizer": self.config.optimizer.to_dict(),
       "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
+      "sources": [_package_digest(), _file_digest(lesson.objective)],
       "reference": reference,
       "data": [self.spec, arrays.hexdigest()],
       "key": jax.random.key_data(key).tolist(),
@@ -179,6 +197,47 @@ class Trainer(NamedTuple):
     }
     text = json.dumps(identity, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _package_digest() -> str:
+  """Names the state of `SOURCES`."""
+  found = hashlib.sha256()
+  for source in SOURCES:
+    path = PACKAGE / source
+    for file in sorted(path.rglob("*.py")) if path.is_dir() else (path,):
+      found.update(f"{file.relative_to(PACKAGE)}\n".encode())
+      found.update(hashlib.sha256(file.read_bytes()).digest())
+  return found.hexdigest()
+
+
+def _file_digest(function: Callable[..., Any]) -> str:
+  """Names the state of the file that defines a function; the name of the file
+  if it can't be read, as in a notebook.
+  """
+  path = Path(inspect.getfile(inspect.unwrap(function)))
+  if not path.is_file():
+    return str(path)
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_cache(path: Path, spec: DataSpec) -> Classifier | None:
+  """The network in the cache; None if it is not there, or can't be read."""
+  try:
+    return load(path, spec) if path.exists() else None
+  except (JaxkdError, OSError) as error:
+    print(f"The cache is not used: {error}")
+    return None
+
+
+def _write_cache(
+  path: Path, network: Classifier, spec: DataSpec, model: str
+) -> None:
+  """Keeps the network for other runs; says so where that is impossible."""
+  try:
+    weights.write(path, network, spec, model)
+  except JaxkdError as error:
+    print(f"Nothing is cached. {error}")
 
 
 @jax.jit

@@ -2,6 +2,9 @@
 training.
 """
 
+import re
+import shutil
+
 import jax
 import jax.numpy as jnp
 from network_weights import same, weights
@@ -147,6 +150,79 @@ def test_what_no_weight_depends_on_is_left_out(trainer, fits):
   words = Supervision(hint="something else")
   trainer("third").train("teacher", "teacher", words)
   assert len(fits) == 1
+
+
+OBJECTIVE = """
+def mine(hyper, outputs, samples, context):
+  return {factor} * outputs.logits.sum(-1)
+"""
+
+
+def objective_in(path, factor):
+  path.write_text(OBJECTIVE.format(factor=factor))
+  found = {}
+  exec(compile(path.read_text(), str(path), "exec"), found)
+  return Supervision(found["mine"])
+
+
+def test_another_objective_of_the_same_name_is_another_network(
+  trainer, fits, tmp_path
+):
+  path = tmp_path / "my_objectives.py"
+  trainer("a").train("teacher", "teacher", objective_in(path, 1))
+  trainer("b").train("teacher", "teacher", objective_in(path, 1))
+  assert len(fits) == 1
+  trainer("c").train("teacher", "teacher", objective_in(path, 2))
+  assert len(fits) == 2
+
+
+@pytest.mark.parametrize("edited", ["losses/priors.py", "data/augmentation.py"])
+def test_an_edit_of_the_package_is_another_network(
+  trainer, fits, tmp_path, monkeypatch, edited
+):
+  package = tmp_path / "jaxkd"
+  for source in trained_network.SOURCES:
+    original = trained_network.PACKAGE / source
+    copy = shutil.copytree if original.is_dir() else shutil.copy
+    (package / source).parent.mkdir(parents=True, exist_ok=True)
+    copy(original, package / source)
+  trainer("a").train("teacher", "teacher")
+  monkeypatch.setattr(trained_network, "PACKAGE", package)
+  trained_network._package_digest.cache_clear()
+  trainer("b").train("teacher", "teacher")
+  assert len(fits) == 1
+  with (package / edited).open("a") as file:
+    file.write("# edited")
+  trained_network._package_digest.cache_clear()
+  trainer("c").train("teacher", "teacher")
+  assert len(fits) == 2
+  trained_network._package_digest.cache_clear()
+
+
+def test_a_cache_that_can_not_be_written_costs_a_line(
+  trainer, fits, tmp_path, capsys
+):
+  (tmp_path / "cache").write_text("a file where the folder should be")
+  first = trainer().train("teacher", "teacher")
+  (line,) = capsys.readouterr().out.splitlines()
+  assert re.fullmatch(r"Nothing is cached\. Cannot write .*\.", line)
+  same(trainer().train("teacher", "teacher"), first)
+  assert len(fits) == 1
+
+
+def test_a_cache_that_can_not_be_read_costs_a_line(
+  trainer, fits, tmp_path, capsys
+):
+  trainer("a").train("teacher", "teacher")
+  (kept,) = (tmp_path / "cache" / "teachers").iterdir()
+  kept.write_bytes(b"damaged")
+  capsys.readouterr()
+  trainer("b").train("teacher", "teacher")
+  (line,) = capsys.readouterr().out.splitlines()
+  assert re.fullmatch(r"The cache is not used: .* is damaged .*\.", line)
+  assert len(fits) == 2
+  trainer("c").train("teacher", "teacher")  # it was written anew
+  assert len(fits) == 2
 
 
 def test_the_workdirs_copy_wins(trainer, fits):
