@@ -28,6 +28,7 @@ __all__ = [
   "Networks",
   "Objective",
   "Outputs",
+  "PerSampleObjective",
   "Phase",
   "RepeatFn",
   "Samples",
@@ -200,6 +201,8 @@ class LossContext(NamedTuple):
 
 
 Objective = Callable[[dict[str, Array], Outputs, Samples, LossContext], Array]
+# (student's logits [B, K], teacher's answers) -> [B]
+PerSampleObjective = Callable[[Array, Array], Array]
 
 
 class PreStudentStage(NamedTuple):
@@ -258,21 +261,34 @@ class Method(NamedTuple):
 
 
 class MethodInfo(NamedTuple):
-  """What a method is, in words: a row of the README's table.
+  """Facts about a method that hold for all its configs.
+
+  The first five are a row of the README's table.
 
   Attributes:
-    access: the least that the teacher has to give, one of `ACCESS`.
+    access: the least that the teacher has to give, one of `ACCESS_LEVELS`.
     source: what the images are.
-    critic: whose judgement makes them what they are; empty: nobody's.
+    critic: the networks whose outputs the images' loss is made of; empty for
+      real images.
     objective: of the student.
     terms: of the images' loss, by the names that `synthesis.weights` has.
+    image_steps: fields of `synthesis`, with dots, that say how far an update
+      moves the images or what makes them. With all of them near 0 images are
+      made and never improved.
+    adaptations: the names in `jaxkd.synthesis.label_only` by which a white-box
+      method can do with a teacher that gives labels alone.
+    label_objective: what the generator of the adaptation `zeroth` raises:
+      `(student's logits [B, K], teacher's log-probabilities [B, K]) -> [B]`.
   """
 
   access: str
   source: str
   critic: str
   objective: str
-  terms: tuple[str, ...]
+  terms: tuple[str, ...] = ()
+  image_steps: tuple[str, ...] = ()
+  adaptations: tuple[str, ...] = ()
+  label_objective: PerSampleObjective | None = None
 
 
 # What a teacher may give, from least to most.
