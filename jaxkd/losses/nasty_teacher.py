@@ -1,4 +1,4 @@
-"""The loss of a Nasty Teacher, which is trained so that copies of it fail."""
+"""The loss of a teacher that is trained not to be copied."""
 
 import chex
 import jax
@@ -21,20 +21,20 @@ def nasty_loss(
   temperature: ArrayLike,
   omega: ArrayLike,
 ) -> jax.Array:
-  """Nasty Teacher: cross entropy minus the divergence from a normal teacher.
+  """Nasty teacher: right about the label, far from the normal teacher.
 
       CE(logits, labels) - omega t^2 KL(softmax(logits / t)
                                         || softmax(teacher / t))
 
-  The gradient flows through both terms.
+  The gradient flows through both places where `logits` stands.
 
   Args:
     logits: `[..., K]` of the network in training.
     teacher_logits: `[..., K]` of the frozen normal teacher; no gradient flows
-      through them.
+      here.
     labels: `[...]` integers.
     temperature: t, a scalar.
-    omega: weight of the divergence, a scalar.
+    omega: weight of the distance, a scalar.
 
   Returns:
     `[...]` float32, nats per sample; it may be negative.

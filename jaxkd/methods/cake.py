@@ -48,7 +48,6 @@ INFO = MethodInfo(
   critic="teacher",
   objective="KD",
   terms=("classification", "contrast", "total_variation"),
-  image_steps=("step_size",),
 )
 
 CONTRASTS = ("groups", "all_pairs")

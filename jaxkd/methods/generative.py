@@ -32,7 +32,6 @@ INFO = MethodInfo(
   critic="teacher",
   objective="KD",
   terms=("classification",),
-  image_steps=("step_size",),
 )
 
 LATENTS = 5

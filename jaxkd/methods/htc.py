@@ -21,6 +21,7 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="HTC",
+  terms=(),
 )
 
 objective = htc

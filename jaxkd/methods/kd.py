@@ -16,6 +16,7 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="KD",
+  terms=(),
 )
 
 objective = kd

@@ -45,7 +45,6 @@ INFO = MethodInfo(
   critic="both, by finite differences",
   objective="KL",
   terms=("disagreement",),
-  image_steps=("optimizer.learning_rate",),
 )
 
 

@@ -23,6 +23,7 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="SCM",
+  terms=(),
 )
 
 objective = scm

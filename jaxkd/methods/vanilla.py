@@ -14,6 +14,7 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="cross entropy on labels",
+  terms=(),
 )
 
 objective = cross_entropy

@@ -1,19 +1,20 @@
-"""Placement of arrays on devices: replicated, sharded and data parallel.
+"""The only file that knows about devices and hosts.
 
-Synthesis is sharded over sets and needs no communication; students are trained
-data parallel with `jax.pmap`, and their gradients are averaged.
+Synthesis is sharded over sets and needs no communication; the student is
+trained data parallel with `jax.pmap`, its gradients averaged. Everything else
+sees plain arrays.
 
 Several processes, one or more on each host, run the same program at the same
-time (`jaxkd.runtime.processes`). Between stages each process has its own copy
-of every array; a stage begins with `replicate`, which turns the copies into
-arrays over all devices, and ends with `to_local`.
+time. Between stages each has its own copy of everything; a stage begins with
+`replicate`, which makes of the copies arrays over all devices, and ends with
+`gathered`. What is not the same everywhere, such as the clock, a signal or a
+file, is agreed on before anything follows from it. The first process writes.
 """
 
 from collections.abc import Callable
 import functools
-from typing import TypeVar
+from typing import Any
 
-import chex
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -22,98 +23,89 @@ import numpy as np
 
 from jaxkd.runtime.processes import is_multiprocess
 
-Tree = TypeVar("Tree")  # a pytree of arrays
-State = TypeVar("State")  # a pytree of arrays
-
-DATA = "data"  # name of the mesh axis of all devices
+DATA = "data"
 
 
 @functools.cache
 def mesh() -> Mesh:
-  """Returns the one-dimensional mesh of all devices, ordered by process."""
+  """All devices in a row, those of a process side by side, as pmap has them."""
   devices = sorted(jax.devices(), key=lambda device: device.process_index)
   return Mesh(np.array(devices), (DATA,), (AxisType.Auto,))
 
 
 def replicated() -> NamedSharding:
-  """Returns the sharding of an array that is copied to all devices."""
+  """Of an array that all devices have a copy of."""
   return NamedSharding(mesh(), P())
 
 
-def replicate(tree: Tree) -> Tree:
-  """Copies every array to every device, also to those of other processes."""
-  return _place(tree, replicated())
+def replicate(tree: Any) -> Any:
+  """A copy of every array on every device, also those of other processes."""
+  return _laid(tree, replicated())
 
 
-def _place(tree: Tree, sharding: NamedSharding) -> Tree:
+def _laid(tree: Any, sharding: NamedSharding) -> Any:
   if not is_multiprocess():
     return jax.device_put(tree, sharding)
 
-  def place(leaf: jax.typing.ArrayLike) -> jax.Array:
+  def lay(leaf: Any) -> jax.Array:
     leaf = jnp.asarray(leaf)
     if not leaf.is_fully_addressable:
       return jax.device_put(leaf, sharding)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      data = place(jax.random.key_data(leaf))
+      data = lay(jax.random.key_data(leaf))
       return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     # `device_put` would compare the copies of all processes each time.
-    local = np.asarray(leaf)
+    mine = np.asarray(leaf)
     return jax.make_array_from_callback(
-      local.shape, sharding, lambda index: local[index]
+      mine.shape, sharding, lambda index: mine[index]
     )
 
-  return jax.tree.map(place, tree)
+  return jax.tree.map(lay, tree)
 
 
-def to_local(tree: Tree) -> Tree:
-  """Returns every array in full, on the devices of this process alone."""
+def to_local(tree: Any) -> Any:
+  """Every array whole, and this process's own."""
   if not is_multiprocess():
     return tree
 
-  def local(leaf: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
+  def own(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
       return replicate(leaf).addressable_data(0)
     return leaf
 
-  return jax.tree.map(local, tree)
+  return jax.tree.map(own, tree)
 
 
-def over_sets(
-  function: Callable[..., chex.ArrayTree],
-) -> Callable[..., chex.ArrayTree]:
-  """Shards `function(shared, batched)` over the leading axis of `batched`.
-
-  `shared` is copied to every device; outputs are split like `batched`.
+def over_sets(function: Callable[..., Any]) -> Callable[..., Any]:
+  """`function(shared, batched)` with the leading axis of `batched` split over
+  the devices, `shared` copied to each; outputs are split likewise.
   """
   return jax.shard_map(
     function,
     mesh=mesh(),
     in_specs=(P(), P(DATA)),
     out_specs=P(DATA),
-    # Nothing is differentiated across this boundary, and the replication
-    # checker does not know the custom VJP of the convolutions.
+    # Nothing is differentiated across this boundary, and the convolution's
+    # own VJP is not known to the replication checker.
     check_vma=False,
   )
 
 
-def data_parallel(
-  function: Callable[[State, Tree], State],
-) -> Callable[[State, Tree], State]:
-  """Maps `function(state, batches)` over devices, with one slice for each.
+def data_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+  """`function(state, batches)` with `batches [D, ...]` one slice per device.
 
-  `batches` has a leading axis of one slice per device. The state is a plain
-  pytree, the same on all devices before and after, so `function` has to apply
-  `mean` to everything that depends on the batch.
+  The state is a plain pytree, the same on all devices before and after; inside
+  use `mean` on everything that depends on the batch.
   """
   mapped = jax.pmap(function, axis_name=DATA, in_axes=(None, 0), out_axes=None)
 
-  def run(state: State, batches: Tree) -> State:
-    # pmap refuses arrays with another sharding than its own.
+  def run(state: Any, batches: Any) -> Any:
+    # pmap refuses arrays that lie otherwise than it would lay them.
     state = replicate(state)
-    batches = _place(batches, NamedSharding(mesh(), P(DATA)))
+    batches = _laid(batches, NamedSharding(mesh(), P(DATA)))
     if not is_multiprocess():
       return mapped(state, batches)
-    # pmap takes and returns the part of every array that is on this host.
+    # It takes and gives the part of every array that is on this host.
     state, batches = multihost_utils.global_array_to_host_local_array(
       (state, batches), mesh(), (P(), P(DATA))
     )
@@ -124,23 +116,21 @@ def data_parallel(
   return run
 
 
-def mean(tree: Tree) -> Tree:
-  """Averages a tree over the devices, inside `data_parallel`."""
+def mean(tree: Any) -> Any:
+  """Average over the devices, inside `data_parallel`."""
   return jax.lax.pmean(tree, DATA)
 
 
 def device_index() -> jax.Array:
-  """Returns the index of the current device, inside `data_parallel`."""
+  """Which device this is, inside `data_parallel`."""
   return jax.lax.axis_index(DATA)
 
 
-def vmap_networks(
-  function: Callable[..., chex.ArrayTree],
-) -> Callable[..., chex.ArrayTree]:
-  """Maps `function` over several networks, stacked along the leading axes.
+def vmap_networks(function: Callable[..., Any]) -> Callable[..., Any]:
+  """`function` for several networks at once, over the leading axes.
 
-  On accelerators this is one `vmap`. On the CPU it is a loop, because batched
-  kernels become grouped convolutions there, which are several times slower.
+  One `vmap` on accelerators. On the CPU a loop: there batched kernels become
+  grouped convolutions, which are several times slower.
   """
   if jax.default_backend() != "cpu":
     return jax.vmap(function)
@@ -148,11 +138,11 @@ def vmap_networks(
 
 
 def split_batches(batches: jax.Array) -> jax.Array:
-  """Splits `[steps, B, ...]` into `[D, steps, B / D, ...]` for D devices."""
+  """`[steps, B, ...]` to `[D, steps, B / D, ...]`, a slice per device."""
   devices = jax.device_count()
   steps, size = batches.shape[:2]
   split = batches.reshape(steps, devices, size // devices, *batches.shape[2:])
-  # With the constraint a device computes its own slice only.
+  # So that a device computes no more than its own slice.
   return jax.lax.with_sharding_constraint(
     split.swapaxes(0, 1), NamedSharding(mesh(), P(DATA))
   )

@@ -1,4 +1,4 @@
-"""The environment of a run: versions, devices, commit and date."""
+"""What a run was computed with: versions, devices, commit and date."""
 
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,11 +22,7 @@ DISTRIBUTIONS = {
 
 
 def environment() -> dict[str, Any]:
-  """Returns the `versions`, `devices`, `commit` and `date` of this run.
-
-  `versions` are those of Python, jaxkd and the libraries in `DISTRIBUTIONS`,
-  `devices` the kind of every device, `commit` that of this package's checkout.
-  """
+  """`versions`, `devices`, `commit` of this package's checkout, `date`."""
   versions = {name: metadata.version(d) for name, d in DISTRIBUTIONS.items()}
   versions |= {"python": platform.python_version(), "jaxkd": __version__}
   return {
@@ -38,10 +34,10 @@ def environment() -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str | None:
-  """Returns the git commit of `folder`, with `-dirty` if tracked files differ.
+  """The commit that `folder` is at, with `-dirty` if tracked files differ.
 
-  It is None where git does not track the folder's `__init__.py`, because an
-  installed package may lie inside of another project's checkout.
+  None where git does not track the folder's `__init__.py`: an installed
+  package may lie inside somebody else's checkout.
   """
 
   def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and conversion to JSON."""
+"""Writes files and folders that appear whole or not at all, and JSON."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 import tempfile
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,19 +15,16 @@ import numpy as np
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime import processes
 
-Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
-
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-  """Yields a temporary path, whose file replaces `path` when the block ends.
+  """Yields a path beside `path` to write a file at. When the block is done, the
+  file is on disk and replaces `path`; if the block fails, nothing is left.
 
-  The file is on disk before it takes its name. If the block fails, `path` stays
-  as it was and the temporary file is removed. Missing parent folders are made.
+  The folder of `path` is made. A `JaxkdError` of the block names `path`.
 
   Raises:
-    JaxkdError: if `path` cannot be written, or if the block raises one; its
-      message then names `path` in place of the temporary path.
+    JaxkdError: if `path` cannot be written.
   """
   target = path.absolute()
   try:
@@ -49,58 +47,51 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-  """Yields an empty folder, which becomes `path` when the block ends.
-
-  As with `atomic_write`, `path` is complete or does not exist.
+  """Yields an empty folder to fill, which becomes `path` when the block is
+  done, as `atomic_write` does it.
 
   Raises:
-    JaxkdError: if `path` exists and is not an empty folder, or if it cannot be
+    JaxkdError: if `path` is there and not an empty folder, or cannot be
       written.
   """
   with atomic_write(path) as partial:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-      raise JaxkdError(
-        f"{path} exists and is not an empty folder; choose another folder."
-      )
+      raise JaxkdError(f"{path} is there and not empty; name another folder.")
     partial.mkdir()
     yield partial
 
 
 def _sync(path: Path) -> None:
   """Waits until a file, or every file in a folder, is on disk."""
-  paths = path.rglob("*") if path.is_dir() else (path,)
-  for each in paths:
+  files = path.rglob("*") if path.is_dir() else (path,)
+  for each in files:
     if each.is_file():
       with each.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-  """Writes a file atomically."""
+  """Writes a file, whole or not at all."""
   with atomic_write(path) as partial:
     partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-  """Writes a UTF-8 text file atomically."""
+  """Writes a file of UTF-8, whole or not at all."""
   write_bytes(path, text.encode())
 
 
-def write_json(path: Path, tree: object) -> None:
-  """Writes a tree as a JSON file atomically, on the first process only.
-
-  See `to_json` for what the tree may hold.
+def write_json(path: Path, tree: Any) -> None:
+  """Writes a tree as JSON, whole or not at all; NaN becomes null. Of several
+  processes only the first writes.
   """
   if processes.is_primary():
     text = json.dumps(to_json(tree), indent=2, allow_nan=False)
     write_text(path, f"{text}\n")
 
 
-def to_json(tree: object) -> Json:
-  """Converts arrays to lists, paths to strings, NaN and infinity to None.
-
-  Raises:
-    TypeError: if the tree holds a value that JSON cannot represent.
+def to_json(tree: Any) -> Any:
+  """A tree as JSON can hold it: arrays as lists, NaN and infinity as None.
 
   >>> import numpy as np
   >>> to_json({"loss": np.float32(0.5), "shape": (1, 2), "kl": float("nan")})
@@ -118,6 +109,4 @@ def to_json(tree: object) -> Json:
     return str(tree)
   if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
     return to_json(np.asarray(tree).tolist())
-  raise TypeError(
-    f"A value of type {type(tree).__name__} cannot be written as JSON: {tree!r}"
-  )
+  raise TypeError(f"{type(tree).__name__} has no form in JSON: {tree!r}")

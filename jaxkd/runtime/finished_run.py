@@ -1,4 +1,4 @@
-"""Reads the config, the report and the samples of a finished run."""
+"""What the folder of a run says about it."""
 
 import json
 from pathlib import Path
@@ -14,58 +14,57 @@ REPORT_NAME = "report.json"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-  """Reads the JSON object in a file of a run's folder.
+  """The object in a file of a run.
 
   Raises:
-    JaxkdError: if the file is missing or damaged.
+    JaxkdError: if it is not there, or damaged.
   """
   try:
     return json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError as error:
     raise JaxkdError(
-      f"{path} does not exist; give the --workdir of a finished run."
+      f"There is no {path}; give the --workdir of a run that is done."
     ) from error
   except (OSError, ValueError) as error:
-    raise JaxkdError(f"{path} cannot be read: {error}.") from error
+    raise JaxkdError(f"{path} can't be read: {error}.") from error
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-  """Reads the resolved config of a run."""
+  """The run's config, resolved."""
   return read_json(workdir / CONFIG_NAME)
 
 
 def read_report(workdir: Path) -> dict[str, Any]:
-  """Reads the report of a run."""
+  """The run's report."""
   return read_json(workdir / REPORT_NAME)
 
 
 def read_samples(workdir: Path) -> Samples:
-  """Reads the samples in a run's newest checkpoint, as NumPy arrays.
-
-  Nothing else of the checkpoint is read, and no network is built.
+  """The samples in the run's last checkpoint, as numpy arrays; nothing else of
+  it is read, and the run is not rebuilt.
 
   Raises:
-    JaxkdError: if there is no checkpoint, or if it is damaged or has no sample.
+    JaxkdError: if there is no checkpoint, it is damaged, or holds no sample.
   """
   folder = (workdir / "checkpoints" / "synthesis").absolute()
   steps = [path for path in folder.glob("*/") if path.name.isdigit()]
   if not steps:
     raise JaxkdError(
       f"There is no checkpoint in {folder}; give the --workdir of a run that "
-      "has finished its synthesis."
+      "has made its images."
     )
   newest = max(steps, key=lambda path: int(path.name)) / "default"
   try:
     store = _store(newest)
   except Exception as error:  # Orbax and tensorstore raise many kinds
     raise JaxkdError(
-      f"The checkpoint {newest} cannot be read ({type(error).__name__}); run "
-      "the command of the run again to write it again."
+      f"The checkpoint {newest} can't be read ({type(error).__name__}); run "
+      "the same command again to make it anew."
     ) from error
   samples = store["samples"]
   count = min(int(store["inserted"]), len(samples["labels"]))
   if not count:
-    raise JaxkdError(f"The run in {workdir} has stored no image.")
+    raise JaxkdError(f"The run in {workdir} has not kept any image.")
   return Samples(
     *(samples[field][:count] for field in ("images", "labels", "targets"))
   )

@@ -1,4 +1,4 @@
-"""The peak memory of a run."""
+"""How much memory a run takes."""
 
 import resource
 import sys
@@ -7,10 +7,8 @@ import jax
 
 
 def peak_bytes() -> int:
-  """Returns the peak memory since the process began, in bytes.
-
-  It is the largest peak of the local devices or, where devices do not report
-  one (the CPU), the peak resident memory of the process.
+  """The most that was in use at once since the process began: on the fullest of
+  its devices; by the process, where devices do not say (the CPU).
   """
   peak = max(map(_peak_of, jax.local_devices()))
   if peak:
@@ -20,7 +18,7 @@ def peak_bytes() -> int:
 
 
 def memory_scope() -> str:
-  """Returns whose memory `peak_bytes` measures, `device` or `process`."""
+  """Whose memory `peak_bytes` counts, `device` or `process`."""
   return "device" if any(map(_peak_of, jax.local_devices())) else "process"
 
 

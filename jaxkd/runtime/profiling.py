@@ -1,4 +1,4 @@
-"""Profiler traces of the steps of a run, for XProf or TensorBoard."""
+"""Traces of a run, for XProf or TensorBoard: where the time goes."""
 
 from collections.abc import Iterator
 import contextlib
@@ -10,29 +10,29 @@ from jaxkd.runtime import processes
 
 
 @contextlib.contextmanager
-def traced(steps: range, folder: Path, count: int) -> Iterator[Iterator[int]]:
-  """Yields an iterator over the steps of a loop that traces `count` of them.
+def traced(turns: range, folder: Path, count: int) -> Iterator[Iterator[int]]:
+  """The turns of a loop, of which `count` are traced.
 
-  The first step, which compiles, is not traced unless it is the only one. Of
-  several processes only the first writes a trace.
+  The first, which compiles, is left out unless it is the only one. Of several
+  processes only the first keeps a trace.
 
   Args:
-    steps: of the loop.
-    folder: for the trace; traces of an earlier part of the run stay in it.
-    count: number of steps to trace, or 0.
+    turns: of the loop.
+    folder: where the trace goes; one of an earlier part of the run stays.
+    count: how many turns to trace; 0 is none.
   """
-  if not (count and steps and processes.is_primary()):
-    yield iter(steps)
+  if not (count and turns and processes.is_primary()):
+    yield iter(turns)
     return
-  first = steps.start + (len(steps) > 1)
+  begin = turns.start + (len(turns) > 1)
   with contextlib.ExitStack() as trace:
 
-    def trace_steps() -> Iterator[int]:
-      for step in steps:
-        if step == first:
+    def watched() -> Iterator[int]:
+      for turn in turns:
+        if turn == begin:
           trace.enter_context(jax.profiler.trace(folder))
-        yield step
-        if step == first + count - 1:
+        yield turn
+        if turn == begin + count - 1:
           trace.close()
 
-    yield trace_steps()
+    yield watched()

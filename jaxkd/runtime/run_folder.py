@@ -1,4 +1,4 @@
-"""The folder of a run: its default name, its config and its lock."""
+"""The folder of a run: its name, its config, and nobody else in it."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,13 +9,11 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from ml_collections import ConfigDict
-
 from jaxkd.runtime import processes
 from jaxkd.runtime.files import to_json, write_json
 from jaxkd.types import JaxkdError
 
-# Fields that may differ from the saved config when a run is resumed.
+# May differ from the saved config when a run goes on.
 CHANGEABLE = (
   "tensorboard",
   "profile.steps",
@@ -31,62 +29,54 @@ CONFIG_NAME = "config.json"
 
 
 def cache_dir(kind: str) -> Path:
-  """Returns the cache folder `$JAXKD_CACHE/KIND`, or `~/.cache/jaxkd/KIND`.
-
-  It is shared by all runs and may be deleted at any time.
+  """A folder that outlives runs and may be deleted at any time:
+  `$JAXKD_CACHE/KIND`, or `~/.cache/jaxkd/KIND`.
   """
   root = os.environ.get("JAXKD_CACHE") or "~/.cache/jaxkd"
   return Path(root).expanduser() / kind
 
 
-def default(config: ConfigDict) -> Path:
-  """Returns `runs/METHOD-DATASET-HASH`, with a hash of the config."""
+def default(config) -> Path:
+  """`runs/METHOD-DATASET-HASH`: another config is another folder."""
   text = json.dumps(to_json(config.to_dict()), sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:8]
   return Path("runs") / f"{config.method}-{config.dataset}-{digest}"
 
 
 @contextlib.contextmanager
-def lock_workdir(
-  workdir: str | Path | None, config: ConfigDict
-) -> Iterator[Path]:
-  """Yields the folder of a run, locked against other runs.
+def lock_workdir(workdir: str | Path | None, config) -> Iterator[Path]:
+  """The folder, made or gone on in, while no other run may have it.
 
-  It is made if missing; otherwise the run in it is resumed. Of several
-  processes the first takes the lock, and all have to see the same folder.
-
-  Args:
-    workdir: of the run; None is `default(config)`.
-    config: of the run, compared with the saved one and saved.
+  Of several processes the first claims it; all have to see it.
 
   Raises:
-    JaxkdError: if the folder cannot be written, is in use, or holds a run with
-      another config; the message then names the fields.
+    JaxkdError: if it can't be written, is in use, or belongs to a run with
+      another config (the fields are named).
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
   folder = (Path(workdir) if workdir else default(config)).absolute()
-  with contextlib.ExitStack() as lock:
+  with contextlib.ExitStack() as claims:
     with processes.raise_on_all():
       if processes.is_primary():
-        lock.enter_context(_lock(folder))
+        claims.enter_context(_locked(folder))
         _check_config(folder, to_json(config.to_dict()))
     with processes.raise_on_all():
       if not (folder / CONFIG_NAME).exists():
         raise JaxkdError(
           f"The workdir {folder} is not the same folder on all hosts; choose a "
-          "--workdir on a disk that all hosts share."
+          "--workdir on a disk that they share."
         )
     yield folder
 
 
-def _lock(folder: Path) -> IO[str]:
+def _locked(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
   except OSError as error:
     raise JaxkdError(
-      f"The workdir {folder} cannot be written ({error.strerror}); choose "
+      f"The workdir {folder} can't be written ({error.strerror}); choose "
       "another --workdir."
     ) from error
   try:
@@ -94,7 +84,7 @@ def _lock(folder: Path) -> IO[str]:
   except OSError as error:
     lock.close()
     raise JaxkdError(
-      f"The workdir {folder} is in use by another run; choose another one."
+      f"The workdir {folder} is in use by another run."
     ) from error
   return lock
 
@@ -120,22 +110,17 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
 def changeable(
   field: str, saved: dict[str, Any], wanted: dict[str, Any]
 ) -> bool:
-  """Returns whether a run may be resumed with another value of this field.
+  """Whether a run may go on although this field of its config differs.
 
-  A budget may be raised, but the number of rounds may not change with it.
-
-  Args:
-    field: dotted name.
-    saved: the flattened config in the folder of the run.
-    wanted: the flattened config to resume it with.
+  A budget may be raised; what follows from it, the rounds, may not change.
   """
   if field == "queries.budget":
     return wanted[field] >= saved[field]
   return field in CHANGEABLE
 
 
-def flatten(tree: object, prefix: str = "") -> dict[str, Any]:
-  """Flattens nested dicts into one with dotted names.
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+  """Nested dicts as one, with dotted names.
 
   >>> flatten({"teacher": {"epochs": 3}, "seed": 0})
   {'teacher.epochs': 3, 'seed': 0}

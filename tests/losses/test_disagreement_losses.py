@@ -1,4 +1,4 @@
-"""Disagreement losses: values computed by hand, properties and gradients."""
+"""Numbers by hand, properties and gradients of the disagreements."""
 
 import math
 

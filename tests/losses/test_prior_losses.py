@@ -1,4 +1,4 @@
-"""Image priors: values computed by hand, properties and gradients."""
+"""Numbers by hand, properties and gradients of the priors."""
 
 import math
 

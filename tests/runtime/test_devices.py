@@ -1,4 +1,4 @@
-"""Placement of arrays on two host devices, which conftest.py forces."""
+"""Two forced host devices (conftest.py) against the plain computation."""
 
 import jax
 import jax.numpy as jnp

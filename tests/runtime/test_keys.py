@@ -1,10 +1,10 @@
-"""No random key of a whole run is used twice.
+"""No two uses of one random key, in whole runs.
 
-JAX's key-reuse checker follows what is traced, also inside of loops, `pmap` and
-`shard_map`, but not what is compiled ahead of time, as rounds are; here rounds
-are compiled when they are called. Nor does it report a key that is drawn from
-and also folded, or a key that is derived in two ways; hence the test also
-records every key that is used, with the lines that use it.
+JAX's checker follows what is traced, the loops and `pmap` and `shard_map` in it
+as well. Not what is compiled ahead of time, as rounds are; here they are
+compiled when they are called. Nor does it mind a key that is drawn from and
+also folded, or one that is made in two ways; hence every key that is used is
+written down as well, with the lines that use it.
 """
 
 import collections
@@ -71,21 +71,21 @@ def run(name, folder):
 
 @pytest.fixture(autouse=True)
 def traced_anew(tmp_path, monkeypatch):
-  """Clears all caches of compiled functions and of teachers."""
+  """Nothing was compiled, or trained, before."""
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
 
-  def clear():
+  def forget():
     epoch_function.cache_clear()
     jax.clear_caches()
 
-  clear()
+  forget()
   yield
-  clear()
+  forget()
 
 
 @pytest.fixture
 def compiled_when_called(monkeypatch):
-  """Compiles rounds when they are called, so that the checker sees them."""
+  """Rounds that the checker sees."""
 
   def player(game, asked, play):
     del asked, play
@@ -99,36 +99,34 @@ def compiled_when_called(monkeypatch):
 
 @pytest.fixture
 def uses(monkeypatch):
-  """Records the lines of our sources that draw from or split each key.
-
-  A key that is folded gets the entry `"fold"`. Uses in compiled functions are
-  recorded too.
+  """The places in our sources, by key, that draw from it or split it, and
+  `"fold"` for one that is folded; also in compiled functions.
   """
-  places = collections.defaultdict(set)
+  found = collections.defaultdict(set)
 
-  def record(place, words):
+  def note(place, words):
     for key in np.asarray(words).reshape(-1, words.shape[-1]):
-      places[tuple(key.tolist())].add(place)
+      found[tuple(key.tolist())].add(place)
 
-  def recorded(name, function):
-    def call(key, *args, **fields):
-      place = "fold" if name == "fold_in" else (name, *_stack())
+  def noting(name, function):
+    def noted(key, *args, **fields):
+      place = "fold" if name == "fold_in" else (name, *_ours())
       jax.debug.callback(
-        functools.partial(record, place), jax.random.key_data(key)
+        functools.partial(note, place), jax.random.key_data(key)
       )
       return function(key, *args, **fields)
 
-    return call
+    return noted
 
   for name in (*DRAWS, "fold_in"):
     monkeypatch.setattr(
-      jax.random, name, recorded(name, getattr(jax.random, name))
+      jax.random, name, noting(name, getattr(jax.random, name))
     )
-  return places
+  return found
 
 
-def _stack():
-  """Returns the lines of our sources in the current stack."""
+def _ours():
+  """The lines of our sources that led here."""
   return tuple(
     f"{frame.filename.removeprefix(SOURCES)}:{frame.lineno}"
     for frame in traceback.extract_stack()
