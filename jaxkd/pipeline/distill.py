@@ -137,7 +137,7 @@ def distill(
     method = build_method(
       config,
       spec,
-      reserved=accesses.for_evaluation(config, dataset),
+      reserved=accesses.count_evaluation_queries(config, dataset),
       num_images=num_images,
     )
     bills = rounds.estimate_costs(method, config, spec, classifier, num_images)

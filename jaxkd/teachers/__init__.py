@@ -1,1 +1,1 @@
-"""Teachers: what a run may ask, and what it costs."""
+"""Teachers that a run asks, and the ledger that counts their queries."""

@@ -26,6 +26,8 @@ from jaxkd.teachers.oracles import (
   check_access,
 )
 from jaxkd.teachers.records import QUERY_KINDS
+from jaxkd.teachers.remote import http
+from jaxkd.teachers.replay import Replay
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
@@ -93,12 +95,12 @@ class TeacherHandle(NamedTuple):
     return summary | totals | {"by_class": totals.pop("by_kind")}
 
 
-def check(config, spec: DataSpec) -> None:
-  """Refuses what can't be of `config.teacher` and `config.queries`, before a
-  folder is claimed or anything is sent.
+def check(config: ConfigDict, spec: DataSpec) -> None:
+  """Checks `config.teacher` and `config.queries` before any work is done.
 
   Raises:
-    JaxkdError: naming the field.
+    JaxkdError: for a value that is not allowed, or fields that contradict each
+      other.
   """
   block, queries = config.teacher, config.queries
   check_access(block.access, block.top_k, spec.num_classes)
@@ -117,70 +119,64 @@ def check(config, spec: DataSpec) -> None:
       )
   elif not block.replay and queries.budget <= 0:
     raise JaxkdError(
-      f"queries.budget={queries.budget}: a black box needs one; say how many "
-      "images it may be asked about."
+      f"queries.budget={queries.budget}: a black box needs a budget; set the "
+      "number of images that it may be asked about, at least 1."
     )
   if block.url and not block.replay:
-    from jaxkd.teachers.remote import http
-
     http.check(spec, block)
 
 
 @contextlib.contextmanager
 def open_teacher(
-  config,
+  config: ConfigDict,
   dataset: Dataset,
   method: Method,
   workdir: Path,
-  classifier_of: Callable[[], Classifier],
+  load_classifier: Callable[[], Classifier],
 ) -> Iterator[TeacherHandle]:
-  """The teacher of `config`.
+  """Opens the teacher that `config` describes, and closes it at the end.
 
   Args:
-    config: of the run; `teacher` and `queries` are read.
-    dataset: what inputs look like; a paid teacher answers its test images if
-      `queries.evaluate` allows it.
-    method: that will ask.
-    workdir: where the ledger is.
-    classifier_of: gives the network, where the teacher is ours.
+    config: the config of the run; `teacher` and `queries` are read.
+    dataset: gives the shape of inputs; a remote or replayed teacher labels its
+      test images if `queries.evaluate` allows it.
+    method: the method that will ask.
+    workdir: the folder of the ledger.
+    load_classifier: returns the network; called where it is in this process.
 
   Raises:
-    JaxkdError: if the teacher can't be reached, or is not as described.
+    JaxkdError: if the teacher can't be reached, or differs from its config.
   """
   block, spec = config.teacher, dataset.spec
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
-      classifier = devices.replicate(classifier_of())
+      classifier = devices.replicate(load_classifier())
       local = devices.to_local(classifier)
       yield TeacherHandle(WhiteBox(classifier), config, classifier=local)
       return
     if block.replay:
-      from jaxkd.teachers.replay import Replay
-
       oracle = Replay(block.replay, block.access)
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, test_labels=labels)
       return
     with processes.raise_on_all():
-      ledger = _ledger(config, workdir) if processes.is_primary() else None
+      ledger = _open_ledger(config, workdir) if processes.is_primary() else None
     if ledger is not None:
       stack.enter_context(ledger)
     if block.url:
-      from jaxkd.teachers.remote import http
-
       oracle = http.open_teacher(spec, block, config.queries, ledger)
       stack.enter_context(contextlib.closing(oracle))
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
       return
-    classifier = devices.replicate(classifier_of())
+    classifier = devices.replicate(load_classifier())
     eight_bit = len(spec.shape) == 3 and not method.float_pixels
     oracle = BlackBox(classifier, block.access, block.top_k, eight_bit)
     local = devices.to_local(classifier)
     yield TeacherHandle(oracle, config, classifier=local, ledger=ledger)
 
 
-def _ledger(config, workdir: Path) -> Ledger:
+def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:
   return Ledger(
     workdir / LEDGER_NAME,
     budget=config.queries.budget,
@@ -188,16 +184,19 @@ def _ledger(config, workdir: Path) -> Ledger:
   )
 
 
-def for_evaluation(config, dataset: Dataset) -> int:
-  """Test images that a paid teacher will be shown, out of the budget."""
-  paid = config.teacher.url or config.teacher.replay
-  return len(dataset.test_labels) * bool(paid and config.queries.evaluate)
+def count_evaluation_queries(config: ConfigDict, dataset: Dataset) -> int:
+  """Counts the test images that a remote or replayed teacher will be shown.
+
+  They count against the budget of a remote teacher.
+  """
+  on_host = config.teacher.url or config.teacher.replay
+  return len(dataset.test_labels) * bool(on_host and config.queries.evaluate)
 
 
 def _ask_test_labels(
   oracle: HostOracle, config: ConfigDict, dataset: Dataset
 ) -> np.ndarray | None:
   # Before all other queries, so that the budget can't run out on them.
-  if not for_evaluation(config, dataset):
+  if not count_evaluation_queries(config, dataset):
     return None
   return np.asarray(hard_labels(oracle.answer(dataset.test_images, "evaluate")))

@@ -1,15 +1,53 @@
-"""Images and answers between a run and a ledger."""
+"""Images and answers as a query ledger keeps them.
 
+An image is known by the hash of its content; its answer is one label or K
+scores.
+"""
+
+from array import array
 from collections.abc import Callable
+import hashlib
+import operator
+from typing import Any
 
 import numpy as np
 
 from jaxkd.errors import JaxkdError
-from jaxkd.teachers.records import Answer
+
+Answer = int | array  # a label, or K scores as float32
 
 
-def eight_bit(images: np.ndarray) -> np.ndarray:
-  """`images`, if they are uint8 `[N, H, W, C]`; else a JaxkdError."""
+def digest(image: np.ndarray) -> str:
+  """Hashes one image's shape, dtype and bytes to 32 hexadecimal digits."""
+  hashed = hashlib.blake2b(digest_size=16)
+  hashed.update(f"{image.shape} {image.dtype.str} ".encode())
+  hashed.update(image.tobytes())
+  return hashed.hexdigest()
+
+
+def to_json(answer: Any) -> int | list[float]:
+  """Converts a label or scores to a form that JSON holds exactly.
+
+  A double holds every float32, and Python writes doubles without loss.
+  """
+  try:
+    return operator.index(answer)
+  except TypeError:
+    return [float(score) for score in answer]
+
+
+def compact(answer: int | list[float]) -> Answer:
+  """Packs scores into a float32 array; a label stays an int."""
+  # Millions of answers are held, and a Python float takes 32 bytes.
+  return answer if isinstance(answer, int) else array("f", answer)
+
+
+def require_eight_bit(images: np.ndarray) -> np.ndarray:
+  """Returns `images` if they are uint8 `[N, H, W, C]`.
+
+  Raises:
+    JaxkdError: if they have another type or rank.
+  """
   images = np.asarray(images)
   if images.dtype != np.uint8 or images.ndim != 4:
     raise JaxkdError(
@@ -19,18 +57,21 @@ def eight_bit(images: np.ndarray) -> np.ndarray:
   return images
 
 
-def gather(
-  find: Callable[[str], Answer | None], digests: list[str], access: str
+def collect(
+  lookup: Callable[[str], Answer | None], digests: list[str], access: str
 ) -> np.ndarray:
-  """int32 labels `[N]` or float32 scores `[N, K]`, found by digest.
+  """Looks up the answers of `digests` as labels `[N]` or scores `[N, K]`.
+
+  Returns:
+    int32 where the access is `label`, else float32.
 
   Raises:
-    JaxkdError: if they are of another access.
+    JaxkdError: if the answers were recorded with another access.
   """
-  answers, labels = [find(name) for name in digests], access == "label"
+  answers, labels = [lookup(name) for name in digests], access == "label"
   if any(isinstance(answer, int) != labels for answer in answers):
     raise JaxkdError(
-      f"The ledger's answers are not of teacher.access={access}; set the "
-      "access that it was recorded with, or start a new run."
+      f"The ledger's answers were not recorded with teacher.access={access}; "
+      "set the access that they were recorded with, or start a new run."
     )
   return np.asarray(answers, np.int32 if labels else np.float32)

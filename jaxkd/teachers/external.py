@@ -1,4 +1,4 @@
-"""A teacher that comes from elsewhere: a bundle, or the user's own function."""
+"""Teachers that users bring: a classifier, a bundle, or their own function."""
 
 import importlib
 from pathlib import Path
@@ -8,16 +8,18 @@ from typing import NamedTuple
 from jaxkd.serialization import bundle
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-# Marks a run whose teacher is known by its weights alone.
+# Begins `teacher.checkpoint` in the saved config of a run whose teacher was
+# passed as an object: only a digest of its weights can be compared later.
 GIVEN = "given:"
 
 
 class ExternalTeacher(NamedTuple):
-  """Attributes:
+  """A teacher that is not trained here, and the inputs that it describes.
 
-  classifier: the teacher; None where it is trained here, a checkpoint of ours
-    or behind an interface.
-  spec: what its inputs look like, if it says so.
+  Attributes:
+    classifier: the teacher; None where it is trained here, loaded from one of
+      our checkpoints, remote or replayed.
+    spec: the shape and classes of its inputs; None if it doesn't say.
   """
 
   classifier: Classifier | None = None
@@ -25,28 +27,30 @@ class ExternalTeacher(NamedTuple):
 
 
 def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
-  """The teacher that was given, or that `config.teacher` fetches.
+  """Loads the teacher that `config.teacher` names, unless one was given.
 
   Args:
     block: `config.teacher`. `network` is `module:function`; the function takes
-      nothing and returns a `jaxkd.Classifier`, or one and a `jaxkd.DataSpec`.
-      `checkpoint` may be a folder that `jaxkd.import_teacher` wrote.
+      no arguments and returns a `jaxkd.Classifier`, or one and a
+      `jaxkd.DataSpec`. `checkpoint` may be a folder that `jaxkd.import_teacher`
+      wrote.
+    given: a classifier that was passed as an object.
 
   Raises:
-    JaxkdError: if it is not there, not a classifier, or its probe differs, or
-      if there are two.
+    JaxkdError: if more than one teacher is set, if there is no such function or
+      folder, or if the bundle's probe gives other outputs.
   """
-  saved = block.checkpoint.startswith(GIVEN)  # the mark of an earlier run
-  named = {
+  of_resumed_run = block.checkpoint.startswith(GIVEN)
+  sources = {
     "a classifier that was given": given is not None,
     "teacher.network": block.network,
-    "teacher.checkpoint": block.checkpoint and not saved,
+    "teacher.checkpoint": block.checkpoint and not of_resumed_run,
     "teacher.url or teacher.replay": block.url or block.replay,
   }
-  found = [name for name, value in named.items() if value]
-  if len(found) > 1:
+  names = [name for name, value in sources.items() if value]
+  if len(names) > 1:
     raise JaxkdError(
-      f"There is more than one teacher: {', '.join(found)}; leave all but one "
+      f"There is more than one teacher: {', '.join(names)}; leave all but one "
       "out."
     )
   if given is not None:
@@ -60,8 +64,9 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
 
 
 def call_factory(name: str) -> ExternalTeacher:
-  """What the function `module:function` returns; the current folder may hold
-  the module.
+  """Calls `module:function` and returns the teacher that it makes.
+
+  The module is also looked for in the current folder.
 
   Raises:
     JaxkdError: if there is no such function, or it returns something else.
@@ -78,15 +83,15 @@ def call_factory(name: str) -> ExternalTeacher:
     make = getattr(importlib.import_module(module), function)
   except ModuleNotFoundError as error:
     raise JaxkdError(
-      f"teacher.network={name!r}: there is no module {error.name}; start in "
-      "its folder, or install it."
+      f"teacher.network={name!r}: there is no module {error.name}; start the "
+      "command in its folder, or install it."
     ) from error
   except AttributeError as error:
     raise JaxkdError(
       f"teacher.network={name!r}: {module} has no {function}."
     ) from error
-  found = make()
-  classifier, spec = found if isinstance(found, tuple) else (found, None)
+  made = make()
+  classifier, spec = made if isinstance(made, tuple) else (made, None)
   if not isinstance(classifier, Classifier) or not (
     spec is None or isinstance(spec, DataSpec)
   ):

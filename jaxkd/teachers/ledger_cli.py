@@ -1,4 +1,4 @@
-"""What a query ledger adds up to, for people."""
+"""The command that prints the totals of a query ledger."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -9,29 +9,31 @@ from jaxkd.errors import JaxkdError, fail
 from jaxkd.teachers.records import QueryTotals, read_ledger
 
 
-def read(path: str | os.PathLike[str]) -> QueryTotals:
-  """The totals of a ledger, also while a run writes it.
+def read_totals(path: str | os.PathLike[str]) -> QueryTotals:
+  """Reads the totals of a ledger, also while a run writes it.
 
   Raises:
-    JaxkdError: if the file can't be read, is no ledger, or is damaged.
+    JaxkdError: if the file can't be read, is not a ledger, or is damaged.
   """
   try:
     return read_ledger(Path(path))[0].totals()
   except OSError as error:
-    raise JaxkdError(f"Can't read {path}: {error.strerror}.") from error
+    raise JaxkdError(
+      f"The query ledger {path} can't be read ({error.strerror})."
+    ) from error
 
 
 def _lines(path: str, totals: QueryTotals) -> Iterable[str]:
-  booked = totals.spent - totals.answered - totals.unknown - totals.in_flight
+  in_bulk = totals.spent - totals.answered - totals.unknown - totals.in_flight
   limited = totals.budget is not None
-  yield f"query ledger {path}, counts of images"
+  yield f"query ledger {path}, numbers of images"
   for name, value in {
     "budget": totals.budget if limited else "none",
     "spent": totals.spent,
     **{f"  {kind}": count for kind, count in totals.by_kind.items()},
     "left": totals.budget - totals.spent if limited else "-",
     "answered": totals.answered,
-    "booked": booked,
+    "in bulk": in_bulk,
     "unknown": totals.unknown,
     "in flight": totals.in_flight,
     "refused": totals.refused,
@@ -42,14 +44,14 @@ def _lines(path: str, totals: QueryTotals) -> Iterable[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Prints the totals of a ledger; a mistake ends the process with status 2."""
+  """Prints the totals of a ledger; an error ends the process with status 2."""
   parser = argparse.ArgumentParser(
     prog="python -m jaxkd.teachers.ledger",
-    description="Prints what a query ledger adds up to.",
+    description="Prints the totals of a query ledger.",
   )
   parser.add_argument("file", metavar="FILE")
   path = parser.parse_args(argv).file
   try:
-    print("\n".join(_lines(path, read(path))))
+    print("\n".join(_lines(path, read_totals(path))))
   except JaxkdError as error:
     fail(str(error))

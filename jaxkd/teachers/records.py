@@ -1,54 +1,40 @@
-"""The records of a query ledger: their text, their checksums, their sum.
+"""The records of a query ledger: their format, checksums and totals.
 
 Every line is a JSON object that ends with the CRC-32 of the file up to there,
-so that a line that was changed, lost or moved shows.
+so that changed, lost and moved lines are detected.
 """
 
-from array import array
 from collections import Counter
 import dataclasses
-import hashlib
 import json
-import operator
 from pathlib import Path
 import re
 from typing import Any, NamedTuple
 import zlib
 
-import numpy as np
-
-from jaxkd.errors import JaxkdError
+from jaxkd.errors import BudgetExhausted, JaxkdError
+from jaxkd.teachers.answers import Answer, compact
 
 QUERY_KINDS = ("train", "evaluate", "retry")
 
 VERSION = 1
 _FIRST = b'{"record": "created", "version": '
-_SEAL = ', "crc": "%08x"}\n'
-
-Answer = int | array  # a label, or K scores as float32
-
-
-def digest(image: np.ndarray) -> str:
-  """Content hash of one image's shape, dtype and bytes: 32 hex digits."""
-  hashed = hashlib.blake2b(digest_size=16)
-  hashed.update(f"{image.shape} {image.dtype.str} ".encode())
-  hashed.update(image.tobytes())
-  return hashed.hexdigest()
+_CHECKSUM = ', "crc": "%08x"}\n'
 
 
 class QueryTotals(NamedTuple):
-  """Counts of images.
+  """The numbers of images in each state, and their price.
 
   Attributes:
-    budget: the most that may be spent; None is no limit.
-    spent: answered + unknown + in flight + booked in bulk.
-    sent: put on the wire; every attempt counts.
-    answered: their answers are on disk.
-    unknown: sent or about to be, and nobody knows what came of it.
-    refused: not served, hence given back.
-    in_flight: reserved, without an end so far.
-    by_kind: spent by kind of query, every kind of `KINDS`.
-    price: of what is spent, in the currency of `price_per_1000`.
+    budget: the limit of `spent`; None is no limit.
+    spent: answered + unknown + in flight + recorded in bulk.
+    sent: images that left this machine; every attempt counts.
+    answered: images whose answers are on disk.
+    unknown: images that may have been received, without a reply.
+    refused: images that the server did not serve; they are not spent.
+    in_flight: images of requests that have not ended.
+    by_kind: spent images by kind of query, for all of `QUERY_KINDS`.
+    price: the price of `spent`, in the currency of `price_per_1000`.
   """
 
   budget: int | None
@@ -64,18 +50,18 @@ class QueryTotals(NamedTuple):
 
 @dataclasses.dataclass
 class LedgerState:
-  """What records add up to; the same for the writer and for readers.
+  """The state that a ledger's records add up to, for writer and readers alike.
 
   Attributes:
-    crc: checksum up to the last record.
+    crc: the checksum of the file up to its last record.
     requests: the last request's number.
-    budget: of the last session.
-    price_per_1000: of the last session.
+    budget: the budget of the last session.
+    price_per_1000: the price of 1000 images in the last session.
     counts: images sent, answered, unknown and refused.
-    by_kind: images spent by kind.
-    in_flight: kind and digests of the requests without an end.
-    answers: what is known, by digest.
-    booked: count and kind by name.
+    by_kind: images spent by kind of query.
+    in_flight: kind and digests of each request that has not ended.
+    answers: the first answer to each image, by digest.
+    bulk: count and kind of each record in bulk, by name.
   """
 
   crc: int = 0
@@ -88,10 +74,14 @@ class LedgerState:
     default_factory=dict
   )
   answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
-  booked: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
+  bulk: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
 
   def add(self, record: dict[str, Any]) -> None:
-    """Adds one record; KeyError or ValueError if it can't come next."""
+    """Applies one record.
+
+    Raises:
+      KeyError, ValueError: if the record can't follow those before it.
+    """
     match record:
       case {"record": "created", "version": _}:
         pass
@@ -108,20 +98,44 @@ class LedgerState:
         self.counts["answered"] += len(images)
         for image, answer in zip(images, answers, strict=True):
           # The first answer stays: it's the one that was trained on.
-          self.answers.setdefault(image, _compact(answer))
+          self.answers.setdefault(image, compact(answer))
       case {"record": "refused" | "unknown" as end, "request": request}:
         kind, images = self.in_flight.pop(request)
         self.counts[end] += len(images)
         if end == "refused":
           self.by_kind[kind] -= len(images)
       case {"record": "booked", "name": name, "count": count, "kind": kind}:
-        self.booked[name] = count, kind
+        self.bulk[name] = count, kind
         self.by_kind[kind] += count
       case _:
         raise ValueError(record)
 
+  def check_budget(self, count: int, kind: str, path: Path) -> None:
+    """Checks that `count` more images may be spent.
+
+    Raises:
+      BudgetExhausted: if fewer images are left.
+      JaxkdError: for a negative count or an unknown kind of query.
+    """
+    if kind not in QUERY_KINDS:
+      raise JaxkdError(
+        f"The kind of query {kind!r} is unknown; choose one of "
+        f"{', '.join(QUERY_KINDS)}."
+      )
+    if count < 0:
+      raise JaxkdError(f"count={count}: it must be 0 or more.")
+    spent = self.totals().spent
+    if self.budget is not None and spent + count > self.budget:
+      raise BudgetExhausted(
+        f"The query budget is exhausted: {count} images are to be asked, but "
+        f"{self.budget - spent} of queries.budget={self.budget} are left "
+        f"(ledger {path}). Raise the budget to continue, unless "
+        "synthesis.num_rounds is 0: then the budget sets the number of rounds, "
+        "and a larger one needs a new workdir."
+      )
+
   def totals(self) -> QueryTotals:
-    """The counts for people."""
+    """Sums the state up to numbers of images and their price."""
     by_kind = {kind: self.by_kind[kind] for kind in QUERY_KINDS}
     spent = sum(by_kind.values())
     return QueryTotals(
@@ -137,23 +151,8 @@ class LedgerState:
     )
 
 
-def to_json(answer: Any) -> int | list[float]:
-  """A label or scores, as JSON has them: a double holds a float32 exactly, and
-  is written exactly.
-  """
-  try:
-    return operator.index(answer)
-  except TypeError:
-    return [float(score) for score in answer]
-
-
-def _compact(answer: int | list[float]) -> Answer:
-  # Millions of answers are held, and a Python float takes 32 bytes.
-  return answer if isinstance(answer, int) else array("f", answer)
-
-
 def redact_url(reason: str) -> str:
-  """One short line without the user and password of a URL.
+  """Shortens a text to one line and removes user and password from its URLs.
 
   >>> redact_url("connection to https://me:secret@host/v2 lost")
   'connection to https://host/v2 lost'
@@ -163,35 +162,39 @@ def redact_url(reason: str) -> str:
 
 
 def add_checksum(body: bytes, crc: int) -> tuple[bytes, int]:
-  """A line, and the checksum of the file up to it.
+  """Completes a line, and returns it with the checksum of the file up to it.
 
   Args:
     body: a record in JSON without its last brace.
-    crc: the checksum up to the line before; 0 for the first.
+    crc: the checksum of the lines before; 0 for the first.
   """
   crc = zlib.crc32(body, crc)
-  return body + (_SEAL % crc).encode(), crc
+  return body + (_CHECKSUM % crc).encode(), crc
 
 
 def read_ledger(path: Path) -> tuple[LedgerState, int]:
-  """What a ledger adds up to, and the bytes of its complete records.
+  """Reads a ledger's state, and the length in bytes of its complete records.
 
-  Only the last record may be torn: without its end, or with zeros where a
-  page never reached the disk. Nobody was told that it was written.
+  A crash may leave the last record incomplete: without its end, or with zeros
+  where a page did not reach the disk. It is ignored, because its writer had not
+  returned yet.
 
   Raises:
-    JaxkdError: if the file is no ledger, or is damaged.
+    JaxkdError: if the file is not a ledger, or is damaged.
     OSError: if it can't be read.
   """
-  tally, length = LedgerState(), 0
+  state, length = LedgerState(), 0
   with path.open("rb") as file:
     for number, line in enumerate(file, 1):
       if number == 1 and not line.startswith(_FIRST[: len(line)]):
-        raise JaxkdError(f"{path} is not a query ledger: see its line 1.")
-      sealed, crc = add_checksum(line[: -len(_SEAL % 0)], tally.crc)
-      if sealed == line:
-        _add(tally, line, path, number)
-        tally.crc, length = crc, length + len(line)
+        raise JaxkdError(
+          f"{path} is not a query ledger: its line 1 is not a "
+          "ledger's first record."
+        )
+      expected, crc = add_checksum(line[: -len(_CHECKSUM % 0)], state.crc)
+      if expected == line:
+        _add(state, line, path, number)
+        state.crc, length = crc, length + len(line)
       elif not line.endswith(b"\n") or (b"\0" in line and not file.peek(1)):
         break
       else:
@@ -199,10 +202,10 @@ def read_ledger(path: Path) -> tuple[LedgerState, int]:
           f"The query ledger {path} is damaged in line {number}; put back a "
           "copy, or start a new run."
         )
-  return tally, length
+  return state, length
 
 
-def _add(tally: LedgerState, line: bytes, path: Path, number: int) -> None:
+def _add(state: LedgerState, line: bytes, path: Path, number: int) -> None:
   record = json.loads(line)
   version = record.get("version", VERSION)
   if version != VERSION:
@@ -211,7 +214,7 @@ def _add(tally: LedgerState, line: bytes, path: Path, number: int) -> None:
       f"version {VERSION}. Use the jaxkd that wrote it."
     )
   try:
-    tally.add(record)
+    state.add(record)
   except (KeyError, ValueError) as error:
     raise JaxkdError(
       f"The query ledger {path} is damaged: line {number} does not follow "

@@ -1,4 +1,4 @@
-"""A teacher that answers again what a ledger has recorded."""
+"""A teacher that answers from the ledger of an earlier run."""
 
 import os
 from pathlib import Path
@@ -7,19 +7,18 @@ import numpy as np
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.teachers import records
-from jaxkd.teachers.answers import eight_bit, gather
-from jaxkd.teachers.records import digest
+from jaxkd.teachers.answers import collect, digest, require_eight_bit
 
 
 class Replay:
-  """Answers from the ledger of an earlier run, and sends nothing.
+  """Answers images from a ledger, and sends no query.
 
   Args:
-    path: of the ledger; it is only read.
-    access: that it was recorded with.
+    path: the ledger; it is only read.
+    access: the access that it was recorded with.
 
   Raises:
-    JaxkdError: if it is no ledger, is damaged or can't be read.
+    JaxkdError: if the file is not a ledger, is damaged or can't be read.
   """
 
   in_process = False
@@ -32,21 +31,26 @@ class Replay:
       self._answers = records.read_ledger(Path(path))[0].answers
     except OSError as error:
       raise JaxkdError(
-        f"teacher.replay={path}: it can't be read ({error.strerror})."
+        f"teacher.replay={path} can't be read ({error.strerror})."
       ) from error
 
-  def close(self) -> None:
-    """Nothing is open."""
-
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
-    """As `Remote.answer`; a JaxkdError names what was never answered."""
+    """Returns the recorded labels `[N]` or scores `[N, K]`.
+
+    Args:
+      images: uint8 `[N, H, W, C]`.
+      kind: the kind of query; it is ignored, because nothing is recorded.
+
+    Raises:
+      BudgetExhausted: if the ledger has no answer to some of the images.
+    """
     del kind
-    digests = [digest(image) for image in eight_bit(images)]
+    digests = [digest(image) for image in require_eight_bit(images)]
     missing = [name for name in digests if name not in self._answers]
     if missing:
       raise BudgetExhausted(
         f"The ledger {self._path} has no answer to {len(missing)} of "
-        f"{len(digests)} images, the first: {', '.join(missing[:4])}; replay "
-        "the config and seed that it was recorded with."
+        f"{len(digests)} images, the first of them {', '.join(missing[:4])}; "
+        "use the config and seed that it was recorded with."
       )
-    return gather(self._answers.get, digests, self.access)
+    return collect(self._answers.get, digests, self.access)

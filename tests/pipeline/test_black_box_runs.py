@@ -13,7 +13,7 @@ import jaxkd
 from jaxkd.methods import ideal
 from jaxkd.pipeline import plan
 from jaxkd.serve import app, inference, server
-from jaxkd.teachers import ledger
+from jaxkd.teachers.ledger_cli import read_totals
 from jaxkd.training.trained_network import load
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -69,7 +69,7 @@ def test_every_image_is_paid_for_once(whole):
   found = report["queries"]
   assert found["spent"] == found["by_class"]["train"] == BUDGET
   assert report["synthesis"]["images"] == BUDGET
-  assert ledger.read(folder / "ledger.jsonl").spent == BUDGET
+  assert read_totals(folder / "ledger.jsonl").spent == BUDGET
   assert found["ended"] is None
   assert "60 spent, budget 60" in (folder / "report.html").read_text()
 
@@ -250,7 +250,7 @@ def test_what_can_not_be_is_refused_before_anything_is_asked(
   with pytest.raises(jaxkd.JaxkdError, match=told):
     run(tmp_path, **fields)
   path = tmp_path / "ledger.jsonl"
-  assert not path.exists() or not ledger.read(path).sent
+  assert not path.exists() or not read_totals(path).sent
 
 
 def test_a_white_box_method_is_refused_a_black_box(tmp_path):

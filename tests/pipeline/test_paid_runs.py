@@ -32,7 +32,7 @@ from jaxkd.runtime.metrics import read_metrics  # noqa: E402
 from jaxkd.serve.app import build_app  # noqa: E402
 from jaxkd.serve.inference import ServerConfig  # noqa: E402
 from jaxkd.serve.server import serving  # noqa: E402
-from jaxkd.teachers import ledger  # noqa: E402
+from jaxkd.teachers.ledger_cli import read_totals  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def check_books(folder, server_images):
         in_flight.subtract(images[number])
       case "refused" | "unknown":
         in_flight.subtract(images[number])
-  totals = ledger.read(folder / "ledger.jsonl")
+  totals = read_totals(folder / "ledger.jsonl")
   assert totals.spent <= totals.budget
   assert server_images <= totals.sent
   assert totals.answered == len(answered)
@@ -226,7 +226,7 @@ def test_told_to_stop_it_does_not_wait_for_the_end_of_the_round(slow, tmp_path):
   assert process.wait(60) == 143
   assert "The same command goes on" in (folder / "log").read_text()
   assert server.requests == before + 1
-  totals = ledger.read(folder / "ledger.jsonl")
+  totals = read_totals(folder / "ledger.jsonl")
   assert (totals.answered, totals.in_flight, totals.spent) == (4, 0, 4)
   server.delay_s = DELAY_S
   report, student = finish(folder, url, budget, rounds)

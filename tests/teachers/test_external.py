@@ -1,4 +1,4 @@
-"""Teachers that come from elsewhere, and the data that go with them."""
+"""Tests of teachers that are not trained here, and of their data sets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The ledger never counts too little, whatever is done to it."""
+"""The query ledger never counts too few images, whatever happens to it."""
 
 from concurrent.futures import ThreadPoolExecutor
 import errno
@@ -16,8 +16,10 @@ import pytest
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.teachers import ledger as ledger_module
-from jaxkd.teachers.ledger import QUERY_KINDS, Ledger, digest, main, read
-from jaxkd.teachers.records import add_checksum, read_ledger
+from jaxkd.teachers.answers import digest
+from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.ledger_cli import main, read_totals
+from jaxkd.teachers.records import QUERY_KINDS, add_checksum, read_ledger
 
 
 def names(*numbers):
@@ -35,7 +37,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def no_fsync(monkeypatch):
-  """For tests of what is written, with hundreds of sessions."""
+  """Skips fsync in tests that write hundreds of sessions."""
   monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -108,7 +110,7 @@ def test_every_state_of_a_request_in_the_totals(path):
     assert totals[1:7] == (12, 7, 3, 2, 2, 1)
     assert totals.by_kind == {"train": 9, "evaluate": 3, "retry": 0}
     assert totals.price == pytest.approx(0.024)
-    assert read(path) == totals
+    assert read_totals(path) == totals
 
 
 def test_answers_come_back_as_given_also_from_disk(path):
@@ -134,10 +136,10 @@ def test_a_million_answers_of_a_hundred_classes_fit_into_memory(path, no_fsync):
     request = ledger.reserve(names(*range(count)))
     ledger.answered(request, np.float32(scores).tolist())
   tracemalloc.start()
-  tally, _ = read_ledger(path)
+  state, _ = read_ledger(path)
   held, _ = tracemalloc.get_traced_memory()
   tracemalloc.stop()
-  assert len(tally.answers) == count
+  assert len(state.answers) == count
   assert held / count < 3 * 4 * classes  # bytes; Python's floats take 32 each
 
 
@@ -174,7 +176,9 @@ def test_budget_goes_up_or_off_but_not_below_what_is_spent(path):
   with Ledger(path, budget=5) as ledger:
     ledger.record_bulk("round 0", 5)
   before = path.read_bytes()
-  with pytest.raises(JaxkdError, match=r"queries.budget=4: 5 images .* 5 or"):
+  with pytest.raises(
+    JaxkdError, match=r"queries.budget=4, but 5 images .* 5 or"
+  ):
     Ledger(path, budget=4)
   assert path.read_bytes() == before
   with Ledger(path, budget=5) as ledger, pytest.raises(BudgetExhausted):
@@ -187,16 +191,16 @@ def test_budget_goes_up_or_off_but_not_below_what_is_spent(path):
     assert ledger.totals()[:2] == (None, 106)
 
 
-def test_a_booked_round_costs_once(path):
+def test_a_round_recorded_in_bulk_costs_once(path):
   with Ledger(path, budget=10) as ledger:
     ledger.record_bulk("round 0", np.int64(10))
     ledger.record_bulk("round 0", 10)
   with Ledger(path, budget=10) as ledger:
     ledger.record_bulk("round 0", 10)
     assert ledger.totals().spent == 10
-    with pytest.raises(JaxkdError, match="'round 0' is booked as 10 train"):
+    with pytest.raises(JaxkdError, match="'round 0' is recorded with 10 train"):
       ledger.record_bulk("round 0", 9)
-    with pytest.raises(JaxkdError, match="now 10 evaluate"):
+    with pytest.raises(JaxkdError, match="now with 10 evaluate"):
       ledger.record_bulk("round 0", 10, "evaluate")
 
 
@@ -205,7 +209,7 @@ def test_wrong_calls_write_nothing(path):
     request = ledger.reserve(names(1, 2))
     before = path.read_bytes()
     for message, call in {
-      "Unknown kind of query 'trian'; choose one of train": lambda: (
+      "kind of query 'trian' is unknown; choose one of train": lambda: (
         ledger.reserve(names(3), "trian")
       ),
       "count=-1": lambda: ledger.record_bulk("round 0", -1),
@@ -235,7 +239,7 @@ def test_reasons_hold_no_password(path):
 
 
 def test_what_was_in_flight_is_unknown_to_the_next_session(recorded):
-  before = read(recorded)
+  before = read_totals(recorded)
   assert before.in_flight == 4
   with Ledger(recorded, budget=40) as ledger:
     after = ledger.totals()
@@ -251,11 +255,11 @@ def test_cut_at_every_byte(recorded, tmp_path):
   for number, line in enumerate([*complete_lines(recorded), b""]):
     prefix = tmp_path / f"prefix{number}"
     prefix.write_bytes(complete)
-    wanted, answers = read(prefix), read_ledger(prefix)[0].answers
+    wanted, answers = read_totals(prefix), read_ledger(prefix)[0].answers
     for torn in range(max(1, len(line))):
       cut = tmp_path / f"cut{number}-{torn}"
       cut.write_bytes(complete + line[:torn])
-      assert read(cut) == wanted
+      assert read_totals(cut) == wanted
       with Ledger(cut, budget=40) as ledger:
         assert ledger.totals() == wanted._replace(
           budget=40,
@@ -266,7 +270,7 @@ def test_cut_at_every_byte(recorded, tmp_path):
         assert all(ledger.answer(name) == answers[name] for name in answers)
         ledger.record_bulk("afterwards", 1)
       assert cut.read_bytes().startswith(complete)
-      assert read(cut).spent == wanted.spent + 1
+      assert read_totals(cut).spent == wanted.spent + 1
     complete += line
   assert complete == whole
 
@@ -275,7 +279,7 @@ def test_a_page_that_never_reached_the_disk_is_a_torn_tail(recorded):
   lines = complete_lines(recorded)
   lines[-1] = bytes(20) + lines[-1][20:]
   recorded.write_bytes(b"".join(lines))
-  assert read(recorded).in_flight == 2
+  assert read_totals(recorded).in_flight == 2
   with Ledger(recorded, budget=40) as ledger:
     assert ledger.totals()[1:7] == (18, 9, 4, 4, 1, 0)
   lines = complete_lines(recorded)
@@ -294,7 +298,7 @@ def test_a_changed_byte_names_its_line(recorded):
       changed = bytearray(whole)
       changed[start + place] ^= 1
       recorded.write_bytes(changed)
-      for look in (read, Ledger):
+      for look in (read_totals, Ledger):
         with pytest.raises(JaxkdError, match=rf"line {number}\b"):
           look(recorded)
       assert recorded.read_bytes() == changed
@@ -318,10 +322,10 @@ def test_a_line_that_is_lost_or_moved_is_damage(recorded):
     ):
       recorded.write_bytes(b"".join(changed))
       with pytest.raises(JaxkdError, match="damaged in line"):
-        read(recorded)
+        read_totals(recorded)
 
 
-def sealed(*records):
+def with_checksums(*records):
   text, crc = b"", 0
   for record in records:
     line, crc = add_checksum(json.dumps(record)[:-1].encode(), crc)
@@ -338,14 +342,14 @@ def test_records_must_follow_from_each_other(path):
     {"record": "answered", "request": 1, "answers": [1]},
     {"record": "paid"},
   ):
-    path.write_bytes(sealed(created, reserved, record))
+    path.write_bytes(with_checksums(created, reserved, record))
     with pytest.raises(JaxkdError, match="line 3 does not follow"):
-      read(path)
+      read_totals(path)
 
 
 def test_an_unknown_version_is_refused(path):
-  path.write_bytes(sealed({"record": "created", "version": 2}))
-  for look in (read, Ledger):
+  path.write_bytes(with_checksums({"record": "created", "version": 2}))
+  for look in (read_totals, Ledger):
     with pytest.raises(JaxkdError, match="has version 2; .* knows version 1"):
       look(path)
 
@@ -353,11 +357,11 @@ def test_an_unknown_version_is_refused(path):
 def test_other_files_are_left_alone(path):
   for text in ("notes", '{"record": "booked"}\n', "\n"):
     path.write_text(text)
-    for look in (read, Ledger):
+    for look in (read_totals, Ledger):
       with pytest.raises(JaxkdError, match="is not a query ledger"):
         look(path)
     assert path.read_text() == text
-  for look in (read, Ledger):
+  for look in (read_totals, Ledger):
     with pytest.raises(JaxkdError, match=str(path.parent)):
       look(path.parent)
 
@@ -396,11 +400,11 @@ def test_threads_never_exceed_the_budget_together(path):
         done.result()
     totals = ledger.totals()
   assert totals.spent == totals.answered == 99 and totals.in_flight == 0
-  assert read(path) == totals
+  assert read_totals(path) == totals
 
 
 @pytest.mark.parametrize("room", [0, 25])
-def test_a_full_disk_leaves_nothing_half_believed(path, room):
+def test_a_full_disk_leaves_no_partial_record(path, room):
   with Ledger(path, budget=9) as ledger:
     request = ledger.reserve(names(1, 2))
     before = ledger.totals()
@@ -410,7 +414,7 @@ def test_a_full_disk_leaves_nothing_half_believed(path, room):
       with pytest.raises(JaxkdError, match=str(path)):
         ledger.answered(request, [1, 2])
       ledger._file = file  # room again: this session still does not go on
-    assert ledger.totals() == before == read(path)
+    assert ledger.totals() == before == read_totals(path)
     assert ledger.answer(names(1)[0]) is None
   with Ledger(path, budget=9) as ledger:
     assert ledger.totals() == before._replace(in_flight=0, unknown=2)
@@ -476,7 +480,8 @@ def test_what_is_fsynced(path, monkeypatch):
 
 _WRITER = """
 import os, sys
-from jaxkd.teachers.ledger import BudgetExhausted, Ledger
+from jaxkd.errors import BudgetExhausted
+from jaxkd.teachers.ledger import Ledger
 path, wire, told = sys.argv[1:]
 wire, told = (open(name, "a", buffering=1) for name in (wire, told))
 with Ledger(path, budget=2000) as ledger:
@@ -512,7 +517,7 @@ def test_sigkill_at_any_time(path, tmp_path):
         break
       time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.1))
-    read(path)  # while it writes
+    read_totals(path)  # while it writes
     writer.kill()
     assert writer.wait() in (0, -signal.SIGKILL)
     on_wire = 4 * wire.read_text().count("4") if wire.exists() else 0
@@ -530,7 +535,7 @@ def test_sigkill_at_any_time(path, tmp_path):
 def test_command_line_prints_the_totals(recorded, capsys):
   main([str(recorded)])
   lines = capsys.readouterr().out.splitlines()
-  assert lines[0] == f"query ledger {recorded}, counts of images"
+  assert lines[0] == f"query ledger {recorded}, numbers of images"
   assert dict(line.rsplit(maxsplit=1) for line in lines[1:]) == {
     "budget": "40",
     "spent": "20",
@@ -539,7 +544,7 @@ def test_command_line_prints_the_totals(recorded, capsys):
     "  retry": "1",
     "left": "20",
     "answered": "4",
-    "booked": "10",
+    "in bulk": "10",
     "unknown": "2",
     "in flight": "4",
     "refused": "1",

@@ -1,1 +1,1 @@
-"""Teachers behind HTTP."""
+"""Teachers that are served behind HTTP: client, protocols and retries."""

@@ -1,8 +1,8 @@
-"""Teachers behind HTTP: one httpx client, its status codes and its secrets.
+"""The HTTP transport of remote teachers: connections, status codes and token.
 
-Certificates are verified, other hosts are never followed to, and the token
-leaves this module in one header only: whatever a server says is cleared of it
-before it can reach a message, a log or the ledger.
+Certificates are verified, and redirects to other hosts are refused. The token
+is sent in one header only; it is removed from what a server replies before
+that can reach a message, a log or the ledger.
 """
 
 from collections.abc import Iterator
@@ -29,24 +29,26 @@ from jaxkd.teachers.remote.transport import (
 )
 from jaxkd.types import ACCESS_LEVELS, DataSpec
 
-METADATA_S = 5.0  # one attempt to read metadata
-PREFLIGHT_S = 15.0  # all of them; a wrong address shows soon
-REPLY_BYTES = 2**26
+METADATA_S = 5.0  # for one attempt to read metadata
+PREFLIGHT_S = 15.0  # for all attempts, so that a wrong url is an error soon
+REPLY_BYTES = 2**26  # the largest reply that is read
+# Servers reply so before they do any work. Every other status from 500 up may
+# come after the model has run.
 _NOT_SERVED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_MOVED = (301, 302, 303, 307, 308)
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Http:
-  """Carries requests of one protocol to one server; threads may share it.
+  """Sends requests of one protocol to one server; threads may share it.
 
   Args:
-    url: of the server (v2) or of its one address.
-    protocol: of `jaxkd.teachers.remote.protocols`.
-    token: the secret of the header, if there is one.
-    connections: at the same time.
+    url: the server's base url (v2), or the url that takes the requests.
+    protocol: one of those in `jaxkd.teachers.remote.protocols`.
+    token: the secret that authorizes requests, if there is one.
+    connections: the number of connections at the same time.
 
   Raises:
-    JaxkdError: for a url that can't be.
+    JaxkdError: for a url that is not allowed.
   """
 
   def __init__(
@@ -57,13 +59,13 @@ class Http:
     token: Token,
     connections: int,
   ):
-    # Below warnings they write down addresses and headers.
+    # At lower levels both log urls and headers.
     for name in ("httpx", "httpcore"):
       logging.getLogger(name).setLevel(logging.WARNING)
     self._url = urls.check_url(url)
     self._protocol = protocol
     self._token = token
-    self._moved: dict[str, httpx.URL] = {}
+    self._redirects: dict[str, httpx.URL] = {}
     headers = {
       "User-Agent": f"jaxkd/{jaxkd.__version__}",
       "Accept": "application/json",
@@ -75,35 +77,40 @@ class Http:
     )
 
   @property
-  def most(self) -> int:
-    """Images that one request takes; known after `check`."""
-    return self._protocol.most
+  def max_images(self) -> int:
+    """The number of images that one request takes; known after `check`."""
+    return self._protocol.max_images
 
   def close(self) -> None:
     """Closes the connections."""
     self._client.close()
 
   def check(self) -> None:
-    """Reads what the protocol must know before the first query."""
+    """Reads the server's metadata and completes the protocol with it.
+
+    Raises:
+      NotServed, OutcomeUnknown: if the check may be repeated.
+      JaxkdError: if the model does not fit.
+    """
     paths = self._protocol.paths
     replies = [self._call("GET", path, METADATA_S) for path in paths]
     try:
       self._protocol = self._protocol.check(replies)
     except JaxkdError as error:
-      raise JaxkdError(self._token.cleared(str(error))) from None
+      raise JaxkdError(self._token.redact(str(error))) from None
 
   def size(self, images: np.ndarray) -> int:
-    """Bytes of the request's body."""
+    """Counts the bytes of the request's body."""
     return self._protocol.size(images)
 
   def send(self, images: np.ndarray, *, timeout_s: float) -> np.ndarray:
-    """See `jaxkd.teachers.remote.transport.Transport`."""
+    """Asks for answers; see `jaxkd.teachers.remote.transport.Transport`."""
     path, headers, body = self._protocol.encode(images)
     reply = self._call("POST", path, timeout_s, headers, body)
     try:
       return self._protocol.decode(reply, len(images))
     except JaxkdError as error:
-      raise JaxkdError(self._token.cleared(str(error))) from None
+      raise JaxkdError(self._token.redact(str(error))) from None
 
   def _call(
     self,
@@ -113,15 +120,15 @@ class Http:
     headers: dict[str, str] | None = None,
     body: bytes | None = None,
   ) -> bytes:
-    """The body of a reply with a status of success."""
-    url, end = self._address(path), time.monotonic() + timeout_s
+    """Sends one HTTP request and returns the body of a successful reply."""
+    url, end = self._resolve(path), time.monotonic() + timeout_s
     try:
       with self._client.stream(
         method, url, content=body, headers=headers, timeout=timeout_s
       ) as response:
         reply = b"".join(_chunks(response, end))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as e:
-      reason = self._token.cleared(f"no connection to {url.host} ({e})")
+      reason = self._token.redact(f"no connection to {url.host} ({e})")
       if "CERTIFICATE_VERIFY_FAILED" in reason:
         raise PermanentError(reason) from None
       raise NotServed(reason) from None
@@ -129,16 +136,18 @@ class Http:
       raise OutcomeUnknown(
         f"connection lost ({type(error).__name__})"
       ) from None
-    self._judge(path, response, reply)
+    self._check_status(path, response, reply)
     return reply
 
-  def _judge(self, path: str, response: httpx.Response, reply: bytes) -> None:
-    """Raises what a status means, if it is not success."""
+  def _check_status(
+    self, path: str, response: httpx.Response, reply: bytes
+  ) -> None:
+    """Raises the error that a status stands for, unless it is a success."""
     status = response.status_code
     reason = f"{status} {_phrase(status)}"
     if 200 <= status < 300:
       return
-    if status in _MOVED:
+    if status in _REDIRECTS:
       self._follow(path, response, reason)
     if status in _NOT_SERVED:
       raise NotServed(reason, retry_after_s(response.headers))
@@ -146,32 +155,35 @@ class Http:
       raise OutcomeUnknown(reason, retry_after_s(response.headers))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
       raise TooLarge(reason)
-    asked, said = response.url.path, reply.decode(errors="replace")
-    raise PermanentError(self._token.cleared(f"{reason} from {asked}: {said}"))
+    text = (
+      f"{reason} from {response.url.path}: {reply.decode(errors='replace')}"
+    )
+    raise PermanentError(self._token.redact(text))
 
   def _follow(self, path: str, response: httpx.Response, reason: str) -> None:
-    """Notes the new address; the next attempt, counted as such, goes there."""
-    self._moved[path] = urls.resolve_redirect(response, reason)
+    """Saves the new url for the next attempt, which counts as a new one."""
+    self._redirects[path] = urls.resolve_redirect(response, reason)
     raise NotServed(reason, 0.0)
 
-  def _address(self, path: str) -> httpx.URL:
-    if path in self._moved:
-      return self._moved[path]
+  def _resolve(self, path: str) -> httpx.URL:
+    if path in self._redirects:
+      return self._redirects[path]
     if not path:
       return self._url
     return self._url.copy_with(path=f"{self._url.path.rstrip('/')}/{path}")
 
 
 def check(spec: DataSpec, teacher) -> None:
-  """Refuses a config of `teacher` that can't be, before anything is sent.
+  """Checks the fields of `teacher` for a remote teacher; nothing is sent.
 
   Raises:
-    JaxkdError: naming the field, never its secret.
+    JaxkdError: for a value that is not allowed. The message never holds the
+      token.
   """
   if not teacher.authorization.strip():
     raise JaxkdError(
-      "teacher.authorization is empty: say who allowed these queries; it goes "
-      "into the report."
+      "teacher.authorization is empty: say who allowed these queries; the "
+      "report quotes it."
     )
   checks.choice("teacher.access", teacher.access, ACCESS_LEVELS[:-1])
   urls.check_url(teacher.url)
@@ -182,16 +194,17 @@ def check(spec: DataSpec, teacher) -> None:
 def open_teacher(
   spec: DataSpec, teacher, queries, ledger: Ledger
 ) -> RemoteTeacher:
-  """The teacher behind `teacher.url`, once it is known to fit.
+  """Connects to the teacher at `teacher.url` and checks that it fits.
 
   Args:
-    spec: of the images.
+    spec: the shape and classes of the images.
     teacher: the config's block of that name.
-    queries: likewise.
-    ledger: counts, and keeps answers.
+    queries: the config's block of that name.
+    ledger: counts the queries and holds the answers; None on all processes but
+      the first.
 
   Raises:
-    JaxkdError: naming the field, or what does not fit.
+    JaxkdError: for a value that is not allowed, or a model that does not fit.
   """
   check(spec, teacher)
   limits = ("max_in_flight", "images_per_request", "bytes_per_request")
@@ -212,7 +225,7 @@ def open_teacher(
     transport,
     ledger,
     access=teacher.access,
-    images_per_request=min(queries.images_per_request, transport.most),
+    images_per_request=min(queries.images_per_request, transport.max_images),
     bytes_per_request=queries.bytes_per_request,
     max_in_flight=queries.max_in_flight,
     deadline_s=queries.deadline_s,
@@ -228,12 +241,12 @@ def _chunks(response: httpx.Response, end: float) -> Iterator[bytes]:
   for chunk in response.iter_bytes():
     received += len(chunk)
     if received > REPLY_BYTES:
-      raise JaxkdError(f"a reply of more than {REPLY_BYTES} bytes.")
+      raise JaxkdError(f"The reply has more than {REPLY_BYTES} bytes.")
     if time.monotonic() > end:
-      raise httpx.ReadTimeout("the reply drips")
+      raise httpx.ReadTimeout("the reply took too long")
     yield chunk
 
 
 def _phrase(status: int) -> str:
-  """The standard's words, never the server's."""
+  # The standard's phrase: a server's own text might hold the token.
   return HTTPStatus(status).phrase if status in list(HTTPStatus) else ""

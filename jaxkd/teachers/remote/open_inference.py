@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over JSON: KServe, Triton, MLServer."""
+"""The Open Inference Protocol v2 over JSON: KServe, Triton and MLServer."""
 
 from collections.abc import Sequence
 import json
@@ -26,29 +26,29 @@ _INTEGERS += tuple(f"U{name}" for name in _INTEGERS)
 
 
 class V2(NamedTuple):
-  """One model of a server; `check` fills in what only the server knows.
+  """The v2 protocol for one model; `check` completes it from the metadata.
 
-  UINT8 inputs get 0 to 255, FP32 inputs 0 to 1.
+  UINT8 inputs get pixels of 0 to 255, FP32 inputs 0 to 1.
 
   Attributes:
-    model: its name; `NAME/versions/V` for one version.
-    shape: of an image, `(H, W, C)`.
-    expected: of the answers.
-    top_k: classes that are asked for by Triton's classification extension,
-      where the server has it; 0 asks for numbers.
-    most: images that one request takes.
-    input_name: of the tensor that takes the images.
-    datatype: likewise.
-    axes: the tensor's axes, from `(N, H, W, C)`.
-    sizes: of the tensor's axes behind the first.
-    output_name: of the tensor that is asked for.
+    model: the model's name; `NAME/versions/V` for one version.
+    shape: the shape of an image, `(H, W, C)`.
+    response: the answers that are expected.
+    top_k: the number of classes to ask for by Triton's classification
+      extension, where the server has it; 0 asks for numbers.
+    max_images: the number of images that one request takes.
+    input_name: the name of the input tensor.
+    datatype: the datatype of the input tensor, `UINT8` or `FP32`.
+    axes: the axes of `(N, H, W, C)` in the input tensor's order.
+    sizes: the sizes of the input tensor's axes behind the first.
+    output_name: the name of the output tensor to ask for.
   """
 
   model: str
   shape: tuple[int, ...]
-  expected: ResponseSpec
+  response: ResponseSpec
   top_k: int = 0
-  most: int = UNLIMITED
+  max_images: int = UNLIMITED
   input_name: str = ""
   datatype: str = ""
   axes: tuple[int, ...] = ()
@@ -57,11 +57,11 @@ class V2(NamedTuple):
 
   @property
   def paths(self) -> tuple[str, ...]:
-    """What is read before the first query."""
+    """The paths that are read before the first query."""
     return (f"v2/models/{self.model}/ready", f"v2/models/{self.model}", "v2")
 
   def check(self, replies: Sequence[bytes]) -> Self:
-    """The protocol for this server, from its replies to `paths`.
+    """Returns the protocol completed from the replies to `paths`.
 
     Raises:
       JaxkdError: if inputs, outputs or classes do not fit.
@@ -73,43 +73,44 @@ class V2(NamedTuple):
       raise
     except (AttributeError, KeyError, TypeError, ValueError):
       raise JaxkdError(
-        f"The server describes {self.model} in another way than v2; check "
+        f"The server's metadata of {self.model} do not follow v2; check "
         "teacher.url and teacher.protocol."
       ) from None
 
   def _fill(self, metadata: dict[str, Any], server: dict[str, Any]) -> Self:
-    found = get_path(metadata, "inputs")
-    if len(found) != 1:
+    inputs = get_path(metadata, "inputs")
+    if len(inputs) != 1:
       raise JaxkdError(
-        f"The model {self.model} has {len(found)} inputs, not 1."
+        f"The model {self.model} has {len(inputs)} inputs; only models with "
+        "one input can be asked."
       )
-    datatype, (batch, *sizes) = (
-      get_path(found, "0.datatype"),
-      get_path(found, "0.shape"),
-    )
+    datatype = get_path(inputs, "0.datatype")
+    batch, *sizes = get_path(inputs, "0.shape")
     checks.choice("datatype of the model's input", datatype, TEXTS)
     if batch not in (-1, 1):
       raise JaxkdError(
-        f"The model {self.model} takes exactly {batch} images a request; serve "
-        "it with a batch axis of -1."
+        f"The model {self.model} takes exactly {batch} images in a request; "
+        "serve it with a batch axis of -1."
       )
     axes, sizes = _layout(sizes, self.shape)
-    output = _output(get_path(metadata, "outputs"), self.expected)
+    output = _choose_output(get_path(metadata, "outputs"), self.response)
     return self._replace(
-      top_k=self._classes(output, server.get("extensions", ())),
-      most=UNLIMITED if batch == -1 else 1,
-      input_name=get_path(found, "0.name"),
+      top_k=self._num_classes_to_ask(output, server.get("extensions", ())),
+      max_images=UNLIMITED if batch == -1 else 1,
+      input_name=get_path(inputs, "0.name"),
       datatype=datatype,
       axes=axes,
       sizes=sizes,
       output_name=output["name"],
     )
 
-  def _classes(self, output: dict[str, Any], extensions: list[str]) -> int:
-    """Classes to ask for by classification."""
+  def _num_classes_to_ask(
+    self, output: dict[str, Any], extensions: list[str]
+  ) -> int:
+    """Returns the number of classes to ask the extension for."""
     if output["datatype"] in _FLOATS and "classification" in extensions:
       return self.top_k
-    if self.expected.access == "top_k":
+    if self.response.access == "top_k":
       raise JaxkdError(
         "teacher.access=top_k needs Triton's classification extension, which "
         "the server does not have; choose label, probs or logits."
@@ -117,7 +118,7 @@ class V2(NamedTuple):
     return 0
 
   def encode(self, images: np.ndarray) -> Request:
-    """A request from uint8 `[N, H, W, C]`."""
+    """Encodes uint8 `images [N, H, W, C]` as a request."""
     pixels = images.transpose(self.axes).tobytes()
     data = ",".join(map(TEXTS[self.datatype].__getitem__, pixels))
     return Request(
@@ -127,9 +128,9 @@ class V2(NamedTuple):
     )
 
   def size(self, images: np.ndarray) -> int:
-    """Bytes of the body."""
-    between = len(self._body(len(images), "").encode()) + images.size - 1
-    return between + text_bytes(images, self.datatype)
+    """Counts the bytes of the request's body."""
+    frame = len(self._body(len(images), "").encode()) + images.size - 1
+    return frame + text_bytes(images, self.datatype)
 
   def _body(self, count: int, data: str) -> str:
     tensor = {
@@ -146,98 +147,110 @@ class V2(NamedTuple):
     )
 
   def decode(self, body: bytes, count: int) -> np.ndarray:
-    """Labels `[N]` or scores `[N, K]`."""
+    """Decodes a reply to labels `[N]` or scores `[N, K]`.
+
+    Raises:
+      JaxkdError: if it does not hold `count` valid answers.
+    """
     outputs = get_path(parse(body), "outputs")
     for output in outputs if isinstance(outputs, list) else ():
       if isinstance(output, dict) and output.get("name") == self.output_name:
         break
     else:
-      raise JaxkdError(f"a reply without the output {self.output_name!r}.")
+      raise JaxkdError(f"The reply has no output {self.output_name!r}.")
     shape = get_path(output, "shape")
     try:
       array = np.asarray(get_path(output, "data")).reshape(shape)
     except (TypeError, ValueError):
       raise JaxkdError(
-        f"an output {self.output_name!r} without its shape {shape}."
+        f"The reply's output {self.output_name!r} does not have its shape "
+        f"{shape}."
       ) from None
     if not self.top_k:
-      return self.expected.read(array.tolist(), count)
+      return self.response.convert(array.tolist(), count)
     if array.shape != (count, self.top_k):
       raise JaxkdError(
-        f"answers of shape {list(array.shape)}; {count} images and "
-        f"{self.top_k} classes were asked for."
+        f"The reply holds answers of shape {list(array.shape)}; {count} images "
+        f"and {self.top_k} classes were asked for."
       )
-    return self._classification(array)
+    return self._decode_classification(array)
 
-  def _classification(self, texts: np.ndarray) -> np.ndarray:
-    """Labels, or log-probabilities: what is untold is spread evenly."""
+  def _decode_classification(self, texts: np.ndarray) -> np.ndarray:
+    # The remaining probability is spread evenly, as `restrict_output` does.
     pairs = np.array([[_pair(text) for text in row] for row in texts.tolist()])
     values, classes = pairs[..., 0], pairs[..., 1]
-    if self.expected.access == "label":
-      return self.expected.labels(classes[:, 0])
-    self.expected.check_classes(classes)
+    if self.response.access == "label":
+      return self.response.labels(classes[:, 0])
+    self.response.check_classes(classes)
     classes = classes.astype(np.int32)
-    told = np.zeros((len(texts), self.expected.num_classes), bool)
-    np.put_along_axis(told, classes, True, -1)
-    if (told.sum(-1) != self.top_k).any():
-      raise JaxkdError("the same class twice for one image.")
-    untold = np.maximum(1 - values.sum(-1), 0)
-    others = untold / (self.expected.num_classes - self.top_k)
-    probs = np.repeat(others[:, None], self.expected.num_classes, 1)
+    named = np.zeros((len(texts), self.response.num_classes), bool)
+    np.put_along_axis(named, classes, True, -1)
+    if (named.sum(-1) != self.top_k).any():
+      raise JaxkdError("The reply holds the same class twice for one image.")
+    rest = np.maximum(1 - values.sum(-1), 0)
+    others = rest / (self.response.num_classes - self.top_k)
+    probs = np.repeat(others[:, None], self.response.num_classes, 1)
     np.put_along_axis(probs, classes, values, -1)
     return log_probs(probs)
 
 
 def _pair(text: Any) -> tuple[float, float]:
-  """Score and class from `score:class` or `score:class:name`."""
+  """Parses `score:class` or `score:class:name` to a score and a class."""
   try:
     score, index = map(float, text.split(":")[:2])
   except (AttributeError, ValueError):
-    raise JaxkdError(f"{text!r}; expected score:class.") from None
+    raise JaxkdError(
+      f"The reply holds {text!r} where score:class was expected."
+    ) from None
   if not (math.isfinite(score) and math.isfinite(index)):
-    raise JaxkdError(f"{text!r} is not finite.")
+    raise JaxkdError(f"The reply holds {text!r}, which is not finite.")
   return score, index
 
 
 def _layout(
   sizes: Sequence[int], shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  """The axes of `(N, H, W, C)` in the server's order, and their sizes."""
+  """Returns the axes of `(N, H, W, C)` in the server's order, and their sizes.
+
+  The sizes are without N; the server's may be -1, or one flat axis.
+  """
   height, width, channels = shape
-  for axes, wanted in (
+  for axes, layout in (
     ((0, 1, 2, 3), shape),
     ((0, 3, 1, 2), (channels, height, width)),
     ((0, 1, 2, 3), (math.prod(shape),)),
   ):
-    if len(wanted) == len(sizes) and all(
-      size in (-1, want) for size, want in zip(sizes, wanted, strict=True)
+    if len(layout) == len(sizes) and all(
+      size in (-1, ours) for size, ours in zip(sizes, layout, strict=True)
     ):
-      return axes, wanted
+      return axes, layout
   raise JaxkdError(
-    f"The model takes inputs of shape {list(sizes)}, the images have "
+    f"The model takes inputs of shape {list(sizes)}, but the images have shape "
     f"{list(shape)}; set dataset or image_size."
   )
 
 
-def _output(outputs: list[dict[str, Any]], expected: ResponseSpec) -> dict:
-  """The output that fits the access; of several the one named after it."""
+def _choose_output(
+  outputs: list[dict[str, Any]], response: ResponseSpec
+) -> dict[str, Any]:
+  """Returns the output that fits the access, preferring one named after it."""
   fitting = []
   for output in outputs:
     datatype, sizes = (
       get_path(output, "datatype"),
       get_path(output, "shape")[1:],
     )
-    scores = datatype in _FLOATS and sizes in ([expected.num_classes], [-1])
+    scores = datatype in _FLOATS and sizes in ([response.num_classes], [-1])
     labels = datatype in _INTEGERS and sizes in ([], [1])
-    if scores or (labels and expected.access == "label"):
+    if scores or (labels and response.access == "label"):
       fitting.append(output)
   if not fitting:
-    found = ", ".join(
+    available = ", ".join(
       f"{o['name']} {o['datatype']} {o['shape']}" for o in outputs
     )
     raise JaxkdError(
-      f"No output fits teacher.access={expected.access} and "
-      f"{expected.num_classes} classes; the model has {found}."
+      f"No output fits teacher.access={response.access} and "
+      f"{response.num_classes} classes; the model has {available}."
     )
-  stem = expected.access.rstrip("s")
+  stem = response.access.rstrip("s")
   return min(fitting, key=lambda output: stem not in output["name"])

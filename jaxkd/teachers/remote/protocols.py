@@ -1,8 +1,8 @@
-"""What servers of classifiers speak: a body from images, answers from a reply.
+"""The protocols of remote classifiers: encode images, decode answers.
 
-Pure functions of bytes, which `jaxkd.teachers.remote.http` carries. Each
-protocol has `paths` to read before the first query, `check` of what they reply,
-`encode`, `size`, `decode`, and `most`, the images that one request takes.
+They are pure functions of bytes; `jaxkd.teachers.remote.http` sends them. Each
+protocol has `paths` to read before the first query, `check` for the replies to
+them, `encode`, `size` and `decode`, and `max_images` that one request takes.
 """
 
 import base64
@@ -29,8 +29,8 @@ from jaxkd.teachers.remote.open_inference import V2
 from jaxkd.types import DataSpec, JaxkdError
 
 PROTOCOLS = ("v2", "v1", "template")
-MARK = "{{image_b64}}"
-# Where a prediction that is an object has what we want, best first.
+MARK = "{{image_b64}}"  # where a template's body takes the image
+# Keys of a prediction that is an object, in order of preference.
 _KEYS = {
   "label": ("label", "classes", "probabilities", "scores", "logits"),
   "probs": ("probabilities", "scores"),
@@ -39,30 +39,30 @@ _KEYS = {
 
 
 class V1(NamedTuple):
-  """Predict: TensorFlow Serving, KServe, Vertex AI, MLflow.
+  """The predict protocol of TensorFlow Serving, KServe, Vertex AI and MLflow.
 
-  `{"instances": [...]}` to the url itself gives `{"predictions": [...]}`.
+  `{"instances": [...]}` sent to the url gives `{"predictions": [...]}`.
 
   Attributes:
-    shape: of an image, `(H, W, C)`.
-    expected: of the answers.
+    shape: the shape of an image, `(H, W, C)`.
+    response: the answers that are expected.
     datatype: `FP32` sends pixels of 0 to 1, `UINT8` of 0 to 255.
   """
 
   shape: tuple[int, ...]
-  expected: ResponseSpec
+  response: ResponseSpec
   datatype: str
 
-  most = UNLIMITED
+  max_images = UNLIMITED
   paths = ()
 
   def check(self, replies: Sequence[bytes]) -> Self:
-    """Nothing was read."""
+    """Returns the protocol itself, because it reads no metadata."""
     del replies
     return self
 
   def encode(self, images: np.ndarray) -> Request:
-    """A request from uint8 `[N, H, W, C]`."""
+    """Encodes uint8 `images [N, H, W, C]` as a request."""
     nested, text = _nested(self.shape), TEXTS[self.datatype].__getitem__
     instances = ",".join(
       nested % tuple(map(text, image.tobytes())) for image in images
@@ -71,57 +71,61 @@ class V1(NamedTuple):
     return Request("", {"Content-Type": "application/json"}, body.encode())
 
   def size(self, images: np.ndarray) -> int:
-    """Bytes of the body."""
+    """Counts the bytes of the request's body."""
     brackets = len(_nested(self.shape)) - 2 * math.prod(self.shape)
-    between = len('{"instances": []}') - 1 + len(images) * (brackets + 1)
-    return between + text_bytes(images, self.datatype)
+    frame = len('{"instances": []}') - 1 + len(images) * (brackets + 1)
+    return frame + text_bytes(images, self.datatype)
 
   def decode(self, body: bytes, count: int) -> np.ndarray:
-    """Labels `[N]` or scores `[N, K]`."""
+    """Decodes a reply to labels `[N]` or scores `[N, K]`.
+
+    Raises:
+      JaxkdError: if it does not hold `count` valid answers.
+    """
     predictions = get_path(parse(body), "predictions")
     if isinstance(predictions, list):
       predictions = [self._value(prediction) for prediction in predictions]
-    return self.expected.read(predictions, count)
+    return self.response.convert(predictions, count)
 
   def _value(self, prediction: Any) -> Any:
     if not isinstance(prediction, dict):
       return prediction
-    keys = _KEYS[self.expected.access]
+    keys = _KEYS[self.response.access]
     for key in keys:
       if key in prediction:
         return prediction[key]
     raise JaxkdError(
-      f"a prediction with {', '.join(prediction)}; teacher.access="
-      f"{self.expected.access} needs one of {', '.join(keys)}."
+      f"The reply holds a prediction with {', '.join(prediction)}; "
+      f"teacher.access={self.response.access} needs one of {', '.join(keys)}."
     )
 
 
 class Template(NamedTuple):
-  """Any interface that takes one PNG a request and answers in JSON.
+  """A protocol for interfaces that take one PNG a request and answer in JSON.
 
   Attributes:
-    expected: of the answers.
+    response: the answers that are expected.
     body: `raw` for the PNG itself, or a text with `{{image_b64}}` in it.
-    content_type: of the body.
-    response: dotted path to the answer, e.g. `predictions.0.tagName`; empty
-      for all of it.
+    content_type: the media type of the body.
+    answer_path: the dotted path to the answer, such as `predictions.0.tagName`;
+      empty if the reply is the answer.
   """
 
-  expected: ResponseSpec
+  response: ResponseSpec
   body: str
   content_type: str
-  response: str
+  answer_path: str
 
-  most = 1
+  max_images = 1
   paths = ()
 
   def check(self, replies: Sequence[bytes]) -> Self:
-    """Nothing was read."""
+    """Returns the protocol itself, because it reads no metadata."""
     del replies
     return self
 
   def encode(self, images: np.ndarray) -> Request:
-    """A request from uint8 `[1, H, W, C]`."""
+    """Encodes uint8 `images [1, H, W, C]` as a request."""
     body = to_png(images[0])
     if self.body != "raw":
       text = base64.b64encode(body).decode()
@@ -129,61 +133,68 @@ class Template(NamedTuple):
     return Request("", {"Content-Type": self.content_type}, body)
 
   def size(self, images: np.ndarray) -> int:
-    """Bytes of the body."""
+    """Counts the bytes of the request's body."""
     return len(self.encode(images).body)
 
   def decode(self, body: bytes, count: int) -> np.ndarray:
-    """Labels `[1]` or scores `[1, K]`."""
-    return self.expected.read([get_path(parse(body), self.response)], count)
+    """Decodes a reply to labels `[1]` or scores `[1, K]`.
+
+    Raises:
+      JaxkdError: if it does not hold a valid answer.
+    """
+    answer = get_path(parse(body), self.answer_path)
+    return self.response.convert([answer], count)
 
 
 def build(spec: DataSpec, teacher) -> V2 | V1 | Template:
-  """The protocol of a config's `teacher` block.
+  """Builds the protocol that a config's `teacher` block describes.
 
   Raises:
-    JaxkdError: naming the field.
+    JaxkdError: for a value that is not allowed, or that the data set does not
+      fit.
   """
   checks.choice("teacher.protocol", teacher.protocol, PROTOCOLS)
   if len(spec.shape) != 3:
     raise JaxkdError(
-      f"{spec.name} has inputs of shape {list(spec.shape)}; only images "
-      "[H, W, C] can be sent."
+      f"The data set {spec.name} has inputs of shape {list(spec.shape)}; only "
+      "images [H, W, C] can be sent."
     )
   names = tuple(teacher.template.labels)
   if names and (len(names), len(set(names))) != (spec.num_classes,) * 2:
     raise JaxkdError(
       f"teacher.template.labels has {len(names)} names, {len(set(names))} of "
-      f"them different; {spec.name} has {spec.num_classes} classes."
+      f"them different, but {spec.name} has {spec.num_classes} classes."
     )
-  expected = ResponseSpec(teacher.access, spec.num_classes, names)
+  response = ResponseSpec(teacher.access, spec.num_classes, names)
   if teacher.protocol == "v2":
-    return _v2(spec, teacher, expected)
+    return _v2(spec, teacher, response)
   if teacher.access not in _KEYS:
     raise JaxkdError(
-      f"teacher.access={teacher.access} is not for teacher.protocol="
-      f"{teacher.protocol}; choose {', '.join(_KEYS)}, or v2."
+      f"teacher.access={teacher.access} does not go with teacher.protocol="
+      f"{teacher.protocol}; choose access {', '.join(_KEYS)}, or protocol v2."
     )
   if teacher.protocol == "v1":
     datatype = teacher.template.get("datatype", "FP32")
     checks.choice("teacher.template.datatype", datatype, TEXTS)
-    return V1(spec.shape, expected, datatype)
-  return _template(spec, teacher.template, expected)
+    return V1(spec.shape, response, datatype)
+  return _template(spec, teacher.template, response)
 
 
-def _v2(spec: DataSpec, teacher, expected: ResponseSpec) -> V2:
+def _v2(spec: DataSpec, teacher, response: ResponseSpec) -> V2:
   if not teacher.model_name:
     raise JaxkdError(
-      "teacher.model_name is empty; v2 needs the model's name on the server."
+      "teacher.model_name is empty; set the model's name on the server, which "
+      "teacher.protocol=v2 needs."
     )
   top_k = {"label": 1, "top_k": teacher.top_k}.get(teacher.access, 0)
-  return V2(teacher.model_name, spec.shape, expected, top_k)
+  return V2(teacher.model_name, spec.shape, response, top_k)
 
 
-def _template(spec: DataSpec, template, expected: ResponseSpec) -> Template:
+def _template(spec: DataSpec, template, response: ResponseSpec) -> Template:
   if template.body != "raw" and MARK not in template.body:
     raise JaxkdError(
-      f"teacher.template.body={template.body!r}: choose raw, or a text with "
-      f"{MARK} where the image goes."
+      f"teacher.template.body={template.body!r}: choose raw, or a text that "
+      f"has {MARK} in the place of the image."
     )
   if spec.shape[-1] not in (1, 3):
     raise JaxkdError(
@@ -191,12 +202,12 @@ def _template(spec: DataSpec, template, expected: ResponseSpec) -> Template:
       f"{spec.name} has {spec.shape[-1]}."
     )
   return Template(
-    expected, template.body, template.content_type, template.response
+    response, template.body, template.content_type, template.response
   )
 
 
 @functools.cache
 def _nested(shape: tuple[int, ...]) -> str:
-  """Brackets of one image, with `%s` for every pixel."""
+  """Returns the JSON of one image, with `%s` for every pixel."""
   zeros = np.zeros(shape, int).tolist()
   return json.dumps(zeros, separators=(",", ":")).replace("0", "%s")

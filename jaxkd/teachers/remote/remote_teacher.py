@@ -1,8 +1,8 @@
-"""A teacher at the far end of a transport: requests, retries, what they cost.
+"""A remote teacher: queries split into requests, repeated and counted.
 
-Every attempt goes reserve -> sent -> answered | refused | unknown in the
-ledger, whatever interrupts it. Answers are taken from the ledger alone, so
-that a run that is played again gets the same ones.
+In the ledger, every attempt goes reserved -> sent -> answered | refused |
+unknown, whatever interrupts it. Answers are read from the ledger alone, so that
+a run that is repeated gets the same ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ import numpy as np
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.runtime import checkpoints
 from jaxkd.runtime.checkpoints import Preempted
-from jaxkd.teachers.answers import eight_bit, gather
-from jaxkd.teachers.ledger import Ledger, digest
+from jaxkd.teachers.answers import collect, digest, require_eight_bit
+from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote.transport import (
   Backoff,
   NotServed,
@@ -32,19 +32,19 @@ from jaxkd.teachers.remote.transport import (
   Transport,
 )
 
-POLL_S = 0.1  # between looks at whether the run was told to stop
+POLL_S = 0.1  # between checks for a request to stop the run
 
 
 class RemoteTeacher:
-  """A black box that is asked over a transport.
+  """A black box behind a transport, whose queries are counted in a ledger.
 
   Args:
-    transport: carries the requests.
-    ledger: counts them, and keeps the answers.
+    transport: sends the requests.
+    ledger: counts the queries and holds the answers.
     access: `label`, `top_k`, `probs` or `logits`.
-    images_per_request: at most.
-    bytes_per_request: at most, of the body.
-    max_in_flight: requests that are under way at the same time.
+    images_per_request: the largest number of images in a request.
+    bytes_per_request: the largest number of bytes in a request's body.
+    max_in_flight: the largest number of requests at the same time.
     deadline_s: seconds for one request with all its attempts.
   """
 
@@ -65,59 +65,60 @@ class RemoteTeacher:
     self.access = access
     self._transport = transport
     self._ledger = ledger
-    self._most = images_per_request
+    self._max_images = images_per_request
     self._bytes_per_request = bytes_per_request
     self._max_in_flight = max_in_flight
     self._deadline_s = deadline_s
 
   def close(self) -> None:
-    """Lets the connections go."""
+    """Closes the connections."""
     self._transport.close()
 
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
-    """What the teacher says; what the ledger knows is not sent again.
+    """Returns the teacher's answers, and sends the images without one.
+
+    An image that the ledger has an answer to is not sent again.
 
     Args:
       images: uint8 `[N, H, W, C]`.
-      kind: of query, one of `jaxkd.teachers.ledger.KINDS`.
+      kind: the kind of query, one of `jaxkd.teachers.records.QUERY_KINDS`.
 
     Returns:
       int32 labels `[N]` or float32 scores `[N, K]`, in the images' order.
 
     Raises:
-      BudgetExhausted: naming what is missing, once all that was under way is
-        booked.
-      Preempted: if the run was told to stop, likewise: nothing more is sent,
-        and what was under way has ended in the ledger.
-      JaxkdError: for a request without a right answer in time.
+      BudgetExhausted: if the budget ends before all images are answered.
+      Preempted: if the run was told to stop.
+      JaxkdError: if a request has no valid answer by its deadline.
+      In all three cases, requests in flight have ended in the ledger first.
     """
-    images = eight_bit(images)
+    images = require_eight_bit(images)
     digests = [digest(image) for image in images]
-    unasked: dict[str, int] = {}
+    missing: dict[str, int] = {}  # an index of each new image, by digest
     for index, name in enumerate(digests):
       if self._ledger.answer(name) is None:
-        unasked.setdefault(name, index)
-    self._ask_all(images, unasked, kind)
-    return gather(self._ledger.answer, digests, self.access)
+        missing.setdefault(name, index)
+    self._ask_all(images, missing, kind)
+    return collect(self._ledger.answer, digests, self.access)
 
   def _ask_all(
-    self, images: np.ndarray, unasked: dict[str, int], kind: str
+    self, images: np.ndarray, indices: dict[str, int], kind: str
   ) -> None:
-    names, most = list(unasked), max(self._most, 1)
+    names, size = list(indices), max(self._max_images, 1)
     stop = threading.Event()
     pool = ThreadPoolExecutor(self._max_in_flight)
 
     def ask(part: list[str]) -> None:
-      self._ask(images[[unasked[name] for name in part]], part, kind, stop)
+      self._ask(images[[indices[name] for name in part]], part, kind, stop)
 
     try:
       futures = [
-        pool.submit(ask, names[start : start + most])
-        for start in range(0, len(names), most)
+        pool.submit(ask, names[start : start + size])
+        for start in range(0, len(names), size)
       ]
       _wait(futures)
     finally:
-      # Also when interrupted: what is under way ends in the ledger first.
+      # Also after an interrupt: requests in flight end in the ledger first.
       stop.set()
       pool.shutdown(cancel_futures=True)
     ended = [future for future in futures if not future.cancelled()]
@@ -128,8 +129,8 @@ class RemoteTeacher:
     if errors:
       missing = [name for name in names if self._ledger.answer(name) is None]
       raise BudgetExhausted(
-        f"{errors[0]} {len(missing)} of {len(names)} new images have no "
-        f"answer; the first: {', '.join(missing[:4])}."
+        f"{errors[0]} There is no answer to {len(missing)} of {len(names)} new "
+        f"images, the first of them {', '.join(missing[:4])}."
       )
     if any(self._ledger.answer(name) is None for name in names):
       raise Preempted
@@ -141,18 +142,18 @@ class RemoteTeacher:
     kind: str,
     stop: threading.Event,
   ) -> None:
-    """One request, as often as it takes; in halves where it is too large."""
+    """Repeats a request until it is answered; halves one that is too large."""
     backoff = Backoff(self._deadline_s)
     while self._fits(images):
       if stop.is_set():
         return
       request = self._ledger.reserve(digests, kind)
-      with _naming(request, digests):
+      with _add_request_to_errors(request, digests):
         try:
           self._attempt(request, images, backoff.timeout_s())
           return
         except TooLarge:
-          self._most = min(self._most, len(images) // 2)
+          self._max_images = min(self._max_images, len(images) // 2)
         except RetryableError as error:
           kind = "retry" if isinstance(error, OutcomeUnknown) else kind
           stop.wait(backoff.wait_s(error))
@@ -162,20 +163,20 @@ class RemoteTeacher:
 
   def _fits(self, images: np.ndarray) -> bool:
     size = self._transport.size(images)
-    if len(images) <= self._most and size <= self._bytes_per_request:
+    if len(images) <= self._max_images and size <= self._bytes_per_request:
       return True
     if len(images) == 1:
       raise JaxkdError(
-        f"One image makes a request of {size} bytes, more than "
-        f"queries.bytes_per_request={self._bytes_per_request} or than the "
-        "server takes (413); raise the limit, or send smaller images."
+        f"One image makes a request of {size} bytes, which is more than "
+        f"queries.bytes_per_request={self._bytes_per_request} or more than the "
+        "server takes (status 413); raise the limit, or send smaller images."
       )
     return False
 
   def _attempt(
     self, request: int, images: np.ndarray, timeout_s: float
   ) -> None:
-    """Sends a request once; however it ends, the ledger knows."""
+    """Sends a request once, and records how it ended."""
     try:
       self._ledger.sent(request)
       answers = self._transport.send(images, timeout_s=timeout_s)
@@ -189,7 +190,7 @@ class RemoteTeacher:
 
 
 def _wait(futures: Sequence[Future]) -> None:
-  """Until all have ended, one has failed, or the run is told to stop."""
+  """Waits until all have ended, one has failed, or the run is to stop."""
   waiting = True
   while waiting and not checkpoints.stopping():
     done, unfinished = wait(
@@ -199,8 +200,10 @@ def _wait(futures: Sequence[Future]) -> None:
 
 
 @contextlib.contextmanager
-def _naming(request: int, digests: Sequence[str]) -> Iterator[None]:
-  """Errors say which request it was."""
+def _add_request_to_errors(
+  request: int, digests: Sequence[str]
+) -> Iterator[None]:
+  """Adds the number and images of a request to its errors."""
   try:
     yield
   except JaxkdError as error:

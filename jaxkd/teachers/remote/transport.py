@@ -1,7 +1,7 @@
-"""How one request travels, what may become of it, and how long to try.
+"""The interface of a transport, its errors, and the waits between attempts.
 
-A transport carries a request once. It knows nothing of budgets and does not
-repeat: `jaxkd.teachers.remote.remote_teacher` does.
+A transport sends a request once. Budgets and repetition are the task of
+`jaxkd.teachers.remote.remote_teacher`.
 """
 
 import random
@@ -12,13 +12,13 @@ import numpy as np
 
 from jaxkd.errors import JaxkdError
 
-FIRST_WAIT_S = 0.5  # before the second attempt, at most; doubles from there
+FIRST_WAIT_S = 0.5  # longest wait before the second attempt; doubles each time
 LONGEST_WAIT_S = 30.0
-SHARE = 3  # one attempt takes a third of the deadline at most
+MIN_ATTEMPTS = 3  # one attempt takes at most this part of the deadline
 
 
 class RetryableError(Exception):
-  """May be sent again, after `retry_after_s` seconds if the server says so."""
+  """The request may be repeated, after `retry_after_s` seconds if given."""
 
   def __init__(self, reason: str, retry_after_s: float | None = None):
     super().__init__(reason)
@@ -26,48 +26,65 @@ class RetryableError(Exception):
 
 
 class NotServed(RetryableError):
-  """Not served, hence not paid for: 429, 503, no connection."""
+  """The request was not served and costs nothing.
+
+  Causes are the status 429 or 503, a redirect on the same server, or no
+  connection.
+  """
 
 
 class OutcomeUnknown(RetryableError):
-  """Nobody knows whether it was served, hence spent: 500, timeout, reset."""
+  """The request may have been served, so it counts as spent.
+
+  Causes are any status from 500 up but 503, a timeout, a lost connection, or an
+  incomplete reply.
+  """
 
 
 class TooLarge(Exception):
-  """Not served because it has too many bytes: 413."""
+  """The request was not served because it has too many bytes (status 413)."""
 
 
 class PermanentError(JaxkdError):
-  """Not served, and the same again would not be either: 400, 401, 404."""
+  """The request was not served and must not be repeated, as with status 404."""
 
 
 class Transport(Protocol):
-  """Carries one request, once."""
+  """Sends requests to one server, each once."""
 
   def check(self) -> None:
-    """Whether the server fits; before the first query, and free of queries.
+    """Checks that the server fits, without a query.
 
     Raises:
-      JaxkdError, Refused, Lost.
+      NotServed, OutcomeUnknown: if the check may be repeated.
+      JaxkdError: if the server does not fit.
     """
 
   def send(self, images: np.ndarray, *, timeout_s: float) -> np.ndarray:
-    """int32 labels `[N]` or float32 scores `[N, K]` for uint8 `[N, H, W, C]`.
+    """Returns labels `[N]` int32 or scores `[N, K]` float32.
+
+    Args:
+      images: uint8 `[N, H, W, C]`.
+      timeout_s: seconds that the attempt may take.
 
     Raises:
-      Refused, Lost, TooLarge, Rejected: see there.
-      JaxkdError: for an answer that can't be right.
+      NotServed, OutcomeUnknown, TooLarge, PermanentError: see their docstrings.
+      JaxkdError: for an answer that is not valid.
     """
 
   def size(self, images: np.ndarray) -> int:
-    """Bytes of the request's body."""
+    """Counts the bytes of the request's body."""
 
   def close(self) -> None:
-    """Lets the connections go."""
+    """Closes the connections."""
 
 
 class Backoff:
-  """Waits between attempts: exponential, full jitter, under a deadline."""
+  """Computes waits between attempts: exponential with full jitter.
+
+  Args:
+    deadline_s: seconds for all attempts together.
+  """
 
   def __init__(self, deadline_s: float):
     self._deadline_s = deadline_s
@@ -75,31 +92,36 @@ class Backoff:
     self._ceiling_s = FIRST_WAIT_S
 
   def timeout_s(self) -> float:
-    """Seconds that the next attempt may take; a stall leaves time for more."""
+    """Returns the seconds that the next attempt may take.
+
+    It is a part of the deadline, so that a server that stalls once leaves time
+    for further attempts.
+    """
     left_s = self._end - time.monotonic()
-    return max(min(left_s, self._deadline_s / SHARE), 0.001)
+    return max(min(left_s, self._deadline_s / MIN_ATTEMPTS), 0.001)
 
   def wait_s(self, error: RetryableError) -> float:
-    """Seconds to wait after `error`, never less than the server asks for.
+    """Returns the seconds to wait after `error`, at least what a server asks.
 
     Raises:
-      JaxkdError: if the deadline would have passed by then.
+      JaxkdError: if the deadline would pass during the wait.
     """
     wait_s = (error.retry_after_s or 0.0) + random.uniform(0, self._ceiling_s)
     self._ceiling_s = min(2 * self._ceiling_s, LONGEST_WAIT_S)
     if time.monotonic() + wait_s >= self._end:
       raise JaxkdError(
-        f"no answer within {self._deadline_s:g} s (queries.deadline_s allows "
-        f"no more); the last attempt: {error}. Go on later, no answer is lost."
+        f"There was no answer within {self._deadline_s:g} s (see "
+        f"queries.deadline_s); the last attempt failed with: {error}. Start "
+        "the run again later: the answers so far are in its ledger."
       )
     return wait_s
 
 
 def preflight(transport: Transport, deadline_s: float) -> None:
-  """`transport.check()`, again while the server is busy or starting.
+  """Calls `transport.check()`, again while the server is busy or starting.
 
   Raises:
-    JaxkdError: if it does not fit, or not within the deadline.
+    JaxkdError: if the server does not fit, or is not ready by the deadline.
   """
   backoff = Backoff(deadline_s)
   while True:

@@ -1,61 +1,64 @@
-"""Where a teacher is: which addresses may be asked, and followed to."""
+"""Checks of a remote teacher's url, and of the redirects of its server."""
 
 import httpx
 
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.remote.transport import PermanentError
 
-_PARAMETERS = ("version", "api-version")  # of a url, no secrets
-_KEEPS_BODY = (307, 308)
+_PARAMETERS = ("version", "api-version")  # allowed, as they hold no secret
+_KEEP_BODY = (307, 308)
 
 
 def check_url(url: str) -> httpx.URL:
-  """The address in `teacher.url`.
+  """Parses and checks `teacher.url`.
 
   Raises:
-    JaxkdError: if it is none, or holds what may be a secret.
+    JaxkdError: if it is not a url, or has a part that may be a secret.
   """
   try:
     parsed = httpx.URL(url)
   except httpx.InvalidURL:
-    raise JaxkdError("teacher.url is no url; choose https://HOST/...") from None
+    raise JaxkdError("teacher.url is not a url; set https://HOST/...") from None
   if parsed.userinfo:
     raise JaxkdError(
-      "teacher.url holds a user or a password; put the secret where "
-      "teacher.token_env points."
+      "teacher.url holds a user or a password; leave it out, and name the "
+      "source of the secret in teacher.token_env."
     )
   if set(parsed.params) - set(_PARAMETERS):
     raise JaxkdError(
-      "teacher.url has a part behind a question mark, which the report would "
-      f"show; leave out all but {' and '.join(_PARAMETERS)}, and put a secret "
-      "where teacher.token_env points."
+      "teacher.url has parameters behind a question mark, which the report "
+      f"would show; leave out all but {' and '.join(_PARAMETERS)}, and name "
+      "the source of a secret in teacher.token_env."
     )
   if parsed.scheme not in ("http", "https") or not parsed.host:
-    raise JaxkdError(f"teacher.url={url!r}: choose https://HOST/... or http://")
+    raise JaxkdError(
+      f"teacher.url={url!r}: choose https://HOST/... or http://HOST/..."
+    )
   return parsed
 
 
 def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:
-  """Where a redirect leads to, on the same server.
+  """Returns the url of a redirect on the same server.
 
   Raises:
-    Rejected: if it leads to another one, or would drop the images.
+    PermanentError: if it leads to another server, or drops the request's body.
   """
-  asked = response.request.url
+  source = response.request.url
   try:
-    target = asked.join(response.headers.get("location", ""))
+    target = source.join(response.headers.get("location", ""))
   except (httpx.InvalidURL, ValueError):
     target = httpx.URL()
-  if _origin(target) != _origin(asked) or target.userinfo:
+  if _origin(target) != _origin(source) or target.userinfo:
     raise PermanentError(
-      f"{reason} to another server than {asked.host}; if it is right, set "
-      "teacher.url to it."
+      f"{reason} to another server than {source.host}; if that server is the "
+      "teacher, set teacher.url to it."
     )
   if response.request.method == "POST" and (
-    response.status_code not in _KEEPS_BODY
+    response.status_code not in _KEEP_BODY
   ):
     raise PermanentError(
-      f"{reason}: it would drop the images; set teacher.url."
+      f"{reason}: following it would drop the images; set teacher.url to "
+      "the server's new address."
     )
   return target
 

@@ -1,4 +1,4 @@
-"""HTTP teachers against a server on this machine, with and without faults."""
+"""Tests of HTTP teachers with a local server, with and without faults."""
 
 import datetime
 import email.utils
@@ -25,7 +25,7 @@ TOKEN = "sk-Very/Secret+Token=="
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-  """Short waits, and no proxy between us."""
+  """Shortens the waits, and takes no proxy."""
   monkeypatch.setattr(transports, "FIRST_WAIT_S", 0.002)
   monkeypatch.setattr(http, "PREFLIGHT_S", 1.0)
   monkeypatch.setenv("NO_PROXY", "*")
@@ -71,7 +71,7 @@ def queries_block(**fields):
 
 @pytest.fixture
 def open_to(ledger):
-  """Opens remotes, and closes them."""
+  """Opens remote teachers, and closes them at the end."""
   opened = []
 
   def open_to(url, queries=(), **fields):
@@ -97,7 +97,7 @@ def test_v2_gives_the_answers_in_order(open_to, ledger, datatype):
   with FakeServer(datatype=datatype) as server:
     server.delays.extend([0.4, 0.3, 0.2])
     answers = open_to(server.url).answer(images)
-    assert server.most_at_once == 4
+    assert server.max_in_flight == 4
     assert server.requests == 8
     assert server.images == ledger.totals().sent == 60
     assert server.headers["User-Agent"].startswith("jaxkd/")
@@ -162,7 +162,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_survived_and_booked(open_to, ledger, fault):
+def test_a_fault_is_survived_and_recorded(open_to, ledger, fault):
   images = some_images(8)
   with FakeServer([fault]) as server:
     remote = open_to(server.url, {"deadline_s": 1.0})
@@ -233,7 +233,7 @@ def test_other_refusals_are_not_repeated(open_to, ledger, status):
 def test_413_halves(open_to, ledger):
   images = some_images(16)
   with FakeServer() as server:
-    server.most = 3
+    server.max_images = 3
     remote = open_to(server.url, {"max_in_flight": 1})
     np.testing.assert_array_equal(remote.answer(images), labels_of(images))
     assert server.images == ledger.totals().sent == 8 + 4 + 16
@@ -330,15 +330,15 @@ def test_the_token_goes_into_the_header_only(
 @pytest.mark.parametrize(
   "form", ["{}", "<a href='?key={}'>", '{{"token": "{}"}}', "x" * 290 + "{}"]
 )
-def test_a_token_is_cleared_before_a_message_is_cut(monkeypatch, form):
+def test_a_token_is_redacted_before_a_message_is_cut(monkeypatch, form):
   monkeypatch.setenv("TEACHER_TOKEN", TOKEN)
-  cleared = Token("TEACHER_TOKEN").cleared
+  redact = Token("TEACHER_TOKEN").redact
   for written in (
     TOKEN,
     "sk-Very\\/Secret+Token==",
     "sk-Very%2FSecret%2BToken%3D%3D",
   ):
-    assert "Very" not in cleared(form.format(written))
+    assert "Very" not in redact(form.format(written))
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path):
     ("ftp://host/", "choose https"),
     ("host:80", "choose https"),
     ("", "choose https"),
-    ("http://host:port", "no url"),
+    ("http://host:port", "not a url"),
   ],
 )
 def test_urls_that_cannot_be(open_to, url, message):

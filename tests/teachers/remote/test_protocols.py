@@ -1,4 +1,4 @@
-"""Requests and replies of the three protocols, as pure functions."""
+"""Tests of the requests and replies of the three protocols."""
 
 import base64
 import io
@@ -109,8 +109,8 @@ def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
       "No output fits teacher.access=probs",
     ),
     ({"inputs": [], "outputs": []}, "0 inputs"),
-    ({"inputs": [{"datatype": "FP32", "shape": []}]}, "another way than v2"),
-    ({"what": 1}, "without inputs"),
+    ({"inputs": [{"datatype": "FP32", "shape": []}]}, "do not follow v2"),
+    ({"what": 1}, "has no inputs"),
   ],
 )
 def test_v2_refuses_a_model_that_does_not_fit(metadata, message):
@@ -134,8 +134,8 @@ def test_v2_chooses_the_output_by_the_access():
 
 
 def test_v2_sends_one_image_where_the_batch_is_one():
-  assert checked(model((1, 2, 3, 1))).most == 1
-  assert checked().most > 1000
+  assert checked(model((1, 2, 3, 1))).max_images == 1
+  assert checked().max_images > 1000
 
 
 def test_v2_answers_by_access():
@@ -160,17 +160,17 @@ def test_v2_answers_by_access():
   [
     (reply_of([[0.5, 0.5, 0, 0]]), "1 answers to 2 images"),
     (reply_of([[0.5, 0.5, 0]] * 2), r"\[3\]; the data set has 4 classes"),
-    (reply_of([[0.5, 0.6, 0, 0]] * 2), "no probabilities.*off by 0.1"),
-    (reply_of([[1.5, -0.5, 0, 0]] * 2), "no probabilities"),
+    (reply_of([[0.5, 0.6, 0, 0]] * 2), "not probabilities.*differs from 1 by 0.1"),
+    (reply_of([[1.5, -0.5, 0, 0]] * 2), "not probabilities"),
     (reply_of([[float("nan"), 0, 0, 1]] * 2), "NaN"),
     (reply_of([[float("inf"), 0, 0, 1]] * 2), "NaN or infinite"),
     (reply_of([[1e39, 0, 0, 1]] * 2), "infinite"),
     (reply_of([[True, False, False, False]] * 2), "not numbers"),
     (reply_of([1, 2]), "teacher.access=label"),
     (reply_of([[1, 0, 0, 0]] * 2, [2, 5]), "its shape"),
-    (reply_of([[1, 0, 0, 0]] * 2, name="z"), "without the output 'y'"),
-    (b'{"outputs": 3}', "without the output"),
-    (b'{"error": "no"}', "without outputs"),
+    (reply_of([[1, 0, 0, 0]] * 2, name="z"), "has no output 'y'"),
+    (b'{"outputs": 3}', "has no output"),
+    (b'{"error": "no"}', "has no outputs"),
     (b"<html>", "not JSON"),
     (b"", "not JSON"),
     (b"[" * 100_000 + b"]", "nested too deeply"),
@@ -219,11 +219,11 @@ def test_triton_classification():
   [
     ([["0.6:3", "0.3:3"]], "same class twice"),
     ([["0.6:4", "0.3:3"]], "the class 4"),
-    ([["0.6:1", "cat"]], "'cat'; expected score:class"),
+    ([["0.6:1", "cat"]], "'cat' where score:class"),
     ([["nan:1", "0.1:2"]], "not finite"),
-    ([["7.1:1", "3:2"]], "no probabilities"),
+    ([["7.1:1", "3:2"]], "not probabilities"),
     ([["0.6:1"]], r"\[1, 1\]; 1 images and 2 classes"),
-    ([[0.6, 0.3]], "expected score:class"),
+    ([[0.6, 0.3]], "score:class was expected"),
   ],
 )
 def test_wrong_classifications_are_errors(data, message):
@@ -235,7 +235,7 @@ def test_wrong_classifications_are_errors(data, message):
 def test_top_k_needs_the_extension():
   with pytest.raises(JaxkdError, match="classification extension"):
     checked(access="top_k")
-  with pytest.raises(JaxkdError, match="access=top_k is not for"):
+  with pytest.raises(JaxkdError, match="access=top_k does not go with"):
     protocols.build(spec_of(), teacher_block(protocol="v1", access="top_k"))
 
 
@@ -279,7 +279,7 @@ def test_v1_answers(access, predictions, wanted):
   ("predictions", "message"),
   [
     ([{"score": 1}], "a prediction with score; .*probabilities"),
-    ({"a": 1}, "no list of answers to 1"),
+    ({"a": 1}, "no list of answers"),
     ([[0.5, 0.5], [1]], "2 answers to 1"),
     (["cat"], "teacher.template.labels"),
     ([None], "not numbers"),
@@ -316,12 +316,12 @@ def test_template_reads_names_at_a_path():
     template={"response": "predictions.0.tagName", "labels": NAMES[:4]},
   )
   protocol = protocols.build(spec_of(), block)
-  assert protocol.most == 1
+  assert protocol.max_images == 1
   body = b'{"predictions": [{"tagName": "name3"}]}'
   np.testing.assert_array_equal(protocol.decode(body, 1), [3])
   with pytest.raises(JaxkdError, match="'nam3'. Did you mean name3"):
     protocol.decode(body.replace(b"name3", b"nam3"), 1)
-  with pytest.raises(JaxkdError, match="without predictions.0.tagName"):
+  with pytest.raises(JaxkdError, match="has no predictions.0.tagName"):
     protocol.decode(b'{"predictions": []}', 1)
 
 
@@ -357,10 +357,10 @@ def test_size_is_that_of_the_body(count):
     protocols.build(spec_of(), teacher_block(protocol="v1")),
     protocols.build(spec_of(), teacher_block(protocol="template")),
   ):
-    sent = images[: protocol.most]
+    sent = images[: protocol.max_images]
     assert protocol.size(sent) == len(protocol.encode(sent).body)
 
 
 def test_integers_beyond_64_bits_are_errors():
   with pytest.raises(JaxkdError, match="not numbers|different|infinite"):
-    ResponseSpec("label", 4).read([10**400, 1], 2)
+    ResponseSpec("label", 4).convert([10**400, 1], 2)

@@ -11,7 +11,8 @@ import pytest
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.runtime import checkpoints
 from jaxkd.runtime.checkpoints import Preempted
-from jaxkd.teachers.ledger import Ledger, digest
+from jaxkd.teachers.answers import digest
+from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import (
   remote_teacher as remotes,
   transport as transports,
@@ -49,13 +50,13 @@ def labels_of(images):
 
 
 class Scripted:
-  """A transport that raises what it is told, then answers by the pixels."""
+  """A transport that raises given errors, then answers by the pixels."""
 
   def __init__(self, *errors, work=lambda images: None, answers=labels_of):
     self.errors = iter(errors)
     self.work, self.answers = work, answers
     self.sizes, self.timeouts = [], []
-    self.busy = self.most_at_once = 0
+    self.busy = self.max_in_flight = 0
     self.lock = threading.Lock()
 
   def check(self):
@@ -70,7 +71,7 @@ class Scripted:
   def send(self, images, *, timeout_s):
     with self.lock:
       self.busy += 1
-      self.most_at_once = max(self.most_at_once, self.busy)
+      self.max_in_flight = max(self.max_in_flight, self.busy)
       self.sizes.append(len(images))
       self.timeouts.append(timeout_s)
       error = next(self.errors, None)
@@ -102,7 +103,7 @@ def test_order_is_restored_and_requests_in_flight_are_bounded(ledger):
   answers = remote_to(transport, ledger).answer(images)
   np.testing.assert_array_equal(answers, labels_of(images))
   assert answers.dtype == np.int32
-  assert transport.most_at_once == 3
+  assert transport.max_in_flight == 3
   assert sorted(transport.sizes) == [2] + [4] * 7
   totals = ledger.totals()
   assert (totals.sent, totals.answered, totals.spent) == (30, 30, 30)
@@ -132,7 +133,7 @@ def test_scores_come_back_bit_for_bit(ledger):
   np.testing.assert_array_equal(answers, scores(images).astype(np.float32))
 
 
-def test_refused_gives_back_and_lost_stays_spent(ledger):
+def test_not_served_costs_nothing_and_unknown_stays_spent(ledger):
   transport = Scripted(
     NotServed("429"), OutcomeUnknown("reset"), NotServed("503")
   )
@@ -190,7 +191,7 @@ def test_requests_are_limited_by_bytes(ledger):
     (MemoryError("none left"), 4),
   ],
 )
-def test_what_cannot_be_repeated_ends_the_run_and_is_booked(
+def test_what_cannot_be_repeated_ends_the_run_and_is_recorded(
   ledger, error, unknown
 ):
   images = some_images(4)
@@ -208,7 +209,7 @@ def test_what_cannot_be_repeated_ends_the_run_and_is_booked(
   assert totals.refused == 4 - unknown
 
 
-def test_an_error_books_the_other_requests(ledger):
+def test_an_error_lets_the_other_requests_end(ledger):
   order = itertools.count()
 
   def work(images):
@@ -224,7 +225,7 @@ def test_an_error_books_the_other_requests(ledger):
   assert (totals.unknown, totals.answered) in [(4, 4), (4, 8)]
 
 
-def test_an_interrupt_books_what_is_under_way(ledger, monkeypatch):
+def test_an_interrupt_lets_requests_in_flight_end(ledger, monkeypatch):
   def interrupted(futures, timeout, return_when):
     del futures, timeout, return_when
     while not transport.busy:
@@ -324,7 +325,7 @@ def test_the_deadline_ends_it_and_names_the_last_attempt(ledger):
     remote_to(transport, ledger, deadline_s=0.1).answer(some_images(1))
   assert time.monotonic() - start < 1
   assert len(transport.sizes) > 2
-  assert max(transport.timeouts) <= 0.1 / transports.SHARE
+  assert max(transport.timeouts) <= 0.1 / transports.MIN_ATTEMPTS
   assert ledger.totals().spent == 0
 
 
@@ -368,7 +369,6 @@ def test_replay_sends_nothing_and_names_what_is_missing(tmp_path):
     replay.answer(np.concatenate([images[:1], other]))
   with pytest.raises(JaxkdError, match="access=probs"):
     Replay(path, "probs").answer(images)
-  replay.close()
   assert path.read_bytes() == before
   with pytest.raises(JaxkdError, match="teacher.replay.*No such file"):
     Replay(tmp_path / "none", "label")
