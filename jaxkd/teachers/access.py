@@ -7,7 +7,7 @@ answers of an earlier run.
 from collections.abc import Callable, Iterator
 import contextlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ml_collections import ConfigDict
@@ -17,6 +17,7 @@ from jaxkd.config import checks
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.oracles import (
   BlackBox,
@@ -77,7 +78,7 @@ class TeacherHandle(NamedTuple):
         if self.ledger is not None:
           self.ledger.record_bulk(name, count)
 
-  def query_summary(self) -> dict[str, Any]:
+  def query_summary(self) -> dict[str, Json]:
     """Summarizes the queries of a run for its report."""
     block = self.config.queries
     summary = {

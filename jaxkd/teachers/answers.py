@@ -5,10 +5,10 @@ scores.
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import hashlib
 import operator
-from typing import Any
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def digest(image: np.ndarray) -> str:
   return hashed.hexdigest()
 
 
-def to_json(answer: Any) -> int | list[float]:
+def to_json(answer: SupportsIndex | Iterable[float]) -> int | list[float]:
   """Converts a label or scores to a form that JSON holds exactly.
 
   A double holds every float32, and Python writes doubles without loss.

@@ -19,18 +19,12 @@ import operator
 import os
 from pathlib import Path
 import threading
-from typing import Any
 
 from jaxkd.errors import JaxkdError
+from jaxkd.teachers import records
 from jaxkd.teachers.answers import Answer, to_json
 from jaxkd.teachers.ledger_cli import main
-from jaxkd.teachers.records import (
-  VERSION,
-  QueryTotals,
-  add_checksum,
-  read_ledger,
-  redact_url,
-)
+from jaxkd.teachers.records import QueryTotals
 
 
 class Ledger:
@@ -85,7 +79,7 @@ class Ledger:
       raise JaxkdError(
         f"The query ledger {self._path} is in use by another run."
       ) from error
-    self._state, length = read_ledger(self._path)
+    self._state, length = records.read_ledger(self._path)
     spent = self._state.totals().spent
     if budget is not None and budget < spent:
       raise JaxkdError(
@@ -93,7 +87,7 @@ class Ledger:
         f"(ledger {self._path}); set it to {spent} or more."
       )
     self._file.truncate(length)
-    created = {"record": "created", "version": VERSION}
+    created = {"record": "created", "version": records.VERSION}
     opened = {
       "record": "opened",
       "budget": budget,
@@ -163,11 +157,11 @@ class Ledger:
 
   def refused(self, request: int, reason: str) -> None:
     """Records that the server did not serve the request: nothing is spent."""
-    self._update(request, "refused", reason=redact_url(reason))
+    self._update(request, "refused", reason=records.redact_url(reason))
 
   def unknown(self, request: int, reason: str) -> None:
     """Records that the request may have been served: it stays spent."""
-    self._update(request, "unknown", reason=redact_url(reason))
+    self._update(request, "unknown", reason=records.redact_url(reason))
 
   def record_bulk(self, name: str, count: int, kind: str = "train") -> None:
     """Records images that are answered in this process, under one name.
@@ -195,7 +189,12 @@ class Ledger:
       )
 
   def _update(
-    self, request: int, record: str, *, sync: bool = True, **fields: Any
+    self,
+    request: int,
+    record: str,
+    *,
+    sync: bool = True,
+    **fields: str | list[int | list[float]],
   ) -> None:
     with self._lock:
       if request not in self._state.in_flight:
@@ -208,7 +207,7 @@ class Ledger:
         )
       self._append({"record": record, "request": request, **fields}, sync=sync)
 
-  def _append(self, *records: dict[str, Any], sync: bool = True) -> None:
+  def _append(self, *lines: dict[str, object], sync: bool = True) -> None:
     """Appends records; the state in memory changes once they are on disk.
 
     The caller holds the lock.
@@ -217,15 +216,14 @@ class Ledger:
       raise JaxkdError(self._failure)
     text, crc = b"", self._state.crc
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    for record in records:
+    for record in lines:
       body = json.dumps({**record, "time": now})[:-1].encode()
-      line, crc = add_checksum(body, crc)
+      line, crc = records.add_checksum(body, crc)
       text += line
     # It is cleared at the end only, so that it also stays after a signal.
     self._failure = (
       f"The query ledger {self._path} could not be written; check the disk's "
-      "free space and start the run again, which continues from what is on "
-      "disk."
+      "free space and start the run again, which continues from the file."
     )
     try:
       while text:
@@ -234,7 +232,7 @@ class Ledger:
         os.fsync(self._file.fileno())
     except OSError as error:
       raise JaxkdError(f"{self._failure} ({error.strerror})") from error
-    for record in records:
+    for record in lines:
       self._state.add(record)
     self._state.crc, self._failure = crc, ""
 

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from pathlib import Path
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 import zlib
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
@@ -76,7 +76,7 @@ class LedgerState:
   answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
   bulk: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
 
-  def add(self, record: dict[str, Any]) -> None:
+  def add(self, record: dict[str, object]) -> None:
     """Applies one record.
 
     Raises:

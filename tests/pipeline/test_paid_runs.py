@@ -251,7 +251,7 @@ def test_without_slack_it_ends_well_and_a_larger_budget_completes_it(
   found = report["queries"]
   assert found["spent"] == totals.spent <= budget
   assert found["unknown"] == totals.unknown
-  assert "have no answer; the first: " in found["ended"]
+  assert "There is no answer to " in found["ended"]
   missing = found["ended"].split("the first: ")[1].rstrip(".").split(", ")
   assert all(len(name) == 32 for name in missing)
   answered = totals.answered

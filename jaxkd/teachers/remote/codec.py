@@ -5,12 +5,13 @@ guessed.
 """
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.transport import OutcomeUnknown
 
 FLOOR = 1e-12  # smallest probability whose logarithm is taken
@@ -56,7 +57,7 @@ class ResponseSpec(NamedTuple):
   num_classes: int
   names: tuple[str, ...] = ()
 
-  def convert(self, values: Any, count: int) -> np.ndarray:
+  def convert(self, values: Json, count: int) -> np.ndarray:
     """Converts `count` answers to int32 labels `[N]` or scores `[N, K]`.
 
     Scores are float32: logits as they are, probabilities as their logarithms.
@@ -110,7 +111,7 @@ class ResponseSpec(NamedTuple):
         f"classes 0 to {self.num_classes - 1}."
       )
 
-  def _index(self, value: Any) -> Any:
+  def _index(self, value: Json) -> Json:
     if not isinstance(value, str):
       return value
     if not self.names:
@@ -142,7 +143,7 @@ def log_probs(probs: np.ndarray) -> np.ndarray:
   return np.log(np.maximum(probs / sums, FLOOR)).astype(np.float32)
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> Json:
   """Parses a reply as JSON.
 
   Raises:
@@ -161,7 +162,7 @@ def parse(body: bytes) -> Any:
     raise JaxkdError(f"The reply is not JSON: {text}") from None
 
 
-def get_path(value: Any, path: str) -> Any:
+def get_path(value: Json, path: str) -> Json:
   """Returns the value at a dotted path in parsed JSON.
 
   >>> get_path({"predictions": [{"tagName": "cat"}]}, "predictions.0.tagName")
@@ -180,7 +181,7 @@ def get_path(value: Any, path: str) -> Any:
   return value
 
 
-def _numbers(values: list[Any]) -> np.ndarray:
+def _numbers(values: list[Json]) -> np.ndarray:
   """Converts answers to an array of finite numbers in float32's range."""
   try:
     array = np.asarray(values)

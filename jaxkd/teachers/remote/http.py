@@ -177,8 +177,7 @@ def check(spec: DataSpec, teacher) -> None:
   """Checks the fields of `teacher` for a remote teacher; nothing is sent.
 
   Raises:
-    JaxkdError: for a value that is not allowed. The message never holds the
-      token.
+    JaxkdError: for a value that is not allowed; it never quotes the token.
   """
   if not teacher.authorization.strip():
     raise JaxkdError(
@@ -200,8 +199,7 @@ def open_teacher(
     spec: the shape and classes of the images.
     teacher: the config's block of that name.
     queries: the config's block of that name.
-    ledger: counts the queries and holds the answers; None on all processes but
-      the first.
+    ledger: counts the queries and holds the answers.
 
   Raises:
     JaxkdError: for a value that is not allowed, or a model that does not fit.

@@ -3,22 +3,15 @@
 from collections.abc import Sequence
 import json
 import math
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
-from jaxkd.teachers.remote.codec import (
-  TEXTS,
-  UNLIMITED,
-  Request,
-  ResponseSpec,
-  get_path,
-  log_probs,
-  parse,
-  text_bytes,
-)
+from jaxkd.runtime.files import Json
+from jaxkd.teachers.remote import codec
+from jaxkd.teachers.remote.codec import Request, ResponseSpec
 
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64")
@@ -48,7 +41,7 @@ class V2(NamedTuple):
   shape: tuple[int, ...]
   response: ResponseSpec
   top_k: int = 0
-  max_images: int = UNLIMITED
+  max_images: int = codec.UNLIMITED
   input_name: str = ""
   datatype: str = ""
   axes: tuple[int, ...] = ()
@@ -66,7 +59,7 @@ class V2(NamedTuple):
     Raises:
       JaxkdError: if inputs, outputs or classes do not fit.
     """
-    metadata, server = (parse(reply) for reply in replies[1:])
+    metadata, server = (codec.parse(reply) for reply in replies[1:])
     try:
       return self._fill(metadata, server)
     except JaxkdError:
@@ -77,27 +70,27 @@ class V2(NamedTuple):
         "teacher.url and teacher.protocol."
       ) from None
 
-  def _fill(self, metadata: dict[str, Any], server: dict[str, Any]) -> Self:
-    inputs = get_path(metadata, "inputs")
+  def _fill(self, metadata: dict[str, Json], server: dict[str, Json]) -> Self:
+    inputs = codec.get_path(metadata, "inputs")
     if len(inputs) != 1:
       raise JaxkdError(
         f"The model {self.model} has {len(inputs)} inputs; only models with "
         "one input can be asked."
       )
-    datatype = get_path(inputs, "0.datatype")
-    batch, *sizes = get_path(inputs, "0.shape")
-    checks.choice("datatype of the model's input", datatype, TEXTS)
+    datatype = codec.get_path(inputs, "0.datatype")
+    batch, *sizes = codec.get_path(inputs, "0.shape")
+    checks.choice("datatype of the model's input", datatype, codec.TEXTS)
     if batch not in (-1, 1):
       raise JaxkdError(
         f"The model {self.model} takes exactly {batch} images in a request; "
         "serve it with a batch axis of -1."
       )
     axes, sizes = _layout(sizes, self.shape)
-    output = _choose_output(get_path(metadata, "outputs"), self.response)
+    output = _choose_output(codec.get_path(metadata, "outputs"), self.response)
     return self._replace(
       top_k=self._num_classes_to_ask(output, server.get("extensions", ())),
-      max_images=UNLIMITED if batch == -1 else 1,
-      input_name=get_path(inputs, "0.name"),
+      max_images=codec.UNLIMITED if batch == -1 else 1,
+      input_name=codec.get_path(inputs, "0.name"),
       datatype=datatype,
       axes=axes,
       sizes=sizes,
@@ -105,7 +98,7 @@ class V2(NamedTuple):
     )
 
   def _num_classes_to_ask(
-    self, output: dict[str, Any], extensions: list[str]
+    self, output: dict[str, Json], extensions: list[str]
   ) -> int:
     """Returns the number of classes to ask the extension for."""
     if output["datatype"] in _FLOATS and "classification" in extensions:
@@ -120,7 +113,7 @@ class V2(NamedTuple):
   def encode(self, images: np.ndarray) -> Request:
     """Encodes uint8 `images [N, H, W, C]` as a request."""
     pixels = images.transpose(self.axes).tobytes()
-    data = ",".join(map(TEXTS[self.datatype].__getitem__, pixels))
+    data = ",".join(map(codec.TEXTS[self.datatype].__getitem__, pixels))
     return Request(
       f"v2/models/{self.model}/infer",
       {"Content-Type": "application/json"},
@@ -130,7 +123,7 @@ class V2(NamedTuple):
   def size(self, images: np.ndarray) -> int:
     """Counts the bytes of the request's body."""
     frame = len(self._body(len(images), "").encode()) + images.size - 1
-    return frame + text_bytes(images, self.datatype)
+    return frame + codec.text_bytes(images, self.datatype)
 
   def _body(self, count: int, data: str) -> str:
     tensor = {
@@ -138,7 +131,7 @@ class V2(NamedTuple):
       "shape": [count, *self.sizes],
       "datatype": self.datatype,
     }
-    output: dict[str, Any] = {"name": self.output_name}
+    output: dict[str, Json] = {"name": self.output_name}
     if self.top_k:
       output["parameters"] = {"classification": self.top_k}
     return (
@@ -152,15 +145,15 @@ class V2(NamedTuple):
     Raises:
       JaxkdError: if it does not hold `count` valid answers.
     """
-    outputs = get_path(parse(body), "outputs")
+    outputs = codec.get_path(codec.parse(body), "outputs")
     for output in outputs if isinstance(outputs, list) else ():
       if isinstance(output, dict) and output.get("name") == self.output_name:
         break
     else:
       raise JaxkdError(f"The reply has no output {self.output_name!r}.")
-    shape = get_path(output, "shape")
+    shape = codec.get_path(output, "shape")
     try:
-      array = np.asarray(get_path(output, "data")).reshape(shape)
+      array = np.asarray(codec.get_path(output, "data")).reshape(shape)
     except (TypeError, ValueError):
       raise JaxkdError(
         f"The reply's output {self.output_name!r} does not have its shape "
@@ -191,10 +184,10 @@ class V2(NamedTuple):
     others = rest / (self.response.num_classes - self.top_k)
     probs = np.repeat(others[:, None], self.response.num_classes, 1)
     np.put_along_axis(probs, classes, values, -1)
-    return log_probs(probs)
+    return codec.log_probs(probs)
 
 
-def _pair(text: Any) -> tuple[float, float]:
+def _pair(text: Json) -> tuple[float, float]:
   """Parses `score:class` or `score:class:name` to a score and a class."""
   try:
     score, index = map(float, text.split(":")[:2])
@@ -231,14 +224,14 @@ def _layout(
 
 
 def _choose_output(
-  outputs: list[dict[str, Any]], response: ResponseSpec
-) -> dict[str, Any]:
+  outputs: list[dict[str, Json]], response: ResponseSpec
+) -> dict[str, Json]:
   """Returns the output that fits the access, preferring one named after it."""
   fitting = []
   for output in outputs:
     datatype, sizes = (
-      get_path(output, "datatype"),
-      get_path(output, "shape")[1:],
+      codec.get_path(output, "datatype"),
+      codec.get_path(output, "shape")[1:],
     )
     scores = datatype in _FLOATS and sizes in ([response.num_classes], [-1])
     labels = datatype in _INTEGERS and sizes in ([], [1])

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import functools
 import json
 import math
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.data.pixels import to_png
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.codec import (
   TEXTS,
   UNLIMITED,
@@ -87,7 +88,7 @@ class V1(NamedTuple):
       predictions = [self._value(prediction) for prediction in predictions]
     return self.response.convert(predictions, count)
 
-  def _value(self, prediction: Any) -> Any:
+  def _value(self, prediction: Json) -> Json:
     if not isinstance(prediction, dict):
       return prediction
     keys = _KEYS[self.response.access]

@@ -160,7 +160,10 @@ def test_v2_answers_by_access():
   [
     (reply_of([[0.5, 0.5, 0, 0]]), "1 answers to 2 images"),
     (reply_of([[0.5, 0.5, 0]] * 2), r"\[3\]; the data set has 4 classes"),
-    (reply_of([[0.5, 0.6, 0, 0]] * 2), "not probabilities.*differs from 1 by 0.1"),
+    (
+      reply_of([[0.5, 0.6, 0, 0]] * 2),
+      "not probab.*differs from 1 by 0.1",
+    ),
     (reply_of([[1.5, -0.5, 0, 0]] * 2), "not probabilities"),
     (reply_of([[float("nan"), 0, 0, 1]] * 2), "NaN"),
     (reply_of([[float("inf"), 0, 0, 1]] * 2), "NaN or infinite"),
