@@ -6,12 +6,12 @@
   python -m jaxkd.main --config=configs/control_table.py:smoke
 
 A control is the same run, student and all, in which images are never improved:
-the generator stays as it was drawn, pixels stay noise, walks stay where they
-began. Three seeds, each with a teacher of its own. `part=4` makes a quarter of
-each method's rounds, sets or queries.
+the generator stays as it was initialised, pixels stay noise, walks stay where
+they began. Three seeds, each with a teacher of its own. `part=4` makes a
+quarter of each method's rounds, sets or queries.
 """
 
-from jaxkd import config as c
+from jaxkd import config as c, methods
 
 METHODS = {
   "DAFL": "dafl",
@@ -30,9 +30,7 @@ METHODS = {
   "IDEAL": "ideal",
 }
 SEEDS = (0, 1, 2)
-# How far images are moved, by whatever name, and what is too little to see.
-STEPS = ("step_size", "head_step_size", "longest_move", "learning_rate")
-STILL = 1e-12
+NEGLIGIBLE_STEP = 1e-12  # for images: far below one of 256 levels
 
 
 def get_config(argument: str = ""):
@@ -52,7 +50,7 @@ def get_config(argument: str = ""):
       config.seed = seed
       shorten(config, int(found["part"]))
       if control:
-        hold_still(config.synthesis)
+        freeze_images(config)
       cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)
   title = f"Students, and those of the same runs without learning, on {rest}"
   return c.table("control", title, tuple(METHODS), tuple(columns), cells)
@@ -66,10 +64,9 @@ def shorten(config, part: int):
   config.queries.budget //= part
 
 
-def hold_still(block):
-  """Images are made, and never made better."""
-  for field, value in block.items():
-    if field in STEPS:
-      block[field] = STILL
-    elif field == "optimizer":
-      hold_still(value)
+def freeze_images(config):
+  """Sets all step sizes of images, or of what makes them, to almost zero."""
+  steps = methods.info(config.method).image_steps
+  config.synthesis.update_from_flattened_dict(
+    dict.fromkeys(steps, NEGLIGIBLE_STEP)
+  )

@@ -11,12 +11,12 @@ copy CAKE's. LeNet-5 has no batch normalisation, so its rows lack DeepInversion
 and ADI, as in the poster.
 
 `paper=ideal` is table 2 of IDEAL: labels alone, one budget, a row per teacher.
-`adaptation` says how methods that look into their teacher do with labels, see
-`jaxkd.synthesis.label_only`, and `HOW` which of them can't; all make as many
-images as the budget pays for.
+`adaptation` says how white-box methods do with labels, see
+`jaxkd.synthesis.label_only`; one that can't be adapted so has the simpler
+adaptation before it. All make as many images as the budget pays for.
 """
 
-from jaxkd import config as c
+from jaxkd import config as c, methods
 
 POSTER = {
   "KD": "kd",
@@ -27,7 +27,6 @@ POSTER = {
   "ZSDB3KD": "zsdb3kd",
   "CAKE": "cake",
 }
-NORMED = ("DI", "ADI")
 # Teacher and student; ZSDB3KD's of CIFAR-10 are an AlexNet and its half.
 POSTER_NUMBERS = {
   "mnist": {
@@ -105,14 +104,12 @@ IDEAL_ROWS = {
     },
   ),
 }
-# How those do that look into their teacher, where not as the table does: the
-# student does not disagree with itself, and finite differences know no class
-# that was meant.
-JUDGED_BY_TEACHER = ("dafl", "zskt", "deepinversion", "cmi")
-HOW = {
-  "frozen": {},
-  "surrogate": {"zskt": "frozen"},
-  "zeroth": {"deepinversion": "surrogate", "cmi": "surrogate"},
+# By the adaptation that is asked for: a method has the last of these that it
+# can have.
+ADAPTATIONS = {
+  "frozen": ("frozen",),
+  "surrogate": ("frozen", "surrogate"),
+  "zeroth": ("frozen", "surrogate", "zeroth"),
 }
 
 
@@ -131,7 +128,7 @@ def poster(found: dict, rest: str):
   dataset = found["dataset"]
   shared = c.sibling(__file__, "cake", f"dataset={dataset}{rest}")
   lenet = shared.teacher.model.startswith("lenet")
-  rows = [row for row in POSTER if not (lenet and row in NORMED)]
+  rows = [row for row in POSTER if not (lenet and has_batch_norm_term(row))]
   cells = {}
   for row in rows:
     name, _, own = POSTER[row].partition(":")
@@ -147,9 +144,16 @@ def poster(found: dict, rest: str):
   return c.table("cake_field", title, rows, tuple(JUDGED), cells)
 
 
+def has_batch_norm_term(row: str) -> bool:
+  """Whether a method compares batch statistics with the teacher's."""
+  name, _, _ = POSTER[row].partition(":")
+  return "batch_norm" in methods.info(name).terms
+
+
 def ideal(found: dict, rest: str):
   """Table 2 of IDEAL for a data set."""
-  dataset, how = found["dataset"], found["adaptation"]
+  dataset = found["dataset"]
+  allowed = c.lookup(ADAPTATIONS, found["adaptation"], "adaptation")
   student, teachers = c.lookup(IDEAL_ROWS, dataset)
   shared = c.sibling(__file__, "ideal", f"dataset={dataset}{rest}")
   cells = {}
@@ -163,8 +167,9 @@ def ideal(found: dict, rest: str):
       few_rounds_are_paid = found["smoke"] and config.queries.budget
       if not few_rounds_are_paid:
         config.queries.budget = shared.queries.budget
-      if name in JUDGED_BY_TEACHER:
-        config.adaptation.name = c.lookup(HOW, how, "adaptation").get(name, how)
+      adaptations = methods.info(name).adaptations
+      if adaptations:
+        config.adaptation.name = [a for a in allowed if a in adaptations][-1]
         learn_from_labels(config, found["smoke"])
       cells[f"{teacher}_{column}".lower()] = c.cell(
         teacher, column, config, published=number
@@ -177,9 +182,9 @@ def ideal(found: dict, rest: str):
 def learn_from_labels(config, smoke: bool):
   """Spends the budget evenly over rounds; the student learns meanwhile."""
   made, budget = config.synthesis, config.queries.budget
-  if config.method == "deepinversion":
-    made.student_steps = made.student_steps or 50  # as in ADI: it is the judge
-  if config.method == "cmi":
+  if not made.student_steps:
+    made.student_steps = 50  # as in ADI, because images depend on the student
+  if "features" in made:
     resnet = config.student.model.startswith("resnet")
     made.features = "taps" if resnet else "batch_norms"
   if smoke:

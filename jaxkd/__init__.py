@@ -4,7 +4,7 @@
   config = jaxkd.load_config("configs/cake.py:smoke")
   student, report = jaxkd.distill(jaxkd.from_linen(net, variables), config)
 
-The loss kernels stand alone: `from jaxkd.losses import kd_loss`.
+The loss kernels can be imported alone: `from jaxkd.losses import kd_loss`.
 """
 
 import importlib
@@ -12,7 +12,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Loaded on first use, so that `import jaxkd.losses` stays light.
+# Modules by public name; imported on first use, so that `import jaxkd.losses`
+# imports little else.
 _PUBLIC = {
   "Classifier": "types",
   "DataSpec": "types",
@@ -30,7 +31,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (functions and classes)
   if name not in _PUBLIC:
     raise AttributeError(f"module 'jaxkd' has no attribute {name!r}")
   module = importlib.import_module(f"jaxkd.{_PUBLIC[name]}")

@@ -1,4 +1,4 @@
-"""The contracts: what a classifier, a set of samples and a method are.
+"""The types that all packages share: classifiers, samples and methods.
 
 Axis letters, here and in every docstring: `S` sets (the vmapped axis), `N`
 samples in a set, `B` batch, `G` group, `K` classes, `H W C` image (NHWC), `D`
@@ -6,8 +6,9 @@ features, `Z` latent, `T` synthesis steps, `E` ensemble members.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+import chex
 import flax
 import jax
 
@@ -28,25 +29,29 @@ __all__ = [
   "Networks",
   "Objective",
   "Outputs",
+  "PerSampleObjective",
   "Phase",
   "RepeatFn",
+  "SampleStore",
   "Samples",
+  "State",
   "Tell",
   "Variables",
   "passthrough",
 ]
 
 Array = jax.Array
-Variables = Any  # a pytree of arrays, e.g. {'params': ..., 'batch_stats': ...}
+Variables = chex.ArrayTree  # of a network: {'params': ..., 'batch_stats': ...}
+State = chex.ArrayTree  # of a method, between two phases
 
 
 class Outputs(NamedTuple):
-  """What a network says about a batch.
+  """The outputs of a network for a batch of images.
 
   Attributes:
     logits: `[B, K]`.
     heads: logits `[B, K]` of early exits, if the network has any.
-    features: intermediate activations, if the network taps any.
+    features: intermediate activations, if the network returns any.
   """
 
   logits: Array
@@ -55,12 +60,12 @@ class Outputs(NamedTuple):
 
 
 class ApplyFn(Protocol):
-  """`(variables, images, train=False) -> (Outputs, changed variables)`.
+  """A function `(variables, images) -> (outputs, changed variables)`.
 
-  `images` are `[B, H, W, C]` floats, [0, 1] in natural images; the
-  normaliser is inside. With `train=True` batch normalisation uses the batch
-  and the second value holds the collections that changed (`batch_stats`);
-  otherwise it is empty. `rng` is needed by networks with dropout.
+  `images` are `[B, H, W, C]` floats, in [0, 1] for natural images; the function
+  normalises them itself. With `train=True` batch normalisation uses the batch
+  statistics, and the second value holds the collections that changed
+  (`batch_stats`); otherwise it is empty. Networks with dropout need `rng`.
   """
 
   def __call__(
@@ -75,10 +80,14 @@ class ApplyFn(Protocol):
 
 @flax.struct.dataclass
 class Classifier:
-  """A network as data: variables to differentiate, stack or shard, and how to
-  apply them.
+  """A network as a pytree: its variables and the function that applies them.
 
-  `classifier(images)` gives `Outputs` in evaluation mode.
+  `classifier(images)` returns `Outputs` in evaluation mode.
+
+  Attributes:
+    variables: to differentiate, stack or shard.
+    apply: the function that applies them, static under `jax.jit`.
+    name: for messages and reports.
   """
 
   variables: Variables
@@ -90,14 +99,14 @@ class Classifier:
 
 
 class DataSpec(NamedTuple):
-  """What inputs look like; all that a data-free method knows of the data.
+  """Describes the inputs; a data-free method knows nothing else of the data.
 
   Attributes:
     name: of the data set.
     shape: of one input, `(H, W, C)`, or `(D,)` for points.
     num_classes: K.
-    mean: per channel, in pixel space ([0, 1] for images).
-    std: per channel, likewise.
+    mean: mean per channel, in pixel space ([0, 1] for images).
+    std: standard deviation per channel, in pixel space.
   """
 
   name: str
@@ -108,16 +117,16 @@ class DataSpec(NamedTuple):
 
 
 class Samples(NamedTuple):
-  """Images on their way through a run; every leaf has the same leading axes.
+  """Images with labels and targets; all arrays have the same leading axes.
 
   Attributes:
-    images: `[N, H, W, C]` float32 pixels (points `[N, 2]` in the toy); uint8
+    images: `[N, H, W, C]` float32 pixels (points `[N, D]` in toy tasks); uint8
       where a black box answers 8-bit images.
-    labels: `[N]` int32, the class that was meant; -1 where none was.
-    targets: what the teacher answered: log-probabilities `[N, K]` (up to a
-      constant), or `[N]` int32 from one that gives labels alone; None before it
-      was asked.
-    extras: further arrays `[N, ...]` that travel along, e.g. the step size.
+    labels: `[N]` int32, the class for which an image was made; -1 without one.
+    targets: the teacher's answers: log-probabilities `[N, K]` up to a constant,
+      or `[N]` int32 from a teacher that returns labels only; None before the
+      teacher was asked.
+    extras: further arrays `[N, ...]` by name, e.g. the step size.
   """
 
   images: Array
@@ -126,56 +135,75 @@ class Samples(NamedTuple):
   extras: dict[str, Array] = {}  # noqa: RUF012 (never written to)
 
 
-class Networks(NamedTuple):
-  """What a method may look at.
+@flax.struct.dataclass
+class SampleStore:
+  """A ring buffer of the samples that the student is trained on.
+
+  The functions of `jaxkd.training.sample_store` fill and read it.
 
   Attributes:
-    teacher: None behind a black box: no variables, so no gradient either.
-    student: the student that is in training, as it stands.
-    store: the answered samples so far, a
-    `jaxkd.training.sample_store.SampleStore`. data: real images, for the
-    methods that take some.
+    samples: arrays `[capacity, ...]`.
+    inserted: number of samples that were ever inserted, int32.
+  """
+
+  samples: Samples
+  inserted: Array
+
+  @property
+  def capacity(self) -> int:
+    return self.samples.labels.shape[0]
+
+
+class Networks(NamedTuple):
+  """The networks and samples that a method may use.
+
+  Attributes:
+    teacher: None for a black box, which has no variables and no gradient.
+    student: the student in training, with its current variables.
+    store: the answered samples so far.
+    data: real images, for the methods that use some.
   """
 
   teacher: Classifier | None
   student: Classifier
-  store: Any = None
+  store: SampleStore | None = None
   data: Samples | None = None
 
 
-LossTerms = dict[
-  str, Array
-]  # what is logged, and must be finite: `[S]` or scalars
-Ask = Callable[[Any, Networks, Array], tuple[Any, Samples, LossTerms]]
-Tell = Callable[[Any, Networks, Samples, Array], tuple[Any, Samples, LossTerms]]
+# Terms of a loss by name, `[S]` or scalars; they are logged and must be finite.
+LossTerms = dict[str, Array]
+Ask = Callable[[State, Networks, Array], tuple[State, Samples, LossTerms]]
+Tell = Callable[
+  [State, Networks, Samples, Array], tuple[State, Samples, LossTerms]
+]
 
 
 def passthrough(
-  state: Any, nets: Networks, answered: Samples, key: Array
-) -> tuple[Any, Samples, LossTerms]:
-  """The default `tell`: the answered images are the training samples."""
+  state: State, nets: Networks, answered: Samples, key: Array
+) -> tuple[State, Samples, LossTerms]:
+  """The default `tell`: returns the answered images as training samples."""
   del nets, key
   return state, answered, {}
 
 
-# (samples that the store holds) -> how often
+# From the number of samples in the store to the number of repeats.
 RepeatFn = Callable[[Array], Array]
 
 
 class Phase(NamedTuple):
-  """One ask/tell exchange with the teacher; pure functions.
+  """One exchange with the teacher, as pure functions.
 
   Attributes:
-    ask: `(state, nets, key) -> (state, samples, terms)`: images to be answered,
-      with labels of -1 where no class was meant.
-    tell: `(state, nets, answered, key) -> (state, samples, terms)`: learn from
-      the answers; hands on what is stored and what the student is trained on.
-    repeats: times per round, or a function of the number of samples in the
-      store, where that grows.
-    student_steps: updates of the student on these samples that follow.
+    ask: `(state, nets, key) -> (state, samples, terms)`: makes the images that
+      the teacher is asked about, with labels of -1 where they have no class.
+    tell: `(state, nets, answered, key) -> (state, samples, terms)`: updates the
+      state with the answers; returns the samples to store and to train on.
+    repeats: number of times per round, or a function of the number of samples
+      in the store.
+    student_steps: number of updates of the student on these samples.
     store: whether the samples go into the store.
     queries: whether the teacher is asked; if not, the samples of `ask` have
-      their targets already (taken from the store).
+      their targets already, from the store.
   """
 
   ask: Ask
@@ -187,12 +215,12 @@ class Phase(NamedTuple):
 
 
 class LossContext(NamedTuple):
-  """What an objective may know beside the batch.
+  """What an objective is given beside the batch.
 
   Attributes:
-    epoch: 0-based epoch of the student's training; in a method's rounds the
-      number of its updates.
-    label_counts: `[K]` labels in the store so far.
+    epoch: epoch of the student's training, from 0; during a method's rounds the
+      number of updates of the student.
+    label_counts: `[K]`, number of samples in the store with each label.
   """
 
   epoch: Array
@@ -200,10 +228,12 @@ class LossContext(NamedTuple):
 
 
 Objective = Callable[[dict[str, Array], Outputs, Samples, LossContext], Array]
+# (student's logits [B, K], teacher's answers) -> [B]
+PerSampleObjective = Callable[[Array, Array], Array]
 
 
 class PreStudentStage(NamedTuple):
-  """Trainings between the answers and the student's epochs.
+  """Networks that are trained between the rounds and the student's epochs.
 
   Attributes:
     run: `(trainer, teacher, samples) -> (teacher, samples)`: takes a
@@ -243,7 +273,7 @@ class Method(NamedTuple):
       differences, boundary searches); a teacher that is sent 8 bits is refused.
   """
 
-  init: Callable[[Array, Networks], Any]
+  init: Callable[[Array, Networks], State]
   phases: tuple[Phase, ...]
   rounds: int
   capacity: int
@@ -258,21 +288,34 @@ class Method(NamedTuple):
 
 
 class MethodInfo(NamedTuple):
-  """What a method is, in words: a row of the README's table.
+  """Facts about a method that hold for all its configs.
+
+  The first five are a row of the README's table.
 
   Attributes:
-    access: the least that the teacher has to give, one of `ACCESS`.
+    access: the least that the teacher has to give, one of `ACCESS_LEVELS`.
     source: what the images are.
-    critic: whose judgement makes them what they are; empty: nobody's.
+    critic: the networks whose outputs the images' loss is made of; empty for
+      real images.
     objective: of the student.
     terms: of the images' loss, by the names that `synthesis.weights` has.
+    image_steps: fields of `synthesis`, with dots, that say how far an update
+      moves the images or what makes them. With all of them near 0 images are
+      made and never improved.
+    adaptations: the names in `jaxkd.synthesis.label_only` by which a white-box
+      method can do with a teacher that gives labels alone.
+    label_objective: what the generator of the adaptation `zeroth` raises:
+      `(student's logits [B, K], teacher's log-probabilities [B, K]) -> [B]`.
   """
 
   access: str
   source: str
   critic: str
   objective: str
-  terms: tuple[str, ...]
+  terms: tuple[str, ...] = ()
+  image_steps: tuple[str, ...] = ()
+  adaptations: tuple[str, ...] = ()
+  label_objective: PerSampleObjective | None = None
 
 
 # What a teacher may give, from least to most.

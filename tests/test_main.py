@@ -60,7 +60,7 @@ def test_plan_says_what_a_run_would_do():
   [
     ([TOY, "--config.method=cakee"], "Did you mean cake"),
     (["--config=configs/cake.py", "--config.student.epochs=many"], "epochs"),
-    ([TOY, "--workdir=/dev/null/run"], "can't be written"),
+    ([TOY, "--workdir=/dev/null/run"], "cannot be written"),
     (["--config=configs/cake.py:dataset=cifar100"], "jaxkd.data prepare"),
     ([], "--config is missing"),
     (
@@ -109,7 +109,7 @@ def test_a_changed_config_and_a_damaged_checkpoint_are_refused(tmp_path):
     if path.is_file() and "ocdbt" in str(path):
       path.write_bytes(b"damaged")
   told = refused(run(TOY, folder))
-  assert "can't be read" in told
+  assert "cannot be read" in told
 
 
 def weights(folder):

@@ -92,9 +92,9 @@ def export_images(
 
 def _check_synthetic(config: dict[str, Any]) -> None:
   """Refuses to pass real images off as made, or to hand them out."""
-  traits = getattr(methods.find(config["method"]), "INFO", None)
-  borrowed = config["synthesis"].get("source") == "real"
-  if borrowed or (traits and traits.source == "real images"):
+  info = methods.info(config["method"])
+  real = config["synthesis"].get("source") == "real"
+  if real or info.source == "real images":
     raise JaxkdError(
       f"The images of this run ({config['method']}) are real ones; only images "
       "that a method made are exported."

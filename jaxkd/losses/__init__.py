@@ -1,11 +1,20 @@
 """Loss kernels: pure jitted functions that any JAX code may import.
 
-They depend on jax, chex and optax alone. `[...]` in a docstring stands for any
-leading axes: such kernels give one loss per example and are reduced by the
-caller, as in optax. The others give one number for a set and are meant to be
-`vmap`ped. Temperatures and weights are traced, so that one compilation serves
-a sweep. Everything is counted and returned in float32 (float64 if given),
-also for bfloat16 logits. `labels` are integers in [0, K).
+They depend on jax, chex and optax alone:
+
+    contrastive.py    contrastive losses over pairs of samples
+    disagreement.py   distances of student and teacher, attention transfer
+    distillation.py   knowledge distillation, HTC and SCM
+    imbalance.py      class-balanced cross entropies
+    nasty_teacher.py  the loss of a Nasty Teacher
+    priors.py         priors of synthetic images
+
+`[...]` in a docstring stands for any leading axes: such kernels return one loss
+per example, and the caller reduces them, as in optax. The others return one
+number for a set of samples and are meant to be `vmap`ped. Temperatures and
+weights are traced, so that one compilation serves a sweep. Kernels compute and
+return float32 (float64 for float64 inputs), also for bfloat16 logits. `labels`
+are integers in [0, K).
 """
 
 from jaxkd.losses.contrastive import (

@@ -1,4 +1,4 @@
-"""Losses over pairs of samples, none of which builds a table of pairs."""
+"""Contrastive losses over pairs of samples, without a matrix of all pairs."""
 
 import chex
 import jax
@@ -11,8 +11,8 @@ from jaxkd.losses._numerics import cross_entropy, full_precision
 def _centred(x: jax.Array, axis: int) -> jax.Array:
   """Subtracts the mean over `axis`.
 
-  One sample goes first: equal samples give exact zeros, and an offset that is
-  common to all leaves no rounding behind.
+  One sample is subtracted first, so that equal samples give exact zeros and an
+  offset common to all of them costs no precision.
   """
   x = full_precision(x)
   x = x - jax.lax.slice_in_dim(x, 0, 1, axis=axis)
@@ -21,7 +21,7 @@ def _centred(x: jax.Array, axis: int) -> jax.Array:
 
 @jax.jit
 def contrastive_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Pulls together the logits of samples that are meant for other classes.
+  """Penalises the distance of the logits of samples of different classes.
 
       mean over pairs with y_i != y_j of ||f_i - f_j||^2
 
@@ -34,7 +34,7 @@ def contrastive_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     labels: `[N]` integers in [0, K).
 
   Returns:
-    A scalar, float32, squared logits; 0 if there is no such pair.
+    A float32 scalar in squared logits; 0 if all samples have one class.
 
   Example:
     >>> logits = jnp.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
@@ -60,7 +60,7 @@ def contrastive_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 @jax.jit
 def grouped_contrastive_loss(logits: jax.Array) -> jax.Array:
-  """CAKE's contrast: pairs inside groups of distinct classes only.
+  """CAKE's contrastive loss: over pairs inside groups of distinct classes.
 
       1 / (B K) sum_b sum_{g<h} ||f_bg - f_bh||^2
         = G / (B K) sum_b sum_g ||f_bg - mean_h f_bh||^2
@@ -70,7 +70,7 @@ def grouped_contrastive_loss(logits: jax.Array) -> jax.Array:
       differ.
 
   Returns:
-    A scalar, float32, squared logits.
+    A float32 scalar in squared logits.
 
   Example:
     >>> grouped_contrastive_loss(jnp.array([[[0.0, 0.0], [3.0, 4.0]]]))
@@ -90,14 +90,15 @@ def grouped_contrastive_loss(logits: jax.Array) -> jax.Array:
 def instance_discrimination_loss(
   anchors: jax.Array, candidates: jax.Array, *, temperature: ArrayLike
 ) -> jax.Array:
-  """InfoNCE: every anchor must find its own candidate among all of them.
+  """InfoNCE: classifies each anchor's own candidate among all candidates.
 
       -ln softmax_j(<anchor_i, candidate_j> / t) at j = i
 
   Args:
     anchors: `[N, D]`, rows of unit length in the paper.
-    candidates: `[M, D]`, M >= N, likewise; row i < N is the positive of anchor
-      i, all other rows are its negatives. No gradient flows here.
+    candidates: `[M, D]` with M >= N, of unit length too; row i < N is the
+      positive of anchor i, all other rows are its negatives. No gradient flows
+      through them.
     temperature: t, a scalar.
 
   Returns:
@@ -119,7 +120,7 @@ def instance_discrimination_loss(
   chex.assert_axis_dimension_gteq(candidates, 0, anchors.shape[0])
   anchors = full_precision(anchors)
   candidates = jax.lax.stop_gradient(full_precision(candidates))
-  # Accelerators multiply with fewer digits unless told not to.
+  # Accelerators multiply in lower precision by default.
   similarity = jnp.matmul(anchors, candidates.T, precision="highest")
   logits = similarity / jnp.asarray(temperature, similarity.dtype)
   return cross_entropy(logits, jnp.arange(anchors.shape[0]))

@@ -1,4 +1,4 @@
-"""How far a student is from its teacher, for the generators that seek it."""
+"""Distances of student and teacher, which generators maximise."""
 
 from collections.abc import Sequence
 import functools
@@ -27,7 +27,7 @@ def disagreement_loss(
   kind: str = "kl",
   temperature: ArrayLike = 1.0,
 ) -> jax.Array:
-  """Distance of student and teacher; positive, to be maximised by the images.
+  """Computes the distance of student and teacher, which images maximise.
 
       kl: KL(P || Q)                          summed over classes
       l1: mean_k |student_k - teacher_k| / t
@@ -49,7 +49,7 @@ def disagreement_loss(
     `[...]` float32, nats per sample (`l1`: logits).
 
   Raises:
-    ValueError: another kind.
+    ValueError: if `kind` is not one of these.
 
   Example:
     >>> student, teacher = jnp.array([[2.0, 0.0]]), jnp.array([[0.0, 0.0]])
@@ -86,19 +86,20 @@ def _clamped_js(p, q):
 def attention_transfer_loss(
   student_maps: Sequence[jax.Array], teacher_maps: Sequence[jax.Array]
 ) -> jax.Array:
-  """Makes the student look where the teacher looks.
+  """Compares the spatial attention maps of student and teacher.
 
       sum over layers of mean_{n,h,w} (a(student) - a(teacher))^2
       a(A) = v / ||v||_2 per image, with v = mean over channels of A^2
 
-  The scale of the activations does not matter; an image without any has a = 0.
+  The scale of the activations does not matter; an image whose activations are
+  all 0 has a = 0.
 
   Args:
     student_maps: activations, one `[N, H, W, C]` per layer (any pytree).
-    teacher_maps: likewise; C may differ from the student's.
+    teacher_maps: activations of the same layers; C may differ.
 
   Returns:
-    A scalar, float32.
+    A float32 scalar.
 
   Example:
     >>> left = jnp.array([1.0, 0.0]).reshape(1, 1, 2, 1)
@@ -115,8 +116,8 @@ def attention_transfer_loss(
     jax.tree.leaves(student_maps), jax.tree.leaves(teacher_maps), strict=True
   )
   return sum(
-    jnp.mean((_attention(ours) - _attention(theirs)) ** 2)
-    for ours, theirs in pairs
+    jnp.mean((_attention(student) - _attention(teacher)) ** 2)
+    for student, teacher in pairs
   )
 
 

@@ -1,4 +1,4 @@
-"""Losses of a student that hears a teacher and, if there are any, labels."""
+"""Distillation losses of a student, with or without true labels."""
 
 import chex
 import jax
@@ -21,14 +21,15 @@ def kd_loss(
   temperature: ArrayLike,
   alpha: ArrayLike,
 ) -> jax.Array:
-  """Knowledge distillation: both sides softened, slope restored by t^2.
+  """Knowledge distillation at temperature t, with gradients rescaled by t^2.
 
       alpha t^2 KL(softmax(teacher / t) || softmax(student / t))
         + (1 - alpha) CE(student, labels)
 
   Args:
     student_logits: `[..., K]`.
-    teacher_logits: `[..., K]`, or log-probabilities; no gradient flows here.
+    teacher_logits: `[..., K]`, or log-probabilities; no gradient flows
+      through them.
     labels: `[...]` integers, or None for the distillation part alone.
     temperature: t, a scalar.
     alpha: weight of the distillation part, a scalar.
@@ -37,8 +38,8 @@ def kd_loss(
     `[...]` float32, nats per sample.
 
   Raises:
-    ValueError: `labels` is None and `alpha` is not 1. An alpha that is traced
-      cannot be looked at; then alpha times the distillation part comes back.
+    ValueError: if `labels` is None and `alpha` is not 1. A traced alpha cannot
+      be checked; the result is then alpha times the distillation part.
 
   Example:
     >>> student, teacher = jnp.array([2.0, 0.0]), jnp.array([0.0, 0.0])
@@ -48,9 +49,10 @@ def kd_loss(
     0.3037
 
   Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
-  alpha weighs the distillation, as in the Nasty Teacher code; in torchdistill
-  it weighs the cross entropy. The HTC/SCM paper prints KL(student || teacher)
-  in equation 2, the code that it builds on computes KL(teacher || student).
+  alpha is the weight of the distillation part, as in the Nasty Teacher code; in
+  torchdistill it is that of the cross entropy. The HTC/SCM paper prints
+  KL(student || teacher) in equation 2; the code that it builds on computes
+  KL(teacher || student).
   """
   _check_labels(labels, alpha)
   return _composition(
@@ -71,7 +73,7 @@ def htc_targets(
   temperature: ArrayLike,
   alpha: ArrayLike,
 ) -> jax.Array:
-  """High-temperature composition of the label with a nasty teacher's answer.
+  """High-temperature composition: mixes labels with the teacher's soft targets.
 
       (1 - alpha) onehot(labels) + alpha softmax(teacher / t)
 
@@ -85,7 +87,7 @@ def htc_targets(
     `[..., K]` float32, probabilities.
 
   Raises:
-    ValueError: `labels` is None and `alpha`, if not traced, is not 1.
+    ValueError: if `labels` is None and `alpha`, if not traced, is not 1.
 
   Example:
     >>> teacher = jnp.array([[0.0, 0.0]])
@@ -107,7 +109,7 @@ def htc_loss(
   alpha: ArrayLike,
   multiplier: ArrayLike,
 ) -> jax.Array:
-  """High-temperature composition: only the teacher's side is softened.
+  """High-temperature composition: only the teacher's logits are divided by t.
 
       alpha m KL(softmax(teacher / t) || softmax(student))
         + (1 - alpha) CE(student, labels)
@@ -116,7 +118,8 @@ def htc_loss(
 
   Args:
     student_logits: `[..., K]`.
-    teacher_logits: `[..., K]`, or log-probabilities; no gradient flows here.
+    teacher_logits: `[..., K]`, or log-probabilities; no gradient flows
+      through them.
     labels: `[...]` integers, or None for the distillation part alone.
     temperature: t of the teacher, a scalar.
     alpha: weight of the distillation part, a scalar.
@@ -126,7 +129,7 @@ def htc_loss(
     `[...]` float32, nats per sample.
 
   Raises:
-    ValueError: `labels` is None and `alpha`, if not traced, is not 1.
+    ValueError: if `labels` is None and `alpha`, if not traced, is not 1.
 
   Example:
     >>> student, teacher = jnp.array([2.0, 0.0]), jnp.array([0.0, 0.0])
@@ -137,8 +140,8 @@ def htc_loss(
     0.8676
 
   Jandial et al., "Distilling the Undistillable", ECCV 2022, equations 7 to 9.
-  Its code was not released. A student that is softened too is `scm_loss`
-  with one member.
+  Its code was not released. `scm_loss` with one member divides the student's
+  logits by t as well.
   """
   _check_labels(labels, alpha)
   return _composition(
@@ -161,14 +164,14 @@ def scm_loss(
   alpha: ArrayLike,
   multiplier: ArrayLike,
 ) -> jax.Array:
-  """Sequence of contrastive models: distil the mean of the members' logits.
+  """Sequence of contrastive models: distils the mean of the members' logits.
 
       alpha m KL(softmax(mean_e ensemble_e / t) || softmax(student / t))
         + (1 - alpha) CE(student, labels)
 
   Args:
     student_logits: `[..., K]`.
-    ensemble_logits: `[E, ..., K]`; no gradient flows here.
+    ensemble_logits: `[E, ..., K]`; no gradient flows through them.
     labels: `[...]` integers, or None for the distillation part alone.
     temperature: t of both sides, a scalar.
     alpha: weight of the distillation part, a scalar.
@@ -178,7 +181,7 @@ def scm_loss(
     `[...]` float32, nats per sample.
 
   Raises:
-    ValueError: `labels` is None and `alpha`, if not traced, is not 1.
+    ValueError: if `labels` is None and `alpha`, if not traced, is not 1.
 
   Example:
     >>> student = jnp.array([[0.0, 0.0]])
@@ -226,7 +229,7 @@ def _composition(
   alpha,
   multiplier,
 ):
-  """The one form that `kd_loss`, `htc_loss` and `scm_loss` are cases of."""
+  """The formula of which `kd_loss`, `htc_loss` and `scm_loss` are cases."""
   chex.assert_equal_shape([student_logits, teacher_logits])
   alpha = full_precision(alpha)
   divergence = kl_divergence(
@@ -240,7 +243,7 @@ def _composition(
 
 
 def _check_labels(labels, alpha):
-  """Outside of the jitted part, where alpha is still a number."""
+  """Checks alpha outside of the jitted part, where it is still a number."""
   if labels is None and not isinstance(alpha, jax.core.Tracer) and alpha != 1:
     raise ValueError(
       "labels=None leaves the distillation part alone, so alpha must be 1, "

@@ -1,15 +1,15 @@
-"""Cross entropies for a store whose classes are not equally frequent."""
+"""Cross entropies for samples whose classes are not equally frequent."""
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxkd.losses._numerics import cross_entropy, full_precision, shifted
+from jaxkd.losses._numerics import cross_entropy, full_precision, subtract_max
 
 
-def _seen(class_counts, logits):
-  """Counts, `[K]`; a class without samples counts as one seen once."""
+def _positive_counts(class_counts, logits):
+  """Counts `[K]`, at least 1: an empty class is treated as one of 1 sample."""
   chex.assert_shape(class_counts, logits.shape[-1:])
   dtype = full_precision(logits).dtype
   return jnp.maximum(jnp.asarray(class_counts, dtype), 1.0)
@@ -24,7 +24,7 @@ def ldam_loss(
   max_margin: ArrayLike = 0.5,
   scale: ArrayLike = 30.0,
 ) -> jax.Array:
-  """Label-distribution-aware margin: rare classes must win by more.
+  """Label-distribution-aware margin loss: rarer classes get larger margins.
 
       CE(scale (logits - margin_y onehot(y)), y)
       margin_c = max_margin (min_j n_j / n_c)^(1/4)
@@ -32,9 +32,9 @@ def ldam_loss(
   Args:
     logits: `[..., K]`.
     labels: `[...]` integers.
-    class_counts: n, `[K]`; a class without samples counts as one seen once.
-    max_margin: margin of the rarest class, a scalar, in logits.
-    scale: a scalar.
+    class_counts: n, `[K]`; a class without samples is treated as one of 1.
+    max_margin: margin of the rarest class in logits, a scalar.
+    scale: factor of the logits, a scalar.
 
   Returns:
     `[...]` float32, nats per sample.
@@ -49,12 +49,12 @@ def ldam_loss(
   Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware
   Margin Loss", NeurIPS 2019, with the code's defaults. There the logits are
   cosines and the classes are reweighted late in training; neither is done
-  here. On free logits a scale of 30 saturates soon.
+  here. On unbounded logits a scale of 30 saturates soon.
   """
-  counts = _seen(class_counts, logits)
+  counts = _positive_counts(class_counts, logits)
   margins = full_precision(max_margin) * (counts.min() / counts) ** 0.25
   onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=margins.dtype)
-  logits = shifted(logits) - onehot * margins[labels][..., None]
+  logits = subtract_max(logits) - onehot * margins[labels][..., None]
   return cross_entropy(full_precision(scale) * logits, labels)
 
 
@@ -71,14 +71,15 @@ def class_balanced_focal_loss(
       w_y sum_k (1 - p_k)^gamma (-ln p_k)
       w_c = (1 - beta) / (1 - beta^n_c), scaled so that they sum to K
 
-  with p_k the probability that sigmoid k gives to what is true of class k.
+  where p_k is sigmoid(z_k) for the true class and 1 - sigmoid(z_k) for others.
 
   Args:
     logits: `[..., K]`.
     labels: `[...]` integers.
-    class_counts: n, `[K]`; a class without samples counts as one seen once.
-    beta: in [0, 1), a scalar: 0 weighs all classes alike, near 1 by 1 / n.
-    gamma: at least 0, a scalar: how much less the easy samples weigh.
+    class_counts: n, `[K]`; a class without samples is treated as one of 1.
+    beta: a scalar in [0, 1): with 0 all classes have the same weight, near 1
+      they have the weight 1 / n.
+    gamma: a scalar of at least 0, by which easy samples are weighted down.
 
   Returns:
     `[...]` float32, nats per sample.
@@ -94,8 +95,8 @@ def class_balanced_focal_loss(
   2019; the focal loss is that of Lin et al., ICCV 2017. The code divides the
   sum over a batch by its size, as a mean over this does.
   """
-  # 1 - beta first, in double precision if beta is a Python number: 0.9999 in
-  # float32 is right to four digits of what matters, its distance from 1.
+  # 1 - beta comes first, in double precision if beta is a Python number: the
+  # float32 closest to 0.9999 has 1 - beta right to only four digits.
   log_beta = jnp.log1p(-full_precision(1 - beta))
   return _weighted_focal(logits, labels, class_counts, log_beta, gamma)
 
@@ -104,13 +105,14 @@ def class_balanced_focal_loss(
 def _weighted_focal(logits, labels, class_counts, log_beta, gamma):
   chex.assert_shape(labels, logits.shape[:-1])
   chex.assert_type(labels, int)
-  weights = -1.0 / jnp.expm1(_seen(class_counts, logits) * log_beta)
+  counts = _positive_counts(class_counts, logits)
+  weights = -1.0 / jnp.expm1(counts * log_beta)
   weights = weights / weights.mean()
   logits = full_precision(logits)
   onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
   evidence = jnp.where(onehot, logits, -logits)
-  # In logarithms: as a power, (1 - p)^gamma has an infinite slope at p = 1
-  # for gamma < 1.
+  # In logarithms, because as a power (1 - p)^gamma has an infinite gradient at
+  # p = 1 for gamma < 1.
   easiness = jnp.exp(full_precision(gamma) * jax.nn.log_sigmoid(-evidence))
   focal = -jnp.sum(easiness * jax.nn.log_sigmoid(evidence), axis=-1)
   return weights[labels] * focal

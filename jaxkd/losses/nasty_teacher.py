@@ -1,4 +1,4 @@
-"""The loss of a teacher that is trained not to be copied."""
+"""The loss of a Nasty Teacher, which is trained so that copies of it fail."""
 
 import chex
 import jax
@@ -21,20 +21,20 @@ def nasty_loss(
   temperature: ArrayLike,
   omega: ArrayLike,
 ) -> jax.Array:
-  """Nasty teacher: right about the label, far from the normal teacher.
+  """Nasty Teacher: cross entropy minus the divergence from a normal teacher.
 
       CE(logits, labels) - omega t^2 KL(softmax(logits / t)
                                         || softmax(teacher / t))
 
-  The gradient flows through both places where `logits` stands.
+  The gradient flows through both terms.
 
   Args:
     logits: `[..., K]` of the network in training.
     teacher_logits: `[..., K]` of the frozen normal teacher; no gradient flows
-      here.
+      through them.
     labels: `[...]` integers.
     temperature: t, a scalar.
-    omega: weight of the distance, a scalar.
+    omega: weight of the divergence, a scalar.
 
   Returns:
     `[...]` float32, nats per sample; it may be negative.

@@ -1,4 +1,4 @@
-"""What is wanted of synthetic images before any student is asked."""
+"""Priors of synthetic images, which need no student."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from jaxkd.losses._numerics import full_precision, log_softmax, magnitude
 
 @jax.jit
 def total_variation(images: jax.Array) -> jax.Array:
-  """Mean step between vertical neighbours plus that between horizontal ones.
+  """Mean absolute difference of vertical, plus of horizontal, neighbours.
 
       mean_{h,w,c} |x[h+1, w, c] - x[h, w, c]|
         + mean_{h,w,c} |x[h, w+1, c] - x[h, w, c]|
@@ -21,8 +21,8 @@ def total_variation(images: jax.Array) -> jax.Array:
     images: `[..., H, W, C]`.
 
   Returns:
-    `[...]` float32, in the unit of the pixels, per image. An axis of one pixel
-    has no neighbours and adds 0.
+    `[...]` float32 per image, in the unit of the pixels. An axis of one pixel
+    adds 0.
 
   Example:
     >>> image = jnp.array([[0.0, 1.0], [2.0, 5.0]])[..., None]
@@ -46,7 +46,7 @@ def total_variation(images: jax.Array) -> jax.Array:
 
 @jax.jit
 def class_balance_loss(logits: jax.Array) -> jax.Array:
-  """Negative entropy of the mean prediction: least if no class is preferred.
+  """Negative entropy of the mean prediction: minimal for balanced classes.
 
       (1/K) sum_k q_k ln q_k with q = mean_n softmax(logits_n)
 
@@ -54,7 +54,7 @@ def class_balance_loss(logits: jax.Array) -> jax.Array:
     logits: `[N, K]` of one set.
 
   Returns:
-    A scalar, float32, nats per class, in [-ln K / K, 0].
+    A float32 scalar in [-ln K / K, 0], nats per class.
 
   Example:
     >>> logits = jnp.array([[9e3, 0.0], [0.0, 9e3]])
@@ -63,11 +63,11 @@ def class_balance_loss(logits: jax.Array) -> jax.Array:
 
   Zhang et al., "IDEAL: Query-Efficient Data-Free Learning from Black-Box
   Models", ICLR 2023, equation 5; its released code computes `entropy_loss`.
-  DAFL (Chen et al., ICCV 2019) has K / ln 10 times this (sum, base 10),
-  DataFree's DAFL K times.
+  DAFL (Chen et al., ICCV 2019) has K / ln 10 times this, a sum in base 10;
+  DataFree's DAFL has K times this.
   """
   chex.assert_rank(logits, 2)
-  # In logarithms, since a class that nobody predicts has q = 0 in float32.
+  # In logarithms, since q underflows for a class that is never predicted.
   log_q = jax.nn.logsumexp(log_softmax(logits), axis=0)
   log_q = log_q - jnp.log(jnp.asarray(logits.shape[0], log_q.dtype))
   return jnp.mean(jnp.exp(log_q) * log_q)
@@ -75,7 +75,7 @@ def class_balance_loss(logits: jax.Array) -> jax.Array:
 
 @jax.jit
 def entropy_loss(logits: jax.Array) -> jax.Array:
-  """Negative entropy of each prediction: least if it is undecided.
+  """Negative entropy of each prediction: minimal for the uniform one.
 
       (1/K) sum_k p_k ln p_k with p = softmax(logits)
 
@@ -103,21 +103,21 @@ def batch_norm_loss(
   running_means: Sequence[jax.Array],
   running_variances: Sequence[jax.Array],
 ) -> jax.Array:
-  """Distance of a batch's statistics from those that the teacher has stored.
+  """Distance of a batch's statistics from the teacher's running statistics.
 
       sum over layers of ||mean - running mean||_2 + ||var - running var||_2
 
-  The norms are not squared; where a difference is zero so is the gradient.
+  The norms are not squared; where a difference is zero, so is the gradient.
 
   Args:
     means: one `[D]` per layer (any pytree): means of the inputs of the batch
       normalisations over all axes but the last.
-    variances: likewise; biased, that is divided by the number of values.
-    running_means: what the teacher has stored.
-    running_variances: likewise.
+    variances: biased variances of the same inputs, one `[D]` per layer.
+    running_means: the teacher's running means, one `[D]` per layer.
+    running_variances: the teacher's running variances, one `[D]` per layer.
 
   Returns:
-    A scalar, float32.
+    A float32 scalar.
 
   Example:
     >>> zeros, ones = [jnp.zeros(2)], [jnp.ones(2)]
@@ -139,13 +139,13 @@ def batch_norm_loss(
 
 @jax.jit
 def activation_loss(features: jax.Array) -> jax.Array:
-  """Real inputs excite a network: - mean |features|.
+  """Negative mean |features|: real inputs activate a network strongly.
 
   Args:
     features: `[N, D]`, in the paper those before the last layer.
 
   Returns:
-    A scalar, float32, at most 0 and not bounded below.
+    A float32 scalar, at most 0 and not bounded below.
 
   Example:
     >>> activation_loss(jnp.array([[1.0, -3.0]]))

@@ -27,19 +27,30 @@ def find(name: str) -> ModuleType:
     raise JaxkdError(checks.unknown("method", name, names()))
   path = name if "." in name else f"{__name__}.{name}"
   try:
-    return importlib.import_module(path)
+    module = importlib.import_module(path)
   except ImportError as error:
     raise JaxkdError(f"Method {name!r} can't be imported: {error}.") from error
+  for part in ("INFO", "build"):
+    if not hasattr(module, part):
+      raise JaxkdError(
+        f"Method {name!r} has no {part}; see README on how a method is added."
+      )
+  return module
+
+
+def info(name: str) -> MethodInfo:
+  """The facts that a method states about itself."""
+  return find(name).INFO
 
 
 def table() -> str:
-  """All methods with their traits, as a markdown table; README has it."""
-  heads = ("method", "", *MethodInfo._fields)
+  """The table of methods in the README, as markdown."""
+  heads = ("method", "", *MethodInfo._fields[:5])
   lines = [heads, ["---"] * len(heads)]
   for name in names():
     method = find(name)
     title = method.__doc__.splitlines()[0].removesuffix(".")
-    *words, terms = method.INFO
+    *words, terms = method.INFO[:5]
     lines.append([f"`{name}`", title, *words, ", ".join(terms)])
   return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -48,6 +48,7 @@ INFO = MethodInfo(
   critic="teacher",
   objective="KD",
   terms=("classification", "contrast", "total_variation"),
+  image_steps=("step_size",),
 )
 
 CONTRASTS = ("groups", "all_pairs")

@@ -63,6 +63,9 @@ INFO = MethodInfo(
   critic="both",
   objective="KD, or cross entropy on labels",
   terms=("classification", "batch_norm", "adversarial", "contrast"),
+  image_steps=("step_size", "head_step_size"),
+  # Not zeroth: a generator without classes has none to judge by.
+  adaptations=("frozen", "surrogate"),
 )
 
 WEIGHTS = ("classification", "batch_norm", "adversarial", "contrast")

@@ -47,12 +47,27 @@ from jaxkd.types import (
   Phase,
 )
 
+
+def class_rarity(logits: Array, log_probs: Array) -> Array:
+  """How rare the classes of each answer are in the batch, `[B]`.
+
+  With q the mean answer of the batch it is the mean of -ln q over the classes
+  of an answer; the mean over the batch is the entropy of q.
+  """
+  del logits
+  answers = jnp.exp(log_probs)
+  return -(answers * jnp.log(answers.mean(0))).sum(-1)
+
+
 INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="teacher",
   objective="KD",
   terms=("one_hot", "balance", "activation"),
+  image_steps=("step_size",),
+  adaptations=("frozen", "surrogate", "zeroth"),
+  label_objective=class_rarity,
 )
 
 # mode: first-moment decay of the generator's Adam

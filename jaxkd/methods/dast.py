@@ -48,6 +48,7 @@ INFO = MethodInfo(
   critic="student",
   objective="cross entropy, mean squares of probabilities",
   terms=("imitation", "label"),
+  image_steps=("step_size",),
 )
 
 LOW_LABEL_LOSS = 0.1

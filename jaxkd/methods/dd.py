@@ -41,12 +41,24 @@ from jaxkd.types import (
   Samples,
 )
 
+
+def recovered_distance(logits: Array, log_probs: Array) -> Array:
+  """The distance `[B]` where the teacher's logits are known up to a constant,
+  which is taken to give them the mean 0.
+  """
+  return distance(logits, log_probs - log_probs.mean(-1, keepdims=True))
+
+
 INFO = MethodInfo(
   access="white_box",
   source="a generator",
   critic="both",
   objective="L1 of logits",
   terms=("disagreement",),
+  image_steps=("optimizer.learning_rate",),
+  # Not surrogate: the student does not disagree with itself.
+  adaptations=("frozen", "zeroth"),
+  label_objective=recovered_distance,
 )
 
 

@@ -59,6 +59,9 @@ INFO = MethodInfo(
     "norm",
     "competition",
   ),
+  image_steps=("step_size",),
+  # Not zeroth: a generator without classes has none to judge by.
+  adaptations=("frozen", "surrogate"),
 )
 
 VARIATIONS = {

@@ -46,6 +46,7 @@ INFO = MethodInfo(
   critic="both, by finite differences",
   objective="L1 of logits",
   terms=("disagreement",),
+  image_steps=("optimizer.learning_rate",),
 )
 
 

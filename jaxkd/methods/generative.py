@@ -32,6 +32,7 @@ INFO = MethodInfo(
   critic="teacher",
   objective="KD",
   terms=("classification",),
+  image_steps=("step_size",),
 )
 
 LATENTS = 5

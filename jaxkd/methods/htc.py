@@ -21,7 +21,6 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="HTC",
-  terms=(),
 )
 
 objective = htc

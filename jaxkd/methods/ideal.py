@@ -60,6 +60,7 @@ INFO = MethodInfo(
   critic="student",
   objective="cross entropy on labels",
   terms=("classification", "balance"),
+  image_steps=("step_size",),
 )
 
 MODES = ("label_once", "relabel", "algorithm1")

@@ -16,7 +16,6 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="KD",
-  terms=(),
 )
 
 objective = kd

@@ -45,6 +45,7 @@ INFO = MethodInfo(
   critic="both, by finite differences",
   objective="KL",
   terms=("disagreement",),
+  image_steps=("optimizer.learning_rate",),
 )
 
 

@@ -23,7 +23,6 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="SCM",
-  terms=(),
 )
 
 objective = scm

@@ -41,7 +41,6 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="KD, HTC or SCM at an early exit",
-  terms=(),
 )
 
 SELF_WEIGHT, TRUTH_WEIGHT = 0.3, 0.7

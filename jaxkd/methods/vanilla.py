@@ -14,7 +14,6 @@ INFO = MethodInfo(
   source="real images",
   critic="",
   objective="cross entropy on labels",
-  terms=(),
 )
 
 objective = cross_entropy

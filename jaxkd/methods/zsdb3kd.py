@@ -59,6 +59,7 @@ INFO = MethodInfo(
   critic="teacher, by its boundary",
   objective="cross entropy, KL to measured labels",
   terms=("distance",),
+  image_steps=("longest_move",),
 )
 
 DISTANCES = ("sd", "bd", "mbd")

@@ -59,6 +59,10 @@ INFO = MethodInfo(
   critic="both",
   objective="KL, attention",
   terms=("disagreement",),
+  image_steps=("step_size",),
+  # Not surrogate: the student does not disagree with itself.
+  adaptations=("frozen", "zeroth"),
+  label_objective=losses.disagreement_loss,
 )
 
 MODES = ("original", "datafree")

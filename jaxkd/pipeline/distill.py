@@ -203,18 +203,19 @@ def build_method(
   defenses.check(config.teacher)
   if config.images:
     num_images = data.train_size(config.images)
-  label_only.check(config)
+  info = methods.info(config.method)
+  label_only.check(config, info)
   budget = max(config.queries.budget - reserved, 0)
   method = methods.build(
     config.method,
     spec,
     hyper=config.hyper.to_dict(),
-    synthesis=label_only.synthesis_of(config),
+    synthesis=label_only.synthesis_of(config, info),
     objective=config.objective,
     budget=budget,
     num_images=num_images,
   )
-  method = label_only.adapt(config, spec, method, budget)
+  method = label_only.adapt(config, info, spec, method, budget)
   remote = bool(config.teacher.url or config.teacher.replay)
   exchange.check_access(method, config.teacher.access, remote)
   rounds.check_student(config, method)

@@ -17,7 +17,6 @@ import numpy as np
 from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.training import sample_store as stores
-from jaxkd.training.sample_store import SampleStore
 from jaxkd.training.step import EpochInputs, TrainConfig, TrainState, train_step
 from jaxkd.types import (
   ACCESS_LEVELS,
@@ -31,6 +30,7 @@ from jaxkd.types import (
   Networks,
   Phase,
   Samples,
+  SampleStore,
 )
 
 

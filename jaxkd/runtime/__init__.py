@@ -1,1 +1,16 @@
-"""Devices, processes, folders, files, records and random keys of a run."""
+"""What a run needs of its machine: devices, processes, files and random keys.
+
+checkpoints.py   saving and restoring state, clean stops on signals
+devices.py       replicated and sharded arrays, data-parallel training
+environment.py   versions, devices and commit, for reports
+files.py         atomic writes of files and folders, JSON
+finished_run.py  reading the folder of a finished run
+formatting.py    numbers as text
+keys.py          the tree of random keys
+memory.py        peak memory
+metrics.py       the metrics of a run, on disk
+processes.py     several processes that run one program
+profiling.py     profiler traces
+progress.py      progress on the terminal
+run_folder.py    the folder of a run, its config and its lock
+"""

@@ -1,4 +1,4 @@
-"""Checkpoints of everything that a stage needs to go on, and clean stops."""
+"""Checkpoints of the stages of a run, and clean stops on signals."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from types import FrameType
+from typing import TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -14,25 +15,28 @@ import orbax.checkpoint as ocp
 from jaxkd.runtime import processes
 from jaxkd.types import JaxkdError
 
+Tree = TypeVar("Tree")  # a pytree of arrays
+
 _stop = threading.Event()
 
 
 class Preempted(Exception):  # noqa: N818 (not an error)
-  """Raised at the first safe point after a signal, with the state saved; on
-  every process after a signal to one of them.
+  """Raised when a signal has stopped the run, after its state was saved.
+
+  It is raised on every process, also if only one of them got the signal.
   """
 
 
 def stop_on_signals() -> dict[str, int]:
-  """From now on SIGTERM and SIGINT stop the run at the next safe point.
+  """Makes SIGTERM and SIGINT stop the run when its state is next saved.
 
   Returns:
-    A dict whose `signal` holds the number of the signal that came; it stays
-    empty where another process was signalled.
+    A dict whose `signal` will hold the number of the signal that arrived; it
+    stays empty if only another process got one.
   """
   received: dict[str, int] = {}
 
-  def handle(number: int, frame: Any) -> None:
+  def handle(number: int, frame: FrameType | None) -> None:
     del frame
     received["signal"] = number
     _stop.set()
@@ -43,17 +47,21 @@ def stop_on_signals() -> dict[str, int]:
 
 
 def stopping() -> bool:
-  """Whether the run was told to stop."""
+  """Returns whether a signal has told the run to stop."""
   return _stop.is_set()
 
 
 class Checkpoints:
-  """The saved states of one stage, in a directory of their own.
+  """The checkpoints of one stage of a run, in a directory of their own.
 
   Orbax makes a step visible by renaming its finished directory, so a process
   that is killed at any instant leaves the last complete step. All processes
-  take part, on a disk that they share, with trees that `parallel.replicate`
-  laid.
+  take part, on a disk that they share, with trees that
+  `jaxkd.runtime.devices.replicate` has placed.
+
+  Args:
+    directory: for the checkpoints; made if missing.
+    every_s: seconds between two saves, at least.
   """
 
   def __init__(self, directory: Path, every_s: float = 10.0):
@@ -68,34 +76,47 @@ class Checkpoints:
     self._saved_at = time.monotonic()
     self._cost_s = 0.0
 
-  def restore(self, target: Any) -> Any | None:
-    """The newest state, with the structure, types and shardings of `target`;
-    None if nothing was saved.
+  def restore(self, target: Tree) -> Tree | None:
+    """Returns the newest saved state, or None if nothing was saved.
+
+    Args:
+      target: a tree whose structure, types and shardings the state gets.
+
+    Raises:
+      JaxkdError: if the checkpoint cannot be read.
     """
     step = self._manager.latest_step()
     if step is None:
       return None
-    # Where a file is damaged, Orbax's threads complain on their own account,
-    # also later; that would bury the message.
+    # Where a file is damaged, Orbax's threads print errors of their own, also
+    # later, which would hide the message.
     logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
     logger.disabled, sys.unraisablehook = True, lambda unraisable: None
     try:
       tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
     except Exception as error:  # Orbax and tensorstore raise many kinds
       raise JaxkdError(
-        f"The checkpoint {self._directory / str(step)} can't be read "
-        f"({type(error).__name__}). Delete {self._directory} to do this stage "
+        f"The checkpoint {self._directory / str(step)} cannot be read "
+        f"({type(error).__name__}). Delete {self._directory} to run this stage "
         "again, or choose another --workdir."
       ) from error
     logger.disabled, sys.unraisablehook = False, hook
     return tree
 
-  def maybe_save(self, step: int, tree: Any, last: bool = False) -> None:
-    """Saves `tree` as `step` if it is time, if it is the last, or if the run
-    was told to stop; raises `Preempted` after saving in that case. One process
-    for which it is time, or which was told, decides for all.
+  def maybe_save(self, step: int, tree: Tree, last: bool = False) -> None:
+    """Saves `tree` as `step` if a save is due, or if the run has to stop.
 
-    Saving takes at most about a tenth of the time, however large the tree.
+    A save is due after `every_s` seconds, or after ten times as long as the
+    last save took, so that at most about a tenth of the time goes into saving.
+    If a save is due or a signal arrived on one process, all processes save.
+
+    Args:
+      step: number of the step, larger than that of the last save.
+      tree: the state to save.
+      last: whether this is the last step of the stage, which is always saved.
+
+    Raises:
+      Preempted: after saving, if a signal has told the run to stop.
     """
     wait_s = max(self._every_s, 10 * self._cost_s)
     due = time.monotonic() - self._saved_at >= wait_s
@@ -105,7 +126,7 @@ class Checkpoints:
     if stop:
       raise Preempted
 
-  def _save(self, step: int, tree: Any) -> None:
+  def _save(self, step: int, tree: Tree) -> None:
     jax.block_until_ready(tree)
     started = time.monotonic()
     self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
@@ -118,5 +139,5 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *exception: Any) -> None:
+  def __exit__(self, *exception: object) -> None:
     self.close()

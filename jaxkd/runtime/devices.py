@@ -1,20 +1,19 @@
-"""The only file that knows about devices and hosts.
+"""Placement of arrays on devices: replicated, sharded and data parallel.
 
-Synthesis is sharded over sets and needs no communication; the student is
-trained data parallel with `jax.pmap`, its gradients averaged. Everything else
-sees plain arrays.
+Synthesis is sharded over sets and needs no communication; students are trained
+data parallel with `jax.pmap`, and their gradients are averaged.
 
 Several processes, one or more on each host, run the same program at the same
-time. Between stages each has its own copy of everything; a stage begins with
-`replicate`, which makes of the copies arrays over all devices, and ends with
-`gathered`. What is not the same everywhere, such as the clock, a signal or a
-file, is agreed on before anything follows from it. The first process writes.
+time (`jaxkd.runtime.processes`). Between stages each process has its own copy
+of every array; a stage begins with `replicate`, which turns the copies into
+arrays over all devices, and ends with `to_local`.
 """
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import TypeVar
 
+import chex
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -23,89 +22,98 @@ import numpy as np
 
 from jaxkd.runtime.processes import is_multiprocess
 
-DATA = "data"
+Tree = TypeVar("Tree")  # a pytree of arrays
+State = TypeVar("State")  # a pytree of arrays
+
+DATA = "data"  # name of the mesh axis of all devices
 
 
 @functools.cache
 def mesh() -> Mesh:
-  """All devices in a row, those of a process side by side, as pmap has them."""
+  """Returns the one-dimensional mesh of all devices, ordered by process."""
   devices = sorted(jax.devices(), key=lambda device: device.process_index)
   return Mesh(np.array(devices), (DATA,), (AxisType.Auto,))
 
 
 def replicated() -> NamedSharding:
-  """Of an array that all devices have a copy of."""
+  """Returns the sharding of an array that is copied to all devices."""
   return NamedSharding(mesh(), P())
 
 
-def replicate(tree: Any) -> Any:
-  """A copy of every array on every device, also those of other processes."""
-  return _laid(tree, replicated())
+def replicate(tree: Tree) -> Tree:
+  """Copies every array to every device, also to those of other processes."""
+  return _place(tree, replicated())
 
 
-def _laid(tree: Any, sharding: NamedSharding) -> Any:
+def _place(tree: Tree, sharding: NamedSharding) -> Tree:
   if not is_multiprocess():
     return jax.device_put(tree, sharding)
 
-  def lay(leaf: Any) -> jax.Array:
+  def place(leaf: jax.typing.ArrayLike) -> jax.Array:
     leaf = jnp.asarray(leaf)
     if not leaf.is_fully_addressable:
       return jax.device_put(leaf, sharding)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      data = lay(jax.random.key_data(leaf))
+      data = place(jax.random.key_data(leaf))
       return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     # `device_put` would compare the copies of all processes each time.
-    mine = np.asarray(leaf)
+    local = np.asarray(leaf)
     return jax.make_array_from_callback(
-      mine.shape, sharding, lambda index: mine[index]
+      local.shape, sharding, lambda index: local[index]
     )
 
-  return jax.tree.map(lay, tree)
+  return jax.tree.map(place, tree)
 
 
-def to_local(tree: Any) -> Any:
-  """Every array whole, and this process's own."""
+def to_local(tree: Tree) -> Tree:
+  """Returns every array in full, on the devices of this process alone."""
   if not is_multiprocess():
     return tree
 
-  def own(leaf: Any) -> Any:
+  def local(leaf: jax.typing.ArrayLike) -> jax.typing.ArrayLike:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
       return replicate(leaf).addressable_data(0)
     return leaf
 
-  return jax.tree.map(own, tree)
+  return jax.tree.map(local, tree)
 
 
-def over_sets(function: Callable[..., Any]) -> Callable[..., Any]:
-  """`function(shared, batched)` with the leading axis of `batched` split over
-  the devices, `shared` copied to each; outputs are split likewise.
+def over_sets(
+  function: Callable[..., chex.ArrayTree],
+) -> Callable[..., chex.ArrayTree]:
+  """Shards `function(shared, batched)` over the leading axis of `batched`.
+
+  `shared` is copied to every device; outputs are split like `batched`.
   """
   return jax.shard_map(
     function,
     mesh=mesh(),
     in_specs=(P(), P(DATA)),
     out_specs=P(DATA),
-    # Nothing is differentiated across this boundary, and the convolution's
-    # own VJP is not known to the replication checker.
+    # Nothing is differentiated across this boundary, and the replication
+    # checker does not know the custom VJP of the convolutions.
     check_vma=False,
   )
 
 
-def data_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
-  """`function(state, batches)` with `batches [D, ...]` one slice per device.
+def data_parallel(
+  function: Callable[[State, Tree], State],
+) -> Callable[[State, Tree], State]:
+  """Maps `function(state, batches)` over devices, with one slice for each.
 
-  The state is a plain pytree, the same on all devices before and after; inside
-  use `mean` on everything that depends on the batch.
+  `batches` has a leading axis of one slice per device. The state is a plain
+  pytree, the same on all devices before and after, so `function` has to apply
+  `mean` to everything that depends on the batch.
   """
   mapped = jax.pmap(function, axis_name=DATA, in_axes=(None, 0), out_axes=None)
 
-  def run(state: Any, batches: Any) -> Any:
-    # pmap refuses arrays that lie otherwise than it would lay them.
+  def run(state: State, batches: Tree) -> State:
+    # pmap refuses arrays with another sharding than its own.
     state = replicate(state)
-    batches = _laid(batches, NamedSharding(mesh(), P(DATA)))
+    batches = _place(batches, NamedSharding(mesh(), P(DATA)))
     if not is_multiprocess():
       return mapped(state, batches)
-    # It takes and gives the part of every array that is on this host.
+    # pmap takes and returns the part of every array that is on this host.
     state, batches = multihost_utils.global_array_to_host_local_array(
       (state, batches), mesh(), (P(), P(DATA))
     )
@@ -116,21 +124,23 @@ def data_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
   return run
 
 
-def mean(tree: Any) -> Any:
-  """Average over the devices, inside `data_parallel`."""
+def mean(tree: Tree) -> Tree:
+  """Averages a tree over the devices, inside `data_parallel`."""
   return jax.lax.pmean(tree, DATA)
 
 
 def device_index() -> jax.Array:
-  """Which device this is, inside `data_parallel`."""
+  """Returns the index of the current device, inside `data_parallel`."""
   return jax.lax.axis_index(DATA)
 
 
-def vmap_networks(function: Callable[..., Any]) -> Callable[..., Any]:
-  """`function` for several networks at once, over the leading axes.
+def vmap_networks(
+  function: Callable[..., chex.ArrayTree],
+) -> Callable[..., chex.ArrayTree]:
+  """Maps `function` over several networks, stacked along the leading axes.
 
-  One `vmap` on accelerators. On the CPU a loop: there batched kernels become
-  grouped convolutions, which are several times slower.
+  On accelerators this is one `vmap`. On the CPU it is a loop, because batched
+  kernels become grouped convolutions there, which are several times slower.
   """
   if jax.default_backend() != "cpu":
     return jax.vmap(function)
@@ -138,11 +148,11 @@ def vmap_networks(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def split_batches(batches: jax.Array) -> jax.Array:
-  """`[steps, B, ...]` to `[D, steps, B / D, ...]`, a slice per device."""
+  """Splits `[steps, B, ...]` into `[D, steps, B / D, ...]` for D devices."""
   devices = jax.device_count()
   steps, size = batches.shape[:2]
   split = batches.reshape(steps, devices, size // devices, *batches.shape[2:])
-  # So that a device computes no more than its own slice.
+  # With the constraint a device computes its own slice only.
   return jax.lax.with_sharding_constraint(
     split.swapaxes(0, 1), NamedSharding(mesh(), P(DATA))
   )

@@ -1,4 +1,4 @@
-"""What a run was computed with: versions, devices, commit and date."""
+"""The environment of a run: versions, devices, commit and date."""
 
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,7 +22,11 @@ DISTRIBUTIONS = {
 
 
 def environment() -> dict[str, Any]:
-  """`versions`, `devices`, `commit` of this package's checkout, `date`."""
+  """Returns the `versions`, `devices`, `commit` and `date` of this run.
+
+  `versions` are those of Python, jaxkd and the libraries in `DISTRIBUTIONS`,
+  `devices` the kind of every device, `commit` that of this package's checkout.
+  """
   versions = {name: metadata.version(d) for name, d in DISTRIBUTIONS.items()}
   versions |= {"python": platform.python_version(), "jaxkd": __version__}
   return {
@@ -34,10 +38,10 @@ def environment() -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str | None:
-  """The commit that `folder` is at, with `-dirty` if tracked files differ.
+  """Returns the git commit of `folder`, with `-dirty` if tracked files differ.
 
-  None where git does not track the folder's `__init__.py`: an installed
-  package may lie inside somebody else's checkout.
+  It is None where git does not track the folder's `__init__.py`, because an
+  installed package may lie inside of another project's checkout.
   """
 
   def git(*arguments: str) -> str:

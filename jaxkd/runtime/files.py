@@ -1,4 +1,4 @@
-"""Writes files and folders that appear whole or not at all, and JSON."""
+"""Atomic writes of files and folders, and conversion to JSON."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -7,7 +7,6 @@ import math
 import os
 from pathlib import Path
 import tempfile
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,16 +14,19 @@ import numpy as np
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime import processes
 
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-  """Yields a path beside `path` to write a file at. When the block is done, the
-  file is on disk and replaces `path`; if the block fails, nothing is left.
+  """Yields a temporary path, whose file replaces `path` when the block ends.
 
-  The folder of `path` is made. A `JaxkdError` of the block names `path`.
+  The file is on disk before it takes its name. If the block fails, `path` stays
+  as it was and the temporary file is removed. Missing parent folders are made.
 
   Raises:
-    JaxkdError: if `path` cannot be written.
+    JaxkdError: if `path` cannot be written, or if the block raises one; its
+      message then names `path` in place of the temporary path.
   """
   target = path.absolute()
   try:
@@ -47,51 +49,58 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-  """Yields an empty folder to fill, which becomes `path` when the block is
-  done, as `atomic_write` does it.
+  """Yields an empty folder, which becomes `path` when the block ends.
+
+  As with `atomic_write`, `path` is complete or does not exist.
 
   Raises:
-    JaxkdError: if `path` is there and not an empty folder, or cannot be
+    JaxkdError: if `path` exists and is not an empty folder, or if it cannot be
       written.
   """
   with atomic_write(path) as partial:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-      raise JaxkdError(f"{path} is there and not empty; name another folder.")
+      raise JaxkdError(
+        f"{path} exists and is not an empty folder; choose another folder."
+      )
     partial.mkdir()
     yield partial
 
 
 def _sync(path: Path) -> None:
   """Waits until a file, or every file in a folder, is on disk."""
-  files = path.rglob("*") if path.is_dir() else (path,)
-  for each in files:
+  paths = path.rglob("*") if path.is_dir() else (path,)
+  for each in paths:
     if each.is_file():
       with each.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-  """Writes a file, whole or not at all."""
+  """Writes a file atomically."""
   with atomic_write(path) as partial:
     partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-  """Writes a file of UTF-8, whole or not at all."""
+  """Writes a UTF-8 text file atomically."""
   write_bytes(path, text.encode())
 
 
-def write_json(path: Path, tree: Any) -> None:
-  """Writes a tree as JSON, whole or not at all; NaN becomes null. Of several
-  processes only the first writes.
+def write_json(path: Path, tree: object) -> None:
+  """Writes a tree as a JSON file atomically, on the first process only.
+
+  See `to_json` for what the tree may hold.
   """
   if processes.is_primary():
     text = json.dumps(to_json(tree), indent=2, allow_nan=False)
     write_text(path, f"{text}\n")
 
 
-def to_json(tree: Any) -> Any:
-  """A tree as JSON can hold it: arrays as lists, NaN and infinity as None.
+def to_json(tree: object) -> Json:
+  """Converts arrays to lists, paths to strings, NaN and infinity to None.
+
+  Raises:
+    TypeError: if the tree holds a value that JSON cannot represent.
 
   >>> import numpy as np
   >>> to_json({"loss": np.float32(0.5), "shape": (1, 2), "kl": float("nan")})
@@ -109,4 +118,6 @@ def to_json(tree: Any) -> Any:
     return str(tree)
   if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
     return to_json(np.asarray(tree).tolist())
-  raise TypeError(f"{type(tree).__name__} has no form in JSON: {tree!r}")
+  raise TypeError(
+    f"A value of type {type(tree).__name__} cannot be written as JSON: {tree!r}"
+  )

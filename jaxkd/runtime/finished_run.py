@@ -1,4 +1,4 @@
-"""What the folder of a run says about it."""
+"""Reads the config, the report and the samples of a finished run."""
 
 import json
 from pathlib import Path
@@ -14,57 +14,58 @@ REPORT_NAME = "report.json"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-  """The object in a file of a run.
+  """Reads the JSON object in a file of a run's folder.
 
   Raises:
-    JaxkdError: if it is not there, or damaged.
+    JaxkdError: if the file is missing or damaged.
   """
   try:
     return json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError as error:
     raise JaxkdError(
-      f"There is no {path}; give the --workdir of a run that is done."
+      f"{path} does not exist; give the --workdir of a finished run."
     ) from error
   except (OSError, ValueError) as error:
-    raise JaxkdError(f"{path} can't be read: {error}.") from error
+    raise JaxkdError(f"{path} cannot be read: {error}.") from error
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-  """The run's config, resolved."""
+  """Reads the resolved config of a run."""
   return read_json(workdir / CONFIG_NAME)
 
 
 def read_report(workdir: Path) -> dict[str, Any]:
-  """The run's report."""
+  """Reads the report of a run."""
   return read_json(workdir / REPORT_NAME)
 
 
 def read_samples(workdir: Path) -> Samples:
-  """The samples in the run's last checkpoint, as numpy arrays; nothing else of
-  it is read, and the run is not rebuilt.
+  """Reads the samples in a run's newest checkpoint, as NumPy arrays.
+
+  Nothing else of the checkpoint is read, and no network is built.
 
   Raises:
-    JaxkdError: if there is no checkpoint, it is damaged, or holds no sample.
+    JaxkdError: if there is no checkpoint, or if it is damaged or has no sample.
   """
   folder = (workdir / "checkpoints" / "synthesis").absolute()
   steps = [path for path in folder.glob("*/") if path.name.isdigit()]
   if not steps:
     raise JaxkdError(
       f"There is no checkpoint in {folder}; give the --workdir of a run that "
-      "has made its images."
+      "has finished its synthesis."
     )
   newest = max(steps, key=lambda path: int(path.name)) / "default"
   try:
     store = _store(newest)
   except Exception as error:  # Orbax and tensorstore raise many kinds
     raise JaxkdError(
-      f"The checkpoint {newest} can't be read ({type(error).__name__}); run "
-      "the same command again to make it anew."
+      f"The checkpoint {newest} cannot be read ({type(error).__name__}); run "
+      "the command of the run again to write it again."
     ) from error
   samples = store["samples"]
   count = min(int(store["inserted"]), len(samples["labels"]))
   if not count:
-    raise JaxkdError(f"The run in {workdir} has not kept any image.")
+    raise JaxkdError(f"The run in {workdir} has stored no image.")
   return Samples(
     *(samples[field][:count] for field in ("images", "labels", "targets"))
   )

@@ -1,10 +1,10 @@
-"""Numbers as people read them; what is unknown (None) is a dash."""
+"""Formats numbers for people; an unknown number (None) is shown as a dash."""
 
 UNKNOWN = "–"
 
 
 def duration(seconds: float | None) -> str:
-  """Seconds in words.
+  """Formats seconds in seconds, minutes and hours.
 
   >>> [duration(s) for s in (0.25, 42, 200, 7500)]
   ['0.2 s', '42 s', '3 min 20 s', '2 h 05 min']
@@ -22,7 +22,7 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(fraction: float | None) -> str:
-  """A fraction in percent, to three or four digits.
+  """Formats a fraction in percent, to three or four digits.
 
   >>> [percent(f) for f in (0.98765, 0.051, 1.0, 0.00042, None)]
   ['98.8 %', '5.1 %', '100.0 %', '0.042 %', '–']
@@ -34,7 +34,7 @@ def percent(fraction: float | None) -> str:
 
 
 def count(number: float | None) -> str:
-  """A whole number with its thousands set off.
+  """Formats a whole number with commas between the thousands.
 
   >>> count(61706), count(None)
   ('61,706', '–')
@@ -43,7 +43,7 @@ def count(number: float | None) -> str:
 
 
 def scaled(number: float | None, unit: str) -> str:
-  """A number to three digits with a decimal prefix on its unit.
+  """Formats a number to three digits, with a decimal prefix of its unit.
 
   >>> scaled(246824, "B"), scaled(835200, "FLOP"), scaled(12, "B")
   ('247 kB', '835 kFLOP', '12 B')
@@ -60,7 +60,7 @@ def scaled(number: float | None, unit: str) -> str:
 
 
 def number(value: float | None, unit: str) -> str:
-  """A number to three digits, with its unit.
+  """Formats a number to three digits, with its unit.
 
   >>> number(0.44461, "nat"), number(None, "ms")
   ('0.445 nat', '–')
@@ -69,7 +69,7 @@ def number(value: float | None, unit: str) -> str:
 
 
 def comparison(student: float | None, teacher: float | None) -> str:
-  """How much less, or more, the student costs than the teacher.
+  """Says by which factor the student costs less or more than the teacher.
 
   >>> comparison(15738, 61706), comparison(2.0, 1.0), comparison(5, 5)
   ('3.9 × less', '2.0 × more', 'the same')
@@ -85,7 +85,7 @@ def comparison(student: float | None, teacher: float | None) -> str:
 
 
 def count_names(names: list[str]) -> str:
-  """Equal names counted.
+  """Joins names, with the number of times that each occurs.
 
   >>> count_names(["cpu"]), count_names(["TPU v4", "TPU v4"])
   ('cpu', '2 × TPU v4')

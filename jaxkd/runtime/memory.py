@@ -1,4 +1,4 @@
-"""How much memory a run takes."""
+"""The peak memory of a run."""
 
 import resource
 import sys
@@ -7,8 +7,10 @@ import jax
 
 
 def peak_bytes() -> int:
-  """The most that was in use at once since the process began: on the fullest of
-  its devices; by the process, where devices do not say (the CPU).
+  """Returns the peak memory since the process began, in bytes.
+
+  It is the largest peak of the local devices or, where devices do not report
+  one (the CPU), the peak resident memory of the process.
   """
   peak = max(map(_peak_of, jax.local_devices()))
   if peak:
@@ -18,7 +20,7 @@ def peak_bytes() -> int:
 
 
 def memory_scope() -> str:
-  """Whose memory `peak_bytes` counts, `device` or `process`."""
+  """Returns whose memory `peak_bytes` measures, `device` or `process`."""
   return "device" if any(map(_peak_of, jax.local_devices())) else "process"
 
 

@@ -1,4 +1,4 @@
-"""What a run says while it goes, on disk."""
+"""The metrics of a run: one JSON line per step, in `metrics.jsonl`."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -10,6 +10,7 @@ from pathlib import Path
 import time
 from typing import Any
 
+from jax.typing import ArrayLike
 import numpy as np
 
 from jaxkd.runtime import processes, profiling
@@ -20,20 +21,24 @@ FILE_NAME = "metrics.jsonl"
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-  """The records of a run's `metrics.jsonl`, without a torn last line."""
+  """Reads the records in a run's `metrics.jsonl`, without a cut-off last line.
+
+  Returns:
+    The records in their order; none if there is no such file.
+  """
   path = Path(workdir) / FILE_NAME
   return _parse(path.read_bytes())[0] if path.exists() else []
 
 
 def _parse(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
-  """Records and their sizes in bytes, without a torn last line."""
+  """Records and their sizes in bytes, without a cut-off last line."""
   lines = content.splitlines(keepends=True)
   whole = [line for line in lines if line.endswith(b"\n")]
   return [json.loads(line) for line in whole], [len(line) for line in whole]
 
 
 def numbers_of(record: dict[str, Any]) -> dict[str, np.ndarray]:
-  """A record's values that are numbers, each as a flat array; null is NaN.
+  """Returns a record's numeric values, each as a flat array; null is NaN.
 
   >>> numbers_of({"stage": "teacher", "step": 1, "time": 0, "loss": [1, None]})
   {'loss': array([ 1., nan])}
@@ -49,19 +54,19 @@ class MetricsWriter:
   """Appends metrics to `metrics.jsonl`, one JSON object a line.
 
   A line holds `stage`, `step`, `time` (seconds since 1970) and the values.
-  Steps rise within a stage. Every line is handed to the operating system at
-  once, so that a killed process loses none; a torn last line is dropped when
-  the file is opened again. Of several processes only the first writes; the
-  others keep their lines to themselves.
+  Steps rise within a stage. Every line is passed to the operating system at
+  once, so that a killed process loses none; a cut-off last line is dropped when
+  the file is opened again. Of several processes only the first writes to disk;
+  the others keep their lines in memory.
 
   Args:
-    workdir: of the run; made if missing.
-    tensorboard: write the same values as TensorBoard events, tag
+    workdir: folder of the run; made if missing.
+    tensorboard: whether to write the same values as TensorBoard events, tag
       `stage/name`, under `workdir/tensorboard`.
-    profile: how many turns of each stage are traced, under `workdir/profile`.
+    profile: number of steps of each stage to trace, under `workdir/profile`.
 
   Raises:
-    JaxkdError: TensorBoard is asked for and tensorboardX is missing.
+    JaxkdError: if `tensorboard` is set and tensorboardX is not installed.
   """
 
   def __init__(
@@ -81,13 +86,22 @@ class MetricsWriter:
     self._keep_until(lambda record: False)
 
   def traced(
-    self, stage: str, turns: range
+    self, stage: str, steps: range
   ) -> contextlib.AbstractContextManager[Iterator[int]]:
-    """The turns of a stage's loop, some of them traced."""
-    return profiling.traced(turns, self._traces / stage, self._profile)
+    """Iterates over the steps of a stage and traces some of them.
 
-  def write(self, stage: str, step: int, **values: Any) -> None:
-    """Appends one line; a value is a number or an array, e.g. one per seed."""
+    See `jaxkd.runtime.profiling.traced`.
+    """
+    return profiling.traced(steps, self._traces / stage, self._profile)
+
+  def write(self, stage: str, step: int, **values: ArrayLike | str) -> None:
+    """Appends one line.
+
+    Args:
+      stage: name of the stage.
+      step: number of the step.
+      **values: numbers, arrays (e.g. one number per seed) or texts, by name.
+    """
     record = to_json({"stage": stage, "step": step, "time": time.time()})
     record |= to_json(values)
     line = json.dumps(record, allow_nan=False) + "\n"
@@ -98,25 +112,25 @@ class MetricsWriter:
       self._events.add(record)
 
   def truncate_after(self, stage: str, step: int) -> None:
-    """Forgets all that came after `step` of `stage`, later stages too.
+    """Removes all lines after `step` of `stage`, those of later stages too.
 
-    Called with what a checkpoint gave back, it leaves a resumed run's file
-    without repeats and without gaps.
+    Called with the step of a restored checkpoint, it leaves the file of a
+    resumed run without repetitions and without gaps.
     """
     self._keep_until(
       lambda record: record["stage"] == stage and record["step"] > step
     )
 
   def seconds(self, stage: str, name: str = "seconds") -> float:
-    """The sum of a value over a stage, parts before a resume included."""
+    """Sums a value over the lines of a stage, those before a resume too."""
     return sum(record.get(name) or 0.0 for record in self.records(stage))
 
   def stages(self) -> list[str]:
-    """Names of the stages so far, in their order."""
+    """Returns the names of the stages so far, in their order."""
     return list(dict.fromkeys(r["stage"] for r in self._parsed()[0]))
 
   def records(self, stage: str) -> list[dict[str, Any]]:
-    """The lines of a stage so far."""
+    """Returns the records of a stage so far."""
     return [r for r in self._parsed()[0] if r["stage"] == stage]
 
   def _parsed(self) -> tuple[list[dict[str, Any]], list[int]]:
@@ -144,15 +158,15 @@ class MetricsWriter:
 
 
 class _Events:
-  """TensorBoard's view of the records; an array is shown as its mean."""
+  """Writes records as TensorBoard events; an array is written as its mean."""
 
   def __init__(self, directory: Path):
     try:
       from tensorboardX import SummaryWriter
     except ImportError as error:
       raise JaxkdError(
-        "TensorBoard events need the package tensorboardX: "
-        "pip install 'jaxkd[tensorboard]', or set tensorboard to False."
+        "tensorboard=True needs the package tensorboardX: run "
+        "pip install 'jaxkd[tensorboard]', or set tensorboard=False."
       ) from error
     self._directory = directory
     self._open = lambda: SummaryWriter(str(directory))

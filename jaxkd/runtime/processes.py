@@ -1,4 +1,9 @@
-"""Several processes that run the same program at the same time."""
+"""Coordination of several processes that run the same program at once.
+
+What may differ between processes, such as the clock, a signal or a file, is
+agreed on with these functions before anything depends on it. The first process
+writes the files of a run.
+"""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,7 +14,7 @@ import numpy as np
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
 
-LONGEST_MESSAGE = 2048  # bytes of an error that processes tell each other
+MAX_MESSAGE_BYTES = 2048  # of an error message that is sent to all processes
 
 
 def join(
@@ -20,30 +25,33 @@ def join(
   initialization_s: int,
   heartbeat_s: int,
 ) -> None:
-  """Makes this process one of several; before anything is computed.
+  """Joins this process with the others; call it before any computation.
 
-  Slurm, Open MPI, Kubernetes and TPU pods say themselves who the others are.
+  On Slurm, Open MPI, Kubernetes and TPU pods the first three arguments are
+  detected and may be left out.
 
   Args:
     coordinator: `HOST:PORT` at which the first process may listen.
-    num_processes: how many there are.
-    process_id: which of them this is, from 0.
-    initialization_s: seconds to wait for the others to start.
-    heartbeat_s: seconds of silence after which a process counts as dead, and
+    num_processes: number of processes.
+    process_id: number of this process, from 0.
+    initialization_s: seconds to wait for the other processes to start.
+    heartbeat_s: seconds of silence after which a process counts as dead and
       all others end.
 
   Raises:
-    JaxkdError: if only some of the first three are given, if they can't be, or
-      if nobody knows who the others are.
+    JaxkdError: if only some of the first three are given, if the processes
+      cannot be connected, or if no cluster is detected.
   """
   given = (coordinator, num_processes, process_id)
   if any(part is not None for part in given) and None in given:
     raise JaxkdError(
       "--coordinator, --num_processes and --process_id belong together; give "
-      "all of them, or none where the cluster knows them."
+      "all of them, or none where the cluster provides them."
     )
   if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
-    raise JaxkdError(f"--coordinator={coordinator}: write HOST:PORT.")
+    raise JaxkdError(
+      f"--coordinator={coordinator} is no address; write HOST:PORT."
+    )
   try:
     jax.distributed.initialize(
       *given,
@@ -52,26 +60,27 @@ def join(
     )
   except (RuntimeError, ValueError) as error:
     hint = "" if coordinator else (
-      " Where no cluster says who the others are, give --coordinator, "
-      "--num_processes and --process_id."
+      " Where no cluster provides them, give --coordinator, --num_processes "
+      "and --process_id."
     )  # fmt: skip
     raise JaxkdError(f"--distributed: {error}{hint}") from error
 
 
 def is_multiprocess() -> bool:
-  """Whether there are other processes."""
+  """Returns whether there are other processes."""
   return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_primary() -> bool:
-  """Whether this is the first process, or the only one."""
+  """Returns whether this is the first process, or the only one."""
   return not is_multiprocess() or jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def raise_on_all() -> Iterator[None]:
-  """All processes get here, and go on together: what one of them raises inside
-  the others raise as well, as a `JaxkdError`.
+  """Raises an exception of one process on all of them, as a `JaxkdError`.
+
+  Every process has to enter this context; they leave it together.
   """
   if not is_multiprocess():
     yield
@@ -87,36 +96,40 @@ def raise_on_all() -> Iterator[None]:
 
 
 def _exchange(message: str) -> list[str]:
-  """The messages of all processes."""
-  text = message.encode()[:LONGEST_MESSAGE]
-  mine = np.zeros(LONGEST_MESSAGE, np.uint8)
-  mine[: len(text)] = np.frombuffer(text, np.uint8)
-  rows = multihost_utils.process_allgather(mine)
+  """Returns the messages of all processes."""
+  text = message.encode()[:MAX_MESSAGE_BYTES]
+  padded = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
+  padded[: len(text)] = np.frombuffer(text, np.uint8)
+  rows = multihost_utils.process_allgather(padded)
   return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows]
 
 
 def check_same(what: str, text: str) -> None:
-  """Refuses processes that have set out to do different things.
+  """Checks that all processes have the same text.
+
+  Args:
+    what: name of what the text describes, for the message.
+    text: e.g. the config of the run.
 
   Raises:
-    JaxkdError: on all of them, if their texts differ.
+    JaxkdError: on all processes, if their texts differ.
   """
   if is_multiprocess() and len(set(_exchange(text))) > 1:
     raise JaxkdError(
-      f"The processes differ in {what}; start all with the same command on the "
-      "same data."
+      f"The processes differ in {what}; start all of them with the same "
+      "command and the same data."
     )
 
 
 def broadcast(number: int) -> int:
-  """What the first process says."""
+  """Returns the number that the first process passes."""
   if not is_multiprocess():
     return number
   return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def any_process(*flags: bool) -> tuple[bool, ...]:
-  """Which of the flags are up on some process."""
+  """Returns for each flag whether it is true on at least one process."""
   if not is_multiprocess():
     return flags
   return tuple(multihost_utils.process_allgather(np.array(flags)).any(0))

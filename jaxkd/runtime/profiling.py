@@ -1,4 +1,4 @@
-"""Traces of a run, for XProf or TensorBoard: where the time goes."""
+"""Profiler traces of the steps of a run, for XProf or TensorBoard."""
 
 from collections.abc import Iterator
 import contextlib
@@ -10,29 +10,29 @@ from jaxkd.runtime import processes
 
 
 @contextlib.contextmanager
-def traced(turns: range, folder: Path, count: int) -> Iterator[Iterator[int]]:
-  """The turns of a loop, of which `count` are traced.
+def traced(steps: range, folder: Path, count: int) -> Iterator[Iterator[int]]:
+  """Yields an iterator over the steps of a loop that traces `count` of them.
 
-  The first, which compiles, is left out unless it is the only one. Of several
-  processes only the first keeps a trace.
+  The first step, which compiles, is not traced unless it is the only one. Of
+  several processes only the first writes a trace.
 
   Args:
-    turns: of the loop.
-    folder: where the trace goes; one of an earlier part of the run stays.
-    count: how many turns to trace; 0 is none.
+    steps: of the loop.
+    folder: for the trace; traces of an earlier part of the run stay in it.
+    count: number of steps to trace, or 0.
   """
-  if not (count and turns and processes.is_primary()):
-    yield iter(turns)
+  if not (count and steps and processes.is_primary()):
+    yield iter(steps)
     return
-  begin = turns.start + (len(turns) > 1)
+  first = steps.start + (len(steps) > 1)
   with contextlib.ExitStack() as trace:
 
-    def watched() -> Iterator[int]:
-      for turn in turns:
-        if turn == begin:
+    def trace_steps() -> Iterator[int]:
+      for step in steps:
+        if step == first:
           trace.enter_context(jax.profiler.trace(folder))
-        yield turn
-        if turn == begin + count - 1:
+        yield step
+        if step == first + count - 1:
           trace.close()
 
-    yield watched()
+    yield trace_steps()

@@ -1,4 +1,4 @@
-"""What a run says while it goes, on the screen."""
+"""Progress of a run on the terminal."""
 
 import time
 
@@ -12,17 +12,17 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-  """Shows how far a loop is: a bar in a terminal, plain lines elsewhere.
+  """Shows the progress of a loop: a bar in a terminal, plain lines elsewhere.
 
-  Both give the count, the rate, the time left and the latest values. Plain
-  lines come at least five seconds apart, and once at the end. Of several
+  Both show the count, the rate, the time left and the latest values. Plain
+  lines are printed at most every five seconds, and once at the end. Of several
   processes only the first shows anything.
 
   Args:
-    total: units until the loop is done.
-    label: what runs, e.g. `student`.
-    unit: what is counted, in the plural, e.g. `epochs`.
-    done: units that were done before, on resume.
+    total: number of units of the loop.
+    label: name of the loop, e.g. `student`.
+    unit: name of what is counted, in the plural, e.g. `epochs`.
+    done: number of units that were done before a resume.
   """
 
   def __init__(self, total: int, label: str, unit: str, done: int = 0):
@@ -50,7 +50,7 @@ class Progress:
     return self
 
   def advance(self, n: int = 1, **values: float) -> None:
-    """Counts `n` more units; `values` are shown from now on."""
+    """Counts `n` more units and shows `values` from now on."""
     self._done += n
     self._values |= values
     if self._bar:

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, its config, and nobody else in it."""
+"""The folder of a run: its default name, its config and its lock."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,11 +9,13 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from ml_collections import ConfigDict
+
 from jaxkd.runtime import processes
 from jaxkd.runtime.files import to_json, write_json
 from jaxkd.types import JaxkdError
 
-# May differ from the saved config when a run goes on.
+# Fields that may differ from the saved config when a run is resumed.
 CHANGEABLE = (
   "tensorboard",
   "profile.steps",
@@ -29,54 +31,62 @@ CONFIG_NAME = "config.json"
 
 
 def cache_dir(kind: str) -> Path:
-  """A folder that outlives runs and may be deleted at any time:
-  `$JAXKD_CACHE/KIND`, or `~/.cache/jaxkd/KIND`.
+  """Returns the cache folder `$JAXKD_CACHE/KIND`, or `~/.cache/jaxkd/KIND`.
+
+  It is shared by all runs and may be deleted at any time.
   """
   root = os.environ.get("JAXKD_CACHE") or "~/.cache/jaxkd"
   return Path(root).expanduser() / kind
 
 
-def default(config) -> Path:
-  """`runs/METHOD-DATASET-HASH`: another config is another folder."""
+def default(config: ConfigDict) -> Path:
+  """Returns `runs/METHOD-DATASET-HASH`, with a hash of the config."""
   text = json.dumps(to_json(config.to_dict()), sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:8]
   return Path("runs") / f"{config.method}-{config.dataset}-{digest}"
 
 
 @contextlib.contextmanager
-def lock_workdir(workdir: str | Path | None, config) -> Iterator[Path]:
-  """The folder, made or gone on in, while no other run may have it.
+def lock_workdir(
+  workdir: str | Path | None, config: ConfigDict
+) -> Iterator[Path]:
+  """Yields the folder of a run, locked against other runs.
 
-  Of several processes the first claims it; all have to see it.
+  It is made if missing; otherwise the run in it is resumed. Of several
+  processes the first takes the lock, and all have to see the same folder.
+
+  Args:
+    workdir: of the run; None is `default(config)`.
+    config: of the run, compared with the saved one and saved.
 
   Raises:
-    JaxkdError: if it can't be written, is in use, or belongs to a run with
-      another config (the fields are named).
+    JaxkdError: if the folder cannot be written, is in use, or holds a run with
+      another config; the message then names the fields.
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
   folder = (Path(workdir) if workdir else default(config)).absolute()
-  with contextlib.ExitStack() as claims:
+  with contextlib.ExitStack() as lock:
     with processes.raise_on_all():
       if processes.is_primary():
-        claims.enter_context(_locked(folder))
+        lock.enter_context(_lock(folder))
         _check_config(folder, to_json(config.to_dict()))
     with processes.raise_on_all():
       if not (folder / CONFIG_NAME).exists():
         raise JaxkdError(
           f"The workdir {folder} is not the same folder on all hosts; choose a "
-          "--workdir on a disk that they share."
+          "--workdir on a disk that all hosts share."
         )
     yield folder
 
 
-def _locked(folder: Path) -> IO[str]:
+def _lock(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
   except OSError as error:
     raise JaxkdError(
-      f"The workdir {folder} can't be written ({error.strerror}); choose "
+      f"The workdir {folder} cannot be written ({error.strerror}); choose "
       "another --workdir."
     ) from error
   try:
@@ -84,7 +94,7 @@ def _locked(folder: Path) -> IO[str]:
   except OSError as error:
     lock.close()
     raise JaxkdError(
-      f"The workdir {folder} is in use by another run."
+      f"The workdir {folder} is in use by another run; choose another one."
     ) from error
   return lock
 
@@ -110,17 +120,22 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
 def changeable(
   field: str, saved: dict[str, Any], wanted: dict[str, Any]
 ) -> bool:
-  """Whether a run may go on although this field of its config differs.
+  """Returns whether a run may be resumed with another value of this field.
 
-  A budget may be raised; what follows from it, the rounds, may not change.
+  A budget may be raised, but the number of rounds may not change with it.
+
+  Args:
+    field: dotted name.
+    saved: the flattened config in the folder of the run.
+    wanted: the flattened config to resume it with.
   """
   if field == "queries.budget":
     return wanted[field] >= saved[field]
   return field in CHANGEABLE
 
 
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  """Nested dicts as one, with dotted names.
+def flatten(tree: object, prefix: str = "") -> dict[str, Any]:
+  """Flattens nested dicts into one with dotted names.
 
   >>> flatten({"teacher": {"epochs": 3}, "seed": 0})
   {'teacher.epochs': 3, 'seed': 0}

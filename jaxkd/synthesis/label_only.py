@@ -1,75 +1,70 @@
-"""Methods that look into their teacher, adapted to one that gives labels alone.
+"""White-box methods are adapted to a teacher that gives labels alone.
 
 IDEAL compares with such versions of DAFL, ZSKT, DeepInversion, CMI and DFME in
-its tables 2 and 3, and does not say how they were made. There are three ways,
-each under the budget and the ledger of a black box:
+its tables 2 and 3, and does not say how they were made. There are three
+adaptations, each under the budget and the ledger of a black box:
 
-- `frozen`: nobody judges the images. The generator stays as it was initialised
-  (pixels: as they were drawn), and the student learns the labels. What a method
-  adds to this is its own.
-- `surrogate`: the student as it stands takes the teacher's place wherever the
-  method looks into that, its batch normalisations and features included. A term
-  for disagreement vanishes, as nobody disagrees with himself.
+- `frozen`: the images are not optimised. The generator stays as it was
+  initialised (pixels: as they were drawn), and the student learns the labels.
+  It is the control of the other two.
+- `surrogate`: the student in training takes the teacher's place wherever the
+  method uses that, its batch normalisations and features included. Methods that
+  seek disagreement can't have it: the student does not disagree with itself.
 - `zeroth`: a generator learns from the labels by finite differences, as in
-  DFME, which pay for M more images each. What it raises is the method's own
-  judgement, of labels smoothed by `label_floor`: for DAFL how rare a class is,
-  for ZSKT and DD the distance from student to teacher. DeepInversion and CMI
-  judge by the class that was meant, and latents drawn anew mean none.
+  DFME, each of which costs M more images. It raises the `label_objective` of
+  the method, on labels smoothed by `label_floor`. Methods whose images are made
+  for a class can't have it: this generator has no classes.
 
-In all three the student's loss is the cross entropy with the teacher's labels,
-asked once for each image.
+A method names those that suit it in `MethodInfo.adaptations`. In all three the
+student's loss is the cross entropy with the teacher's labels, asked once for
+each image.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from jaxkd import losses
 from jaxkd.config import checks
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
 from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
 from jaxkd.training import objectives
-from jaxkd.types import Array, DataSpec, JaxkdError, Method, Networks, Phase
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  JaxkdError,
+  Method,
+  MethodInfo,
+  Networks,
+  PerSampleObjective,
+  Phase,
+)
 
 NAMES = ("frozen", "surrogate", "zeroth")
-ADAPTABLE = ("cmi", "dafl", "dd", "deepinversion", "zskt")
-DISAGREEING = ("dd", "zskt")
-CLASS_CONDITIONAL = ("cmi", "deepinversion")  # a class by every image
-NEGLIGIBLE_LR = 1e-30  # below the rounding of any weight
-# (student's logits [N, K], smoothed log-probabilities [N, K]) -> [N]
-PerSampleObjective = Callable[[Array, Array], Array]
+NEGLIGIBLE_LR = 1e-30  # a learning rate that is in effect none
 
 
-def check(config) -> None:
-  """Refuses an adaptation that there is not, or that says nothing.
+def check(config, info: MethodInfo) -> None:
+  """Refuses an adaptation that does not suit the method or the config.
+
+  Args:
+    config: of the run.
+    info: of its method.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if the method does not have this adaptation, if the student has
+      the objective of another method, or if the teacher is a white box.
   """
   name, method = config.adaptation.name, config.method
   if not name:
     return
   checks.choice("adaptation.name", name, NAMES)
-  if method not in ADAPTABLE:
+  if name not in info.adaptations:
+    known = " or ".join(info.adaptations) or "''"
     raise JaxkdError(
-      f"adaptation.name={name}: {method} is no method that looks into its "
-      f"teacher; choose one of {', '.join(ADAPTABLE)}, or set "
-      "adaptation.name=''."
-    )
-  if name == "surrogate" and method in DISAGREEING:
-    raise JaxkdError(
-      f"adaptation.name=surrogate: {method} seeks disagreement, and the "
-      "student has none with itself; choose frozen or zeroth."
-    )
-  if name == "zeroth" and method in CLASS_CONDITIONAL:
-    raise JaxkdError(
-      f"adaptation.name=zeroth: {method} judges an image by the class that was "
-      "meant, and a generator without classes means none; choose frozen or "
-      "surrogate."
+      f"adaptation.name={name}: {method} can't be adapted to labels in this "
+      f"way; choose {known}."
     )
   if config.objective:
     raise JaxkdError(
@@ -83,24 +78,33 @@ def check(config) -> None:
     )
 
 
-def synthesis_of(config) -> dict[str, Any]:
-  """The method's fields; of a `frozen` one with steps that no weight or pixel
-  feels.
+def synthesis_of(config, info: MethodInfo) -> dict[str, Any]:
+  """The method's fields; of a `frozen` one with a learning rate of 1e-30, in
+  effect none.
   """
-  synthesis = config.synthesis.to_dict()
-  if config.adaptation.name != "frozen":
-    return synthesis
-  if "step_size" in synthesis:
-    return {**synthesis, "step_size": NEGLIGIBLE_LR}
-  optimizer = {**synthesis["optimizer"], "learning_rate": NEGLIGIBLE_LR}
-  return {**synthesis, "optimizer": optimizer}
+  synthesis = config.synthesis.copy_and_resolve_references()
+  if config.adaptation.name == "frozen":
+    synthesis.update_from_flattened_dict(
+      dict.fromkeys(info.image_steps, NEGLIGIBLE_LR)
+    )
+  return synthesis.to_dict()
 
 
-def adapt(config, spec: DataSpec, method: Method, budget: int) -> Method:
-  """The method as `config.adaptation` says; `budget` in images.
+def adapt(
+  config, info: MethodInfo, spec: DataSpec, method: Method, budget: int
+) -> Method:
+  """The method adapted as `config.adaptation` says.
+
+  Args:
+    config: of the run.
+    info: of its method.
+    spec: of the inputs.
+    method: as it is published.
+    budget: images that the teacher may be asked for.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if the student that takes the teacher's place learns nothing
+      while images are made, or if the budget does not pay for one round.
   """
   if not config.adaptation.name:
     return method
@@ -108,38 +112,40 @@ def adapt(config, spec: DataSpec, method: Method, budget: int) -> Method:
     phase.student_steps for phase in method.phases
   ):
     raise JaxkdError(
-      f"adaptation.name=surrogate: the student, who judges, learns nothing "
-      f"while {config.method} makes images; set synthesis.student_steps above "
-      "0, or choose frozen."
+      "adaptation.name=surrogate: the student takes the teacher's place and "
+      f"learns nothing while {config.method} makes images; set "
+      "synthesis.student_steps above 0, or choose frozen."
     )
   if config.adaptation.name != "zeroth":
     return surrogate(method)
-  batch_size = config.synthesis.batch_size
-  block = config.adaptation
-  return zeroth(config.method, spec, method, block, batch_size, budget)
+  batch_size, block = config.synthesis.batch_size, config.adaptation
+  objective = generator_objective(
+    info.label_objective, batch_size, block.label_floor
+  )
+  return zeroth(objective, spec, method, block, batch_size, budget)
 
 
 def surrogate(method: Method) -> Method:
   """The method with the student in the teacher's place."""
 
-  def among(nets: Networks) -> Networks:
+  def student_as_teacher(nets: Networks) -> Networks:
     return nets._replace(teacher=nets.student)
 
   def adapted(phase: Phase) -> Phase:
     def ask(state, nets: Networks, key: Array):
-      state, samples, terms = phase.ask(state, among(nets), key)
+      state, samples, terms = phase.ask(state, student_as_teacher(nets), key)
       if phase.store:  # the student's answers; the teacher's are to come
         samples = samples._replace(targets=None, extras={})
       return state, samples, terms
 
     def tell(state, nets: Networks, answered, key: Array):
-      return phase.tell(state, among(nets), answered, key)
+      return phase.tell(state, student_as_teacher(nets), answered, key)
 
     return phase._replace(ask=ask, tell=tell, queries=phase.store)
 
   return learning_labels(
     method._replace(
-      init=lambda key, nets: method.init(key, among(nets)),
+      init=lambda key, nets: method.init(key, student_as_teacher(nets)),
       phases=tuple(adapted(phase) for phase in method.phases),
     )
   )
@@ -155,14 +161,20 @@ def learning_labels(method: Method) -> Method:
 
 
 def zeroth(
-  name: str, spec: DataSpec, method: Method, block, batch_size: int, budget: int
+  objective: PerSampleObjective,
+  spec: DataSpec,
+  method: Method,
+  block,
+  batch_size: int,
+  budget: int,
 ) -> Method:
-  """A generator that raises what `name` judges by, through labels alone.
+  """The method with a generator that raises an objective of labels by finite
+  differences.
 
   Args:
-    name: `dafl`, `dd` or `zskt`.
+    objective: `(student's logits [N, K], answers) -> [N]`.
     spec: of the inputs.
-    method: as it is published; only its capacity stays.
+    method: as it is published; only its capacity is used.
     block: `config.adaptation`.
     batch_size: B, images in an update of either network.
     budget: images that the teacher may be asked for.
@@ -181,7 +193,7 @@ def zeroth(
   seeker = ZerothOrderTrainer(
     create_generator(block.generator, spec),
     optax.adam(block.step_size),
-    generator_objective(name, batch_size, block.label_floor),
+    objective,
     batch_size,
     block.num_directions,
     block.radius,
@@ -202,16 +214,11 @@ def zeroth(
 
 
 def generator_objective(
-  name: str, batch_size: int, floor: float
+  label_objective: PerSampleObjective, batch_size: int, floor: float
 ) -> PerSampleObjective:
-  """What the generator raises for images in batches of `batch_size`; `[N]`."""
-  judgement = {
-    "dafl": rarity,
-    "dd": lambda ours, theirs: losses.disagreement_loss(
-      ours, theirs - theirs.mean(-1, keepdims=True), kind="l1"
-    ),
-    "zskt": losses.disagreement_loss,
-  }[name]
+  """The objective `[N]` of a generator for N images in batches of `batch_size`,
+  from labels of which `floor` is spread over all classes.
+  """
 
   def batches(logits: Array, targets: Array) -> Array:
     smoothed = label_smoothing.as_logits(targets, logits.shape[-1], floor)
@@ -219,15 +226,6 @@ def generator_objective(
       leaf.reshape(-1, batch_size, leaf.shape[-1])
       for leaf in (logits, smoothed)
     )
-    return jax.vmap(judgement)(*pairs).reshape(-1)
+    return jax.vmap(label_objective)(*pairs).reshape(-1)
 
   return batches
-
-
-def rarity(logits: Array, answers: Array) -> Array:
-  """The mean of -ln q over an answer's classes, q the batch's own, `[B]`; its
-  mean over the batch is the entropy of q.
-  """
-  del logits
-  answers = jnp.exp(answers)
-  return -(answers * jnp.log(answers.mean(0))).sum(-1)

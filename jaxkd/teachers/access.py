@@ -17,6 +17,7 @@ from jaxkd.config import checks
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.oracles import (
   BlackBox,
@@ -28,7 +29,7 @@ from jaxkd.teachers.oracles import (
 from jaxkd.teachers.records import QUERY_KINDS
 from jaxkd.teachers.remote import http
 from jaxkd.teachers.replay import Replay
-from jaxkd.types import Classifier, DataSpec, JaxkdError, Json, Method
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
 

@@ -21,7 +21,6 @@ from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.keys import Purpose
 from jaxkd.runtime.progress import Progress
 from jaxkd.training import sample_store as stores
-from jaxkd.training.sample_store import SampleStore
 from jaxkd.training.supervision import Supervision
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import (
@@ -31,6 +30,7 @@ from jaxkd.types import (
   Objective,
   PreStudentStage,
   Samples,
+  SampleStore,
 )
 
 FOLDER = "committee_images"  # of the checkpoints

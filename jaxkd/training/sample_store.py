@@ -2,30 +2,13 @@
 device.
 """
 
-import flax
 import jax
 import jax.numpy as jnp
 
 from jaxkd.data.labels import class_counts, labels_of
-from jaxkd.types import Array, Samples
+from jaxkd.types import Array, Samples, SampleStore
 
 FEISTEL_ROUNDS = 4  # of two half-rounds each
-
-
-@flax.struct.dataclass
-class SampleStore:
-  """Attributes:
-
-  samples: leaves `[capacity, ...]`.
-  inserted: how many samples were ever inserted, int32.
-  """
-
-  samples: Samples
-  inserted: Array
-
-  @property
-  def capacity(self) -> int:
-    return self.samples.labels.shape[0]
 
 
 def unlabelled(images: Array) -> Samples:

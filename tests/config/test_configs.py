@@ -29,7 +29,8 @@ def test_wrong_arguments(argument, message):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_builds_shrinks_and_imports_only_jaxkd_config(path):
+def test_every_config_builds_shrinks_and_imports_little(path):
+  """Tables ask methods what they say of themselves; experiments ask nobody."""
   config = c.load_config(str(path))
   small = c.load_config(f"{path}:smoke")
   if "cells" in config:
@@ -43,7 +44,8 @@ def test_every_config_builds_shrinks_and_imports_only_jaxkd_config(path):
     for line in path.read_text().splitlines()
     if line.startswith(("import ", "from "))
   ]
-  assert imports == ["from jaxkd import config as c"]
+  allowed = ["", ", methods"] if "cells" in config else [""]
+  assert imports in [[f"from jaxkd import config as c{e}"] for e in allowed]
   assert f"--config=configs/{path.name}" in path.read_text()
 
 

@@ -209,7 +209,7 @@ def test_mistakes_leave_nothing_behind(workdir, tmp_path, capsys):
   full.mkdir()
   (full / "mine").touch()
   for arguments, words in (
-    ([f"--out={full}"], "is there and not empty"),
+    ([f"--out={full}"], "exists and is not an empty folder"),
     ([f"--out={tmp_path / 'new'}", "--format=pgn"], "Did you mean png"),
     ([f"--out={tmp_path / 'new'}", "--count=8"], "only 7 images"),
   ):
@@ -227,5 +227,5 @@ def test_a_damaged_checkpoint_is_told(tmp_path):
   given = run_folders.samples(run_folders.network(0), run_folders.pixels(3))
   run_folders.save_samples(tmp_path, given, capacity=3)
   (tmp_path / "checkpoints/synthesis/1/default/_METADATA").write_text("{")
-  with pytest.raises(JaxkdError, match="can't be read"):
+  with pytest.raises(JaxkdError, match="cannot be read"):
     read_samples(tmp_path)

@@ -112,7 +112,7 @@ def test_weights_alone_will_do(workdir, tmp_path):
 @pytest.mark.parametrize(
   "arguments, words",
   [
-    (["--workdir=nowhere"], "There is no nowhere/report.json"),
+    (["--workdir=nowhere"], "nowhere/report.json does not exist"),
     (["--checkpoint=nowhere"], "There is no checkpoint nowhere"),
   ],
 )

@@ -1,4 +1,4 @@
-"""Numbers by hand, properties and gradients of the losses over pairs."""
+"""Contrastive losses: values computed by hand, properties and gradients."""
 
 import math
 
@@ -29,7 +29,8 @@ def assert_close(a, b, **tolerance):
 
 
 def test_contrastive_by_hand():
-  # Pairs of classes 0 and 1: 1 + 4 and 9 + 0; the pair inside 1 is left out.
+  # Pairs of classes 0 and 1: 1 + 4 and 9 + 0; the pair inside class 1 is not
+  # counted.
   logits = jnp.array([[0.0, 0.0], [1.0, 2.0], [3.0, 0.0]])
   assert_close(contrastive_loss(logits, jnp.array([0, 1, 1])), (5 + 9) / 2)
 
@@ -60,7 +61,7 @@ def test_contrastive_gradient():
   assert_close(jax.grad(contrastive_loss)(LOGITS, LABELS), expected)
 
 
-def test_contrastive_builds_no_table_of_pairs():
+def test_contrastive_builds_no_matrix_of_pairs():
   program = jax.jit(jax.value_and_grad(contrastive_loss)).lower(
     jnp.zeros((64, 3)), jnp.zeros(64, int)
   )
@@ -113,7 +114,7 @@ def test_instance_discrimination_gradient():
   loss = lambda *views: instance_discrimination_loss(
     *views, temperature=0.5
   ).sum()
-  ours, theirs = jax.grad(loss, argnums=(0, 1))(anchors, candidates)
+  gradient, of_candidates = jax.grad(loss, argnums=(0, 1))(anchors, candidates)
   p = jax.nn.softmax(anchors @ candidates.T / 0.5)
-  assert_close(ours, (p @ candidates - candidates) / 0.5, rtol=1e-4)
-  assert not theirs.any()
+  assert_close(gradient, (p @ candidates - candidates) / 0.5, rtol=1e-4)
+  assert not of_candidates.any()

@@ -1,4 +1,4 @@
-"""Numbers by hand, properties and gradients of the disagreements."""
+"""Disagreement losses: values computed by hand, properties and gradients."""
 
 import math
 

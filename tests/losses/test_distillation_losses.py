@@ -1,4 +1,4 @@
-"""Numbers by hand, limits and gradients of the distillation losses."""
+"""Distillation losses: values computed by hand, limits and gradients."""
 
 import math
 
@@ -100,7 +100,7 @@ def test_kd_limits_of_alpha():
 def test_kd_compares_centred_logits_at_high_temperature(temperature):
   value = kd_loss(STUDENT, TEACHER, None, temperature=temperature, alpha=1.0)
   gap = TEACHER - STUDENT
-  # In float32 the sum of p ln(p / q) has no digit left here.
+  # In float32 the plain sum of p ln(p / q) has no correct digit here.
   assert_close(value, gap.var(axis=-1) / 2, rtol=10 / temperature)
 
 
@@ -240,7 +240,7 @@ def test_nasty_push_is_bounded_by_the_least_likely_class():
   assert_close(push, bound, atol=5e-3)
 
 
-def test_nasty_gradient_flows_through_both_places():
+def test_nasty_gradient_flows_through_both_terms():
   t, omega = 4.0, 0.25
   log_p = jax.nn.log_softmax(STUDENT / t)
   ratio = log_p - jax.nn.log_softmax(TEACHER / t)
@@ -249,7 +249,7 @@ def test_nasty_gradient_flows_through_both_places():
   loss = lambda *both: nasty_loss(
     *both, LABELS, temperature=t, omega=omega
   ).sum()
-  own, frozen = jax.grad(loss, argnums=(0, 1))(STUDENT, TEACHER)
+  gradient, of_teacher = jax.grad(loss, argnums=(0, 1))(STUDENT, TEACHER)
   hard = jax.nn.softmax(STUDENT) - ONEHOT
-  assert_close(own, hard - omega * t**2 * push)
-  assert not frozen.any()
+  assert_close(gradient, hard - omega * t**2 * push)
+  assert not of_teacher.any()

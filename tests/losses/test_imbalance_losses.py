@@ -1,4 +1,4 @@
-"""Numbers by hand, limits and gradients of the reweighted losses."""
+"""Class-balanced losses: values computed by hand, limits and gradients."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_focal_by_hand():
     beta=0.5,
     gamma=1.0,
   )
-  first = 0.75 * math.log(4)  # the other class, wrongly believed: p = 1/4
+  first = 0.75 * math.log(4)  # the wrong class, with p = 1/4
   assert_close(value, 0.8 * (first + 0.5 * math.log(2)))
 
 
@@ -118,8 +118,8 @@ def test_focal_gradient():
 
 
 @pytest.mark.parametrize("loss", [ldam_loss, class_balanced_focal_loss])
-def test_a_class_without_samples_counts_as_one_seen_once(loss):
-  unseen, once = jnp.array([9, 3, 0, 5]), jnp.array([9, 3, 1, 5])
-  value = loss(LOGITS, LABELS, class_counts=unseen)
+def test_a_class_without_samples_is_treated_as_one_of_1(loss):
+  empty, one = jnp.array([9, 3, 0, 5]), jnp.array([9, 3, 1, 5])
+  value = loss(LOGITS, LABELS, class_counts=empty)
   assert jnp.isfinite(value).all()
-  assert_close(value, loss(LOGITS, LABELS, class_counts=once))
+  assert_close(value, loss(LOGITS, LABELS, class_counts=one))

@@ -1,4 +1,4 @@
-"""The kernels can be had without the rest of the package."""
+"""The loss kernels can be imported without the rest of the package."""
 
 import ast
 from pathlib import Path

@@ -1,11 +1,12 @@
-"""What every kernel keeps: values, gradients, vmap, jit, bfloat16.
+"""The contract of every loss kernel: values, gradients, vmap, jit, bfloat16.
 
 The references are written out in float64 NumPy, pair by pair and term by term.
 """
 
 import collections
+from collections.abc import Callable
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -150,24 +151,27 @@ def class_balanced_focal(logits, labels, class_counts, beta, gamma):
   return w[labels] * (-np.exp(gamma * log_rest) * log_p).sum(-1)
 
 
+Shape = tuple[int, ...]
+
+
 class Case(NamedTuple):
-  """A kernel with its reference.
+  """A loss kernel with a reference implementation and test inputs.
 
   Attributes:
     kernel: name in `jaxkd.losses`.
-    reference: the same in NumPy, with the same argument names.
-    floats: shapes (or lists of shapes, one per layer) of the inputs.
-    weights: traced numbers.
-    labels: shape of the labels, if there are any.
+    reference: the same loss in NumPy, with the same argument names.
+    floats: shapes (or lists of shapes, one per layer) of the float inputs.
+    weights: traced scalars.
+    labels: shape of the labels, if the kernel takes any.
     static: keyword arguments that are not traced.
-    regimes: inputs that it is shown.
+    regimes: kinds of inputs to test, by the names of `draw`.
   """
 
   kernel: str
-  reference: Any
-  floats: dict[str, Any]
+  reference: Callable[..., np.ndarray]
+  floats: dict[str, Shape | list[Shape]]
   weights: dict[str, float] = {}  # noqa: RUF012
-  labels: tuple[int, ...] | None = None
+  labels: Shape | None = None
   static: dict[str, str] = {}  # noqa: RUF012
   regimes: tuple[str, ...] = ("moderate", "extreme", "ties", "offset")
 
@@ -201,7 +205,8 @@ CASES = {
   "grouped_contrastive": Case(
     "grouped_contrastive_loss", grouped_contrastive, {"logits": (B, G, K)}
   ),
-  # An offset common to all features makes float32 products equal to rounding.
+  # With an offset common to all features, float32 products differ by rounding
+  # errors alone.
   "instance_discrimination": Case(
     "instance_discrimination_loss",
     instance_discrimination,
@@ -269,7 +274,7 @@ def draw(rng, regime, shape):
 
 
 def make_inputs(case, regime, dtype=jnp.float32, seed=0):
-  """Floats to differentiate, and the integers that go with them."""
+  """Returns the float inputs of a case, and its labels and counts."""
   rng = np.random.default_rng(seed)
   floats = jax.tree.map(
     lambda shape: jnp.asarray(draw(rng, regime, shape), dtype),
@@ -294,7 +299,7 @@ TRACES = collections.Counter()
 
 @functools.cache
 def compiled(name):
-  """`(gradients, value)` of a case, compiled once for all tests."""
+  """Returns `(gradients, value)` of a case, compiled once for all tests."""
 
   def total(floats, integers, weights):
     TRACES[name] += 1
@@ -312,7 +317,7 @@ def assert_agrees_with_float64(value, case, floats, integers, rtol=2e-5):
   double = jax.tree.map(lambda x: np.asarray(x, np.float64), floats)
   integers = jax.tree.map(np.asarray, integers)
   expected = case.reference(**double, **integers, **case.weights)
-  # Where terms of 1e4 cancel, float32 is right to a millionth of the terms.
+  # Where terms of 1e4 cancel, float32 is accurate to 1e-6 of the terms.
   atol = rtol / 20 * (1.0 + np.abs(expected).max())
   np.testing.assert_allclose(value, expected, rtol=rtol, atol=atol)
 
@@ -329,7 +334,7 @@ def test_value_and_finite_gradients(name, regime):
 
 
 @every_regime
-def test_bfloat16_is_counted_in_float32(name, regime):
+def test_bfloat16_is_computed_in_float32(name, regime):
   case = CASES[name]
   inputs = make_inputs(case, regime, jnp.bfloat16)
   value = call(case, *inputs, case.weights)

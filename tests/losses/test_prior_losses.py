@@ -1,4 +1,4 @@
-"""Numbers by hand, properties and gradients of the priors."""
+"""Image priors: values computed by hand, properties and gradients."""
 
 import math
 

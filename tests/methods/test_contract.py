@@ -18,6 +18,7 @@ from toy_task import KEY, SPEC, Counting
 import jaxkd
 from jaxkd import data, methods
 from jaxkd.pipeline import distill, exchange
+from jaxkd.synthesis import label_only
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
@@ -232,7 +233,7 @@ def test_numbers_of_the_objective_are_checked(name, hyper, told):
 
 
 @every_method
-def test_traits_are_true(name):
+def test_facts_are_true(name):
   """The row of the README's table."""
   module, found = methods.find(name), game(name)
   assert found.method.required_access == module.INFO.access
@@ -240,6 +241,34 @@ def test_traits_are_true(name):
   if weights is not None:
     assert set(module.INFO.terms) == set(weights)
   assert bool(module.INFO.critic) != bool(found.method.real_images)
+
+
+@every_method
+def test_images_that_are_made_can_be_left_as_they_began(name):
+  """The fields that move images are there, and all are numbers above 0."""
+  info, config = methods.info(name), config_of(name)
+  flat = config.synthesis.to_dict() | {
+    f"{block}.{field}": value
+    for block, fields in config.synthesis.items()
+    if hasattr(fields, "items")
+    for field, value in fields.items()
+  }
+  assert all(flat[field] > 0 for field in info.image_steps)
+  assert bool(info.image_steps) != (info.source == "real images")
+
+
+@every_method
+def test_adaptations_are_of_white_boxes_and_complete(name):
+  info = methods.info(name)
+  assert set(info.adaptations) <= set(label_only.NAMES)
+  assert not info.adaptations or info.access == "white_box"
+  assert ("zeroth" in info.adaptations) == (info.label_objective is not None)
+
+
+def test_a_method_without_facts_about_itself_is_refused(monkeypatch):
+  monkeypatch.delattr(methods.find("dd"), "INFO")
+  with pytest.raises(JaxkdError, match="'dd' has no INFO"):
+    methods.find("dd")
 
 
 def test_the_readme_has_the_table_of_methods():

@@ -193,7 +193,7 @@ def test_the_student_beats_that_of_the_control(row, monkeypatch):
     raising=False,
   )
   found = accuracies(config)
-  TABLE["hold_still"](config.synthesis)
+  TABLE["freeze_images"](config)
   control = accuracies(config)
   assert (found > control).all()
   assert found.mean() > control.mean() + 0.1

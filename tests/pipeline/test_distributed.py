@@ -312,7 +312,7 @@ def test_wrong_flags_are_told_in_a_line(tmp_path, flags, message):
   "given, message",
   [
     ((None, 2, None), "belong together"),
-    (("here", 2, 0), "--coordinator=here: write HOST:PORT"),
+    (("here", 2, 0), "--coordinator=here is no address; write HOST:PORT"),
   ],
 )
 def test_processes_that_can_not_be_joined_are_told_why(given, message):

@@ -1,3 +1,5 @@
+"""Checkpoints of a stage, and clean stops."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,12 +24,12 @@ def tree(value):
   }
 
 
-def test_nothing_saved_is_none(tmp_path):
+def test_restore_without_a_checkpoint_is_none(tmp_path):
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.restore(tree(0)) is None
 
 
-def test_the_last_step_comes_back_with_its_types(tmp_path):
+def test_the_last_step_is_restored_with_its_types(tmp_path):
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.maybe_save(1, tree(1), last=True)
     checkpoints.maybe_save(2, tree(2), last=True)
@@ -38,13 +40,13 @@ def test_the_last_step_comes_back_with_its_types(tmp_path):
   assert jnp.issubdtype(saved["key"].dtype, jax.dtypes.prng_key)
 
 
-def test_saving_waits_for_its_time(tmp_path):
+def test_nothing_is_saved_before_it_is_due(tmp_path):
   with Checkpoints(tmp_path, every_s=1000) as checkpoints:
     checkpoints.maybe_save(1, tree(1))
     assert checkpoints.restore(tree(0)) is None
 
 
-def test_a_stop_saves_first(tmp_path, stop):
+def test_a_stop_saves_before_it_raises(tmp_path, stop):
   with Checkpoints(tmp_path, every_s=1000) as checkpoints:
     stop()
     with pytest.raises(checkpointing.Preempted):

@@ -1,4 +1,4 @@
-"""Two forced host devices (conftest.py) against the plain computation."""
+"""Placement of arrays on two host devices, which conftest.py forces."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and JSON."""
+"""Atomic writes of files and folders, and conversion to JSON."""
 
 import json
 import math
@@ -53,7 +53,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
   files.write_text(tmp_path / "folder" / "file", "mine")
   for taken in (tmp_path / "folder", tmp_path / "folder" / "file"):
     with (
-      pytest.raises(JaxkdError, match=f"{taken} is there and not empty"),
+      pytest.raises(JaxkdError, match=f"{taken} exists and is not an empty"),
       files.atomic_folder(taken),
     ):
       pass
@@ -133,6 +133,6 @@ def test_numbers_that_json_lacks_become_null():
   }
 
 
-def test_what_has_no_form_in_json_is_an_error():
-  with pytest.raises(TypeError, match="object has no form"):
+def test_a_value_that_json_cannot_represent_is_an_error():
+  with pytest.raises(TypeError, match="type object cannot be written as JSON"):
     to_json({"model": object()})

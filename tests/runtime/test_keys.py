@@ -1,10 +1,10 @@
-"""No two uses of one random key, in whole runs.
+"""No random key of a whole run is used twice.
 
-JAX's checker follows what is traced, the loops and `pmap` and `shard_map` in it
-as well. Not what is compiled ahead of time, as rounds are; here they are
-compiled when they are called. Nor does it mind a key that is drawn from and
-also folded, or one that is made in two ways; hence every key that is used is
-written down as well, with the lines that use it.
+JAX's key-reuse checker follows what is traced, also inside of loops, `pmap` and
+`shard_map`, but not what is compiled ahead of time, as rounds are; here rounds
+are compiled when they are called. Nor does it report a key that is drawn from
+and also folded, or a key that is derived in two ways; hence the test also
+records every key that is used, with the lines that use it.
 """
 
 import collections
@@ -71,21 +71,21 @@ def run(name, folder):
 
 @pytest.fixture(autouse=True)
 def traced_anew(tmp_path, monkeypatch):
-  """Nothing was compiled, or trained, before."""
+  """Clears all caches of compiled functions and of teachers."""
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
 
-  def forget():
+  def clear():
     epoch_function.cache_clear()
     jax.clear_caches()
 
-  forget()
+  clear()
   yield
-  forget()
+  clear()
 
 
 @pytest.fixture
 def compiled_when_called(monkeypatch):
-  """Rounds that the checker sees."""
+  """Compiles rounds when they are called, so that the checker sees them."""
 
   def player(game, asked, play):
     del asked, play
@@ -99,34 +99,36 @@ def compiled_when_called(monkeypatch):
 
 @pytest.fixture
 def uses(monkeypatch):
-  """The places in our sources, by key, that draw from it or split it, and
-  `"fold"` for one that is folded; also in compiled functions.
+  """Records the lines of our sources that draw from or split each key.
+
+  A key that is folded gets the entry `"fold"`. Uses in compiled functions are
+  recorded too.
   """
-  found = collections.defaultdict(set)
+  places = collections.defaultdict(set)
 
-  def note(place, words):
+  def record(place, words):
     for key in np.asarray(words).reshape(-1, words.shape[-1]):
-      found[tuple(key.tolist())].add(place)
+      places[tuple(key.tolist())].add(place)
 
-  def noting(name, function):
-    def noted(key, *args, **fields):
-      place = "fold" if name == "fold_in" else (name, *_ours())
+  def recorded(name, function):
+    def call(key, *args, **fields):
+      place = "fold" if name == "fold_in" else (name, *_stack())
       jax.debug.callback(
-        functools.partial(note, place), jax.random.key_data(key)
+        functools.partial(record, place), jax.random.key_data(key)
       )
       return function(key, *args, **fields)
 
-    return noted
+    return call
 
   for name in (*DRAWS, "fold_in"):
     monkeypatch.setattr(
-      jax.random, name, noting(name, getattr(jax.random, name))
+      jax.random, name, recorded(name, getattr(jax.random, name))
     )
-  return found
+  return places
 
 
-def _ours():
-  """The lines of our sources that led here."""
+def _stack():
+  """Returns the lines of our sources in the current stack."""
   return tuple(
     f"{frame.filename.removeprefix(SOURCES)}:{frame.lineno}"
     for frame in traceback.extract_stack()

@@ -1,4 +1,4 @@
-"""Metrics on disk survive a kill; progress is readable without a terminal."""
+"""Metrics on disk survive a kill; progress is shown without a terminal too."""
 
 import json
 import math
@@ -90,7 +90,7 @@ def test_seconds_of_a_stage_are_summed(tmp_path):
   assert steps(tmp_path) == [1, 1, 2, 3]
 
 
-def test_a_torn_line_is_not_continued(tmp_path):
+def test_a_cut_off_line_is_dropped(tmp_path):
   path = tmp_path / "metrics.jsonl"
   path.write_bytes(b'{"stage": "teacher", "step": 1, "time": 0}\n{"sta')
   with MetricsWriter(tmp_path) as writer:
@@ -102,7 +102,7 @@ def test_no_file_no_records(tmp_path):
   assert read_metrics(tmp_path) == []
 
 
-def test_missing_tensorboard_says_what_to_install(tmp_path, monkeypatch):
+def test_a_missing_tensorboard_names_the_package(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "tensorboardX", None)
   with pytest.raises(JaxkdError, match=r"jaxkd\[tensorboard\]"):
     MetricsWriter(tmp_path, tensorboard=True)
@@ -183,7 +183,7 @@ def test_the_rate_leaves_out_what_was_done_before(capsys, clock):
   assert "34/40 epochs  2 epochs/s  3.0 s left" in capsys.readouterr().out
 
 
-def test_progress_says_where_it_stopped(capsys):
+def test_progress_shows_where_the_loop_stopped(capsys):
   with pytest.raises(RuntimeError), Progress(4, "teacher", "epochs") as bar:
     bar.advance(loss=1.0)
     raise RuntimeError

@@ -1,4 +1,4 @@
-"""What a run says about its time and memory."""
+"""Profiler traces and peak memory of a run."""
 
 import contextlib
 from pathlib import Path
@@ -18,30 +18,30 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 @pytest.fixture
 def trace(monkeypatch):
-  """Notes when a trace begins and ends instead of keeping one."""
-  noted = []
+  """Records when a trace begins and ends instead of writing one."""
+  events = []
 
   @contextlib.contextmanager
-  def noting(folder):
-    noted.append("begin")
+  def record(folder):
+    events.append("begin")
     try:
       yield
     finally:
-      noted.append("end")
+      events.append("end")
 
-  monkeypatch.setattr(jax.profiler, "trace", noting)
-  return noted
+  monkeypatch.setattr(jax.profiler, "trace", record)
+  return events
 
 
-def turned(noted, turns, count):
-  with profiling.traced(turns, Path("anywhere"), count) as watched:
-    for turn in watched:
-      noted.append(turn)
-  return noted
+def run_steps(events, steps, count):
+  with profiling.traced(steps, Path("anywhere"), count) as traced:
+    for step in traced:
+      events.append(step)
+  return events
 
 
 @pytest.mark.parametrize(
-  "turns, count, expected",
+  "steps, count, expected",
   [
     (range(3), 0, [0, 1, 2]),
     (range(3), 1, [0, "begin", 1, "end", 2]),
@@ -51,27 +51,27 @@ def turned(noted, turns, count):
     (range(4, 4), 1, []),
   ],
 )
-def test_the_turns_after_the_first_are_traced(trace, turns, count, expected):
-  assert turned(trace, turns, count) == expected
+def test_the_steps_after_the_first_are_traced(trace, steps, count, expected):
+  assert run_steps(trace, steps, count) == expected
 
 
 def test_a_trace_ends_with_a_run_that_is_stopped(trace):
   with (
     pytest.raises(RuntimeError),
-    profiling.traced(range(4), Path("anywhere"), 3) as turns,
+    profiling.traced(range(4), Path("anywhere"), 3) as steps,
   ):
-    for turn in turns:
-      if turn == 2:
+    for step in steps:
+      if step == 2:
         raise RuntimeError
   assert trace == ["begin", "end"]
 
 
 def test_only_the_first_process_keeps_a_trace(trace, monkeypatch):
   monkeypatch.setattr(processes, "is_primary", lambda: False)
-  assert turned(trace, range(3), 2) == [0, 1, 2]
+  assert run_steps(trace, range(3), 2) == [0, 1, 2]
 
 
-def test_a_run_leaves_traces_and_tells_its_memory(tmp_path, monkeypatch):
+def test_a_run_leaves_traces_and_reports_its_memory(tmp_path, monkeypatch):
   # A teacher that another test trained would leave no trace of its training.
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
   config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
@@ -89,17 +89,17 @@ def test_a_run_leaves_traces_and_tells_its_memory(tmp_path, monkeypatch):
     assert len(peaks) == 2
     assert report["memory"][stage] == max(peaks) > 1e7
   assert report["memory"]["of"] == "process"
-  said = summary.summary(report)
-  assert "peak of the process by the end of each stage: teacher" in said
+  text = summary.summary(report)
+  assert "peak of the process by the end of each stage: teacher" in text
   assert "Memory: peak of the process" in (folder / "report.html").read_text()
 
 
-def test_a_run_may_go_on_with_a_trace():
+def test_a_run_may_be_resumed_with_a_trace():
   saved, wanted = {"profile.steps": 0}, {"profile.steps": 2}
   assert run_folder.changeable("profile.steps", saved, wanted)
 
 
-def test_the_fullest_device_is_what_counts(monkeypatch):
+def test_the_largest_peak_of_the_devices_counts(monkeypatch):
   def device(peak):
     return SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": peak})
 
@@ -108,7 +108,7 @@ def test_the_fullest_device_is_what_counts(monkeypatch):
   assert memory.memory_scope() == "device"
 
 
-def test_a_backend_that_says_nothing_counts_the_process(monkeypatch):
+def test_without_device_statistics_the_process_is_measured(monkeypatch):
   silent = SimpleNamespace(memory_stats=lambda: None)
   monkeypatch.setattr(jax, "local_devices", lambda: [silent])
   assert memory.memory_scope() == "process"

@@ -1,3 +1,5 @@
+"""The folder of a run: its default name, its config and its lock."""
+
 import json
 
 from ml_collections import ConfigDict
@@ -14,13 +16,13 @@ def config(**fields):
   })  # fmt: skip
 
 
-def claim(workdir):
+def lock(workdir):
   with run_folder.lock_workdir(workdir, config()) as folder:
     return folder
 
 
-def test_claim_writes_the_config(tmp_path):
-  folder = claim(tmp_path / "a" / "b")
+def test_a_locked_workdir_has_the_config(tmp_path):
+  folder = lock(tmp_path / "a" / "b")
   assert json.loads((folder / "config.json").read_text())["method"] == "cake"
 
 
@@ -41,20 +43,20 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
     run_folder.lock_workdir(tmp_path, config()),
     pytest.raises(JaxkdError, match="in use by another run"),
   ):
-    claim(tmp_path)
-  assert claim(tmp_path) == tmp_path
+    lock(tmp_path)
+  assert lock(tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize("wrong", ["", "  "])
 def test_an_empty_name_is_refused(wrong):
   with pytest.raises(JaxkdError, match="--workdir is empty"):
-    claim(wrong)
+    lock(wrong)
 
 
 def test_a_file_in_the_way(tmp_path):
   (tmp_path / "file").write_text("")
-  with pytest.raises(JaxkdError, match="can't be written"):
-    claim(tmp_path / "file" / "run")
+  with pytest.raises(JaxkdError, match="cannot be written"):
+    lock(tmp_path / "file" / "run")
 
 
 def test_default_folder_follows_the_config():

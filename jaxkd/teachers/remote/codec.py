@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.transport import OutcomeUnknown
-from jaxkd.types import Json
 
 FLOOR = 1e-12  # smallest probability whose logarithm is taken
 # How far the sum of K probabilities may be from 1: servers round each of them,

@@ -9,9 +9,9 @@ import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote import codec
 from jaxkd.teachers.remote.codec import Request, ResponseSpec
-from jaxkd.types import Json
 
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
 _INTEGERS = ("INT8", "INT16", "INT32", "INT64")

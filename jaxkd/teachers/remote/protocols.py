@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.data.pixels import to_png
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.codec import (
   TEXTS,
   UNLIMITED,
@@ -26,7 +27,7 @@ from jaxkd.teachers.remote.codec import (
   text_bytes,
 )
 from jaxkd.teachers.remote.open_inference import V2
-from jaxkd.types import DataSpec, JaxkdError, Json
+from jaxkd.types import DataSpec, JaxkdError
 
 PROTOCOLS = ("v2", "v1", "template")
 MARK = "{{image_b64}}"  # where a template's body takes the image
