@@ -1,8 +1,21 @@
-"""Data sets: two that come with the package, five that TFDS keeps on disk.
+"""Data sets: two inside the package, five prepared for TFDS, and users' own.
 
-A data-free method needs only `spec`. `load` serves teachers and evaluation; it
-never opens a network connection. `python -m jaxkd.data prepare NAME` puts a
-full set where `load` finds it. `find` also takes a path of your own, or none.
+A data-free method needs a `spec` only. `load` reads a named set for training a
+teacher and for evaluation, and never opens a network connection; the command
+`python -m jaxkd.data prepare NAME` writes a full set where `load` finds it.
+`find` also takes the path of a user's data, or `none`.
+
+    augmentation.py  random crops, flips, rotations
+    builder.py       downloads official files and writes them for TFDS
+    embedded.py      the two sets inside the package
+    formats.py       reads users' data: folders of images, .npz, IDX files
+    labels.py        hard labels and class counts of samples
+    loading.py       `load`, with a cache of decoded arrays
+    parsers.py       reads the official files of MNIST, CIFAR and SVHN
+    pixels.py        float and 8-bit pixels, PNG, resizing
+    registry.py      the table of named sets
+    resolve.py       `find` and `describe`
+    user_data.py     resizes users' data to the teacher's inputs
 """
 
 from jaxkd.data.loading import load

@@ -1,4 +1,4 @@
-"""Lists data sets and prepares them.
+"""The command that lists data sets and prepares them.
 
 python -m jaxkd.data list
 python -m jaxkd.data prepare cifar10
@@ -26,10 +26,12 @@ def _parser() -> argparse.ArgumentParser:
     prog="python -m jaxkd.data", description="Lists and prepares data sets."
   )
   commands = parser.add_subparsers(dest="command", required=True)
-  listing = commands.add_parser("list", help="what there is, what is prepared")
+  listing = commands.add_parser(
+    "list", help="show all data sets and which of them are prepared"
+  )
   preparing = commands.add_parser(
     "prepare",
-    help="write a full set where jaxkd and TFDS find it",
+    help="write a full data set where jaxkd and TFDS find it",
     formatter_class=argparse.RawTextHelpFormatter,
   )
   preparing.add_argument("name", metavar="NAME")
@@ -46,20 +48,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(data_dir: str | None) -> None:
-  for name, entry in DATASETS.items():
-    if not entry.urls:
+  for name, info in DATASETS.items():
+    if not info.urls:
       state = "embedded"
     else:
       state = "prepared" if prepared_dir(name, data_dir) else "not prepared"
-    shape = "x".join(str(n) for n in entry.spec.shape)
+    shape = "x".join(str(n) for n in info.spec.shape)
     print(
-      f"{name:14}{shape:9}{entry.spec.num_classes:4} classes  {state:14}"
-      f"{entry.origin}"
+      f"{name:14}{shape:9}{info.spec.num_classes:4} classes  {state:14}"
+      f"{info.origin}"
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Runs one command; a mistake ends the process with status 2."""
+  """Runs one command; mistaken arguments end the process with status 2."""
   arguments = _parser().parse_args(argv)
   try:
     if arguments.command == "list":

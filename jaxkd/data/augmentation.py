@@ -1,4 +1,4 @@
-"""Random views of images, as pure functions on the device."""
+"""Random augmentations of images, as pure functions on the device."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,20 @@ from jax.scipy.ndimage import map_coordinates
 
 from jaxkd.types import Array, JaxkdError
 
-PADDING = 4  # pixels, in all published CIFAR recipes
-MAX_DEGREES = 20.0  # Nasty Teacher's on Tiny-ImageNet
-LEAST_AREA = 0.25  # share of the image, in CMI's local views
-MOST_STRETCH = 4 / 3  # of a side against the other, the usual one
+PADDING = 4  # pixels, as in all published CIFAR recipes
+MAX_DEGREES = 20.0  # as in the Nasty Teacher code for Tiny-ImageNet
+MIN_AREA = 0.25  # fraction of the image, as in CMI's local views
+MAX_ASPECT = 4 / 3  # ratio of the sides, as in torchvision's RandomResizedCrop
 
 
 def flip(key: Array, images: Array) -> Array:
-  """Mirrors each image `[B, H, W, C]` with probability one half."""
+  """Mirrors each image `[B, H, W, C]` horizontally with probability 0.5."""
   mirrored = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
   return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
 def crop(key: Array, images: Array) -> Array:
-  """Shifts each image by up to 4 pixels each way, black where nothing is."""
+  """Shifts each image by up to 4 pixels in each direction, padded with 0."""
   count, height, width, channels = images.shape
   pads = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
   padded = jnp.pad(images, pads)
@@ -35,7 +35,7 @@ def crop(key: Array, images: Array) -> Array:
 
 
 def rotation(key: Array, images: Array) -> Array:
-  """Turns each image by up to 20 degrees each way, black where nothing is."""
+  """Rotates each image by up to 20 degrees, padded with 0."""
   degrees = jax.random.uniform(
     key, images.shape[:1], minval=-MAX_DEGREES, maxval=MAX_DEGREES
   )
@@ -43,14 +43,14 @@ def rotation(key: Array, images: Array) -> Array:
 
 
 def rotate(images: Array, degrees: Array) -> Array:
-  """Turns images `[B, H, W, C]` about their centres, bilinearly.
+  """Rotates images about their centres, with bilinear interpolation.
 
   Args:
-    images: the pixels.
-    degrees: `[B]`, counter-clockwise.
+    images: `[B, H, W, C]`.
+    degrees: angles `[B]`, counter-clockwise.
 
   Returns:
-    Images of the same shape; what comes from outside is black.
+    Images of the same shape; pixels from outside of an image are 0.
   """
   height, width = images.shape[1:3]
   middle = ((height - 1) / 2, (width - 1) / 2)
@@ -60,7 +60,7 @@ def rotate(images: Array, degrees: Array) -> Array:
     indexing="ij",
   )
 
-  def turn(image: Array, angle: Array) -> Array:
+  def rotate_one(image: Array, angle: Array) -> Array:
     sine, cosine = jnp.sin(angle), jnp.cos(angle)
     sources = (
       cosine * rows + sine * columns + middle[0],
@@ -69,19 +69,20 @@ def rotate(images: Array, degrees: Array) -> Array:
     sample = lambda channel: map_coordinates(channel, sources, order=1)
     return jax.vmap(sample, in_axes=2, out_axes=2)(image)
 
-  return jax.vmap(turn)(images, jnp.deg2rad(degrees))
+  return jax.vmap(rotate_one)(images, jnp.deg2rad(degrees))
 
 
 def resized_crop(key: Array, images: Array) -> Array:
-  """A random part of each image, stretched to its size bilinearly.
+  """Crops a random rectangle of each image and resizes it to the full size.
 
-  Its area is uniform between a quarter and all of the image's, the logarithm of
-  its aspect between those of 3/4 and 4/3; a side that would be too long is cut.
+  The area is uniform between a quarter and all of the image, the logarithm of
+  the aspect ratio is uniform between those of 3/4 and 4/3, and sides are
+  clipped to the image.
   """
   count, height, width, _ = images.shape
   area_key, aspect_key, corner_key = jax.random.split(key, 3)
-  area = jax.random.uniform(area_key, (count, 1), minval=LEAST_AREA, maxval=1.0)
-  stretch = MOST_STRETCH ** jax.random.uniform(
+  area = jax.random.uniform(area_key, (count, 1), minval=MIN_AREA, maxval=1.0)
+  stretch = MAX_ASPECT ** jax.random.uniform(
     aspect_key, (count, 1), minval=-0.5, maxval=0.5
   )
   shares = jnp.minimum(
@@ -92,12 +93,12 @@ def resized_crop(key: Array, images: Array) -> Array:
 
 
 def magnify(images: Array, corners: Array, shares: Array) -> Array:
-  """Parts of images `[B, H, W, C]` at the size of the whole, bilinearly.
+  """Resizes rectangles of images to the full size, with bilinear interpolation.
 
   Args:
-    images: the pixels.
-    corners: `[B, 2]`, upper left, as shares of height and width.
-    shares: `[B, 2]`, height and width of the parts, likewise.
+    images: `[B, H, W, C]`.
+    corners: `[B, 2]`, upper left corners as fractions of height and width.
+    shares: `[B, 2]`, sizes of the rectangles as fractions of height and width.
   """
   sides = jnp.array(images.shape[1:3])
 
@@ -118,9 +119,13 @@ def magnify(images: Array, corners: Array, shares: Array) -> Array:
 def jitter(
   key: Array, images: Array, pixels: int, *, mirror: bool = False
 ) -> Array:
-  """Rolls all images by the same number of up to `pixels` rows, and columns.
+  """Rolls all images by the same random shift, without losing a pixel.
 
-  With `mirror` they are also mirrored, all or none. No pixel is lost.
+  Args:
+    key: random key.
+    images: `[B, H, W, C]`.
+    pixels: largest shift of rows and of columns.
+    mirror: whether to mirror all images horizontally with probability 0.5.
   """
   shift_key, mirror_key = jax.random.split(key)
   shifts = jax.random.randint(shift_key, (2,), -pixels, pixels + 1)
@@ -140,10 +145,10 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def apply(names: tuple[str, ...], key: Array, images: Array) -> Array:
-  """The named augmentations in order, each with randomness of its own.
+  """Applies the named augmentations in order, each with a key of its own.
 
   Raises:
-    JaxkdError: for a name that there is not.
+    JaxkdError: if there is no augmentation of this name.
   """
   for index, name in enumerate(names):
     if name not in AUGMENTATIONS:

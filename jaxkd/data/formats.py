@@ -1,4 +1,4 @@
-"""The forms that people's own data come in: folders, `.npz`, IDX files."""
+"""Reads a user's data in three formats: image folders, .npz and IDX files."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,23 +8,19 @@ import numpy as np
 from jaxkd.data.parsers import read_idx
 from jaxkd.types import JaxkdError
 
-SUFFIXES = (
+IMAGE_SUFFIXES = (
   ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
   ".webp",
 )  # fmt: skip
-TEST_SPLITS = (
-  "test",
-  "t10k",
-  "val",
-)  # names of the part to judge on, best first
+TEST_SPLITS = ("test", "t10k", "val")  # names of the test split, by priority
 CHANNELS = (1, 3)  # grey and colour
 
 
 class RawSplit(NamedTuple):
-  """Images as they were found, and their classes.
+  """A split of a data set as it is stored, before images are resized.
 
   Attributes:
-    images: files, or an array `[N, H, W, C]` uint8.
+    images: paths of image files, or an array `[N, H, W, C]` uint8.
     labels: `[N]` integers.
   """
 
@@ -33,11 +29,12 @@ class RawSplit(NamedTuple):
 
 
 class RawDataset(NamedTuple):
-  """Attributes:
+  """A data set as it is stored, before images are resized.
 
-  train: to train on.
-  test: to judge on.
-  classes: names, where there are folders; empty elsewhere.
+  Attributes:
+    train: the train split, possibly empty.
+    test: the test split, possibly empty.
+    classes: names of the class folders; empty for the other formats.
   """
 
   train: RawSplit
@@ -45,45 +42,47 @@ class RawDataset(NamedTuple):
   classes: tuple[str, ...] = ()
 
 
-def find(place: Path) -> RawDataset:
-  """What is at `place`, in one of the forms of
-  `jaxkd.data.user_data.load_path`.
+def read(path: Path) -> RawDataset:
+  """Reads the data set at `path`.
+
+  `jaxkd.data.user_data.load_path` describes the three formats.
 
   Raises:
-    JaxkdError: if nothing is, or it can't be, naming the file.
+    JaxkdError: if there is no such file or folder, or if a file in it is
+      damaged or in another format; the message names the file.
   """
-  if place.is_file() and place.suffix == ".npz":
-    return _read_npz(place)
-  if not place.is_dir():
+  if path.is_file() and path.suffix == ".npz":
+    return _read_npz(path)
+  if not path.is_dir():
     raise JaxkdError(
-      f"{place}: there is no such folder or .npz file. Give a folder with one "
-      "folder of images per class, an .npz, or a folder of IDX files."
+      f"{path}: there is no such folder or .npz file. Give a folder with one "
+      "folder of images per class, an .npz file, or a folder of IDX files."
     )
-  if any(place.glob("*-images?idx3-ubyte*")):
-    return _read_idx_files(place)
-  return _read_folders(place)
+  if any(path.glob("*-images?idx3-ubyte*")):
+    return _read_idx_files(path)
+  return _read_folders(path)
 
 
 def _read_folders(folder: Path) -> RawDataset:
-  inner = {child.name: child for child in _folders(folder)}
-  parts = {name: child for name, child in inner.items() if _folders(child)}
-  held_out = next((parts[name] for name in TEST_SPLITS if name in parts), None)
-  train = parts.get("train")
-  if train is None and held_out is None:
-    return RawDataset(RawSplit(), _read_classes(folder), tuple(inner))
+  folders = {child.name: child for child in _folders(folder)}
+  splits = {name: child for name, child in folders.items() if _folders(child)}
+  test = next((splits[name] for name in TEST_SPLITS if name in splits), None)
+  train = splits.get("train")
+  if train is None and test is None:
+    return RawDataset(RawSplit(), _read_classes(folder), tuple(folders))
   classes = [
-    {child.name for child in _folders(part)}
-    for part in (train, held_out)
-    if part
+    {child.name for child in _folders(split)}
+    for split in (train, test)
+    if split
   ]
   if classes[0] != classes[-1]:
     raise JaxkdError(
       f"{folder}: {', '.join(sorted(classes[0] ^ classes[-1]))} is a class in "
-      f"{train.name} or {held_out.name} alone; both need the same folders."
+      f"{train.name} or {test.name} only; both need the same folders."
     )
   return RawDataset(
     _read_classes(train) if train else RawSplit(),
-    _read_classes(held_out) if held_out else RawSplit(),
+    _read_classes(test) if test else RawSplit(),
     tuple(sorted(classes[0])),
   )
 
@@ -99,73 +98,74 @@ def _folders(folder: Path) -> list[Path]:
 def _read_classes(folder: Path) -> RawSplit:
   files, labels = [], []
   for label, child in enumerate(_folders(folder)):
-    inside = sorted(
+    images = sorted(
       file
       for file in child.iterdir()
-      if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+      if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
-    if not inside:
+    if not images:
       raise JaxkdError(
-        f"{child} has no images ({', '.join(SUFFIXES)}); fill the folder, or "
-        "delete it."
+        f"{child} has no images ({', '.join(IMAGE_SUFFIXES)}); add some, or "
+        "delete the folder."
       )
-    files += inside
-    labels += [label] * len(inside)
+    files += images
+    labels += [label] * len(images)
   if not files:
     raise JaxkdError(
-      f"{folder} is no folder of images per class, such as {folder.name}/cat/"
-      "1.png; nor are there IDX files in it."
+      f"{folder} has neither a folder of images per class, such as "
+      f"{folder.name}/cat/1.png, nor IDX files."
     )
   return RawSplit(files, np.array(labels, np.int32))
 
 
 def _read_idx_files(folder: Path) -> RawDataset:
-  def part(*names: str) -> RawSplit:
+  def read_split(*names: str) -> RawSplit:
     for name in names:
       for images in sorted(folder.glob(f"{name}-images?idx3-ubyte*")):
         stem = images.name.removesuffix(".gz")
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
         for labels in (folder / stem, folder / f"{stem}.gz"):
           if labels.is_file():
-            return _part(read_idx(images), read_idx(labels), images)
-        raise JaxkdError(f"{folder} has no file {stem} or {stem}.gz.")
+            return _make_split(read_idx(images), read_idx(labels), images)
+        raise JaxkdError(f"{folder} has no file {stem} or {stem}.gz; add it.")
     return RawSplit()
 
-  return RawDataset(part("train"), part(*TEST_SPLITS))
+  return RawDataset(read_split("train"), read_split(*TEST_SPLITS))
 
 
 def _read_npz(path: Path) -> RawDataset:
   try:
-    # numpy would leave a file open that is no archive.
+    # NumPy would leave a file open that is no archive.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
       names = file.files
       wanted = [name for name in names if name.endswith(("images", "labels"))]
       arrays = {name: file[name] for name in wanted}
-  except Exception as error:  # zipfile, zlib and numpy have their own types
+  except Exception as error:  # zipfile, zlib and NumPy raise many types
     raise JaxkdError(
       f"{path} is damaged, or holds more than plain arrays "
       f"({type(error).__name__}: {error}); write it with np.savez."
     ) from error
 
-  def part(*prefixes: str) -> RawSplit:
+  def find_split(*prefixes: str) -> RawSplit:
     for prefix in prefixes:
       pair = arrays.get(f"{prefix}images"), arrays.get(f"{prefix}labels")
       if all(array is not None for array in pair):
-        return _part(*pair, path)
+        return _make_split(*pair, path)
     return RawSplit()
 
-  found = RawDataset(part("train_"), part(*(f"{n}_" for n in TEST_SPLITS), ""))
-  if not (len(found.train.labels) or len(found.test.labels)):
+  train = find_split("train_")
+  test = find_split(*(f"{name}_" for name in TEST_SPLITS), "")
+  if not (len(train.labels) or len(test.labels)):
     raise JaxkdError(
       f"{path} holds {', '.join(names) or 'nothing'}; it "
       "needs images and labels, or train_images, train_labels, test_images and "
       "test_labels."
     )
-  return found
+  return RawDataset(train, test)
 
 
-def _part(images: np.ndarray, labels: np.ndarray, path: Path) -> RawSplit:
-  """Arrays as they were read, checked."""
+def _make_split(images: np.ndarray, labels: np.ndarray, path: Path) -> RawSplit:
+  """Checks arrays and converts them to 8-bit images and integer labels."""
   if images.ndim == 3:
     images = images[..., None]
   if images.ndim != 4 or 0 in images.shape[1:]:
@@ -175,7 +175,7 @@ def _part(images: np.ndarray, labels: np.ndarray, path: Path) -> RawSplit:
     )
   if images.shape[1] in CHANNELS and images.shape[-1] not in CHANNELS:
     raise JaxkdError(
-      f"{path} has images of shape {images.shape}, channels first; store "
+      f"{path} has images of shape {images.shape} with channels first; store "
       "images.transpose(0, 2, 3, 1)."
     )
   if labels.ndim == 2 and labels.shape[1] == 1:
@@ -185,10 +185,10 @@ def _part(images: np.ndarray, labels: np.ndarray, path: Path) -> RawSplit:
       f"{path} has labels {labels.dtype} of shape {labels.shape}; expected one "
       f"integer for each of {len(images)} images."
     )
-  return RawSplit(_eight_bit(images, path), labels.astype(np.int64))
+  return RawSplit(_to_eight_bit(images, path), labels.astype(np.int64))
 
 
-def _eight_bit(images: np.ndarray, path: Path) -> np.ndarray:
+def _to_eight_bit(images: np.ndarray, path: Path) -> np.ndarray:
   if images.dtype == np.uint8:
     return images
   if images.dtype.kind != "f":
@@ -196,9 +196,9 @@ def _eight_bit(images: np.ndarray, path: Path) -> np.ndarray:
       f"{path} has {images.dtype} pixels; expected uint8, or floats in [0, 1]."
     )
   low, high = images.min(initial=0), images.max(initial=0)
-  if not 0 <= low <= high <= 1:  # neither is a NaN
+  if not 0 <= low <= high <= 1:  # false for NaN too
     raise JaxkdError(
-      f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]: divide by "
-      "255, or undo a normalisation, which belongs to the teacher."
+      f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]. Divide by "
+      "255, or undo a normalisation: the teacher normalises images itself."
     )
   return np.round(images * 255).astype(np.uint8)

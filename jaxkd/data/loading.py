@@ -1,4 +1,4 @@
-"""Loads data sets into host memory, from disk alone."""
+"""Loads named data sets from disk into host memory."""
 
 from collections.abc import Callable, Sequence
 import hashlib
@@ -19,8 +19,8 @@ from jaxkd.runtime import run_folder
 from jaxkd.runtime.files import atomic_folder
 from jaxkd.types import DataSpec, JaxkdError
 
-_PARTS = ("train_images", "train_labels", "test_images", "test_labels")
-_READ_AT_ONCE = 1000  # examples
+_ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+_READ_BATCH_SIZE = 1000  # examples
 
 
 def load(
@@ -29,9 +29,9 @@ def load(
   image_size: int = 0,
   data_dir: str | os.PathLike | None = None,
 ) -> Dataset:
-  """Loads a data set; never opens a network connection.
+  """Loads a data set from disk, without a network connection.
 
-  Full sets are read through TFDS once and kept as plain arrays in
+  Full sets are decoded through TFDS once and cached as plain arrays in
   `$JAXKD_CACHE` (default `~/.cache/jaxkd`), which may be deleted at any time.
 
   Args:
@@ -39,13 +39,14 @@ def load(
     image_size: side of the square images in pixels, 0 for the native size.
       Resizing is bilinear with antialiasing on 8-bit images, as in
       torchvision's Resize on PIL images.
-    data_dir: TFDS folder; None is `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+    data_dir: TFDS folder; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
   Returns:
-    Images uint8 `[N, H, W, C]` (float32 points in the toy), labels int32.
+    The set, with images uint8 `[N, H, W, C]` (float32 points for `two_moons`).
 
   Raises:
-    JaxkdError: unknown name or size, or a set that is not prepared.
+    JaxkdError: if the name is unknown, the size is not possible, or the set is
+      not prepared or damaged.
   """
   wanted = spec(name, image_size)
   native = dataset_info(name).spec
@@ -55,7 +56,7 @@ def load(
   if folder is None:
     raise JaxkdError(
       f"{name} is not prepared in {data_root(data_dir)}.\n"
-      f"Run: python -m jaxkd.data prepare {name} [--from=FOLDER]"
+      f"Run python -m jaxkd.data prepare {name} [--from=FOLDER]"
     )
   fingerprint = _fingerprint(folder)
   read = lambda: _cached(
@@ -85,7 +86,7 @@ def _resized(arrays: Arrays, native: DataSpec, wanted: DataSpec) -> Arrays:
 
 
 def _resize(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-  """Image by image: uint8 `[N, ...]` to `[N, *shape]`."""
+  """Resizes uint8 images `[N, H, W, C]` to `[N, *shape]`."""
   out = np.empty((len(images), *shape), np.uint8)
   for i, image in enumerate(images):
     out[i] = fit(to_picture(image), shape)
@@ -105,13 +106,13 @@ def _read(folder: Path, native: DataSpec) -> Arrays:
   except NotImplementedError as error:
     raise JaxkdError(
       f"{folder} is in a format that only TensorFlow reads. Prepare"
-      f" {native.name} again under another folder:\n"
+      f" {native.name} again in another folder:\n"
       f"python -m jaxkd.data prepare {native.name} --data_dir=FOLDER"
     ) from error
-  except Exception as error:  # each layer below has its own types
+  except Exception as error:  # TFDS, array_record and Pillow raise many types
     raise JaxkdError(
       f"{folder} is damaged ({type(error).__name__}: {error}). Delete it, then"
-      f" run: python -m jaxkd.data prepare {native.name}"
+      f" run python -m jaxkd.data prepare {native.name}"
     ) from error
   return (*train, *test)
 
@@ -121,9 +122,9 @@ def _decode(
 ) -> tuple[np.ndarray, np.ndarray]:
   images = np.empty((len(source), *native.shape), np.uint8)
   labels = np.empty(len(source), np.int32)
-  for start in range(0, len(source), _READ_AT_ONCE):
-    rows = range(start, min(start + _READ_AT_ONCE, len(source)))
-    # One by one, array_record takes five times as long.
+  for start in range(0, len(source), _READ_BATCH_SIZE):
+    rows = range(start, min(start + _READ_BATCH_SIZE, len(source)))
+    # Reading one by one takes array_record five times as long.
     for i, example in zip(rows, source.__getitems__(rows), strict=True):
       with Image.open(io.BytesIO(example["image"])) as image:
         images[i] = np.asarray(image).reshape(native.shape)
@@ -132,7 +133,7 @@ def _decode(
 
 
 def _fingerprint(folder: Path) -> str:
-  """Changes when the prepared set is replaced or edited."""
+  """Returns a hash that changes when the prepared set is replaced or edited."""
   digest = hashlib.sha256(str(folder.resolve()).encode())
   for path in sorted(folder.iterdir()):
     stat = path.stat()
@@ -141,22 +142,22 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _cached(key: str, make: Callable[[], Arrays]) -> Arrays:
-  """Arrays from the cache, or made and kept."""
+  """Reads arrays from the cache, or makes them and writes them to it."""
   folder = run_folder.cache_dir(key)
   try:
-    return tuple(np.load(folder / f"{part}.npy") for part in _PARTS)
-  except (EOFError, OSError, ValueError):  # not there, or cut short
+    return tuple(np.load(folder / f"{name}.npy") for name in _ARRAY_NAMES)
+  except (EOFError, OSError, ValueError):  # missing or cut short
     arrays = make()
   try:
-    _keep(arrays, folder)
+    _write_cache(arrays, folder)
   except JaxkdError as error:
-    logging.warning("Nothing is cached. %s", error)
+    logging.warning("The data set is not cached. %s", error)
   return arrays
 
 
-def _keep(arrays: Arrays, folder: Path) -> None:
-  """Writes the cache's folder; readers see all four arrays or none."""
+def _write_cache(arrays: Arrays, folder: Path) -> None:
+  """Writes a folder of the cache; readers see all four arrays or none."""
   shutil.rmtree(folder, ignore_errors=True)
-  with atomic_folder(folder) as complete:
-    for part, array in zip(_PARTS, arrays, strict=True):
-      np.save(complete / f"{part}.npy", array)
+  with atomic_folder(folder) as partial:
+    for name, array in zip(_ARRAY_NAMES, arrays, strict=True):
+      np.save(partial / f"{name}.npy", array)

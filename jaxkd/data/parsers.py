@@ -1,10 +1,10 @@
-"""Readers of the official files: IDX, CIFAR's pickles, SVHN's .mat files.
+"""Parsers of the official files: IDX, CIFAR's pickles, SVHN's .mat files.
 
-Each reads one folder and checks what it reads: a missing, truncated or foreign
-file is a `JaxkdError` that names it.
+Each parser reads one folder and checks the arrays. A file that is missing, cut
+short or in another format is a `JaxkdError` that names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import functools
 import gzip
@@ -13,7 +13,6 @@ import math
 from pathlib import Path
 import pickle
 import tarfile
-from typing import Any
 import zlib
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from jaxkd.data.registry import Arrays
 from jaxkd.types import JaxkdError
 
-_READ_ERRORS = (
+_DECODE_ERRORS = (
   AttributeError,
   EOFError,
   ImportError,
@@ -37,13 +36,13 @@ _READ_ERRORS = (
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-  """Says which file it was when a decoder gives up."""
+def _decoding(path: Path) -> Iterator[None]:
+  """Turns the errors of decoders into a `JaxkdError` that names the file."""
   try:
     yield
   except JaxkdError:
     raise
-  except _READ_ERRORS as error:
+  except _DECODE_ERRORS as error:
     raise JaxkdError(
       f"{path} is damaged or not what its name says"
       f" ({type(error).__name__}: {error}); get the file again."
@@ -54,13 +53,13 @@ def _find(folder: Path, *candidates: str) -> Path:
   for name in candidates:
     if (folder / name).is_file():
       return folder / name
-  raise JaxkdError(f"{folder} has no file {' or '.join(candidates)}.")
+  raise JaxkdError(f"{folder} has no file {' or '.join(candidates)}; add it.")
 
 
 def _checked(
   images: np.ndarray, labels: np.ndarray, num_classes: int, path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Images uint8 and labels int32, equally many and in range."""
+  """Checks number, range and type; returns images uint8 and labels int32."""
   if len(images) != len(labels):
     raise JaxkdError(
       f"{path} has {len(labels)} labels for {len(images)} images."
@@ -78,12 +77,15 @@ def _checked(
 
 
 def read_idx(path: Path) -> np.ndarray:
-  """An IDX file of unsigned bytes, plain or gzipped.
+  """Reads an IDX file of unsigned bytes, plain or gzipped.
 
-  The header is two zero bytes, the type (8 = unsigned byte), the number of
-  axes, and each axis' length as a big-endian 32-bit integer.
+  The header is two zero bytes, the type (8 is unsigned byte), the number of
+  axes, and the length of each axis as a big-endian 32-bit integer.
+
+  Raises:
+    JaxkdError: if the file is missing, damaged or of another type.
   """
-  with _reading(path):
+  with _decoding(path):
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
       data = gzip.decompress(data)
@@ -93,17 +95,17 @@ def read_idx(path: Path) -> np.ndarray:
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape))
     if math.prod(shape) != values.size:
       raise JaxkdError(
-        f"{path} has {values.size} values, its header says {shape}; the file"
-        " is cut short or has been added to."
+        f"{path} has {values.size} values, and its header says {shape}; the"
+        " file is cut short or has extra bytes."
       )
   return values.reshape(shape)
 
 
 def read_mnist(folder: Path) -> Arrays:
-  """MNIST or Fashion-MNIST from their four IDX files."""
+  """Reads MNIST or Fashion-MNIST from the four IDX files in a folder."""
   arrays = []
-  for part in ("train", "t10k"):
-    stems = (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
+  for split in ("train", "t10k"):
+    stems = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
     # Some unpackers write a dot before `idx`.
     image_path, label_path = (
       _find(folder, f"{stem}.gz", stem, stem.replace("-idx", ".idx"))
@@ -121,13 +123,13 @@ def read_mnist(folder: Path) -> Arrays:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-  """Unpickles dicts, lists, bytes and numpy arrays, and nothing else.
+  """Unpickles dicts, lists, bytes and NumPy arrays, and nothing else.
 
-  A pickle can name any function to be called. CIFAR's name these three.
+  A pickle can call any function. CIFAR's pickles call the three allowed here.
   """
 
-  def find_class(self, module: str, name: str) -> Any:
-    reconstruct = np.zeros(0).__reduce__()[0]  # its module moved in numpy 2
+  def find_class(self, module: str, name: str) -> Callable | type:
+    reconstruct = np.zeros(0).__reduce__()[0]  # its module moved in NumPy 2
     allowed = {
       ("numpy.core.multiarray", "_reconstruct"): reconstruct,
       ("numpy._core.multiarray", "_reconstruct"): reconstruct,
@@ -135,7 +137,7 @@ class _ArrayUnpickler(pickle.Unpickler):
       ("numpy", "dtype"): np.dtype,
     }
     if (module, name) not in allowed:
-      raise pickle.UnpicklingError(f"refused to call {module}.{name}")
+      raise pickle.UnpicklingError(f"calling {module}.{name} is not allowed")
     return allowed[module, name]
 
 
@@ -143,14 +145,14 @@ def _read_cifar(
   folder: Path,
   *,
   archive: str,
-  parts: tuple[tuple[str, ...], tuple[str, ...]],
+  splits: tuple[tuple[str, ...], tuple[str, ...]],
   label_key: bytes,
   num_classes: int,
 ) -> Arrays:
   path = _find(folder, archive)
   arrays = []
-  with _reading(path), tarfile.open(path, "r:gz") as tar:
-    for members in parts:
+  with _decoding(path), tarfile.open(path, "r:gz") as tar:
+    for members in splits:
       batches = [
         _ArrayUnpickler(
           io.BytesIO(tar.extractfile(member).read()), encoding="bytes"
@@ -167,7 +169,7 @@ def _read_cifar(
 read_cifar10 = functools.partial(
   _read_cifar,
   archive="cifar-10-python.tar.gz",
-  parts=(
+  splits=(
     tuple(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
     ("cifar-10-batches-py/test_batch",),
   ),
@@ -178,20 +180,20 @@ read_cifar10 = functools.partial(
 read_cifar100 = functools.partial(
   _read_cifar,
   archive="cifar-100-python.tar.gz",
-  parts=(("cifar-100-python/train",), ("cifar-100-python/test",)),
+  splits=(("cifar-100-python/train",), ("cifar-100-python/test",)),
   label_key=b"fine_labels",
   num_classes=100,
 )
 
 
 def read_svhn(folder: Path) -> Arrays:
-  """Cropped SVHN; the files write the digit 0 as class 10."""
+  """Reads cropped SVHN, whose files store the digit 0 as class 10."""
   import scipy.io
 
   arrays = []
-  for part in ("train", "test"):
-    path = _find(folder, f"{part}_32x32.mat")
-    with _reading(path):
+  for split in ("train", "test"):
+    path = _find(folder, f"{split}_32x32.mat")
+    with _decoding(path):
       content = scipy.io.loadmat(path, variable_names=("X", "y"))
       images, labels = content["X"], content["y"].ravel()
       if images.ndim != 4 or images.shape[:3] != (32, 32, 3):

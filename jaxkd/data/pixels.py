@@ -1,4 +1,4 @@
-"""Pixels as floats and as 8 bits, as PNG files, and at another size."""
+"""Conversions of images: float and 8-bit pixels, PNG, resizing."""
 
 import io
 
@@ -7,11 +7,11 @@ from PIL import Image
 
 from jaxkd.types import Array
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
+MODES = {1: "L", 3: "RGB"}  # Pillow's modes by number of channels
 
 
 def to_float(images: Array) -> Array:
-  """Pixels as float32 in [0, 1]; what is float already passes unchanged.
+  """Converts uint8 pixels to float32 in [0, 1]; returns floats unchanged.
 
   Example:
     >>> to_float(np.array([0, 255], np.uint8)).tolist()
@@ -23,8 +23,7 @@ def to_float(images: Array) -> Array:
 
 
 def to_eight_bit(images: Array) -> Array:
-  """Pixels in [0, 1] as the nearest of 256 levels, uint8; what is uint8 already
-  passes unchanged.
+  """Rounds float pixels in [0, 1] to uint8; returns uint8 unchanged.
 
   Example:
     >>> to_eight_bit(np.array([-1, 0.5, 2], np.float32)).tolist()
@@ -36,22 +35,28 @@ def to_eight_bit(images: Array) -> Array:
 
 
 def to_picture(image: np.ndarray) -> Image.Image:
-  """Pillow's form of uint8 `[H, W, C]`, with 1 or 3 channels."""
+  """Converts uint8 `[H, W, C]` with 1 or 3 channels to a Pillow image."""
   return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def to_png(image: np.ndarray) -> bytes:
-  """The bytes of a PNG file of uint8 `[H, W, C]`, with 1 or 3 channels."""
+  """Encodes uint8 `[H, W, C]` with 1 or 3 channels as the bytes of a PNG."""
   file = io.BytesIO()
   to_picture(image).save(file, format="png")
   return file.getvalue()
 
 
 def fit(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
-  """A picture of 8 bits as uint8 `[H, W, C]`, in grey or colour and at the size
-  that `shape` asks for; bilinear with antialiasing where the size differs.
+  """Converts an 8-bit Pillow image to uint8 of the given shape.
+
+  Colours are converted to or from grey; another size is resized bilinearly with
+  antialiasing.
+
+  Args:
+    picture: the Pillow image.
+    shape: `(H, W, C)` with 1 or 3 channels.
   """
-  if "transparency" in picture.info:  # convert() does not take it in all forms
+  if "transparency" in picture.info:  # convert() does not support all its forms
     picture = picture.convert("RGBA")
   height, width, channels = shape
   picture = picture.convert(MODES[channels])

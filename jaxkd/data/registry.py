@@ -1,4 +1,4 @@
-"""The table of data sets: shapes, classes, normalisation and origin."""
+"""The registry of named data sets: shape, classes, normalisation, origin."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Dataset(NamedTuple):
-  """A labelled set in host memory.
+  """A labelled data set in host memory, with train and test split.
 
   Attributes:
     spec: shape, classes and normalisation.
-    train_images: `[N, H, W, C]` uint8 (`[N, 2]` float32 points in the toy).
+    train_images: `[N, H, W, C]` uint8 (`[N, D]` float32 for points).
     train_labels: `[N]` int32.
     test_images: as `train_images`; no test image is among the train images.
     test_labels: `[N]` int32.
@@ -30,18 +30,18 @@ class Dataset(NamedTuple):
 
   @classmethod
   def without_images(cls, spec: DataSpec) -> "Dataset":
-    """Nothing but the description: for a teacher that comes without data."""
+    """Returns a data set with a spec and no images."""
     images, labels = np.zeros((0, *spec.shape), np.uint8), np.zeros(0, np.int32)
     return cls(spec, images, labels, images, labels)
 
 
 class DatasetInfo(NamedTuple):
-  """One row of the table.
+  """The description of a named data set.
 
   Attributes:
     spec: at the native image size.
-    origin: where the data come from, in words.
-    train_size: images to train on.
+    origin: authors or source of the data, for people.
+    train_size: number of train images.
     version: of the TFDS set; empty for the sets that come with the package.
     urls: the official files that `prepare` reads.
   """
@@ -65,7 +65,7 @@ _SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 
 # Means and standard deviations are those of CAKE's released code, because its
-# step sizes live in the space that they define. CAKE uses CIFAR-10's for
+# step sizes are for images that are normalised so. CAKE uses CIFAR-10's for
 # CIFAR-100 too, and [-1, 1] for Fashion-MNIST and SVHN.
 _MNIST_STATS = ((0.1307,), (0.3081,))
 _CIFAR_STATS = (
@@ -125,33 +125,35 @@ DATASETS = {entry.spec.name: entry for entry in _ENTRIES}
 
 
 def names() -> tuple[str, ...]:
-  """Names of all data sets."""
+  """Returns the names of all data sets."""
   return tuple(DATASETS)
 
 
 def dataset_info(name: str) -> DatasetInfo:
-  """The row of a data set; an unknown name is a `JaxkdError`."""
+  """Returns the description of a data set.
+
+  Raises:
+    JaxkdError: if the name is unknown.
+  """
   checks.choice("dataset", name, DATASETS)
   return DATASETS[name]
 
 
 def train_size(name: str) -> int:
-  """Images that the data set has to train on."""
+  """Returns the number of train images of a data set."""
   return dataset_info(name).train_size
 
 
 def spec(name: str, image_size: int = 0) -> DataSpec:
-  """What a data set looks like; needs no data.
+  """Returns the spec of a data set, without reading any data.
 
   Args:
     name: one of `names()`.
     image_size: side of the square images in pixels; 0 keeps the native size.
 
-  Returns:
-    Shape, classes, and normalisation in pixel space.
-
   Raises:
-    JaxkdError: unknown name, negative size, or a size asked of points.
+    JaxkdError: if the name is unknown, the size is negative, or a size is given
+      for points.
 
   Example:
     >>> spec("mnist", image_size=32).shape

@@ -1,4 +1,4 @@
-"""Which data a run has: a named set, the user's own, or none at all."""
+"""Resolves the data of a run: a named set, a user's data, or none."""
 
 import os
 from pathlib import Path
@@ -14,21 +14,22 @@ NONE = "none"
 def find(
   name: str, *, image_size: int = 0, teacher: DataSpec | None = None
 ) -> Dataset:
-  """The data of a run.
+  """Loads the data of a run.
 
   Args:
-    name: of a set in the table; a path, see `jaxkd.data.user_data`; or `none`.
+    name: of a data set in the registry; a path, see
+      `jaxkd.data.user_data.load_path`; or `none`.
     image_size: as in `load`; 0 takes the teacher's, if it is known.
-    teacher: what a teacher from elsewhere takes, if it says so. It describes
-      the inputs where there are no data.
+    teacher: spec of an external teacher, if it has one. Without data it
+      describes the inputs.
 
   Raises:
-    JaxkdError: if there is no such data, or they are not the teacher's.
+    JaxkdError: if there is no such data, or if it does not fit the teacher.
   """
   if name == NONE:
     if teacher is None:
       raise JaxkdError(
-        "dataset=none: nothing says what the inputs look like. Give "
+        "dataset=none: the shape of the inputs is not known. Give "
         "teacher.checkpoint a bundle of jaxkd.import_teacher, or have "
         "teacher.network return a jaxkd.DataSpec as well."
       )
@@ -58,7 +59,7 @@ def describe(
 
 
 def is_path(name: str) -> bool:
-  """Whether this names a file or folder, and no set of the table."""
+  """Returns whether this is a file or folder, and no data set's name."""
   if name in DATASETS:
     return False
   return os.sep in name or name.endswith(".npz") or Path(name).exists()
@@ -76,7 +77,7 @@ def _check(found: DataSpec, teacher: DataSpec | None) -> None:
   wanted = (teacher.shape, teacher.num_classes)
   if wanted != (found.shape, found.num_classes):
     raise JaxkdError(
-      f"The teacher takes inputs {teacher.shape} and knows "
+      f"The teacher takes inputs {teacher.shape} and has "
       f"{teacher.num_classes} classes; {found.name} has {found.shape} and "
       f"{found.num_classes}. Choose other data, another image_size, or "
       "--config.dataset=none."

@@ -1,4 +1,4 @@
-"""Data of the user's own, brought to what the teacher takes."""
+"""Loads a user's data and converts it to the inputs of the teacher."""
 
 from collections.abc import Iterator
 import contextlib
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jaxkd.data.formats import RawDataset, find
+from jaxkd.data import formats
+from jaxkd.data.formats import RawDataset
 from jaxkd.data.pixels import MODES, fit, to_picture
 from jaxkd.data.registry import Dataset
 from jaxkd.types import DataSpec, JaxkdError
@@ -17,88 +18,90 @@ Shape = tuple[int, int, int]
 
 
 def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
-  """The data in a folder or file, as pixels of 8 bits.
+  """Loads the data set in a folder or file, with 8-bit pixels.
 
-  Three forms:
-    - A folder per class, in the order of their names (`10` comes before `2`, as
-      in torchvision), or `train` and `test` (or `val`) folders of these.
+  There are three formats:
+    - A folder of images per class, in the order of their names (`10` comes
+      before `2`, as in torchvision), or `train` and `test` (or `val`) folders
+      of these.
     - An `.npz` with `images [N, H, W(, C)]`, uint8 or floats in [0, 1], and
       `labels [N]`; or with `train_images`, `train_labels`, `test_images`, ...
-    - A folder with files as MNIST has them, `t10k-images-idx3-ubyte.gz` and so
+    - A folder of IDX files named as MNIST's, `t10k-images-idx3-ubyte.gz` and so
       on.
-  What is in no part of its own is test data: nothing is trained on it.
+  Data without splits is the test split, so that nothing is trained on it.
 
   Args:
     path: of the folder or file.
-    spec: what the teacher takes: sizes and colours are brought to it. None
-      takes them from the data, and a mean and std of 0.5.
-    image_size: side of the square images in pixels, 0 for their own size; not
-      looked at where there is a `spec`.
+    spec: the inputs of the teacher, to whose size and colours all images are
+      converted. None takes size, colours and classes from the data, and a mean
+      and std of 0.5.
+    image_size: side of the square images in pixels, 0 for their own size;
+      ignored if there is a `spec`.
 
   Raises:
-    JaxkdError: for files that can't be read, naming them; classes or labels
-      that are not the teacher's; one class alone; or, without `spec` and
-      `image_size`, images of several sizes.
+    JaxkdError: if a file cannot be read, if classes or labels are not the
+      teacher's, if there is one class only, or if, without `spec` and
+      `image_size`, images have several sizes.
   """
-  place = Path(path).expanduser()
-  whole = place.resolve()
-  name = f"own:{whole.stem if place.is_file() else whole.name}"
-  found = find(place)
-  labels = np.concatenate([found.train.labels, found.test.labels])
+  source = Path(path).expanduser()
+  resolved = source.resolve()
+  name = f"user:{resolved.stem if source.is_file() else resolved.name}"
+  raw = formats.read(source)
+  labels = np.concatenate([raw.train.labels, raw.test.labels])
   if len(np.unique(labels)) < 2:
     raise JaxkdError(
-      f"{place} has {len(labels)} images of one class; give images of two or "
+      f"{source} has {len(labels)} images of one class; give images of two or "
       "more."
     )
-  shapes = _shapes(found.train.images) | _shapes(found.test.images)
+  shapes = _shapes(raw.train.images) | _shapes(raw.test.images)
   if spec is None:
-    num_classes = len(found.classes) or int(labels.max()) + 1
-    shape = _common_shape(place, shapes, image_size)
+    num_classes = len(raw.classes) or int(labels.max()) + 1
+    shape = _common_shape(source, shapes, image_size)
     half = (0.5,) * shape[-1]
     spec = DataSpec(name, shape, num_classes, half, half)
-  _check_classes(place, found, labels, spec)
-  _check_shapes(place, shapes, spec)
+  _check_classes(source, raw, labels, spec)
+  _check_shapes(source, shapes, spec)
   if others := sorted(shapes - {spec.shape}):
     print(
-      f"{name}: images of {_sizes(others)} pixels are brought to "
+      f"{name}: images of {_sizes(others)} pixels are converted to "
       f"{_sizes([spec.shape])}.",
       flush=True,
     )
   return Dataset(
     spec._replace(name=name),
-    _fitted(found.train.images, spec.shape),
-    found.train.labels.astype(np.int32),
-    _fitted(found.test.images, spec.shape),
-    found.test.labels.astype(np.int32),
+    _to_shape(raw.train.images, spec.shape),
+    raw.train.labels.astype(np.int32),
+    _to_shape(raw.test.images, spec.shape),
+    raw.test.labels.astype(np.int32),
   )
 
 
 def _check_classes(
-  place: Path, found: RawDataset, labels: np.ndarray, spec: DataSpec
+  source: Path, raw: RawDataset, labels: np.ndarray, spec: DataSpec
 ) -> None:
-  if found.classes and len(found.classes) != spec.num_classes:
+  if raw.classes and len(raw.classes) != spec.num_classes:
     raise JaxkdError(
-      f"{place} has {len(found.classes)} classes ({_some(found.classes)}), the "
-      f"teacher has {spec.num_classes}; give a folder for each of them."
+      f"{source} has {len(raw.classes)} classes ({_first_three(raw.classes)}), "
+      f"the teacher has {spec.num_classes}; give a folder for each of them."
     )
   if labels.min() < 0 or labels.max() >= spec.num_classes:
     raise JaxkdError(
-      f"{place} has labels {labels.min()} to {labels.max()}; expected 0 to "
+      f"{source} has labels {labels.min()} to {labels.max()}; expected 0 to "
       f"{spec.num_classes - 1}, for {spec.num_classes} classes."
     )
 
 
-def _check_shapes(place: Path, shapes: set[Shape], spec: DataSpec) -> None:
+def _check_shapes(source: Path, shapes: set[Shape], spec: DataSpec) -> None:
   if len(spec.shape) != 3:
     raise JaxkdError(
-      f"The teacher takes inputs of shape {spec.shape}, and {place} has "
+      f"The teacher takes inputs of shape {spec.shape}, and {source} has "
       "images; choose other data, or dataset=none."
     )
   channels = {shape[-1] for shape in shapes} | {spec.shape[-1]}
   if shapes - {spec.shape} and not channels <= set(MODES):
     raise JaxkdError(
-      f"{place} has images of {_sizes(sorted(shapes))}, the teacher takes "
-      f"{_sizes([spec.shape])}; only grey and colour are brought to each other."
+      f"{source} has images of {_sizes(sorted(shapes))}, the teacher takes "
+      f"{_sizes([spec.shape])}; only images with 1 or 3 channels are converted."
     )
 
 
@@ -109,7 +112,7 @@ def _shapes(images: list[Path] | np.ndarray) -> set[Shape]:
 
 
 def _shape_of_file(path: Path) -> Shape:
-  with _opened(path) as picture:
+  with _open_image(path) as picture:
     if picture.mode.startswith(("I", "F")):
       raise JaxkdError(
         f"{path} has pixels of more than 8 bits; save it with 8 bits."
@@ -117,8 +120,8 @@ def _shape_of_file(path: Path) -> Shape:
     return (*picture.size[::-1], 1 if picture.mode in GREY_MODES else 3)
 
 
-def _common_shape(place: Path, shapes: set[Shape], image_size: int) -> Shape:
-  """Of all images; coloured, if one is."""
+def _common_shape(source: Path, shapes: set[Shape], image_size: int) -> Shape:
+  """The shape of all images, with 3 channels if one of them has colours."""
   if image_size < 0:
     raise JaxkdError(
       f"image_size={image_size} is negative; use 0 for the images' own size."
@@ -129,14 +132,14 @@ def _common_shape(place: Path, shapes: set[Shape], image_size: int) -> Shape:
   sizes = sorted({shape[:2] for shape in shapes})
   if len(sizes) > 1:
     raise JaxkdError(
-      f"{place} has images of {len(sizes)} sizes ({_sizes(sizes)} pixels); "
+      f"{source} has images of {len(sizes)} sizes ({_sizes(sizes)} pixels); "
       "choose one with image_size."
     )
   return *sizes[0], channels
 
 
-def _fitted(images: list[Path] | np.ndarray, shape: Shape) -> np.ndarray:
-  """`[N, *shape]` uint8; bilinear with antialiasing where sizes differ."""
+def _to_shape(images: list[Path] | np.ndarray, shape: Shape) -> np.ndarray:
+  """Converts images to uint8 `[N, *shape]`."""
   if isinstance(images, np.ndarray) and images.shape[1:] == shape:
     return images
   out = np.empty((len(images), *shape), np.uint8)
@@ -144,30 +147,29 @@ def _fitted(images: list[Path] | np.ndarray, shape: Shape) -> np.ndarray:
     if isinstance(image, np.ndarray):
       out[i] = fit(to_picture(image), shape)
     else:
-      with _opened(image) as picture:
+      with _open_image(image) as picture:
         out[i] = fit(picture, shape)
   return out
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-  """An image, or a word about which one it is that can't be read."""
+def _open_image(path: Path) -> Iterator[Image.Image]:
+  """Opens an image; an error of the decoder becomes one that names the file."""
   try:
     with Image.open(path) as picture:
       yield picture
   except JaxkdError:
     raise
-  except Exception as error:  # every format of Pillow has its own types
+  except Exception as error:  # every decoder of Pillow raises other types
     raise JaxkdError(
-      f"{path} can't be read as an image ({type(error).__name__}: {error}); "
+      f"{path} cannot be read as an image ({type(error).__name__}: {error}); "
       "replace it, or delete it."
     ) from error
 
 
 def _sizes(shapes: list[tuple[int, ...]]) -> str:
-  return _some([" x ".join(map(str, shape)) for shape in shapes])
+  return _first_three([" x ".join(map(str, shape)) for shape in shapes])
 
 
-def _some(names: list[str] | tuple[str, ...]) -> str:
-  """The first three names."""
+def _first_three(names: list[str] | tuple[str, ...]) -> str:
   return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jaxkd.config import checks
-from jaxkd.data.formats import SUFFIXES
+from jaxkd.data.formats import IMAGE_SUFFIXES
 from jaxkd.data.pixels import MODES, fit, to_float
 from jaxkd.errors import JaxkdError
 from jaxkd.serialization import bundle
@@ -90,12 +90,12 @@ def _files(source: Path) -> list[Path]:
   found = sorted(
     path
     for path in source.rglob("*")
-    if path.suffix.lower() in SUFFIXES and path.is_file()
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
   )
   if not found:
     raise JaxkdError(
       f"There is no image in {source}; give a file, or a folder of "
-      f"{', '.join(suffix[1:] for suffix in SUFFIXES)}."
+      f"{', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}."
     )
   return found
 

@@ -1,3 +1,5 @@
+"""Random augmentations of images."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,21 +42,21 @@ def test_rotate(side, channels):
   degrees = jnp.array([0.0, 90.0, -90.0, 45.0])
   after = jax.jit(augmentation.rotate)(before, degrees)
   np.testing.assert_array_equal(after[0], before[0])
-  # A turn by 90 degrees moves pixels to pixels, up to rounding of the angle.
+  # A rotation by 90 degrees maps pixels to pixels, up to rounding of the angle.
   for index, quarters in ((1, 1), (2, -1)):
     np.testing.assert_allclose(
       after[index, 1:-1, 1:-1],
       np.rot90(before[index], quarters)[1:-1, 1:-1],
       atol=1e-4,
     )
-  # The corners come from outside, and inside the mean stays.
+  # The corners come from outside of the image; the mean inside does not change.
   assert not after[3, :4, :4].any()
   assert not after[3, -4:, -4:].any()
   assert abs(after[3, 8:-8, 8:-8].mean() - 0.5) < 0.1
 
 
 def test_rotation_is_uniform_within_twenty_degrees():
-  """Seen in the slopes of a ramp, which bilinear sampling keeps."""
+  """Measures the angle by the slopes of a ramp, which interpolation keeps."""
   ramp = jnp.broadcast_to(jnp.arange(8.0), (256, 8, 8))[..., None]
   after = augmentation.rotation(jax.random.key(1), ramp)[..., 0]
   angles = np.rad2deg(
@@ -79,7 +81,7 @@ def test_names_are_applied_in_order_and_checked():
 
 
 def test_magnify():
-  """In place of a whole image, of its quarters, and of a row of columns."""
+  """Magnifies a whole image, and the quarters of one."""
   before = images(4)
   whole = augmentation.magnify(before, jnp.zeros((4, 2)), jnp.ones((4, 2)))
   np.testing.assert_allclose(whole, before, atol=1e-6)
@@ -87,7 +89,7 @@ def test_magnify():
   quarters = augmentation.magnify(before, corners, jnp.full((4, 2), 0.5))
   for index, (row, column) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3)]):
     quarter = before[index, row : row + 3, column : column + 3]
-    # The middle of a pixel that became four is three quarters of the way.
+    # A pixel becomes four; each has a weight of 3/4 of it along both axes.
     inner = quarters[index, 1:-1:2, 1:-1:2]
     expected = (
       9 * quarter[:-1, :-1]
@@ -98,7 +100,7 @@ def test_magnify():
 
 
 def test_resized_crops_are_parts_of_a_quarter_to_all():
-  """Seen in the slopes of two ramps, which are those of the sides."""
+  """Measures the sides of the crops by the slopes of two ramps."""
   rows, columns = jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0), indexing="ij")
   ramps = jnp.broadcast_to(jnp.stack([rows, columns], -1), (400, 8, 8, 2))
   after = jax.jit(augmentation.resized_crop)(jax.random.key(1), ramps)

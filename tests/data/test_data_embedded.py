@@ -1,3 +1,5 @@
+"""The data sets inside of the package, and the specs of all named sets."""
+
 import hashlib
 
 import numpy as np

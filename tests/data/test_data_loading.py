@@ -1,3 +1,5 @@
+"""Preparing, loading and caching of named data sets."""
+
 import os
 import socket
 import time
@@ -15,7 +17,7 @@ from jaxkd.types import JaxkdError
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
-  """Official files, TFDS folder and cache in a temporary place; no network."""
+  """Makes folders for files, TFDS and cache, and forbids the network."""
 
   def refuse(*args, **kwargs):
     raise AssertionError("a connection was opened")
@@ -29,7 +31,7 @@ def folders(tmp_path, monkeypatch):
 
 
 def _sorted(images, labels):
-  """Examples in an order of their own: TFDS shuffles what it writes."""
+  """Sorts examples, because TFDS shuffles what it writes."""
   pairs = zip(images, labels, strict=True)
   return sorted((image.tobytes(), int(label)) for image, label in pairs)
 
@@ -68,13 +70,13 @@ def test_unprepared_set_fails_at_once():
   assert time.monotonic() - load_start < 1
 
 
-def test_cache_spares_the_second_decoding(folders, tmp_path):
+def test_a_cached_set_is_not_decoded_again(folders, tmp_path):
   write_mnist(folders)
   folder = prepare("mnist", folders)
   first = load("mnist", image_size=32)
   assert first.train_images.shape == (TRAIN, 32, 32, 1)
   assert len(list((tmp_path / "cache").iterdir())) == 2  # 28 and 32 pixels
-  # Same names, sizes and times: the cache has no reason to look inside.
+  # Names, sizes and times stay the same, so that the cache remains valid.
   for path in folder.glob("*array_record*"):
     stat = path.stat()
     path.write_bytes(b"\0" * stat.st_size)
@@ -168,7 +170,7 @@ def test_complete_set_is_left_alone(folders, capsys):
   ("arguments", "message"),
   [
     (["mnsit"], "Unknown dataset 'mnsit'. Did you mean mnist"),
-    (["mnist_5k"], "nothing to prepare"),
+    (["mnist_5k"], "is part of the package; there is nothing to prepare"),
     (["mnist", "--from=nowhere"], "--from=nowhere is not a folder"),
     (["mnist", "--from=."], "no file train-images"),
   ],
@@ -181,7 +183,7 @@ def test_command_line_mistakes(arguments, message, capsys):
   assert error.count("\n") <= 2
 
 
-def test_offline_download_says_what_to_do(monkeypatch, capsys):
+def test_a_failed_download_names_the_files_to_get(monkeypatch, capsys):
   def offline(*args, **kwargs):
     raise socket.gaierror(-2, "Name or service not known")
 
@@ -210,6 +212,6 @@ def test_download_of_another_file_is_refused(folders, monkeypatch):
     "urllib.request.urlopen",
     lambda url, timeout: (folders / url.rsplit("/", 1)[-1]).open("rb"),
   )
-  with pytest.raises(JaxkdError, match="not the file that TFDS knows"):
+  with pytest.raises(JaxkdError, match="not have the checksum that TFDS lists"):
     prepare("mnist")
   assert prepared_dir("mnist", None) is None

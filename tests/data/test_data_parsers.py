@@ -1,3 +1,5 @@
+"""Parsers of the official files of MNIST, CIFAR and SVHN."""
+
 import gzip
 import pickle
 import struct
@@ -113,7 +115,7 @@ def test_every_reader_returns_what_was_written(tmp_path, write, read):
 
 
 class _Hostile:
-  """Touches a file when it is unpickled without care."""
+  """A pickle that creates a file when it is loaded without restrictions."""
 
   def __init__(self, path):
     self.path = path
@@ -129,7 +131,7 @@ def test_hostile_pickle_is_refused(tmp_path):
     tmp_path / "cifar-100-python.tar.gz",
     {"cifar-100-python/train": payload, "cifar-100-python/test": payload},
   )
-  with pytest.raises(JaxkdError, match=r"refused to call \w+\.open"):
+  with pytest.raises(JaxkdError, match=r"calling \w+\.open is not allowed"):
     read_cifar100(tmp_path)
   assert not trap.exists()
 

@@ -1,4 +1,4 @@
-"""Pixels as floats and as 8 bits, as PNG files, and at another size."""
+"""Conversions of images: float and 8-bit pixels, PNG, resizing."""
 
 import io
 
@@ -23,17 +23,17 @@ def test_to_float_passes_floats_unchanged():
 @pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
 def test_pixels_round_to_the_nearest_level(convert):
   images = convert([-0.1, 0.0, 0.5 / 255, 1.6 / 255, 1.0, 1.2])
-  found = pixels.to_eight_bit(images)
-  assert isinstance(found, type(images))
-  np.testing.assert_array_equal(found, [0, 0, 0, 2, 255, 255])
-  assert pixels.to_eight_bit(found) is found
+  converted = pixels.to_eight_bit(images)
+  assert isinstance(converted, type(images))
+  np.testing.assert_array_equal(converted, [0, 0, 0, 2, 255, 255])
+  assert pixels.to_eight_bit(converted) is converted
 
 
 @pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
-def test_every_level_survives_the_way_to_float_and_back(convert):
+def test_every_level_is_the_same_after_conversion_to_float_and_back(convert):
   levels = convert(np.arange(256, dtype=np.uint8))
-  found = jax.jit(pixels.to_eight_bit)(pixels.to_float(levels))
-  np.testing.assert_array_equal(found, levels)
+  converted = jax.jit(pixels.to_eight_bit)(pixels.to_float(levels))
+  np.testing.assert_array_equal(converted, levels)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -43,14 +43,14 @@ def test_png_is_lossless(channels):
     np.testing.assert_array_equal(pixels.fit(picture, image.shape), image)
 
 
-def test_size_and_colours_are_brought_to_the_shape():
+def test_size_and_colours_are_converted_to_the_shape():
   image = random_image(8, 6, 3)
-  found = pixels.fit(pixels.to_picture(image), (4, 3, 1))
+  converted = pixels.fit(pixels.to_picture(image), (4, 3, 1))
   expected = Image.fromarray(image).convert("L").resize((3, 4), Image.BILINEAR)
-  np.testing.assert_array_equal(found[..., 0], np.asarray(expected))
+  np.testing.assert_array_equal(converted[..., 0], np.asarray(expected))
 
 
-def test_transparent_colours_are_taken_as_they_are():
+def test_transparency_is_ignored():
   picture = Image.fromarray(random_image(4, 4, 3)).quantize(4)
   expected = np.asarray(picture.convert("RGB"))
   picture.info["transparency"] = 0

@@ -1,4 +1,4 @@
-"""Data of the user's own: three forms, brought to what the teacher takes."""
+"""Users' data in three formats, converted to the inputs of the teacher."""
 
 import io
 import os
@@ -18,13 +18,13 @@ RANDOM = np.random.default_rng(0)
 
 
 def picture(height=5, width=7, channels=3):
-  """Random pixels, and the image that they are."""
+  """Returns random pixels, as an array and as a Pillow image."""
   pixels = RANDOM.integers(0, 256, (height, width, channels), dtype=np.uint8)
   return pixels, Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
 def write_classes(folder, *names, count=2, **shape):
-  """`count` images for each class; their pixels in the order of the classes."""
+  """Writes `count` images for each class; returns their pixels by class."""
   pixels = []
   for name in names:
     (folder / name).mkdir(parents=True)
@@ -50,55 +50,56 @@ def test_a_folder_per_class_is_test_data_in_the_order_of_the_names(tmp_path):
   (tmp_path / "pets" / ".cache").mkdir()
   (tmp_path / "pets" / "cat" / "notes.txt").write_text("no image")
   (tmp_path / "pets" / "cat" / "._0.png").write_text("left by a Mac")
-  found = load_path(str(tmp_path / "pets"), None)
+  loaded = load_path(str(tmp_path / "pets"), None)
   half = (0.5,) * 3
-  assert found.spec == DataSpec("own:pets", (5, 7, 3), 3, half, half)
-  np.testing.assert_array_equal(found.test_images, pixels)
-  assert found.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
-  assert found.test_labels.dtype == np.int32
-  assert found.train_images.shape == (0, 5, 7, 3)
-  assert found.train_labels.shape == (0,)
+  assert loaded.spec == DataSpec("user:pets", (5, 7, 3), 3, half, half)
+  np.testing.assert_array_equal(loaded.test_images, pixels)
+  assert loaded.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
+  assert loaded.test_labels.dtype == np.int32
+  assert loaded.train_images.shape == (0, 5, 7, 3)
+  assert loaded.train_labels.shape == (0,)
 
 
 @pytest.mark.parametrize("held_out", ["test", "val"])
 def test_train_and_test_folders(tmp_path, held_out):
   train = write_classes(tmp_path / "train", "a", "b", count=3)
   test = write_classes(tmp_path / held_out, "a", "b", count=1)
-  found = load_path(str(tmp_path), None)
-  np.testing.assert_array_equal(found.train_images, train)
-  np.testing.assert_array_equal(found.test_images, test)
-  assert found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-  assert found.test_labels.tolist() == [0, 1]
+  loaded = load_path(str(tmp_path), None)
+  np.testing.assert_array_equal(loaded.train_images, train)
+  np.testing.assert_array_equal(loaded.test_images, test)
+  assert loaded.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+  assert loaded.test_labels.tolist() == [0, 1]
 
 
 def test_a_class_may_be_called_train(tmp_path):
   write_classes(tmp_path, "bus", "train")
-  found = load_path(str(tmp_path), None)
-  assert found.spec.num_classes == 2
-  assert len(found.test_labels) == 4
+  loaded = load_path(str(tmp_path), None)
+  assert loaded.spec.num_classes == 2
+  assert len(loaded.test_labels) == 4
 
 
-def test_images_are_brought_to_the_teacher_and_it_is_said_once(
+def test_images_are_converted_for_the_teacher_and_it_is_printed_once(
   tmp_path, capsys
 ):
   write_classes(tmp_path / "pets", "cat", channels=1)
   write_classes(tmp_path / "pets", "dog", height=8, width=12)
-  found = load_path(str(tmp_path / "pets"), TEACHER, 32)
-  assert found.spec == TEACHER._replace(name="own:pets")
-  assert found.test_images.shape == (4, 4, 6, 3)
-  assert np.ptp(found.test_images[0], axis=-1).max() == 0  # still grey
+  loaded = load_path(str(tmp_path / "pets"), TEACHER, 32)
+  assert loaded.spec == TEACHER._replace(name="user:pets")
+  assert loaded.test_images.shape == (4, 4, 6, 3)
+  assert np.ptp(loaded.test_images[0], axis=-1).max() == 0  # still grey
   image = Image.open(tmp_path / "pets" / "dog" / "0.png")
   expected = image.resize((6, 4), Image.Resampling.BILINEAR)
-  np.testing.assert_array_equal(found.test_images[2], expected)
+  np.testing.assert_array_equal(loaded.test_images[2], expected)
   assert capsys.readouterr().out.splitlines() == [
-    "own:pets: images of 5 x 7 x 1, 8 x 12 x 3 pixels are brought to 4 x 6 x 3."
+    "user:pets: images of 5 x 7 x 1, 8 x 12 x 3 pixels are converted to "
+    "4 x 6 x 3."
   ]
 
 
 def test_images_that_fit_are_left_alone(tmp_path, capsys):
   pixels = write_classes(tmp_path, "a", "b", height=4, width=6)
-  found = load_path(str(tmp_path), TEACHER)
-  np.testing.assert_array_equal(found.test_images, pixels)
+  loaded = load_path(str(tmp_path), TEACHER)
+  np.testing.assert_array_equal(loaded.test_images, pixels)
   assert capsys.readouterr().out == ""
 
 
@@ -117,18 +118,18 @@ def test_palettes_and_transparency(tmp_path):
   Image.fromarray(pixels[1]).quantize(4).save(
     tmp_path / "a" / "1.png", transparency=bytes([0, 128, 255, 255])
   )
-  found = load_path(str(tmp_path), None)
-  assert found.spec.shape == (5, 7, 3)
-  np.testing.assert_array_equal(found.test_images[0], pixels[0])
+  loaded = load_path(str(tmp_path), None)
+  assert loaded.spec.shape == (5, 7, 3)
+  np.testing.assert_array_equal(loaded.test_images[0], pixels[0])
 
 
 def test_npz_is_test_data(tmp_path):
   pixels, labels = images(6, 5, 7), np.array([0, 1, 2, 0, 1, 2])
-  found = load_path(write_npz(tmp_path, images=pixels, labels=labels), None)
-  assert found.spec == DataSpec("own:digits", (5, 7, 1), 3, (0.5,), (0.5,))
-  np.testing.assert_array_equal(found.test_images[..., 0], pixels)
-  np.testing.assert_array_equal(found.test_labels, labels)
-  assert len(found.train_labels) == 0
+  loaded = load_path(write_npz(tmp_path, images=pixels, labels=labels), None)
+  assert loaded.spec == DataSpec("user:digits", (5, 7, 1), 3, (0.5,), (0.5,))
+  np.testing.assert_array_equal(loaded.test_images[..., 0], pixels)
+  np.testing.assert_array_equal(loaded.test_labels, labels)
+  assert len(loaded.train_labels) == 0
 
 
 def test_npz_in_parts_as_floats_with_labels_in_a_column(tmp_path):
@@ -143,32 +144,32 @@ def test_npz_in_parts_as_floats_with_labels_in_a_column(tmp_path):
     test_images=(pixels[6:] / 255).astype(np.float16),
     test_labels=labels[6:],
   )
-  found = load_path(path, None)
-  np.testing.assert_array_equal(found.train_images, pixels[:6])
-  np.testing.assert_allclose(found.test_images, pixels[6:], atol=1)
-  assert found.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
-  assert found.test_labels.tolist() == [0, 1]
+  loaded = load_path(path, None)
+  np.testing.assert_array_equal(loaded.train_images, pixels[:6])
+  np.testing.assert_allclose(loaded.test_images, pixels[6:], atol=1)
+  assert loaded.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
+  assert loaded.test_labels.tolist() == [0, 1]
 
 
-def test_npz_is_brought_to_the_teacher(tmp_path):
+def test_npz_is_converted_for_the_teacher(tmp_path):
   path = write_npz(tmp_path, images=images(4, 8, 8), labels=[0, 1, 0, 1])
-  found = load_path(path, TEACHER)
-  assert found.test_images.shape == (4, 4, 6, 3)
+  loaded = load_path(path, TEACHER)
+  assert loaded.test_images.shape == (4, 4, 6, 3)
 
 
 def test_idx_files_of_mnist(tmp_path):
   arrays = write_mnist(tmp_path)
-  found = load_path(str(tmp_path), None)
-  for got, expected in zip(found[1:], arrays, strict=True):
+  loaded = load_path(str(tmp_path), None)
+  for got, expected in zip(loaded[1:], arrays, strict=True):
     np.testing.assert_array_equal(got, expected)
 
 
 def test_idx_files_of_another_size_without_training_images(tmp_path):
   write_idx(tmp_path / "t10k-images.idx3-ubyte", images(4, 5, 7))
   write_idx(tmp_path / "t10k-labels.idx1-ubyte.gz", np.array([0, 1, 2, 3]))
-  found = load_path(str(tmp_path), None)
-  assert found.spec.shape == (5, 7, 1)
-  assert (len(found.train_labels), len(found.test_labels)) == (0, 4)
+  loaded = load_path(str(tmp_path), None)
+  assert loaded.spec.shape == (5, 7, 1)
+  assert (len(loaded.train_labels), len(loaded.test_labels)) == (0, 4)
   (tmp_path / "t10k-labels.idx1-ubyte.gz").unlink()
   with pytest.raises(JaxkdError, match="no file t10k-labels.idx1-ubyte or"):
     load_path(str(tmp_path), None)
@@ -189,14 +190,14 @@ GOOD = {"images": images(4, 4, 6, 3), "labels": np.array([0, 1, 0, 1])}
     ({"images": np.zeros((4, 9))}, r"shape \(4, 9\)"),
     ({"images": images(4, 3, 4, 6)}, "channels first; store .*transpose"),
     ({"images": images(4, 4, 6, 4)}, "4 x 6 x 4, the teacher takes 4 x 6 x 3"),
-    ({"images": 2 * np.ones((4, 4, 6, 3))}, "from 0 to 2; expected .* by 255"),
+    ({"images": 2 * np.ones((4, 4, 6, 3))}, r"from 0 to 2; .* Divide by 255"),
     ({"images": -np.ones((4, 4, 6, 3))}, "from -1 to 0"),
     ({"images": np.full((4, 4, 6, 3), np.nan)}, "from nan to nan"),
     ({"images": images(4, 4, 6, 3, dtype=np.int64)}, "int64 pixels"),
     ({"images": np.array(["a"] * 4)[:, None, None]}, "U1 pixels"),
   ],
 )
-def test_arrays_that_can_not_be_are_refused(tmp_path, changes, message):
+def test_invalid_arrays_are_refused(tmp_path, changes, message):
   path = write_npz(tmp_path, **GOOD | changes)
   with pytest.raises(JaxkdError, match=message) as error:
     load_path(path, TEACHER)
@@ -211,7 +212,7 @@ def test_npz_with_other_arrays_lists_them(tmp_path):
 
 
 class Attack:
-  """A pickle that makes a folder where it is read."""
+  """A pickle that makes a folder when it is loaded."""
 
   def __init__(self, path):
     self.path = path
@@ -221,7 +222,7 @@ class Attack:
 
 
 def lying_npz(path):
-  """An array of 2^60 bytes, in a header and nowhere else."""
+  """Writes a file whose header claims arrays of 2^60 bytes."""
   header = io.BytesIO()
   np.lib.format.write_array_header_1_0(
     header, {"descr": "|u1", "fortran_order": False, "shape": (2**30, 2**30)}
@@ -248,7 +249,7 @@ def test_hostile_files_are_refused(tmp_path, kind):
   assert not os.path.exists(trap)
 
 
-def test_folders_that_can_not_be_are_refused(tmp_path):
+def test_invalid_folders_are_refused(tmp_path):
   def refused(message, spec=None):
     with pytest.raises(JaxkdError, match=message):
       load_path(str(folder), spec)
@@ -256,7 +257,7 @@ def test_folders_that_can_not_be_are_refused(tmp_path):
   folder = tmp_path / "pets"
   refused("there is no such folder or .npz")
   folder.mkdir()
-  refused("is no folder of images per class, such as pets/cat/1.png")
+  refused("neither a folder of images per class, such as pets/cat/1.png")
   write_classes(folder, "cat")
   refused("2 images of one class")
   write_classes(folder, "dog", height=6)
@@ -266,7 +267,7 @@ def test_folders_that_can_not_be_are_refused(tmp_path):
   (folder / "eel").mkdir()
   refused("eel has no images")
   (folder / "eel" / "1.PNG").write_bytes(b"no image")
-  refused("eel/1.PNG can't be read as an image")
+  refused("eel/1.PNG cannot be read as an image")
   Image.fromarray(np.zeros((5, 7), np.uint16)).save(folder / "eel" / "1.PNG")
   refused("eel/1.PNG has pixels of more than 8 bits")
 
@@ -279,11 +280,11 @@ def test_a_cut_image_is_named(tmp_path):
   write_classes(tmp_path, "a", "b", height=40, width=40)
   path = tmp_path / "b" / "1.png"
   path.write_bytes(path.read_bytes()[:400])
-  with pytest.raises(JaxkdError, match="b/1.png can't be read as an image"):
+  with pytest.raises(JaxkdError, match="b/1.png cannot be read as an image"):
     load_path(str(tmp_path), None)
 
 
-def test_parts_have_the_same_classes(tmp_path):
+def test_splits_need_the_same_classes(tmp_path):
   write_classes(tmp_path / "train", "a", "b")
   write_classes(tmp_path / "test", "a", "c")
   with pytest.raises(JaxkdError, match="b, c is a class in train or test"):
