@@ -1,1 +1,1 @@
-"""A classifier behind an HTTP interface; the command is `jaxkd.serve`."""
+"""An HTTP server for classifiers; the command is `python -m jaxkd.serve`."""

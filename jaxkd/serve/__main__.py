@@ -1,9 +1,11 @@
-"""A teacher behind a real interface, to practise an audit on.
+"""The command that serves a run's teacher or student over HTTP.
+
+It gives audits a server to be tested against:
 
   pip install 'jaxkd[serve]'
   python -m jaxkd.serve --workdir=DIR --access=label --rate_limit=500
 
-Two protocols, one model, version 1:
+It serves one model, version 1, in two protocols:
 
   Open Inference Protocol v2   POST /v2/models/NAME/infer, with its health and
                                metadata, and Triton's classification extension
@@ -14,11 +16,12 @@ its data flat or nested. V1 takes `instances`, nested lists: if all numbers of
 a request are JSON integers they are 8-bit pixels, otherwise floats in [0, 1].
 The answer is INT64 labels `[n]`, or FP32 probabilities or logits `[n, K]`.
 
-`GET /stats` is the server's own count of what it answered, to hold a client's
-ledger against. Whatever is wrong with a request is told as `{"error": ...}`.
+`GET /stats` returns the server's own count of the images that it answered, to
+compare with a client's ledger. A request with an error is answered with
+`{"error": ...}`.
 
-Exit status: 2 wrong input (a line says what), 143 stopped by SIGTERM and 130
-by SIGINT, with the requests in flight answered.
+Exit status: 2 for wrong input, with one line that says what is wrong; 143 after
+SIGTERM and 130 after SIGINT, once the requests in flight are answered.
 """
 
 from collections.abc import Sequence
@@ -42,40 +45,46 @@ except ImportError as error:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command; see `Settings` for most."""
+  """Defines the flags of the command; most are fields of `ServerConfig`."""
   default = ServerConfig()
-  flags.DEFINE_string("workdir", None, "Folder of a run.")
+  flags.DEFINE_string("workdir", None, "The folder of a run.")
   flags.DEFINE_enum(
-    "which", "teacher", ["teacher", "student"], "Which of its networks."
+    "which", "teacher", ["teacher", "student"], "The network to serve."
   )
-  flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
+  flags.DEFINE_string("host", "127.0.0.1", "The address to listen on.")
   flags.DEFINE_integer(
-    "port", 8000, "Port to listen on; 0 takes a free one.", 0, 65535
+    "port", 8000, "The port to listen on; 0 takes a free one.", 0, 65535
   )
-  flags.DEFINE_string("name", default.name, "Of the model, in the addresses.")
+  flags.DEFINE_string("name", default.name, "The model's name in urls.")
   flags.DEFINE_string(
-    "access", default.access, "What is told: label, top_k, probs or logits."
+    "access", default.access, "The answers: label, top_k, probs or logits."
   )
-  flags.DEFINE_integer("top_k", default.top_k, "Classes that top_k tells of.")
   flags.DEFINE_integer(
-    "decimals", default.decimals, "Scores are rounded to so many."
+    "top_k",
+    default.top_k,
+    "The number of classes that top_k shows.",
+  )
+  flags.DEFINE_integer(
+    "decimals", default.decimals, "The decimals that scores are rounded to."
   )
   flags.DEFINE_float(
-    "price_per_1000", default.price_per_1000, "Price of 1000 images."
+    "price_per_1000", default.price_per_1000, "The price of 1000 images."
   )
   flags.DEFINE_float(
-    "rate_limit", default.rate_limit, "Images per second; 0 for no limit."
+    "rate_limit",
+    default.rate_limit,
+    "Images per second at most; 0 for no limit.",
   )
   flags.DEFINE_integer(
-    "max_body_bytes", default.max_body_bytes, "Of a request."
+    "max_body_bytes", default.max_body_bytes, "The limit of a request's bytes."
   )
   flags.DEFINE_string(
-    "token_env", default.token_env, "Environment variable with the token."
+    "token_env", default.token_env, "The environment variable with the token."
   )
 
 
 def parse(argv: Sequence[str]) -> Sequence[str]:
-  """Flags, with mistakes told in a line."""
+  """Parses the flags; an error ends the process with one line."""
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:
@@ -83,34 +92,34 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
 
 
 def main(argv: Sequence[str]) -> None:
-  """Serves what the flags say, until a signal comes."""
+  """Serves the model that the flags name, until a signal comes."""
   if argv[1:]:
-    fail(f"What is {argv[1]!r}? All arguments are flags; see --help.")
-  given = flags.FLAGS.flag_values_dict()
-  if not given["workdir"]:
-    fail("--workdir is missing; give the folder of a run.")
+    fail(f"The argument {argv[1]!r} is not a flag; see --help.")
+  values = flags.FLAGS.flag_values_dict()
+  if not values["workdir"]:
+    fail("--workdir is missing; set it to the folder of a run.")
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: sys.exit(128 + number))
-  settings = ServerConfig(
-    **{field: given[field] for field in ServerConfig._fields}
+  config = ServerConfig(
+    **{field: values[field] for field in ServerConfig._fields}
   )
-  path = Path(given["workdir"]) / f"{given['which']}.safetensors"
+  path = Path(values["workdir"]) / f"{values['which']}.safetensors"
   try:
     classifier, spec = weights.load_classifier(path)
-    app = build_app(classifier, spec, settings)
-    listening = listen(given["host"], given["port"])
+    app = build_app(classifier, spec, config)
+    listener = listen(values["host"], values["port"])
   except JaxkdError as error:
     fail(str(error))
   print(
     f"{classifier.name} for {spec.name} {list(spec.shape)}, access "
-    f"{settings.access}: {url_of(listening)}/v2/models/{settings.name}",
+    f"{config.access}: {url_of(listener)}/v2/models/{config.name}",
     flush=True,
   )
-  with listening:
+  with listener:
     try:
-      http_server(app).run([listening])
+      http_server(app).run([listener])
     finally:
-      print(f"Stopped. {json.dumps(app.state.counts.report())}")
+      print(f"Stopped. {json.dumps(app.state.stats.report())}")
 
 
 if __name__ == "__main__":

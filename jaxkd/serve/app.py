@@ -1,10 +1,9 @@
-"""The HTTP side: addresses, tokens, sizes, and errors as JSON."""
+"""The ASGI application: routes, authorization, size limits and JSON errors."""
 
 from collections.abc import Awaitable, Callable
 import hmac
 import json
 import os
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import jaxkd
+from jaxkd.runtime.files import Json
 from jaxkd.serve.inference import VERSION, InferenceService, ServerConfig
 from jaxkd.serve.metering import ServerStats
 from jaxkd.serve.tensors import RequestError
@@ -26,70 +26,71 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def build_app(
-  classifier: Classifier, spec: DataSpec, settings: ServerConfig
+  classifier: Classifier, spec: DataSpec, config: ServerConfig
 ) -> Starlette:
-  """The interface as an ASGI application, warmed up.
+  """Builds the ASGI application, with the network compiled for common sizes.
 
   Args:
-    classifier: that answers.
-    spec: of its inputs, images `[H, W, C]`.
-    settings: see `Settings`; the token is read from the environment now.
+    classifier: the network that answers.
+    spec: the shape of its inputs, images `[H, W, C]`.
+    config: see `ServerConfig`; the token is read from the environment here.
 
   Returns:
-    The application; its `state.counts` are what `/stats` reports.
+    The application; its `state.stats` are the numbers that `/stats` reports.
 
   Raises:
-    JaxkdError: for settings that can't be, or inputs that are no images.
+    JaxkdError: for values that are not allowed, or inputs that are not images.
   """
-  desk = InferenceService(classifier, spec, settings)
-  door = _Authorizer(settings.name, _token(settings.token_env))
-  counts = ServerStats(settings.price_per_1000)
+  service = InferenceService(classifier, spec, config)
+  authorizer = _Authorizer(config.name, _read_token(config.token_env))
+  stats = ServerStats(config.price_per_1000)
   limiter = anyio.CapacityLimiter(THREADS)
 
-  def shown(payload: Callable[[], Any]) -> Endpoint:
+  def get(payload: Callable[[], dict[str, Json]]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-      door.admit(request)
+      authorizer.check(request)
       return JSONResponse(payload())
 
     return endpoint
 
-  def answered(work: Callable[[bytes], tuple[Any, int]]) -> Endpoint:
+  def post(work: Callable[[bytes], tuple[dict[str, Json], int]]) -> Endpoint:
     def answer(body: bytes) -> Response:
       payload, images = work(body)
       response = Response(json.dumps(payload), media_type="application/json")
-      counts.answer(images)  # before it is sent: a lost answer was an answer
+      # Counted before it is sent: a reply that is lost was paid for.
+      stats.count_answer(images)
       return response
 
     async def endpoint(request: Request) -> Response:
       try:
-        door.admit(request)
-        body = await _body(request, settings.max_body_bytes)
+        authorizer.check(request)
+        body = await _read_body(request, config.max_body_bytes)
         return await anyio.to_thread.run_sync(answer, body, limiter=limiter)
       except Exception:
-        counts.refuse()
+        stats.count_refusal()
         raise
 
     return endpoint
 
-  routes = _routes(shown, answered, desk, counts, settings.name)
+  routes = _routes(get, post, service, stats, config.name)
   app = Starlette(
     routes=routes,
     exception_handlers={
-      RequestError: _refused,
-      HTTPException: _unroutable,
-      ClientDisconnect: _gone,
-      Exception: _failed,
+      RequestError: _reply_refused,
+      HTTPException: _reply_unroutable,
+      ClientDisconnect: _reply_disconnected,
+      Exception: _reply_failed,
     },
   )
-  app.state.counts = counts
+  app.state.stats = stats
   return app
 
 
 def _routes(
-  shown: Callable[..., Endpoint],
-  answered: Callable[..., Endpoint],
-  desk: InferenceService,
-  counts: ServerStats,
+  get: Callable[..., Endpoint],
+  post: Callable[..., Endpoint],
+  service: InferenceService,
+  stats: ServerStats,
   name: str,
 ) -> list[Route]:
   server = {
@@ -104,92 +105,96 @@ def _routes(
     "status": {"error_code": "OK", "error_message": ""},
   }
   routes = [
-    Route("/v2/health/live", _alive),
-    Route("/v2/health/ready", _alive),
-    Route("/v2", shown(lambda: server)),
-    Route("/stats", shown(counts.report)),
+    Route("/v2/health/live", _reply_alive),
+    Route("/v2/health/ready", _reply_alive),
+    Route("/v2", get(lambda: server)),
+    Route("/stats", get(stats.report)),
   ]
   for version in ("", "/versions/{version}"):
     v2, v1 = "/v2/models/{name}" + version, "/v1/models/{name}" + version
     routes += [
-      Route(f"{v2}/infer", answered(desk.infer), methods=["POST"]),
-      Route(f"{v2}/ready", shown(lambda: ready)),
-      Route(v2, shown(desk.metadata)),
-      Route(f"{v1}:predict", answered(desk.predict), methods=["POST"]),
-      Route(v1, shown(lambda: ready | {"model_version_status": [available]})),
+      Route(f"{v2}/infer", post(service.infer), methods=["POST"]),
+      Route(f"{v2}/ready", get(lambda: ready)),
+      Route(v2, get(service.metadata)),
+      Route(f"{v1}:predict", post(service.predict), methods=["POST"]),
+      Route(v1, get(lambda: ready | {"model_version_status": [available]})),
     ]
   return routes
 
 
 class _Authorizer:
-  """Who may come in, and to which model."""
+  """Checks the token, the model's name and its version in each request."""
 
   def __init__(self, name: str, token: bytes):
     self._name, self._token = name, token
 
-  def admit(self, request: Request) -> None:
-    """Raises a Refusal, or does nothing."""
-    given = request.headers.get("authorization", "").encode("latin-1")
+  def check(self, request: Request) -> None:
+    """Raises a `RequestError` if the request is not allowed."""
+    header = request.headers.get("authorization", "").encode("latin-1")
     expected = b"Bearer " + self._token
-    if self._token and not hmac.compare_digest(given, expected):
+    if self._token and not hmac.compare_digest(header, expected):
       raise RequestError(
-        "Send the bearer token.", 401, {"WWW-Authenticate": "Bearer"}
+        "Send the bearer token in the Authorization header.",
+        401,
+        {"WWW-Authenticate": "Bearer"},
       )
     name = request.path_params.get("name", self._name)
     if name != self._name:
       raise RequestError(
-        f"There is no model {name!r}, only {self._name!r}.", 404
+        f"There is no model {name!r}; the only model is {self._name!r}.", 404
       )
     if request.path_params.get("version", VERSION) != VERSION:
       raise RequestError(f"The only version is {VERSION}.", 404)
 
 
-def _token(variable: str) -> bytes:
+def _read_token(variable: str) -> bytes:
   token = os.environ.get(variable, "")
   if variable and not token:
     raise JaxkdError(
-      f"token_env={variable}: there is no such environment variable, or it is "
-      "empty; put the token into it."
+      f"token_env={variable}: the environment variable is not set or empty; "
+      "set it to the token."
     )
   return token.encode()
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _read_body(request: Request, max_bytes: int) -> bytes:
   received = bytearray()
-  if int(request.headers.get("content-length", 0)) <= most:
+  if int(request.headers.get("content-length", 0)) <= max_bytes:
     async for piece in request.stream():
       received += piece
-      if len(received) > most:
+      if len(received) > max_bytes:
         break
     else:
       return bytes(received)
   raise RequestError(
-    f"The body is larger than {most} bytes; send fewer images.",
+    f"The body is larger than {max_bytes} bytes; send fewer images.",
     413,
     {"Connection": "close"},
   )
 
 
-async def _alive(request: Request) -> Response:
+async def _reply_alive(request: Request) -> Response:
   del request
   return JSONResponse({"live": True, "ready": True})
 
 
-async def _refused(request: Request, error: RequestError) -> Response:
+async def _reply_refused(request: Request, error: RequestError) -> Response:
   del request
   return JSONResponse({"error": str(error)}, error.status, error.headers)
 
 
-async def _unroutable(request: Request, error: HTTPException) -> Response:
+async def _reply_unroutable(request: Request, error: HTTPException) -> Response:
   del request
   return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-async def _gone(request: Request, error: ClientDisconnect) -> Response:
+async def _reply_disconnected(
+  request: Request, error: ClientDisconnect
+) -> Response:
   del request, error
   return JSONResponse({"error": "The connection was lost."}, 400)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _reply_failed(request: Request, error: Exception) -> Response:
   del request, error  # the log has it
   return JSONResponse({"error": "The server failed; its log says why."}, 500)

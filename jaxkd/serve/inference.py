@@ -1,11 +1,9 @@
-"""Between a request's body and the payload of its answer; knows no HTTP but
-the status of a refusal.
-"""
+"""Inference for requests: the body of a request to the payload of its answer."""
 
 import functools
 import math
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +11,7 @@ import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.data import to_float
+from jaxkd.runtime.files import Json
 from jaxkd.serve import tensors
 from jaxkd.serve.metering import TokenBucket
 from jaxkd.serve.tensors import RequestError
@@ -20,24 +19,25 @@ from jaxkd.teachers.oracles import restrict_output
 from jaxkd.types import ACCESS_LEVELS, Array, Classifier, DataSpec, JaxkdError
 
 CHUNK = 256  # images that the network runs at once
-WARM_UP = (1, 64)  # images; other sizes are compiled when they first come
+WARM_UP = (1, 64)  # batch sizes that are compiled at once; others on demand
 VERSION = "1"
 
 
 class ServerConfig(NamedTuple):
-  """What the interface shows, takes and charges.
+  """The answers that a server gives, its limits and its price.
 
   Attributes:
-    name: of the model, in the addresses.
+    name: the model's name in urls.
     access: `label`, `top_k`, `probs` or `logits`.
-    top_k: classes that `top_k` tells the probabilities of; what they leave is
-      spread evenly over the others.
-    decimals: that scores are rounded to; None leaves them as they are.
-    price_per_1000: images.
-    rate_limit: images per second, in bursts of a second's worth; 0 is none.
-    max_body_bytes: of a request; a larger one is refused, and read no further.
-    token_env: environment variable with the bearer token that clients must
-      send to anything but `/v2/health`; empty for none.
+    top_k: the number of classes whose probabilities `top_k` shows; the
+      remaining probability is spread evenly over the other classes.
+    decimals: the decimals that scores are rounded to; None keeps them all.
+    price_per_1000: the price of 1000 images.
+    rate_limit: images per second, in bursts of up to a second's number; 0 is
+      no limit.
+    max_body_bytes: the limit of a request's bytes; a larger one is refused.
+    token_env: the environment variable with the bearer token that clients must
+      send, except to `/v2/health`; empty for no token.
   """
 
   name: str = "teacher"
@@ -51,31 +51,31 @@ class ServerConfig(NamedTuple):
 
 
 class InferenceService:
-  """Answers requests with a classifier, warmed up; thread-safe.
+  """Answers requests with a classifier; thread-safe.
 
   Raises:
-    JaxkdError: for settings that can't be, or inputs that are no images.
+    JaxkdError: for values that are not allowed, or inputs that are not images.
   """
 
   def __init__(
-    self, classifier: Classifier, spec: DataSpec, settings: ServerConfig
+    self, classifier: Classifier, spec: DataSpec, config: ServerConfig
   ):
-    _check(spec, settings)
-    self._classifier, self._spec, self._settings = classifier, spec, settings
-    rate = settings.rate_limit
+    _check(spec, config)
+    self._classifier, self._spec, self._config = classifier, spec, config
+    rate = config.rate_limit
     self._bucket = TokenBucket(rate) if rate else None
     self._output = {"label": "label", "logits": "logits"}.get(
-      settings.access, "probs"
+      config.access, "probs"
     )
-    self._datatype = "INT64" if settings.access == "label" else "FP32"
+    self._datatype = "INT64" if config.access == "label" else "FP32"
     for count in WARM_UP:
       self._run(np.zeros((count, *spec.shape), np.float32))
 
-  def metadata(self) -> dict[str, Any]:
-    """Of the model, in v2."""
-    labels = self._settings.access == "label"
+  def metadata(self) -> dict[str, Json]:
+    """Returns the model's metadata in the v2 protocol."""
+    labels = self._config.access == "label"
     return {
-      "name": self._settings.name,
+      "name": self._config.name,
       "versions": [VERSION],
       "platform": "jax",
       "inputs": [
@@ -94,23 +94,23 @@ class InferenceService:
       ],
     }
 
-  def infer(self, body: bytes) -> tuple[dict[str, Any], int]:
-    """v2: the answer and its number of images.
+  def infer(self, body: bytes) -> tuple[dict[str, Json], int]:
+    """Answers a v2 request; returns the answer and its number of images.
 
     Raises:
-      Refusal: for a request that is wrong, or came too soon.
+      RequestError: if the request is not valid or exceeds the rate limit.
     """
-    asked = tensors.parse(body)
-    identity = asked.get("id", "")
+    request = tensors.parse(body)
+    identity = request.get("id", "")
     if not isinstance(identity, str):
       raise RequestError("id must be a string.")
-    images = tensors.images_v2(asked, self._spec.shape)
-    count = self._classification(asked)
+    images = tensors.images_v2(request, self._spec.shape)
+    count = self._num_classes(request)
     answers, datatype = self._answer(images), self._datatype
     if count:
-      if answers.ndim == 1:  # labels, whose score says nothing
+      if answers.ndim == 1:  # a label gets the score 1
         answers = np.eye(self._spec.num_classes)[answers]
-      answers, datatype = tensors.ranked(answers, count), "BYTES"
+      answers, datatype = tensors.rank_classes(answers, count), "BYTES"
     output = {
       "name": self._output,
       "datatype": datatype,
@@ -118,18 +118,18 @@ class InferenceService:
       "data": answers.ravel().tolist(),
     }
     answer = {
-      "model_name": self._settings.name,
+      "model_name": self._config.name,
       "model_version": VERSION,
       "id": identity,
       "outputs": [output],
     }
     return answer, len(images)
 
-  def predict(self, body: bytes) -> tuple[dict[str, Any], int]:
-    """V1: the answer and its number of images.
+  def predict(self, body: bytes) -> tuple[dict[str, Json], int]:
+    """Answers a V1 request; returns the answer and its number of images.
 
     Raises:
-      Refusal: see `infer`.
+      RequestError: if the request is not valid or exceeds the rate limit.
     """
     images = tensors.images_v1(tensors.parse(body), self._spec.shape)
     return {"predictions": self._answer(images).tolist()}, len(images)
@@ -139,8 +139,8 @@ class InferenceService:
     if wait:
       seconds = str(math.ceil(wait))
       raise RequestError(
-        f"More than {self._settings.rate_limit:g} images per second; try again "
-        f"in {seconds} s.",
+        f"The limit is {self._config.rate_limit:g} images per second; try "
+        f"again in {seconds} s.",
         429,
         {"Retry-After": seconds},
       )
@@ -148,41 +148,43 @@ class InferenceService:
     answers = np.concatenate([
       self._run(to_float(images[start : start + CHUNK])) for start in chunks
     ])  # fmt: skip
-    if self._settings.access == "label":
+    if self._config.access == "label":
       return answers.astype(np.int64)
-    answers = answers.astype(np.float64)  # where 0.1 is written as 0.1
-    if self._settings.decimals is None:
+    # In float64, rounded decimals are short in JSON: 0.1 and not 0.10000000149.
+    answers = answers.astype(np.float64)
+    if self._config.decimals is None:
       return answers
-    return answers.round(self._settings.decimals)
+    return answers.round(self._config.decimals)
 
   def _run(self, images: np.ndarray) -> np.ndarray:
     count = len(images)
-    size = 1 << (count - 1).bit_length()  # few shapes, few compilations
+    size = 1 << (count - 1).bit_length()  # few shapes, so few compilations
     padding = [(0, size - count)] + [(0, 0)] * (images.ndim - 1)
     answers = _answers(
       self._classifier,
       np.pad(images, padding),
-      self._settings.access,
-      self._settings.top_k,
+      self._config.access,
+      self._config.top_k,
     )
     return np.asarray(answers)[:count]
 
-  def _classification(self, asked: dict[str, Any]) -> int:
-    """How many classes the answer names; 0 for a tensor of numbers."""
-    wanted = tensors.only(
-      asked.get("outputs") or [{"name": self._output}], "outputs", self._output
+  def _num_classes(self, request: dict[str, Json]) -> int:
+    """Returns how many classes the answer names; 0 for a tensor of numbers."""
+    default = [{"name": self._output}]
+    output = tensors.get_single(
+      request.get("outputs") or default, "outputs", self._output
     )
-    parameters = wanted.get("parameters") or {}
+    parameters = output.get("parameters") or {}
     if not isinstance(parameters, dict):
       raise RequestError("parameters of an output must be a JSON object.")
     if "classification" not in parameters:
       return 0
     count = parameters["classification"]
-    most = {"label": 1, "top_k": self._settings.top_k}.get(
-      self._settings.access, self._spec.num_classes
+    limit = {"label": 1, "top_k": self._config.top_k}.get(
+      self._config.access, self._spec.num_classes
     )
-    if type(count) is not int or not 1 <= count <= most:
-      raise RequestError(f"classification must be a number from 1 to {most}.")
+    if type(count) is not int or not 1 <= count <= limit:
+      raise RequestError(f"classification must be a number from 1 to {limit}.")
     return count
 
 
@@ -191,29 +193,29 @@ def _answers(
   classifier: Classifier, images: Array, access: str, top_k: int
 ) -> Array:
   logits = classifier(images).logits.astype(jnp.float32)
-  told = restrict_output(logits, access, top_k)
-  return jnp.exp(told) if access in ("top_k", "probs") else told
+  output = restrict_output(logits, access, top_k)
+  return jnp.exp(output) if access in ("top_k", "probs") else output
 
 
-def _check(spec: DataSpec, settings: ServerConfig) -> None:
+def _check(spec: DataSpec, config: ServerConfig) -> None:
   if len(spec.shape) != 3:
     raise JaxkdError(
-      f"{spec.name} has inputs of shape {spec.shape}; only images [H, W, C] "
-      "are served."
+      f"The data set {spec.name} has inputs of shape {spec.shape}; only images "
+      "[H, W, C] can be served."
     )
-  if not re.fullmatch(r"[\w.-]+", settings.name, re.ASCII):
+  if not re.fullmatch(r"[\w.-]+", config.name, re.ASCII):
     raise JaxkdError(
-      f"name={settings.name!r}: it is part of the address; choose letters, "
-      "digits, '_', '.' and '-'."
+      f"name={config.name!r}: it is part of the url; use letters, digits, '_', "
+      "'.' and '-' only."
     )
-  checks.choice("access", settings.access, ACCESS_LEVELS[:-1])
-  if not 0 < settings.top_k < spec.num_classes:
+  checks.choice("access", config.access, ACCESS_LEVELS[:-1])
+  if not 0 < config.top_k < spec.num_classes:
     raise JaxkdError(
-      f"top_k={settings.top_k}: choose 1 to {spec.num_classes - 1} of the "
+      f"top_k={config.top_k}: choose 1 to {spec.num_classes - 1} of the "
       f"{spec.num_classes} classes; for all of them set access=probs."
     )
-  checks.positive(max_body_bytes=settings.max_body_bytes)
+  checks.positive(max_body_bytes=config.max_body_bytes)
   for field in ("decimals", "price_per_1000", "rate_limit"):
-    value = getattr(settings, field)
+    value = getattr(config, field)
     if value is not None and not 0 <= value < math.inf:
       raise JaxkdError(f"{field}={value}: it must be 0 or more.")

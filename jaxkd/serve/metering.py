@@ -1,4 +1,4 @@
-"""What a server counts, and how it slows clients down."""
+"""The statistics of a server, and the limit of its rate."""
 
 from collections.abc import Callable
 import threading
@@ -6,10 +6,10 @@ import time
 
 
 class ServerStats:
-  """The server's own count; thread-safe.
+  """Counts images and requests; thread-safe.
 
   Args:
-    price_per_1000: images.
+    price_per_1000: the price of 1000 images.
   """
 
   def __init__(self, price_per_1000: float):
@@ -17,19 +17,19 @@ class ServerStats:
     self._price_per_1000 = price_per_1000
     self._images = self._requests = self._refused = 0
 
-  def answer(self, images: int) -> None:
-    """A request is about to be answered."""
+  def count_answer(self, images: int) -> None:
+    """Counts a request that is about to be answered."""
     with self._lock:
       self._images += images
       self._requests += 1
 
-  def refuse(self) -> None:
-    """A request gets no answer, and costs nothing."""
+  def count_refusal(self) -> None:
+    """Counts a request that gets no answer and costs nothing."""
     with self._lock:
       self._refused += 1
 
   def report(self) -> dict[str, float]:
-    """`images` and `requests` answered, requests `refused`, and `income`."""
+    """Returns `images` and `requests` answered, `refused`, and `income`."""
     with self._lock:
       return {
         "images": self._images,
@@ -40,28 +40,27 @@ class ServerStats:
 
 
 class TokenBucket:
-  """Lets `rate` images through per second, in bursts of a second's worth;
-  thread-safe.
+  """Limits images per second by the token bucket algorithm; thread-safe.
 
-  A larger request passes when the bucket is full, and those after it wait the
-  longer.
+  The bucket holds a second's number of images. A larger request passes when the
+  bucket is full, and the requests after it wait longer.
 
   Args:
     rate: images per second.
-    clock: seconds.
+    clock: returns seconds.
   """
 
   def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic):
     self._lock = threading.Lock()
     self._rate, self._clock = rate, clock
-    self._level, self._seen = rate, clock()
+    self._level, self._updated = rate, clock()
 
   def take(self, images: int) -> float:
-    """Takes them out and returns 0, or the seconds to wait first."""
+    """Takes images and returns 0, or takes none and returns seconds to wait."""
     with self._lock:
       now = self._clock()
-      gained = (now - self._seen) * self._rate
-      self._level, self._seen = min(self._rate, self._level + gained), now
+      gained = (now - self._updated) * self._rate
+      self._level, self._updated = min(self._rate, self._level + gained), now
       lacking = min(images, self._rate) - self._level
       if lacking > 0:
         return lacking / self._rate

@@ -1,20 +1,21 @@
-"""Arrays out of the JSON of requests, and back; everything is checked."""
+"""Conversion between the JSON of requests and arrays, with all checks."""
 
 import json
 import math
-from typing import Any
 
 import numpy as np
+
+from jaxkd.runtime.files import Json
 
 INPUT = "images"
 
 
-class RequestError(Exception):  # noqa: N818 (an answer, not an error)
-  """A request that is not answered.
+class RequestError(Exception):
+  """A request that can't be answered.
 
   Attributes:
-    status: of HTTP, 4xx.
-    headers: of the reply.
+    status: the reply's HTTP status, 4xx.
+    headers: the reply's additional headers.
   """
 
   def __init__(
@@ -24,52 +25,53 @@ class RequestError(Exception):  # noqa: N818 (an answer, not an error)
     self.status, self.headers = status, headers
 
 
-def parse(body: bytes) -> dict[str, Any]:
-  """The JSON object in a request's body.
+def parse(body: bytes) -> dict[str, Json]:
+  """Parses the JSON object in a request's body.
 
   Raises:
-    Refusal: if it holds none.
+    RequestError: if the body is not a JSON object.
   """
   try:
-    asked = json.loads(body)
+    request = json.loads(body)
   except (ValueError, RecursionError) as error:
-    raise RequestError(f"The body is no JSON: {error}.") from error
-  if not isinstance(asked, dict):
+    raise RequestError(f"The body is not JSON: {error}.") from error
+  if not isinstance(request, dict):
     raise RequestError("The body must be a JSON object.")
-  return asked
+  return request
 
 
-def only(tensors: Any, field: str, name: str) -> dict[str, Any]:
-  """The one tensor in a list of them.
+def get_single(tensors: Json, field: str, name: str) -> dict[str, Json]:
+  """Returns the only tensor in a list.
 
   Args:
-    tensors: as they came.
-    field: of the request, for messages.
-    name: that it must have.
+    tensors: the list, as the client sent it.
+    field: the field of the request that holds the list, for messages.
+    name: the name that the tensor must have.
 
   Raises:
-    Refusal: if there are others, or none.
+    RequestError: if the list does not hold exactly that tensor.
   """
   match tensors:
-    case [{"name": str(found)} as tensor] if found == name:
+    case [{"name": str(actual)} as tensor] if actual == name:
       return tensor
-  raise RequestError(f"{field} must hold one tensor, and its name is {name!r}.")
+  raise RequestError(f"{field} must hold one tensor, named {name!r}.")
 
 
-def images_v2(asked: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-  """The input tensor of a v2 request.
+def images_v2(request: dict[str, Json], shape: tuple[int, ...]) -> np.ndarray:
+  """Reads the images of a v2 request.
 
   Args:
-    asked: the request: UINT8 in 0..255 or FP32 in [0, 1], flat or nested.
-    shape: of one image, `(H, W, C)`.
+    request: the request; its tensor is UINT8 in 0..255 or FP32 in [0, 1], flat
+      or nested.
+    shape: the shape of one image, `(H, W, C)`.
 
   Returns:
     `[n, H, W, C]` uint8 or float32.
 
   Raises:
-    Refusal: if it is anything else.
+    RequestError: if the request holds no such tensor.
   """
-  tensor = only(asked.get("inputs"), "inputs", INPUT)
+  tensor = get_single(request.get("inputs"), "inputs", INPUT)
   datatype = tensor.get("datatype")
   if datatype not in ("UINT8", "FP32"):
     raise RequestError("The datatype must be UINT8 or FP32.")
@@ -77,42 +79,44 @@ def images_v2(asked: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     case [int(count), *rest] if count > 0 and rest == list(shape):
       nested = (int(count), *shape)
     case _:
-      raise RequestError(f"The shape must be {['n', *shape]}, n at least 1.")
+      raise RequestError(
+        f"The shape must be {['n', *shape]} with n at least 1."
+      )
   numbers = _numbers(tensor.get("data"), "data")
   if numbers.shape not in (nested, (math.prod(nested),)):
     raise RequestError(
-      f"data has shape {list(numbers.shape)}; the tensor's shape is "
-      f"{list(nested)}, or flat {math.prod(nested)} numbers."
+      f"data has shape {list(numbers.shape)}; it must have the tensor's shape "
+      f"{list(nested)}, or be flat with {math.prod(nested)} numbers."
     )
   return _pixels(numbers.reshape(nested), eight_bit=datatype == "UINT8")
 
 
-def images_v1(asked: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-  """The instances of a V1 request.
+def images_v1(request: dict[str, Json], shape: tuple[int, ...]) -> np.ndarray:
+  """Reads the images of a V1 request.
 
   If all numbers are JSON integers they are 8-bit pixels, otherwise floats in
   [0, 1].
 
   Args:
-    asked: the request.
-    shape: of one image, `(H, W, C)`.
+    request: the request.
+    shape: the shape of one image, `(H, W, C)`.
 
   Returns:
     `[n, H, W, C]` uint8 or float32.
 
   Raises:
-    Refusal: if it is anything else.
+    RequestError: if the request holds no such images.
   """
-  numbers = _numbers(asked.get("instances"), "instances")
+  numbers = _numbers(request.get("instances"), "instances")
   if numbers.shape[1:] != shape:
     raise RequestError(
-      f"instances have shape {list(numbers.shape)}; expected "
-      f"{['n', *shape]}, n at least 1."
+      f"instances have shape {list(numbers.shape)}; it must be "
+      f"{['n', *shape]} with n at least 1."
     )
   return _pixels(numbers, eight_bit=numbers.dtype.kind != "f")
 
 
-def _numbers(data: Any, field: str) -> np.ndarray:
+def _numbers(data: Json, field: str) -> np.ndarray:
   if not isinstance(data, list) or not data:
     raise RequestError(f"{field} must be a list that is not empty.")
   try:
@@ -122,7 +126,7 @@ def _numbers(data: Any, field: str) -> np.ndarray:
       f"{field} must be numbers in lists of equal length."
     ) from error
   if numbers.dtype.kind not in "iuf":
-    raise RequestError(f"{field} must hold numbers alone.")
+    raise RequestError(f"{field} must hold numbers only.")
   return numbers
 
 
@@ -131,22 +135,22 @@ def _pixels(numbers: np.ndarray, *, eight_bit: bool) -> np.ndarray:
     if numbers.dtype.kind == "f" or numbers.min() < 0 or numbers.max() > 255:
       raise RequestError("8-bit pixels must be whole numbers from 0 to 255.")
     return numbers.astype(np.uint8)
-  if not ((numbers >= 0) & (numbers <= 1)).all():  # NaN is not either
+  if not ((numbers >= 0) & (numbers <= 1)).all():  # also true for NaN
     raise RequestError("Float pixels must be from 0 to 1.")
   return numbers.astype(np.float32)
 
 
-def ranked(scores: np.ndarray, count: int) -> np.ndarray:
-  """Triton's classification extension: `score:class`, highest scores first.
+def rank_classes(scores: np.ndarray, count: int) -> np.ndarray:
+  """Writes `score:class`, highest first, as Triton's classification extension.
 
   Args:
     scores: `[n, K]`; of equal ones the lower class comes first.
-    count: of classes, at most K.
+    count: the number of classes, at most K.
 
   Returns:
     `[n, count]` strings.
 
-  >>> ranked(np.array([[0.1, 0.7, 0.2]]), 2).tolist()
+  >>> rank_classes(np.array([[0.1, 0.7, 0.2]]), 2).tolist()
   [['0.7:1', '0.2:2']]
   """
   order = np.argsort(-scores, axis=-1, kind="stable")[:, :count]

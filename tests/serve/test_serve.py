@@ -1,4 +1,4 @@
-"""The server as a client meets it: real sockets on the loopback."""
+"""Tests of the server through real sockets on the loopback interface."""
 
 from concurrent.futures import ThreadPoolExecutor
 import json
@@ -66,15 +66,15 @@ def probs(pixels):
 
 @pytest.fixture(scope="module")
 def client():
-  """Of a server that gives probabilities, at a price."""
+  """Yields a client of a server that gives probabilities at a price."""
   app = build_app(linear(), SPEC, ServerConfig(price_per_1000=2.0))
   with serving(app) as url, httpx.Client(base_url=url) as client:
     yield client
 
 
-def ask(settings, body, path=INFER, **options):
-  """The reply of a server of its own to one request."""
-  with serving(build_app(linear(), SPEC, settings)) as url:
+def ask(config, body, path=INFER, **options):
+  """Starts a server, and returns its reply to one request."""
+  with serving(build_app(linear(), SPEC, config)) as url:
     return httpx.post(url + path, json=body, **options)
 
 
@@ -147,10 +147,10 @@ def test_v1_tells_integers_from_floats(client):
   )
 
 
-def test_labels_are_all_that_label_access_tells():
+def test_label_access_returns_labels_only():
   pixels = images(6)
-  settings = ServerConfig(access="label")
-  app = build_app(linear(), SPEC, settings)
+  config = ServerConfig(access="label")
+  app = build_app(linear(), SPEC, config)
   with serving(app) as url, httpx.Client(base_url=url) as client:
     found, described = output(client.post(INFER, json=tensor(pixels)))
     assert described["datatype"] == "INT64"
@@ -162,8 +162,8 @@ def test_labels_are_all_that_label_access_tells():
     assert described == [{"name": "label", "datatype": "INT64", "shape": [-1]}]
     strings, _ = output(client.post(INFER, json=classified(1, "label")))
     assert strings.tolist() == [[f"1:{label}"] for label in found]
-    told = refusal(client.post(INFER, json=classified(2, "label")))
-    assert "1 to 1" in told
+    error = refusal(client.post(INFER, json=classified(2, "label")))
+    assert "1 to 1" in error
 
 
 def classified(count, name="probs"):
@@ -200,8 +200,8 @@ def test_logits_top_k_and_rounded_scores():
   )
   assert all(len(np.unique(row.round(9))) <= 3 for row in found)
   np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-  told = refusal(ask(ServerConfig(access="top_k", top_k=2), classified(3)))
-  assert "1 to 2" in told
+  error = refusal(ask(ServerConfig(access="top_k", top_k=2), classified(3)))
+  assert "1 to 2" in error
 
   reply = ask(ServerConfig(decimals=1), tensor(pixels))
   assert set(output(reply)[1]["data"]) <= {n / 10 for n in range(11)}
@@ -218,10 +218,10 @@ def changed(body, **changes):
 @pytest.mark.parametrize(
   "path, body, message",
   [
-    (INFER, b"", "no JSON"),
-    (INFER, b"{", "no JSON"),
-    (INFER, b"\xff\xfe", "no JSON"),
-    (INFER, b"[" * 100_000, "no JSON"),
+    (INFER, b"", "not JSON"),
+    (INFER, b"{", "not JSON"),
+    (INFER, b"\xff\xfe", "not JSON"),
+    (INFER, b"[" * 100_000, "not JSON"),
     (INFER, [], "JSON object"),
     (INFER, {}, "one tensor"),
     (INFER, {"inputs": GOOD["inputs"] * 2}, "one tensor"),
@@ -229,17 +229,17 @@ def changed(body, **changes):
     (INFER, changed(GOOD, datatype="INT32"), "UINT8 or FP32"),
     (INFER, changed(GOOD, datatype=[]), "UINT8 or FP32"),
     (INFER, changed(GOOD, shape=[2, 12]), "['n', 4, 3, 1]"),
-    (INFER, changed(GOOD, shape=[0, 4, 3, 1]), "n at least 1"),
-    (INFER, changed(GOOD, shape=[-1, 4, 3, 1]), "n at least 1"),
-    (INFER, changed(GOOD, shape=[2.0, 4, 3, 1]), "n at least 1"),
+    (INFER, changed(GOOD, shape=[0, 4, 3, 1]), "with n at least 1"),
+    (INFER, changed(GOOD, shape=[-1, 4, 3, 1]), "with n at least 1"),
+    (INFER, changed(GOOD, shape=[2.0, 4, 3, 1]), "with n at least 1"),
     (INFER, changed(GOOD, shape=[10**30, 4, 3, 1]), "data has shape"),
-    (INFER, changed(GOOD, shape=[3, 4, 3, 1]), "flat 36 numbers"),
-    (INFER, changed(GOOD, data=[1] * 23), "flat 24 numbers"),
+    (INFER, changed(GOOD, shape=[3, 4, 3, 1]), "flat with 36 numbers"),
+    (INFER, changed(GOOD, data=[1] * 23), "flat with 24 numbers"),
     (INFER, changed(GOOD, data=None), "data must be a list"),
     (INFER, changed(GOOD, data=[]), "data must be a list"),
-    (INFER, changed(GOOD, data=["1"] * 24), "numbers alone"),
-    (INFER, changed(GOOD, data=[None] * 24), "numbers alone"),
-    (INFER, changed(GOOD, data=[10**30] * 24), "numbers alone"),
+    (INFER, changed(GOOD, data=["1"] * 24), "numbers only"),
+    (INFER, changed(GOOD, data=[None] * 24), "numbers only"),
+    (INFER, changed(GOOD, data=[10**30] * 24), "numbers only"),
     (INFER, changed(GOOD, data=[10**400, 0.5]), "data must"),
     (INFER, changed(GOOD, data=[[1, 2], [3]]), "equal length"),
     (INFER, changed(GOOD, data=[0.5] * 24), "whole numbers"),
@@ -260,12 +260,14 @@ def changed(body, **changes):
     ),
     (INFER, GOOD | {"id": 7}, "id must be"),
     (PREDICT, {}, "instances must be a list"),
-    (PREDICT, {"instances": [{"b64": "AA=="}]}, "numbers alone"),
+    (PREDICT, {"instances": [{"b64": "AA=="}]}, "numbers only"),
     (PREDICT, {"instances": [[[[0]] * 4] * 3]}, "['n', 4, 3, 1]"),
     (PREDICT, {"instances": [[[[0.5], [0], [256]]] * 4]}, "0 to 1"),
   ],
 )
-def test_wrong_requests_are_told_what_is_wrong(client, path, body, message):
+def test_an_invalid_request_gets_an_error_that_says_why(
+  client, path, body, message
+):
   before = client.get("/stats").json()
   content = body if isinstance(body, bytes) else json.dumps(body).encode()
   assert message in refusal(client.post(path, content=content))
@@ -302,8 +304,8 @@ def test_stats_count_what_was_answered(client):
 
 
 def test_large_bodies_are_refused():
-  settings = ServerConfig(max_body_bytes=2000)
-  app = build_app(linear(), SPEC, settings)
+  config = ServerConfig(max_body_bytes=2000)
+  app = build_app(linear(), SPEC, config)
   large = json.dumps(tensor(images(1000))).encode()
 
   def endless():
@@ -424,7 +426,7 @@ def test_a_failing_network_is_no_traceback(caplog):
     ({"max_body_bytes": 0}, "max_body_bytes=0"),
   ],
 )
-def test_settings_that_can_not_be_are_named(changes, message):
+def test_values_that_are_not_allowed_are_named(changes, message):
   with pytest.raises(JaxkdError, match=message):
     build_app(linear(), SPEC, ServerConfig(**changes))
 
@@ -462,12 +464,12 @@ def test_the_command_serves_a_workdir_until_sigterm(tmp_path):
       expected = student(jnp.asarray(pixels, jnp.float32) / 255).logits
       np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
       process.send_signal(signal.SIGTERM)
-      told, errors = process.communicate(timeout=30)
+      output_text, errors = process.communicate(timeout=30)
     finally:
       process.kill()
   assert process.returncode == 143, errors
   assert errors == ""
-  assert '"images": 2' in told
+  assert '"images": 2' in output_text
 
 
 @pytest.mark.parametrize(
@@ -478,7 +480,7 @@ def test_the_command_serves_a_workdir_until_sigterm(tmp_path):
     (["--workdir=x", "--port=many"], "port"),
   ],
 )
-def test_wrong_flags_are_told_in_a_line(arguments, message):
+def test_wrong_flags_give_one_line(arguments, message):
   with start(*arguments) as process:
     _, errors = process.communicate(timeout=60)
   assert process.returncode == 2, errors
