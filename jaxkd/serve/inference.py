@@ -1,4 +1,4 @@
-"""Inference for requests: the body of a request to the payload of its answer."""
+"""Inference for requests, from a body to the payload of its answer."""
 
 import functools
 import math
