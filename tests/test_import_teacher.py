@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxkd import models
-from jaxkd.export.stablehlo import artefact
+from jaxkd.export.stablehlo import serialize
 from jaxkd.import_teacher import main
 from jaxkd.serialization import bundle, probe as probes, weights
 from jaxkd.serialization.pytorch.weights import to_torch
@@ -104,7 +104,7 @@ def test_a_checkpoint_of_ours_needs_no_flags(network, tmp_path, capsys):
 
 
 def write_artefact(path, function):
-  path.write_bytes(artefact(models.from_function(function, {}), SPEC))
+  path.write_bytes(serialize(models.from_function(function, {}), SPEC))
 
 
 def test_an_artefact_becomes_a_bundle(network, tmp_path):

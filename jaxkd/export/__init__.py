@@ -1,4 +1,4 @@
-"""What leaves a run: the student, and the images that it was trained on.
+"""Export of a run's student, and of the synthetic images of its training.
 
-`python -m jaxkd.export --help` names the commands.
+`python -m jaxkd.export --help` lists the commands.
 """

@@ -1,11 +1,12 @@
-"""Takes a student, or the images that it was trained on, out of a run.
+"""The command that exports a run's student or synthetic images.
 
 python -m jaxkd.export student --workdir=runs/DIR --out=DIR
 python -m jaxkd.export onnx --student=DIR --out=student.onnx
 python -m jaxkd.export images --workdir=runs/DIR --out=DIR --format=npz
 python -m jaxkd.export predict --student=DIR FOLDER
 
-Exit status: 0 done, 1 some images could not be read, 2 wrong input.
+Exit status: 0 for success, 1 if some images could not be read, 2 for wrong
+input.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from jaxkd.errors import JaxkdError, fail
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="python -m jaxkd.export",
-    description="Takes a student, or its images, out of a run.",
+    description="Exports a run's student or its synthetic images.",
   )
   commands = parser.add_subparsers(dest="command", required=True)
   student = commands.add_parser(
-    "student", help="a bundle: safetensors, JSON, probe, StableHLO"
+    "student", help="writes a bundle: safetensors, JSON, probe, StableHLO"
   )
   source = student.add_mutually_exclusive_group(required=True)
   _add_workdir(source)
@@ -33,34 +34,38 @@ def _parser() -> argparse.ArgumentParser:
   _add_out(student, "DIR")
   onnx = commands.add_parser(
     "onnx",
-    help="ONNX; needs jax2onnx and onnxruntime, see jaxkd/export/onnx.py",
+    help="writes ONNX; needs jax2onnx and onnxruntime (jaxkd/export/onnx.py)",
   )
   _add_student(onnx)
   _add_out(onnx, "FILE")
-  images = commands.add_parser("images", help="the synthetic set")
+  images = commands.add_parser("images", help="writes the synthetic images")
   _add_workdir(images, required=True)
   _add_out(images, "DIR")
   images.add_argument(
     "--format", default="png", metavar="FORMAT", help="png, npz or tfds"
   )
   images.add_argument(
-    "--count", type=int, default=0, metavar="N", help="a random N of them"
+    "--count",
+    type=int,
+    default=0,
+    metavar="N",
+    help="number, drawn at random; 0 for all",
   )
-  predict = commands.add_parser("predict", help="labels for images")
+  predict = commands.add_parser("predict", help="labels images")
   _add_student(predict)
   predict.add_argument("source", type=Path, metavar="FOLDER or IMAGE")
   predict.add_argument(
     "--out", type=Path, default=Path("predictions.csv"), metavar="FILE"
   )
   predict.add_argument(
-    "--top", type=int, default=1, metavar="N", help="classes per image"
+    "--top", type=int, default=1, metavar="N", help="classes for each image"
   )
   return parser
 
 
 def _add_workdir(parser, **options) -> None:
   parser.add_argument(
-    "--workdir", type=Path, metavar="DIR", help="of a run", **options
+    "--workdir", type=Path, metavar="DIR", help="folder of a run", **options
   )
 
 
@@ -70,12 +75,16 @@ def _add_student(parser) -> None:
     type=Path,
     metavar="DIR",
     required=True,
-    help="a bundle of `student`",
+    help="folder that `student` wrote",
   )
 
 
 def _add_out(parser, metavar: str) -> None:
   parser.add_argument("--out", type=Path, metavar=metavar, required=True)
+
+
+# Each command imports its modules itself, because JAX takes seconds to import
+# and `--help` and wrong arguments don't need it.
 
 
 def _student(arguments: argparse.Namespace) -> int:
@@ -85,7 +94,7 @@ def _student(arguments: argparse.Namespace) -> int:
     export_checkpoint(arguments.checkpoint, arguments.out)
   else:
     export_run(arguments.workdir, arguments.out)
-  print(f"wrote {arguments.out}")
+  print(f"The bundle is in {arguments.out}.")
   return 0
 
 
@@ -93,7 +102,10 @@ def _onnx(arguments: argparse.Namespace) -> int:
   from jaxkd.export.onnx import export_onnx
 
   difference = export_onnx(arguments.student, arguments.out)
-  print(f"wrote {arguments.out}; logits differ by at most {difference:.2g}")
+  print(
+    f"The network is in {arguments.out}; its logits differ from the student's "
+    f"by at most {difference:.2g}."
+  )
   return 0
 
 
@@ -103,22 +115,25 @@ def _images(arguments: argparse.Namespace) -> int:
   count = export_images(
     arguments.workdir, arguments.out, arguments.format, arguments.count
   )
-  print(f"wrote {count} images to {arguments.out}")
+  print(f"{count} images are in {arguments.out}.")
   return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
   from jaxkd.export.prediction import predict
 
-  tally = predict(
+  summary = predict(
     arguments.student, arguments.source, arguments.out, arguments.top
   )
-  for words, count in tally.converted.items():
-    print(f"converted {count} from {words}")
-  print(f"wrote {arguments.out}: {tally.labelled} images labelled")
-  if not tally.unreadable:
+  for conversion, count in summary.converted.items():
+    print(f"{count} images were converted from {conversion}.")
+  print(f"The labels of {summary.labelled} images are in {arguments.out}.")
+  if not summary.unreadable:
     return 0
-  print(f"jaxkd: {tally.unreadable} images left out", file=sys.stderr)
+  print(
+    f"jaxkd: {summary.unreadable} images could not be read and have no label.",
+    file=sys.stderr,
+  )
   return 1
 
 
@@ -131,7 +146,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs one command; a mistake ends the process with status 2."""
+  """Runs one command; wrong input ends the process with status 2."""
   arguments = _parser().parse_args(argv)
   try:
     return COMMANDS[arguments.command](arguments)

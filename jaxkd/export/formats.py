@@ -1,4 +1,4 @@
-"""Synthetic sets on disk: PNG folders, npz shards, a TFDS set."""
+"""Formats of exported images: PNG folders, npz shards and a TFDS data set."""
 
 from collections.abc import Iterator
 import csv
@@ -16,14 +16,15 @@ SHARD = 10_000  # images in an npz file
 
 
 class SyntheticSet(NamedTuple):
-  """Images that a method made, on the host.
+  """Images that a method made and their labels, in host memory.
 
   Attributes:
     images: `[N, H, W, C]` uint8, or float32 points.
-    labels: `[N]` int32, the class meant; the teacher's where none was.
-    teacher_labels: `[N]` int32, the class that the teacher saw.
-    probabilities: `[N, K]` float32 of the teacher; None where it gave labels
-      alone.
+    labels: `[N]` int32, the target class of each image; the teacher's label
+      where the method set no target.
+    teacher_labels: `[N]` int32, the teacher's labels.
+    probabilities: `[N, K]` float32, the teacher's probabilities; None where it
+      answered with labels.
   """
 
   images: np.ndarray
@@ -33,8 +34,10 @@ class SyntheticSet(NamedTuple):
 
 
 def write_png(folder: Path, synthetic: SyntheticSet) -> None:
-  """A folder per label, e.g. `0003/000042.png`, and `labels.csv`: `file`,
-  `label`, `teacher_label`, and a column of probabilities per class.
+  """Writes a folder of PNG files for each label, and `labels.csv`.
+
+  Files are named as `0003/000042.png`. The table has the columns `file`,
+  `label`, `teacher_label`, and a probability for each class if there are any.
   """
   _check_channels(synthetic.images, "png")
   num_classes = 0
@@ -57,8 +60,9 @@ def write_png(folder: Path, synthetic: SyntheticSet) -> None:
 
 
 def write_npz(folder: Path, synthetic: SyntheticSet) -> None:
-  """`synthetic-00000.npz` and so on, `SHARD` images each, whose arrays are the
-  fields of `Synthetic`.
+  """Writes `synthetic-00000.npz` and so on, with `SHARD` images each.
+
+  Their arrays are the fields of `SyntheticSet`.
   """
   arrays = {
     name: array
@@ -71,12 +75,14 @@ def write_npz(folder: Path, synthetic: SyntheticSet) -> None:
 
 
 def write_tfds(folder: Path, synthetic: SyntheticSet) -> None:
-  """`synthetic/1.0.0`, for `tfds.builder_from_directory`; split `train`.
+  """Writes `synthetic/1.0.0` with the split `train`, as TFDS data sets are.
 
-  Examples have `image`, `label`, `teacher_label`, and `probabilities` where
-  there are some. Nothing of it needs TensorFlow, neither here nor there.
+  `tfds.builder_from_directory` reads it. Examples have `image`, `label`,
+  `teacher_label`, and `probabilities` if there are any. TensorFlow is needed
+  neither to write nor to read it.
   """
   _check_channels(synthetic.images, "tfds")
+  # Here, because the package takes seconds to import.
   import tensorflow_datasets as tfds
 
   soft, num_classes = synthetic.probabilities, int(synthetic.labels.max()) + 1
@@ -115,6 +121,6 @@ FORMATS = {"png": write_png, "npz": write_npz, "tfds": write_tfds}
 def _check_channels(images: np.ndarray, name: str) -> None:
   if images.shape[-1] not in (1, 3):
     raise JaxkdError(
-      f"--format={name}: images of {images.shape[-1]} channels are neither "
-      "grey nor RGB; choose --format=npz."
+      f"--format={name} holds images of 1 or 3 channels, and these have "
+      f"{images.shape[-1]}; choose --format=npz."
     )

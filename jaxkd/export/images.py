@@ -1,9 +1,9 @@
-"""The images that a student was trained on, as a set that others can read."""
+"""Export of the synthetic images that a student was trained on."""
 
 from datetime import UTC, datetime
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from jaxkd.data.labels import hard_labels
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.errors import JaxkdError
 from jaxkd.export.formats import FORMATS, SyntheticSet
-from jaxkd.runtime.files import atomic_folder, write_json
+from jaxkd.runtime.files import Json, atomic_folder, write_json
 from jaxkd.runtime.finished_run import (
   REPORT_NAME,
   read_config,
@@ -29,14 +29,14 @@ MANIFEST = "manifest.json"
 
 
 class Rounding(NamedTuple):
-  """What became of the images on their way to 8 bits.
+  """The effect of rounding the images to 8 bits.
 
   Attributes:
-    clipped: share of the numbers that lay outside [0, 1].
-    same_label: images to which the teacher gives the same label as before; None
-      where the teacher is not at hand.
+    clipped: the share of pixel values outside [0, 1], which were clipped.
+    same_label: the number of images to which the teacher gives the same label
+      as before; None where the run has no teacher's weights.
     asked_again: whether labels and probabilities are the teacher's answers to
-      the 8-bit images; otherwise to those of the run.
+      the 8-bit images; if not, they are its answers to the run's images.
   """
 
   clipped: float
@@ -47,16 +47,16 @@ class Rounding(NamedTuple):
 def export_images(
   workdir: Path, out: Path, format: str = "png", count: int = 0
 ) -> int:
-  """Writes the synthetic images of a run, their labels and where they are from.
+  """Writes the synthetic images of a run, with labels and a manifest.
 
   Args:
-    workdir: of the run.
-    out: folder, new or empty. It appears when it is complete.
+    workdir: the folder of the run.
+    out: the folder to write, new or empty; it appears when it is complete.
     format: one of `FORMATS`.
-    count: how many, drawn at random by the seed of the run; 0: all.
+    count: the number of images, drawn at random by the run's seed; 0 for all.
 
   Returns:
-    How many there are.
+    The number of images written.
 
   Raises:
     JaxkdError: if the run made no images, or the format can't hold them.
@@ -65,43 +65,42 @@ def export_images(
   checks.not_negative(**{"--count": count})
   config = read_config(workdir)
   _check_synthetic(config)
-  samples = _drawn(read_samples(workdir), count, config["seed"])
+  samples = _subsample(read_samples(workdir), count, config["seed"])
   if samples.images.ndim == 4:
-    found, rounding = _eight_bit(samples, workdir, config)
+    synthetic, rounding = _round(samples, workdir, config)
   elif format == "npz":
-    found, rounding = _synthetic(samples), None
+    synthetic, rounding = _add_labels(samples), None
   else:
     raise JaxkdError(
-      f"--format={format}: the run made points {samples.images.shape[1:]}, not "
-      "images; choose --format=npz."
+      f"--format={format} holds images, and the run made points of shape "
+      f"{samples.images.shape[1:]}; choose --format=npz."
     )
 
   with atomic_folder(out) as folder:
-    FORMATS[format](folder, found)
+    FORMATS[format](folder, synthetic)
     manifest = _provenance(workdir, config) | {
       "format": format,
-      "images": len(found.images),
-      "shape": found.images.shape[1:],
+      "images": len(synthetic.images),
+      "shape": synthetic.images.shape[1:],
       "no_class_meant": int((samples.labels < 0).sum()),
       "eight_bit": rounding._asdict() if rounding else None,
-      "files": _hashes(folder),
+      "files": _hash_files(folder),
     }
     write_json(folder / MANIFEST, manifest)
-  return len(found.images)
+  return len(synthetic.images)
 
 
-def _check_synthetic(config: dict[str, Any]) -> None:
-  """Refuses to pass real images off as made, or to hand them out."""
+def _check_synthetic(config: dict[str, Json]) -> None:
   info = methods.info(config["method"])
   real = config["synthesis"].get("source") == "real"
   if real or info.source == "real images":
     raise JaxkdError(
-      f"The images of this run ({config['method']}) are real ones; only images "
-      "that a method made are exported."
+      f"The images of this run ({config['method']}) are real; only synthetic "
+      "images can be exported."
     )
 
 
-def _drawn(samples: Samples, count: int, seed: int) -> Samples:
+def _subsample(samples: Samples, count: int, seed: int) -> Samples:
   total = len(samples.labels)
   checks.at_most("--count", count, total, "images in the run")
   if not count:
@@ -114,8 +113,7 @@ def _drawn(samples: Samples, count: int, seed: int) -> Samples:
   )
 
 
-def _synthetic(samples: Samples) -> SyntheticSet:
-  """Labels are the classes meant, the teacher's where none was."""
+def _add_labels(samples: Samples) -> SyntheticSet:
   answers = np.asarray(hard_labels(samples.targets), np.int32)
   soft = np.issubdtype(samples.targets.dtype, np.floating)
   return SyntheticSet(
@@ -126,11 +124,12 @@ def _synthetic(samples: Samples) -> SyntheticSet:
   )
 
 
-def _eight_bit(
-  samples: Samples, workdir: Path, config: dict[str, Any]
+def _round(
+  samples: Samples, workdir: Path, config: dict[str, Json]
 ) -> tuple[SyntheticSet, Rounding]:
-  """The images as uint8, answered again by a teacher that may be looked into:
-  rounding moves some across a boundary.
+  """Rounds images to uint8, and asks a white-box teacher for new answers.
+
+  Rounding changes the teacher's label of some images.
   """
   images, clipped = samples.images, 0.0
   if images.dtype != np.uint8:
@@ -139,19 +138,19 @@ def _eight_bit(
   path = workdir / "teacher.safetensors"
   rounded = samples._replace(images=images)
   if not path.exists():
-    return _synthetic(rounded), Rounding(clipped, None, False)
+    return _add_labels(rounded), Rounding(clipped, None, False)
   teacher = WhiteBox(weights.load_classifier(path)[0])
   answers = np.asarray(jax.jit(WhiteBox.answer)(teacher, images))
   before = np.asarray(hard_labels(samples.targets))
   same = int((answers.argmax(-1) == before).sum())
-  # Who was paid for labels alone is not given probabilities here.
+  # A run that asked for labels only must not export probabilities.
   again = config["teacher"]["access"] == "white_box"
   if again:
     rounded = rounded._replace(targets=answers)
-  return _synthetic(rounded), Rounding(clipped, same, again)
+  return _add_labels(rounded), Rounding(clipped, same, again)
 
 
-def _provenance(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
+def _provenance(workdir: Path, config: dict[str, Json]) -> dict[str, Json]:
   done = (workdir / REPORT_NAME).exists()
   report = read_report(workdir) if done else {}
   teacher = workdir / "teacher.safetensors"
@@ -172,7 +171,7 @@ def _provenance(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
   }
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hash_files(folder: Path) -> dict[str, str]:
   files = sorted(path for path in folder.rglob("*") if path.is_file())
   return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 

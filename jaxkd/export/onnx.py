@@ -1,7 +1,7 @@
-"""A student as ONNX, by jax2onnx, in an environment of its own.
+"""Export of a student to ONNX by jax2onnx, which needs a separate environment.
 
-jax2onnx and orbax-checkpoint ask for different versions of each other's
-packages, so it is not among our dependencies:
+jax2onnx and orbax-checkpoint require different versions of the same packages,
+so jax2onnx is not among our dependencies:
 
   python -m venv onnx
   onnx/bin/pip install jaxkd jax2onnx==0.17.1 onnxruntime
@@ -19,7 +19,8 @@ from jaxkd.runtime.files import write_bytes
 from jaxkd.serialization import bundle
 from jaxkd.types import Classifier, DataSpec
 
-LARGEST_DIFFERENCE = 1e-4  # of logits, between ONNX Runtime and JAX
+LARGEST_DIFFERENCE = 1e-4  # allowed between logits of ONNX Runtime and JAX
+# Version 0.17.1 removes transposes around a residual sum that are needed.
 FAULTY_PASSES = (
   "remove_redundant_transpose_add_forests",
   "remove_redundant_transpose_pairs",
@@ -27,11 +28,11 @@ FAULTY_PASSES = (
 
 
 def export_onnx(student: Path, out: Path) -> float:
-  """Writes the network of a bundle as ONNX, for any size of the batch.
+  """Writes the network of a bundle as ONNX, for any batch size.
 
   Args:
-    student: folder of the bundle.
-    out: the file; not written if it does not answer like the network.
+    student: the folder of the bundle.
+    out: the file; it is not written if its logits differ.
 
   Returns:
     The largest difference of the logits on the bundle's probe images.
@@ -45,13 +46,13 @@ def export_onnx(student: Path, out: Path) -> float:
     import onnxruntime
   except ImportError as error:
     raise JaxkdError(
-      f"{error.name} is missing; in an environment of its own: pip install "
-      "jaxkd jax2onnx==0.17.1 onnxruntime"
+      f"The package {error.name} is missing. In a separate environment, run: "
+      "pip install jaxkd jax2onnx==0.17.1 onnxruntime"
     ) from error
   classifier, spec, _ = bundle.read(student)
   network = jax.device_get(classifier)
   try:
-    _leave_out_faulty_passes()
+    _remove_faulty_passes()
     with conv.reference_form():
       content = to_onnx(
         lambda images: network(images).logits,
@@ -62,7 +63,7 @@ def export_onnx(student: Path, out: Path) -> float:
       content, providers=["CPUExecutionProvider"]
     )
     difference = _difference(session, classifier, spec)
-  except Exception as error:  # what it lacks, it says in as many ways
+  except Exception as error:  # jax2onnx raises many types
     raise JaxkdError(
       f"jax2onnx can't write {classifier.name}: "
       f"{f'{type(error).__name__}: {error}'.splitlines()[0][:200]}"
@@ -77,10 +78,7 @@ def export_onnx(student: Path, out: Path) -> float:
   return difference
 
 
-def _leave_out_faulty_passes() -> None:
-  """Has jax2onnx keep the transposes round a residual sum; version 0.17.1 takes
-  some away that are needed.
-  """
+def _remove_faulty_passes() -> None:
   from jax2onnx.converter import ir_optimizations
 
   ir_optimizations._OPTIMIZER_PASSES = tuple(
@@ -91,14 +89,15 @@ def _leave_out_faulty_passes() -> None:
 
 
 def _difference(session, classifier: Classifier, spec: DataSpec) -> float:
-  """Of the logits of one image, and of many."""
+  """Returns the largest difference of logits, for one image and for many."""
   (name,) = (entry.name for entry in session.get_inputs())
   images = bundle.probe_images(spec)
   return max(
     float(
       np.abs(
-        session.run(None, {name: some})[0] - np.asarray(classifier(some).logits)
+        session.run(None, {name: batch})[0]
+        - np.asarray(classifier(batch).logits)
       ).max()
     )
-    for some in (images[:1], images)
+    for batch in (images[:1], images)
   )

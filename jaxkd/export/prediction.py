@@ -1,4 +1,4 @@
-"""Labels for a folder of images, by an exported network."""
+"""Labels for a folder of images, predicted by an exported network."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,12 +25,12 @@ _EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "YCbCr")
 
 
 class PredictionSummary(NamedTuple):
-  """What became of the images.
+  """The numbers of images that were labelled, unreadable and converted.
 
   Attributes:
-    labelled: how many.
-    unreadable: the others.
-    converted: from what to what, in words, and how many.
+    labelled: images with a label.
+    unreadable: images that could not be read.
+    converted: images by conversion, such as `24x24 RGB to 8x8 L`.
   """
 
   labelled: int
@@ -41,30 +41,31 @@ class PredictionSummary(NamedTuple):
 def predict(
   bundle_folder: Path, source: Path, out: Path, top: int = 1
 ) -> PredictionSummary:
-  """Writes what a network sees in images: CSV with `file`, `label`,
-  `probability`; `top` lines a file, likeliest first.
+  """Writes a network's predictions for images to a CSV file.
 
-  An image that can't be read is named on stderr and left out.
+  Its columns are `file`, `label` and `probability`, with `top` lines for each
+  image, likeliest first. An image that can't be read is named on stderr and
+  left out.
 
   Args:
-    bundle_folder: of the network.
-    source: an image, or a folder of them with its subfolders.
+    bundle_folder: the bundle of the network.
+    source: an image, or a folder of images with its subfolders.
     out: the CSV file.
-    top: classes to name for each image.
+    top: the number of classes for each image.
 
   Raises:
-    JaxkdError: if there is no image, or the network takes none.
+    JaxkdError: if there is no image, or the network does not take images.
   """
-  brought = bundle.read(bundle_folder)
-  spec = brought.spec
+  loaded = bundle.read(bundle_folder)
+  spec = loaded.spec
   if len(spec.shape) != 3 or spec.shape[-1] not in (1, 3):
     raise JaxkdError(
-      f"The network in {bundle_folder} takes inputs of shape {spec.shape}, "
-      "neither grey nor RGB images."
+      f"The network in {bundle_folder} takes inputs of shape {spec.shape}; "
+      "only networks for grey or RGB images can be used."
     )
   checks.at_least("--top", top, 1)
   checks.at_most("--top", top, spec.num_classes, "classes")
-  files = _files(source)
+  files = _find_images(source)
   converted, labelled = Counter(), 0
   root = source if source.is_dir() else source.parent
   try:
@@ -72,45 +73,45 @@ def predict(
       table = csv.writer(file)
       table.writerow(["file", "label", "probability"])
       for names, images in _batches(files, spec, converted):
-        rows = _probabilities(brought, images)
+        rows = _probabilities(loaded, images)
         for name, row in zip(names, rows, strict=True):
           for k in np.argsort(-row, kind="stable")[:top]:
             table.writerow(
-              [name.relative_to(root), _label(brought, k), f"{row[k]:.6g}"]
+              [name.relative_to(root), _label(loaded, k), f"{row[k]:.6g}"]
             )
         labelled += len(names)
   except OSError as error:
-    raise JaxkdError(f"Cannot write {out}: {error.strerror}.") from error
+    raise JaxkdError(f"{out} can't be written ({error.strerror}).") from error
   return PredictionSummary(labelled, len(files) - labelled, converted)
 
 
-def _files(source: Path) -> list[Path]:
+def _find_images(source: Path) -> list[Path]:
   if source.is_file():
     return [source]
-  found = sorted(
+  paths = sorted(
     path
     for path in source.rglob("*")
     if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
   )
-  if not found:
+  if not paths:
     raise JaxkdError(
-      f"There is no image in {source}; give a file, or a folder of "
-      f"{', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}."
+      f"There is no image in {source}; name an image, or a folder with files "
+      f"of type {', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}."
     )
-  return found
+  return paths
 
 
 def _batches(
   files: list[Path], spec: DataSpec, converted: Counter[str]
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
-  """The readable files with their images uint8 `[n, H, W, C]`, n <= `BATCH`."""
+  """Yields readable files and their images uint8 `[n, H, W, C]`, n <= BATCH."""
   for start in range(0, len(files), BATCH):
     names, images = [], []
     for path in files[start : start + BATCH]:
       try:
         images.append(_read(path, spec, converted))
         names.append(path)
-      # Pillow's word for a broken file depends on the format.
+      # Pillow raises different errors for different formats.
       except (
         OSError,
         SyntaxError,
@@ -123,7 +124,7 @@ def _batches(
 
 
 def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
-  """An image as the network takes it, uint8 `[H, W, C]`."""
+  """Reads an image and converts it to the network's size, uint8 `[H, W, C]`."""
   height, width, channels = spec.shape
   with Image.open(path) as image:
     if image.mode not in _EIGHT_BIT:
@@ -132,16 +133,16 @@ def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
     pixels = fit(upright, spec.shape)
   mode = MODES[channels]
   if (upright.size, upright.mode) != ((width, height), mode):
-    was = f"{upright.width}x{upright.height} {upright.mode}"
-    converted[f"{was} to {width}x{height} {mode}"] += 1
+    original = f"{upright.width}x{upright.height} {upright.mode}"
+    converted[f"{original} to {width}x{height} {mode}"] += 1
   return pixels
 
 
-def _probabilities(brought: LoadedBundle, images: np.ndarray) -> np.ndarray:
-  """`[n, K]`; the batch is filled up, so that one compilation serves all."""
-  whole = np.zeros((BATCH, *brought.spec.shape), np.uint8)
-  whole[: len(images)] = images
-  return np.asarray(_forward(brought.classifier, whole))[: len(images)]
+def _probabilities(loaded: LoadedBundle, images: np.ndarray) -> np.ndarray:
+  """Computes `[n, K]` probabilities; batches are padded to compile once."""
+  batch = np.zeros((BATCH, *loaded.spec.shape), np.uint8)
+  batch[: len(images)] = images
+  return np.asarray(_forward(loaded.classifier, batch))[: len(images)]
 
 
 @jax.jit
@@ -150,6 +151,6 @@ def _forward(classifier: Classifier, images: Array) -> Array:
   return jax.nn.softmax(logits.astype(jnp.float32))
 
 
-def _label(brought: LoadedBundle, k: int) -> str:
-  names = brought.card.class_names
+def _label(loaded: LoadedBundle, k: int) -> str:
+  names = loaded.card.class_names
   return names[k] if names else str(k)

@@ -1,6 +1,4 @@
-"""A classifier as a `jax.export` artefact: runs wherever JAX does, needs no
-other package of ours.
-"""
+"""Export of a classifier as a `jax.export` artefact that needs only JAX."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -14,15 +12,16 @@ from jaxkd.models.cpu import conv
 from jaxkd.types import Array, Classifier, DataSpec
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-PROMISED = timedelta(days=180)  # JAX reads artefacts of the last six months
+COMPATIBLE = timedelta(days=180)  # for so long, JAX promises to read artefacts
 
 
-def artefact(classifier: Classifier, spec: DataSpec) -> bytes:
-  """Images `[B, H, W, C]` float32 in [0, 1] to logits `[B, K]` float32, for any
-  B, on each of `PLATFORMS`, with the gradient inside.
+def serialize(classifier: Classifier, spec: DataSpec) -> bytes:
+  """Serializes a classifier's function from images to logits.
 
-  Products are of full float32 everywhere, so that all platforms agree.
-  `jax.export.deserialize(artefact).call(images)` runs it, and so does
+  It takes images `[B, H, W, C]` float32 in [0, 1] with any B, returns logits
+  `[B, K]` float32, has a gradient, and runs on each of `PLATFORMS`. Products
+  have full float32 precision, so that all platforms agree.
+  `jax.export.deserialize` reads it, and so does
   `jaxkd.serialization.stablehlo.from_export`.
   """
   (batch,) = export.symbolic_shape("batch")
@@ -39,8 +38,9 @@ def artefact(classifier: Classifier, spec: DataSpec) -> bytes:
 
 @contextlib.contextmanager
 def _without_source_lines() -> Iterator[None]:
-  """Programs traced inside do not name the files that they were written in:
-  they say nothing of this machine, and equal networks are equal bytes.
+  """Leaves source files out of the programs that are traced inside.
+
+  So they hold no paths of this machine, and equal networks give equal bytes.
   """
   name = "jax_traceback_in_locations_limit"
   before = getattr(jax.config, name)
@@ -52,10 +52,12 @@ def _without_source_lines() -> Iterator[None]:
 
 
 def logits_function(classifier: Classifier) -> Callable[[Array], Array]:
-  """Images `[B, H, W, C]` to logits `[B, K]` with the weights inside; B may be
-  a symbol, whatever the network does with the length of its batch.
+  """Returns a function from images `[B, H, W, C]` to logits `[B, K]`.
+
+  The weights are constants of it. B may be symbolic, because the network is
+  mapped over single images.
   """
-  # Weights that lie on several devices would make a program for as many.
+  # Weights on several devices would make a program for as many devices.
   classifier = jax.device_get(classifier)
 
   def logits_of_one(image: Array) -> Array:
@@ -64,13 +66,15 @@ def logits_function(classifier: Classifier) -> Callable[[Array], Array]:
   return jax.vmap(logits_of_one)
 
 
-def note() -> dict[str, str]:
-  """What a reader must know of an artefact that is written today: `jax`, the
-  version; `written` and `loads_until`, dates.
+def compatibility() -> dict[str, str]:
+  """Describes until when JAX reads an artefact that is written today.
+
+  Returns:
+    `jax`, the version; `written` and `loads_until`, dates.
   """
   today = date.today()
   return {
     "jax": jax.__version__,
     "written": today.isoformat(),
-    "loads_until": (today + PROMISED).isoformat(),
+    "loads_until": (today + COMPATIBLE).isoformat(),
   }

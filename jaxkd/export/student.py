@@ -1,13 +1,10 @@
-"""A student as a bundle: weights, what they mean, a probe, and an artefact that
-runs without this package.
-"""
+"""Export of a student as a bundle: weights, model card, probe and StableHLO."""
 
 from pathlib import Path
-from typing import Any
 
 from jaxkd import __version__
 from jaxkd.export import stablehlo
-from jaxkd.runtime.files import atomic_folder
+from jaxkd.runtime.files import Json, atomic_folder
 from jaxkd.runtime.finished_run import read_config, read_report
 from jaxkd.serialization import bundle, probe, weights
 from jaxkd.serialization.model_card import ModelCard
@@ -21,7 +18,7 @@ def export_run(workdir: Path, out: Path) -> None:
   """Writes the student of a run as a bundle into the folder `out`.
 
   Raises:
-    JaxkdError: if the run is not done, or `out` can't be written.
+    JaxkdError: if the run is not finished, or `out` can't be written.
   """
   report = read_report(workdir)
   config = read_config(workdir)
@@ -40,7 +37,7 @@ def export_run(workdir: Path, out: Path) -> None:
 
 
 def export_checkpoint(checkpoint: Path, out: Path) -> None:
-  """The same from a file of weights, of whose origin nothing is known.
+  """Writes a file of weights as a bundle, without the run that made it.
 
   Raises:
     JaxkdError: if the file can't be read, or `out` can't be written.
@@ -49,8 +46,8 @@ def export_checkpoint(checkpoint: Path, out: Path) -> None:
   _write(checkpoint, out, unknown | {"jaxkd": __version__}, ())
 
 
-def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
-  """Those of the teacher, if it came as a bundle that is still there."""
+def _class_names(config: dict[str, Json]) -> tuple[str, ...]:
+  # A teacher that was a bundle names its classes, if its folder is still there.
   teacher = Path(config["teacher"]["checkpoint"] or ".")
   if not any(teacher.glob("teacher.json")):
     return ()
@@ -60,21 +57,21 @@ def _class_names(config: dict[str, Any]) -> tuple[str, ...]:
 def _write(
   checkpoint: Path,
   out: Path,
-  provenance: dict[str, Any],
+  provenance: dict[str, Json],
   class_names: tuple[str, ...],
 ) -> None:
   student, spec = weights.load_classifier(checkpoint)
-  artefact = stablehlo.artefact(student, spec)
+  artefact = stablehlo.serialize(student, spec)
   images = bundle.probe_images(spec)
-  questions = Probe(images, probe.answer(student, images))
-  again = from_export(artefact, spec, f"{NAME}.stablehlo")
-  probe.check(again, questions, f"{NAME}.stablehlo")
+  expected = Probe(images, probe.answer(student, images))
+  reread = from_export(artefact, spec, f"{NAME}.stablehlo")
+  probe.check(reread, expected, f"{NAME}.stablehlo")
   card = ModelCard(
     student.name,
     spec,
     class_names,
-    provenance=provenance | {"stablehlo": stablehlo.note()},
+    provenance=provenance | {"stablehlo": stablehlo.compatibility()},
   )
   with atomic_folder(out) as folder:
-    bundle.write(folder, NAME, student, card, questions)
+    bundle.write(folder, NAME, student, card, expected)
     (folder / f"{NAME}.stablehlo").write_bytes(artefact)

@@ -1,4 +1,4 @@
-"""Synthetic sets for others."""
+"""Tests of the export of synthetic images."""
 
 import csv
 import hashlib
@@ -42,7 +42,7 @@ def eight_bit():
 
 
 def answers():
-  """Of the teacher to the 8-bit images."""
+  """Returns the teacher's probabilities for the 8-bit images."""
   images = eight_bit().astype(np.float32) / 255
   return softmax(run_folders.network(0)(images).logits, -1)
 
@@ -60,18 +60,22 @@ def test_npz_holds_images_labels_and_fresh_answers(workdir, tmp_path):
     np.testing.assert_array_equal(found["labels"], np.arange(COUNT) % 3)
     np.testing.assert_allclose(found["probabilities"], answers(), atol=1e-6)
     np.testing.assert_array_equal(found["teacher_labels"], answers().argmax(-1))
-  told = manifest(out)
+  written = manifest(out)
   images = run_folders.pixels(COUNT, spread=1.5)
   before = run_folders.network(0)(images).logits.argmax(-1)
-  assert told["eight_bit"] == {
+  assert written["eight_bit"] == {
     "clipped": pytest.approx(((images < 0) | (images > 1)).mean()),
     "same_label": int((before == answers().argmax(-1)).sum()),
     "asked_again": True,
   }
-  assert told["synthetic"] and told["method"] == "cake" and told["seed"] == 3
-  for name, digest in told["files"].items():
+  assert (
+    written["synthetic"]
+    and written["method"] == "cake"
+    and written["seed"] == 3
+  )
+  for name, digest in written["files"].items():
     assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
-  assert list(told["files"]) == ["synthetic-00000.npz"]
+  assert list(written["files"]) == ["synthetic-00000.npz"]
 
 
 def test_shards_are_whole(workdir, tmp_path, monkeypatch):
@@ -132,7 +136,7 @@ def test_a_random_few(workdir, tmp_path):
   assert {image.tobytes() for image in images} < everything
 
 
-def test_who_gave_labels_alone_is_not_asked_for_more(tmp_path):
+def test_a_run_with_labels_only_exports_no_probabilities(tmp_path):
   run = tmp_path / "run"
   run_folders.save_network(run, "teacher", seed=0)
   run_folders.save_report(run, "ideal", "label", source="generator")
@@ -146,9 +150,9 @@ def test_who_gave_labels_alone_is_not_asked_for_more(tmp_path):
     assert "probabilities" not in found
     np.testing.assert_array_equal(found["images"], eight_bit())
     np.testing.assert_array_equal(found["labels"], answers().argmax(-1))
-  told = manifest(tmp_path / "made")
-  assert told["no_class_meant"] == COUNT
-  assert told["eight_bit"] == {
+  written = manifest(tmp_path / "made")
+  assert written["no_class_meant"] == COUNT
+  assert written["eight_bit"] == {
     "clipped": 0,
     "same_label": COUNT,
     "asked_again": False,
@@ -195,16 +199,16 @@ def test_a_run_on_two_devices_is_read_on_one(workdir):
   )
 
 
-def test_real_images_are_not_handed_out(tmp_path):
+def test_real_images_are_not_exported(tmp_path):
   for method, source in (("kd", "train"), ("ideal", "real")):
     run = tmp_path / method
     run.mkdir()
     run_folders.save_report(run, method, source=source)
-    with pytest.raises(JaxkdError, match="real ones"):
+    with pytest.raises(JaxkdError, match="are real"):
       export_images(run, tmp_path / "made")
 
 
-def test_mistakes_leave_nothing_behind(workdir, tmp_path, capsys):
+def test_wrong_arguments_leave_no_files(workdir, tmp_path, capsys):
   full = tmp_path / "full"
   full.mkdir()
   (full / "mine").touch()
@@ -221,7 +225,7 @@ def test_mistakes_leave_nothing_behind(workdir, tmp_path, capsys):
   assert [path.name for path in full.iterdir()] == ["mine"]
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path):
+def test_a_damaged_checkpoint_is_an_error(tmp_path):
   with pytest.raises(JaxkdError, match="no checkpoint"):
     read_samples(tmp_path)
   given = run_folders.samples(run_folders.network(0), run_folders.pixels(3))

@@ -1,4 +1,4 @@
-"""From a network that was trained in PyTorch to a student's file."""
+"""Tests the way from a network trained in PyTorch to an exported student."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MEAN, STD = 0.1307, 0.3081
 
 
 def trained_lenet(torch, images, labels):
-  """LeNet-5 after one pass over the images."""
+  """Trains LeNet-5 for one pass over the images."""
   nn = torch.nn
   torch.manual_seed(0)
   layers = {

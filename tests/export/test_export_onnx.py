@@ -1,4 +1,4 @@
-"""ONNX, where jax2onnx is installed, and what is said where it is not."""
+"""Tests of the export to ONNX, with jax2onnx and without."""
 
 import sys
 
@@ -21,7 +21,7 @@ def written(folder, name, spec):
   bundle.write(folder, "student", network, ModelCard(name, spec), probe)
 
 
-def test_a_missing_package_is_told_with_the_command(
+def test_a_missing_package_gives_the_command_to_install_it(
   tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setitem(sys.modules, "jax2onnx", None)

@@ -1,4 +1,4 @@
-"""Labels for images on disk."""
+"""Tests of predictions for images on disk."""
 
 import csv
 
@@ -79,14 +79,16 @@ def test_one_image_and_its_likeliest_classes(student, folder):
   assert {row["label"] for row in rows} == set(NAMES)
 
 
-def test_other_sizes_and_colours_are_converted_and_told(
+def test_other_sizes_and_colours_are_converted_and_counted(
   student, tmp_path, capsys
 ):
   grey = np.repeat(np.repeat(pixels(1)[0], 3, 0), 3, 1)
   Image.fromarray(np.repeat(grey, 3, -1)).save(tmp_path / "a.png")
   source = tmp_path / "a.png"
   _, rows = predicted(student, source)
-  assert "converted 1 from 24x24 RGB to 8x8 L" in capsys.readouterr().out
+  assert (
+    "1 images were converted from 24x24 RGB to 8x8 L" in capsys.readouterr().out
+  )
   small = Image.fromarray(grey[..., 0]).resize((8, 8), Image.BILINEAR)
   expected = probabilities(np.asarray(small)[None, ..., None])
   assert float(rows[0]["probability"]) == pytest.approx(
@@ -94,20 +96,20 @@ def test_other_sizes_and_colours_are_converted_and_told(
   )
 
 
-def test_what_can_not_be_read_is_named_and_left_out(student, folder, capsys):
+def test_unreadable_images_are_named_and_left_out(student, folder, capsys):
   (folder / "broken.png").write_bytes(b"no image")
   whole = (folder / "0.png").read_bytes()
   (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
   Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "deep.png")
   status, rows = predicted(student, folder)
   assert status == 1 and len(rows) == 5
-  told = capsys.readouterr().err
-  assert all(name in told for name in ("broken.png", "cut.png", "deep.png"))
-  assert "3 images left out" in told
+  errors = capsys.readouterr().err
+  assert all(name in errors for name in ("broken.png", "cut.png", "deep.png"))
+  assert "3 images could not be read" in errors
 
 
 @pytest.mark.parametrize("top", [0, 4])
-def test_as_many_classes_as_there_are(student, folder, top, capsys):
+def test_top_is_at_most_the_number_of_classes(student, folder, top, capsys):
   with pytest.raises(SystemExit) as exit:
     predicted(student, folder, f"--top={top}")
   assert exit.value.code == 2

@@ -1,4 +1,4 @@
-"""A student on its way out, and alone with JAX."""
+"""Tests of the export of a student, and of reading it with JAX only."""
 
 import json
 import subprocess
@@ -98,7 +98,7 @@ def test_the_artefact_is_for_three_platforms_and_has_a_gradient(out):
   )
 
 
-def test_weights_alone_will_do(workdir, tmp_path):
+def test_a_checkpoint_without_a_run_is_exported(workdir, tmp_path):
   out = tmp_path / "student"
   checkpoint = workdir / "student.safetensors"
   assert main(["student", f"--checkpoint={checkpoint}", f"--out={out}"]) == 0
@@ -116,7 +116,7 @@ def test_weights_alone_will_do(workdir, tmp_path):
     (["--checkpoint=nowhere"], "There is no checkpoint nowhere"),
   ],
 )
-def test_what_is_not_there_is_told_in_a_line(
+def test_a_missing_file_gives_one_line(
   arguments, words, tmp_path, monkeypatch, capsys
 ):
   monkeypatch.chdir(tmp_path)

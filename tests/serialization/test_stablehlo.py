@@ -10,7 +10,7 @@ import pytest
 
 from jaxkd import models
 from jaxkd.errors import JaxkdError
-from jaxkd.export.stablehlo import artefact
+from jaxkd.export.stablehlo import serialize
 from jaxkd.serialization import weights
 from jaxkd.serialization.stablehlo import from_export
 from jaxkd.teachers.oracles import WhiteBox
@@ -26,7 +26,7 @@ def network(seed):
 
 @functools.cache
 def blob(seed):
-  return artefact(network(seed), SPEC)
+  return serialize(network(seed), SPEC)
 
 
 @functools.cache
@@ -110,7 +110,7 @@ def test_it_answers_as_a_teacher_on_all_devices():
 
 
 def test_equal_networks_are_equal_bytes_without_paths():
-  assert artefact(network(0), SPEC) == blob(0)
+  assert serialize(network(0), SPEC) == blob(0)
   assert b".py" not in blob(0)
 
 
