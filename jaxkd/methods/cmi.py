@@ -40,6 +40,7 @@ from jaxkd.synthesis import (
   replay,
 )
 from jaxkd.synthesis.batch_statistics import BatchNorms
+from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
@@ -247,8 +248,9 @@ def build(
     opt_state = opt_state._replace(
       inner_states={**opt_state.inner_states, "head": state["head_optimizer"]}
     )
+    start = GeneratorState({"params": params}, opt_state)
     (trained, opt_state), (images, pairs), terms = engine.fit_augmented(
-      loss, ({"params": params}, opt_state), tx, step_key, num_steps
+      loss, start, tx, step_key, num_steps
     )
     state = {
       "head": trained["params"]["head"],

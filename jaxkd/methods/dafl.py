@@ -171,7 +171,7 @@ def build(
     return state, *made
 
   def ask_afresh(state: FirstOrderState, nets: Networks, key: Array):
-    state, images = seeker.afresh(
+    state, images = seeker.sample_fresh(
       state, nets, key, every=student_steps, train=False
     )
     outputs = nets.teacher(images)

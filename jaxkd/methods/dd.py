@@ -111,7 +111,7 @@ def build(
   )
 
   def ask(state: FirstOrderState, nets: Networks, key: Array):
-    state, images = seeker.afresh(
+    state, images = seeker.sample_fresh(
       state, nets, key, every=student_steps, train=True
     )
     outputs = nets.teacher(images)

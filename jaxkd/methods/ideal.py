@@ -197,9 +197,8 @@ def build(
   def init(key: Array, nets: Networks):
     del nets
     network_key, pass_key = jax.random.split(key)
-    variables = network.init(network_key)
     return {
-      "generator": (variables, tx.init(variables["params"])),
+      "generator": engine.init_state(network.init(network_key), tx),
       "pass_key": pass_key,
       "batches": jnp.zeros((), jnp.int32),
     }
@@ -208,10 +207,9 @@ def build(
     init_key, latent_key, label_key, tone_key, fresh_key = jax.random.split(
       key, 5
     )
-    variables, opt_state = state["generator"]
+    generator_state = state["generator"]
     if restart:
-      variables = network.init(init_key)
-      opt_state = tx.init(variables["params"])
+      generator_state = engine.init_state(network.init(init_key), tx)
     drawn = jax.random.normal(latent_key, (batch_size, network.latents))
     toning = priors.random_tones(tone_key, batch_size)
     meant = _balanced_labels(label_key, batch_size, spec.num_classes)
@@ -221,13 +219,14 @@ def build(
       terms = terms_of(nets.student(images).logits, meant)
       return pixels.weighted_sum(terms, weights), (terms, images)
 
-    fitted, images, terms = engine.fit_batch(
-      loss, (variables, opt_state), tx, num_steps
+    generator_state, images, terms = engine.fit_batch(
+      loss, generator_state, tx, num_steps
     )
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
-      images = make_images(fitted[0], fresh, toning)
-    return {**state, "generator": fitted}, Samples(images, meant), terms
+      images = make_images(generator_state.variables, fresh, toning)
+    state = {**state, "generator": generator_state}
+    return state, Samples(images, meant), terms
 
   def make(student: Classifier, key: Array) -> Samples:
     init_key, key = jax.random.split(key)

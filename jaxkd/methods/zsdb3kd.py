@@ -263,7 +263,7 @@ def _probing(program: Program, name: str) -> Phase:
     step, answers = state["step"], hard_labels(answered.targets)
     searches = boundary.tell(program, step, state[name], answers)
     state = {**state, name: searches, "step": step + 1}
-    return state, answered, {f"{name}_found": searches.found.mean()}
+    return state, answered, {f"{name}_found": searches.crossed.mean()}
 
   return Phase(ask, tell, repeats=len(program), store=False)
 

@@ -162,12 +162,12 @@ def build(
       state,
       jax.random.split(update_key, generator_steps),
     )
-    images, _ = seeker.images(state.fitted[0], latents, train=True)
+    images, _ = seeker.images(state.generator.variables, latents, train=True)
     terms = jax.tree.map(lambda term: term[-1], terms)
     return state, answer(nets, images), terms
 
   def ask_afresh(state: FirstOrderState, nets: Networks, key: Array):
-    state, images = seeker.afresh(
+    state, images = seeker.sample_fresh(
       state, nets, key, every=student_steps, train=False
     )
     return state, answer(nets, images), {}

@@ -1,0 +1,1 @@
+"""Engines that methods share: how images, generators and searches are run."""

@@ -1,10 +1,11 @@
-"""The engine that walks along a teacher's decision boundary by labels alone.
+"""The engine that searches a teacher's decision boundary by labels alone.
 
-Many searches at once, in probing steps: in every step each search asks for W
-images around its own one, so a step is one batch, and a search is a program
-of steps known before it starts. Directions have length 1, distances are those
-in pixel space before the probe is clipped to [0, 1]. The W candidates of a step
-share one radius, which is bisected as long as any of them lies across.
+Many searches run at once, in probing steps: in every step each search asks
+about W images around its own one, so a step is one batch, and a search is a
+program of steps that is known before it starts. Directions have length 1,
+distances are those in pixel space before the probe is clipped to [0, 1]. The W
+candidates of a step share one radius, which is bisected as long as any of them
+lies across the boundary.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from jaxkd.synthesis import directions
 from jaxkd.types import Array
 
-SPAN = 4096.0  # a boundary is looked for from reach / SPAN to reach
+SPAN = 4096.0  # a boundary is searched from reach / SPAN to reach
 
 
 @flax.struct.dataclass
@@ -26,35 +27,35 @@ class Search:
   """R searches for the nearest place where the teacher's label changes.
 
   Attributes:
-    images: `[R, H, W, C]`, where each search stands.
-    labels: `[R]`, the teacher's label there.
-    goals: `[R]`, the class that lies across; -1 where any other one does.
+    images: `[R, H, W, C]`, that are searched from.
+    labels: `[R]`, the teacher's labels of them.
+    target_classes: `[R]`, the class across the boundary; -1 for any other one.
     direction: `[R, H, W, C]`, the best so far.
-    distance: `[R]`, along it to a place across; an upper bound only, as long
-      as none was `found`.
-    found: `[R]`, whether any probe lay across.
-    low: `[R]`, no candidate is known across at this radius.
+    distance: `[R]`, along it to a point across; an upper bound only, as long
+      as none is known.
+    crossed: `[R]`, whether any probe lay across.
+    low: `[R]`, a radius at which no candidate is known to lie across.
     candidates: `[R, W, H, W, C]`, directions in the current step.
-    slope: `[R, H, W, C]`, sum of the directions in which the distance falls.
+    descent: `[R, H, W, C]`, sum of the directions in which the distance falls.
   """
 
   images: Array
   labels: Array
-  goals: Array
+  target_classes: Array
   direction: Array
   distance: Array
-  found: Array
+  crossed: Array
   low: Array
   candidates: Array
-  slope: Array
+  descent: Array
 
 
 class Step(NamedTuple):
-  """One probing step.
+  """One probing step of a search.
 
   Attributes:
-    propose: `(search, key) -> (search, offsets [R, W, H, W, C])`, of the images
-      to ask for from the search's own.
+    propose: `(search, key) -> (search, offsets [R, W, H, W, C])`: the images to
+      ask about, relative to the search's own.
     learn: `(search, answers [R, W]) -> search`.
   """
 
@@ -62,32 +63,34 @@ class Step(NamedTuple):
   learn: Callable[[Search, Array], Search]
 
 
-def begin(
+def new_search(
   images: Array,
   labels: Array,
-  goals: Array,
+  target_classes: Array,
   candidates: Array,
   distance: Array,
-  found: Array,
+  crossed: Array,
 ) -> Search:
-  """Searches along `candidates`, with what is known of them; see `Search`."""
+  """Returns searches along `candidates`, of which something is known already;
+  see `Search`.
+  """
   return Search(
     images=images,
     labels=labels,
-    goals=goals,
+    target_classes=target_classes,
     direction=candidates[:, 0],
     distance=distance,
-    found=found,
+    crossed=crossed,
     low=distance / SPAN,
     candidates=candidates,
-    slope=jnp.zeros_like(images),
+    descent=jnp.zeros_like(images),
   )
 
 
 def untargeted_search(images: Array, labels: Array, probes: int) -> Search:
-  """Searches for the boundary to any other class, not begun yet."""
+  """Returns new searches for the boundary to any other class."""
   count = len(images)
-  return begin(
+  return new_search(
     images,
     labels,
     jnp.full(count, -1, jnp.int32),
@@ -100,7 +103,7 @@ def untargeted_search(images: Array, labels: Array, probes: int) -> Search:
 def ask(
   program: tuple[Step, ...], index: Array, search: Search, key: Array
 ) -> tuple[Search, Array]:
-  """The images `[R W, H, W, C]` of step `index`."""
+  """Returns the images `[R W, H, W, C]` that step `index` asks about."""
   steps, kinds = _kinds(program)
   proposals = [step.propose for step in steps]
   search, offsets = jax.lax.switch(kinds[index], proposals, search, key)
@@ -111,30 +114,34 @@ def ask(
 def tell(
   program: tuple[Step, ...], index: Array, search: Search, answers: Array
 ) -> Search:
-  """The search after the labels `[R W]` that answer step `index`."""
+  """Updates the search with the labels `[R W]` that answer step `index`."""
   steps, kinds = _kinds(program)
-  lessons = [step.learn for step in steps]
+  learners = [step.learn for step in steps]
   answers = answers.reshape(search.candidates.shape[:2])
-  return jax.lax.switch(kinds[index], lessons, search, answers)
+  return jax.lax.switch(kinds[index], learners, search, answers)
 
 
 def _kinds(program: tuple[Step, ...]) -> tuple[list[Step], Array]:
-  """The different steps of a program, and which one is its i-th."""
+  """Returns the different steps of a program, and which one is its i-th."""
   steps = list(dict.fromkeys(program))
   return steps, jnp.array([steps.index(step) for step in program])
 
 
-def opening(reach: float) -> Step:
-  """The first bisection between random directions, up to `reach`."""
+def first_bisection(reach: float) -> Step:
+  """Returns the step that draws directions and bisects them first.
+
+  Args:
+    reach: the largest distance at which a boundary is searched.
+  """
 
   def propose(search: Search, key: Array) -> tuple[Search, Array]:
-    search = begin(
+    search = new_search(
       search.images,
       search.labels,
-      search.goals,
+      search.target_classes,
       directions.random(key, search.candidates.shape),
       jnp.full_like(search.distance, reach),
-      jnp.zeros_like(search.found),
+      jnp.zeros_like(search.crossed),
     )
     return at_radius(search)
 
@@ -142,18 +149,18 @@ def opening(reach: float) -> Step:
 
 
 def at_radius(search: Search, key: Array | None = None) -> tuple[Search, Array]:
-  """Asks for all candidates halfway between too near and far enough."""
+  """Asks about all candidates between too near and far enough."""
   del key
   return search, directions.scale(search.candidates, _middle(search)[:, None])
 
 
 def _middle(search: Search) -> Array:
-  """Halfway, in factors, between what is too near and what is far enough."""
+  """Returns the geometric mean of a radius too near and one far enough."""
   return jnp.sqrt(search.low * search.distance)
 
 
 def bisect(search: Search, answers: Array) -> Search:
-  """Halves the range of the radius, by whether any candidate lay across."""
+  """Halves the range of the radius, by whether any candidate lies across."""
   radius = _middle(search)
   across = is_across(search, answers)
   any_across = across.any(axis=1)
@@ -166,7 +173,7 @@ def bisect(search: Search, answers: Array) -> Search:
     ),
     distance=jnp.where(any_across, radius, search.distance),
     low=jnp.where(any_across, search.low, radius),
-    found=search.found | any_across,
+    crossed=search.crossed | any_across,
   )
 
 
@@ -174,9 +181,10 @@ BISECTION = Step(at_radius, bisect)
 
 
 def move_inward(longest: float) -> Step:
-  """Away from the boundary, as far as the label stays.
+  """Returns the step away from the boundary, as far as the label stays.
 
-  The tries are `longest` and its halves. Who has found no boundary stays.
+  It tries the length `longest` and its repeated halves. A search without a
+  boundary does not move.
   """
 
   def propose(search: Search, key: Array) -> tuple[Search, Array]:
@@ -188,7 +196,7 @@ def move_inward(longest: float) -> Step:
   def learn(search: Search, answers: Array) -> Search:
     stays = answers == search.labels[:, None]
     lengths = halved_lengths(longest, answers.shape[1])
-    moves = search.found & stays.any(axis=1)
+    moves = search.crossed & stays.any(axis=1)
     move = jnp.where(moves, lengths[stays.argmax(axis=1)], 0.0)
     moved = search.images - directions.scale(search.direction, move)
     return search.replace(images=jnp.clip(moved, 0.0, 1.0))
@@ -197,17 +205,21 @@ def move_inward(longest: float) -> Step:
 
 
 def bisect_random(reach: float, tolerance: float) -> tuple[Step, ...]:
-  """To the boundary along the best of W random directions."""
-  return opening(reach), *bisect_candidates(tolerance)[1:]
+  """Returns the steps to the boundary along the best of W random directions."""
+  return first_bisection(reach), *bisect_candidates(tolerance)[1:]
 
 
 def bisect_candidates(tolerance: float) -> tuple[Step, ...]:
-  """To the boundary along the best of the candidates that are there."""
+  """Returns the steps to the boundary along the best of the candidates."""
   return (BISECTION,) * bisections(SPAN, tolerance)
 
 
 def bisections(span: float, tolerance: float) -> int:
-  """Steps until a distance within a factor `span` is known to a fraction.
+  """Returns the steps until a distance within a factor `span` is known.
+
+  Args:
+    span: of the largest distance to the smallest.
+    tolerance: to which fraction it is to be known.
 
   >>> bisections(2.0, 0.01)
   7
@@ -216,11 +228,11 @@ def bisections(span: float, tolerance: float) -> int:
 
 
 def is_across(search: Search, answers: Array) -> Array:
-  """Which of the probes `[R, W]` have left the label, or reached the goal."""
-  goals, labels = search.goals[:, None], search.labels[:, None]
-  return jnp.where(goals < 0, answers != labels, answers == goals)
+  """Returns which of the probes `[R, W]` lie across the boundary."""
+  targets, labels = search.target_classes[:, None], search.labels[:, None]
+  return jnp.where(targets < 0, answers != labels, answers == targets)
 
 
 def halved_lengths(longest: float, count: int) -> Array:
-  """`longest` and its repeated halves, `[count]`."""
+  """Returns `longest` and its repeated halves, `[count]`."""
   return longest * 0.5 ** jnp.arange(count)

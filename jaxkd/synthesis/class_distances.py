@@ -1,6 +1,6 @@
-"""How far samples are from each other class, and what that says of them.
+"""Distances of samples to every other class, and soft labels from them.
 
-Every sample is searched from once per other class: the next class first, the
+There is one search for every sample and other class, the next class first: the
 search `i (K - 1) + j` is that of sample i and class (label + 1 + j) mod K.
 """
 
@@ -16,10 +16,10 @@ from jaxkd.types import Array
 def targeted_searches(
   pool: NoisePool, images: Array, labels: Array, probes: int
 ) -> Search:
-  """The searches of all samples, `[N (K - 1)]`.
+  """Returns searches from all samples to all other classes, `[N (K - 1)]`.
 
-  They begin on the ways to the nearest `probes` images that the pool has of the
-  goal; those whose goal it lacks have not `found` it.
+  They start along the lines to the nearest `probes` images that the pool has of
+  the target class. Where it has none, the search has not `crossed`.
 
   Args:
     pool: images of known classes.
@@ -28,33 +28,34 @@ def targeted_searches(
     probes: W.
   """
   others = len(pool.counts) - 1
-  goals = other_classes(labels, others + 1).reshape(-1)
+  target_classes = other_classes(labels, others + 1).reshape(-1)
   images, labels = (
     jnp.repeat(each, others, axis=0) for each in (images, labels)
   )
-  candidates, distance, found = noise_pool.nearest_directions(
-    pool, images, goals, probes
+  candidates, distance, crossed = noise_pool.nearest_directions(
+    pool, images, target_classes, probes
   )
-  return boundary.begin(images, labels, goals, candidates, distance, found)
+  return boundary.new_search(
+    images, labels, target_classes, candidates, distance, crossed
+  )
 
 
 def other_classes(labels: Array, num_classes: int) -> Array:
-  """All classes but `labels [N]`, from the next one on: `[N, K - 1]`."""
+  """Returns all classes but `labels [N]`, the next one first: `[N, K - 1]`."""
   return (labels[:, None] + 1 + jnp.arange(num_classes - 1)) % num_classes
 
 
 def soft_labels(searches: Search, others: int) -> Array:
-  """Log-probabilities `[N, K]` from searches for `others` = K - 1 classes.
+  """Computes log-probabilities `[N, K]` from searches for K - 1 other classes.
 
-  Logit t is 1 / d_t, or 0 if class t was not found, and that of the sample's
-  own class the sum of them.
+  Logit t is 1 / d_t, or 0 if the search for class t has not crossed, and that
+  of the sample's own class is the sum of them.
   """
   near = 1.0 / jnp.maximum(searches.distance, 1e-6)
-  near = jnp.where(searches.found, near, 0.0).reshape(-1, others)
+  near = jnp.where(searches.crossed, near, 0.0).reshape(-1, others)
   labels = searches.labels[::others]
   rows = jnp.arange(len(labels))
   logits = jnp.zeros((len(labels), others + 1))
-  logits = logits.at[rows[:, None], searches.goals.reshape(-1, others)].set(
-    near
-  )
+  columns = searches.target_classes.reshape(-1, others)
+  logits = logits.at[rows[:, None], columns].set(near)
   return jax.nn.log_softmax(logits.at[rows, labels].set(near.sum(axis=1)))

@@ -1,4 +1,4 @@
-"""Vectors in image space: `[..., H, W, C]` are directions, `[...]` lengths."""
+"""Vectors in image space: directions `[..., H, W, C]` and lengths `[...]`."""
 
 import jax
 import jax.numpy as jnp
@@ -7,20 +7,20 @@ from jaxkd.types import Array
 
 
 def random(key: Array, shape: tuple[int, ...]) -> Array:
-  """Directions of the shape `[..., H, W, C]`, uniform on the sphere."""
+  """Draws directions of the shape `[..., H, W, C]`, uniform on the sphere."""
   return unit(jax.random.normal(key, shape))
 
 
 def unit(vectors: Array) -> Array:
-  """Vectors `[..., H, W, C]` at length 1; a vector of zeros stays one."""
+  """Scales vectors `[..., H, W, C]` to length 1; a vector of zeros stays."""
   return scale(vectors, 1.0 / jnp.maximum(length(vectors), 1e-12))
 
 
 def length(vectors: Array) -> Array:
-  """Euclidean lengths `[...]` of vectors `[..., H, W, C]`."""
+  """Returns the Euclidean lengths `[...]` of vectors `[..., H, W, C]`."""
   return jnp.sqrt(jnp.sum(vectors**2, axis=(-3, -2, -1)))
 
 
 def scale(vectors: Array, factors: Array) -> Array:
-  """Vectors `[..., H, W, C]` times factors `[...]`."""
+  """Multiplies vectors `[..., H, W, C]` by factors `[...]`."""
   return vectors * factors[..., None, None, None]

@@ -1,8 +1,9 @@
-"""Contrast between images that are made now and those made before.
+"""A bank of features, which new images are contrasted with.
 
 Fang et al., "Contrastive Model Inversion for Data-Free Knowledge Distillation",
-IJCAI 2021: each image must be told from all others by the teacher's features of
-two views of it, so that a batch does not repeat itself or its predecessors.
+IJCAI 2021: each image is to be discriminated from all others by the teacher's
+features of two views of it, so that a batch repeats neither itself nor earlier
+batches.
 """
 
 from collections.abc import Callable
@@ -16,16 +17,16 @@ from jaxkd import losses
 from jaxkd.models.layers import Dense
 from jaxkd.types import Array
 
-FAR = 1e3  # below any cosine: never the candidate of anybody
+FAR = 1e3  # subtracted from a cosine, it masks empty slots
 
 
 @flax.struct.dataclass
 class Bank:
-  """The features of the newest M images.
+  """A ring buffer of the features of the newest M images.
 
   Attributes:
-    pairs: `[M, 2, F]`, of an image's local and its global view; a ring.
-    inserted: how many there ever were, int32.
+    pairs: `[M, 2, F]`, of an image's local and its global view.
+    inserted: number of images that were ever inserted, int32.
   """
 
   pairs: Array
@@ -33,13 +34,13 @@ class Bank:
 
 
 def empty(places: int, num_features: int) -> Bank:
-  """A bank with room for M images."""
+  """Returns an empty bank with `places` slots."""
   pairs = jnp.zeros((places, 2, num_features))
   return Bank(pairs, jnp.zeros((), jnp.int32))
 
 
 def insert(bank: Bank, pairs: Array) -> Bank:
-  """Writes `pairs [N, 2, F]`, N <= M, in the place of the oldest."""
+  """Writes `pairs [N, 2, F]`, N <= M, over the oldest ones."""
   slots = (bank.inserted + jnp.arange(len(pairs))) % len(bank.pairs)
   return Bank(
     bank.pairs.at[slots].set(pairs, unique_indices=True),
@@ -48,8 +49,10 @@ def insert(bank: Bank, pairs: Array) -> Bank:
 
 
 def draw(bank: Bank, key: Array, count: int) -> tuple[Array, Array]:
-  """Different images at random: `pairs [count, 2, F]`, and which of them are
-  there at all `[count]`, if the bank holds fewer.
+  """Draws different images at random, without replacement.
+
+  Returns:
+    `pairs [count, 2, F]`, and which of them are no empty slots `[count]`.
   """
   places = jnp.arange(len(bank.pairs))
   order = jax.random.uniform(key, places.shape) - (places < bank.inserted)
@@ -58,7 +61,7 @@ def draw(bank: Bank, key: Array, count: int) -> tuple[Array, Array]:
 
 
 class ProjectionHead(nn.Module):
-  """Two linear layers, and the length 1.
+  """A network of two linear layers, whose outputs have length 1.
 
   Attributes:
     width: of the projection.
@@ -68,7 +71,7 @@ class ProjectionHead(nn.Module):
 
   @nn.compact
   def __call__(self, features: Array) -> Array:
-    """`[..., F]` to `[..., width]`."""
+    """Projects features `[..., F]` to `[..., width]`."""
     hidden = nn.relu(Dense(features.shape[-1])(features))
     projected = Dense(self.width)(hidden)
     squared = jnp.sum(projected**2, axis=-1, keepdims=True)
@@ -78,33 +81,34 @@ class ProjectionHead(nn.Module):
 def info_nce_term(
   project: Callable[[Array], Array],
   pairs: Array,
-  kept: Array,
-  there: Array,
+  stored: Array,
+  valid: Array,
   temperature: float,
 ) -> Array:
-  """InfoNCE of the local views against the global ones, of all images.
+  """Computes InfoNCE of the local views against the global ones.
 
-  The mean over the batch plus the mean over those that were kept, which have no
-  gradient but that of the projection. No gradient flows through global views.
+  It is the mean over the batch plus the mean over the stored pairs, which have
+  no gradient but that of the projection. No gradient flows through global
+  views.
 
   Args:
     project: `[..., F]` to `[..., E]`, rows of unit length.
     pairs: `[B, 2, F]`, local and global, of the batch.
-    kept: `[M, 2, F]`, of images before.
-    there: `[M]`, which of these count.
+    stored: `[M, 2, F]`, of earlier images.
+    valid: `[M]`, which of these are no empty slots.
     temperature: of the similarities.
 
   Returns:
     A scalar, in nats.
   """
   count = len(pairs)
-  local, whole = jnp.moveaxis(project(jnp.concatenate([pairs, kept])), 1, 0)
-  valid = jnp.concatenate([jnp.ones(count, bool), there])[:, None]
-  # One coordinate more takes those that are not there far away from all.
-  found = losses.instance_discrimination_loss(
-    jnp.concatenate([local, jnp.ones_like(valid, local.dtype)], axis=1),
-    jnp.concatenate([whole, jnp.where(valid, 0.0, -FAR)], axis=1),
+  local, whole = jnp.moveaxis(project(jnp.concatenate([pairs, stored])), 1, 0)
+  rows = jnp.concatenate([jnp.ones(count, bool), valid])[:, None]
+  # One more coordinate lowers the similarity of everything to an empty slot.
+  terms = losses.instance_discrimination_loss(
+    jnp.concatenate([local, jnp.ones_like(rows, local.dtype)], axis=1),
+    jnp.concatenate([whole, jnp.where(rows, 0.0, -FAR)], axis=1),
     temperature=temperature,
   )
-  old = jnp.where(there, found[count:], 0.0).sum() / jnp.maximum(there.sum(), 1)
-  return found[:count].mean() + old
+  total = jnp.where(valid, terms[count:], 0.0).sum()
+  return terms[:count].mean() + total / jnp.maximum(valid.sum(), 1)

@@ -1,23 +1,44 @@
-"""The engines that fit a generator's weights to a loss on its samples."""
+"""The engines that fit a generator to a loss of what it makes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
+from chex import ArrayTree
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxkd.types import Array, LossTerms, Variables
 
-# (generator parameters, key) -> (what is minimised, its parts)
+# (generator parameters, key) -> (what is minimised, its terms)
 GeneratorLoss = Callable[[Variables, Array], tuple[Array, LossTerms]]
-# (generator variables) -> (what is minimised, (its parts, the images))
+# (generator variables) -> (what is minimised, (its terms, the images))
 BatchLoss = Callable[[Variables], tuple[Array, tuple[LossTerms, Array]]]
-# (variables, key) -> (what is minimised, (its parts, what was made))
-ViewLoss = Callable[[Variables, Array], tuple[Array, tuple[LossTerms, Any]]]
+# (variables, key) -> (what is minimised, (its terms, what was made))
+ViewLoss = Callable[
+  [Variables, Array], tuple[Array, tuple[LossTerms, ArrayTree]]
+]
 # (generator variables) -> (what is minimised, (what changed in them, more))
-TrainLoss = Callable[[Variables], tuple[Array, tuple[Variables, Any]]]
-Fitted = tuple[Variables, optax.OptState]
+TrainLoss = Callable[[Variables], tuple[Array, tuple[Variables, ArrayTree]]]
+
+
+class GeneratorState(NamedTuple):
+  """A generator in training.
+
+  Attributes:
+    variables: its parameters, and the statistics beside them.
+    opt_state: of its optimiser.
+  """
+
+  variables: Variables
+  opt_state: optax.OptState
+
+
+def init_state(
+  variables: Variables, tx: optax.GradientTransformation
+) -> GeneratorState:
+  """Returns the state before the first update."""
+  return GeneratorState(variables, tx.init(variables["params"]))
 
 
 def fit(
@@ -27,7 +48,7 @@ def fit(
   key: Array,
   num_steps: int,
 ) -> tuple[Variables, LossTerms]:
-  """`num_steps` updates in one scan, each with a key of its own.
+  """Makes `num_steps` updates in one scan, each with a key of its own.
 
   Returns:
     The parameters and the terms of the last step.
@@ -46,15 +67,14 @@ def fit(
 
 
 def update(
-  loss: TrainLoss, start: Fitted, tx: optax.GradientTransformation
-) -> tuple[Fitted, Any]:
-  """One update of the parameters, and of the statistics beside them.
+  loss: TrainLoss, state: GeneratorState, tx: optax.GradientTransformation
+) -> tuple[GeneratorState, ArrayTree]:
+  """Makes one update of the parameters, and of the statistics beside them.
 
   Returns:
-    The variables and optimiser state, and what else `loss` gave, which is of
-    the generator before the update.
+    The state, and what `loss` returned besides, before the update.
   """
-  variables, opt_state = start
+  variables, opt_state = state
 
   def of_params(params: Variables):
     return loss({**variables, "params": params})
@@ -64,41 +84,41 @@ def update(
   )
   updates, opt_state = tx.update(grads, opt_state, variables["params"])
   params = optax.apply_updates(variables["params"], updates)
-  return ({**variables, **changed, "params": params}, opt_state), more
+  variables = {**variables, **changed, "params": params}
+  return GeneratorState(variables, opt_state), more
 
 
 def fit_batch(
   loss: BatchLoss,
-  start: Fitted,
+  state: GeneratorState,
   tx: optax.GradientTransformation,
   num_steps: int,
-) -> tuple[Fitted, Array, LossTerms]:
-  """`num_steps` updates for one batch of latents, which `loss` holds fixed.
+) -> tuple[GeneratorState, Array, LossTerms]:
+  """Makes `num_steps` updates for one batch of latents, fixed in `loss`.
 
   Statistics that a generator keeps beside its parameters stay as they are: a
   generator in training normalises by the batch.
 
   Returns:
-    The variables and optimiser state, the images with the lowest loss of all
-    steps (those of `start` if there are none), and the terms of the last step.
+    The state, the images with the lowest loss of all steps (those of `state`
+    if there are no steps), and the terms of the last step.
   """
   return fit_augmented(
-    lambda variables, key: loss(variables), start, tx, None, num_steps
+    lambda variables, key: loss(variables), state, tx, None, num_steps
   )
 
 
 def fit_augmented(
   loss: ViewLoss,
-  start: Fitted,
+  state: GeneratorState,
   tx: optax.GradientTransformation,
   key: Array | None,
   num_steps: int,
-) -> tuple[Fitted, Any, LossTerms]:
-  """`fit_batch` for a loss of random views: every step has a key of its own,
-  unless `key` is None.
+) -> tuple[GeneratorState, ArrayTree, LossTerms]:
+  """Does as `fit_batch` for a loss of random views.
 
-  What is made, and kept of the step with the lowest loss, may be any pytree of
-  arrays.
+  Every step has a key of its own, unless `key` is None. What is made, and kept
+  of the step with the lowest loss, may be any pytree of arrays.
   """
 
   def step(carry, step_key: Array | None):
@@ -113,18 +133,18 @@ def fit_augmented(
     updates, opt_state = tx.update(grads, opt_state, variables["params"])
     params = optax.apply_updates(variables["params"], updates)
     best = jax.tree.map(
-      lambda new, kept: jnp.where(value < lowest, new, kept), made, best
+      lambda new, old: jnp.where(value < lowest, new, old), made, best
     )
-    fitted = ({**variables, "params": params}, opt_state)
-    return (fitted, jnp.minimum(value, lowest), best), terms
+    state = GeneratorState({**variables, "params": params}, opt_state)
+    return (state, jnp.minimum(value, lowest), best), terms
 
   if not num_steps:
-    terms, made = loss(start[0], key)[1]
-    return start, made, terms
-  shapes = jax.eval_shape(loss, start[0], key)[1][1]
-  nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    terms, made = loss(state.variables, key)[1]
+    return state, made, terms
+  shapes = jax.eval_shape(loss, state.variables, key)[1][1]
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   keys = None if key is None else jax.random.split(key, num_steps)
-  (fitted, _, best), terms = jax.lax.scan(
-    step, (start, jnp.array(jnp.inf), nothing), keys, num_steps
+  (state, _, best), terms = jax.lax.scan(
+    step, (state, jnp.array(jnp.inf), zeros), keys, num_steps
   )
-  return fitted, best, jax.tree.map(lambda term: term[-1], terms)
+  return state, best, jax.tree.map(lambda term: term[-1], terms)

@@ -28,7 +28,10 @@ import optax
 from jaxkd.config import checks
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
-from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
+from jaxkd.synthesis.zeroth_order import (
+  ZerothOrderTrainer,
+  zeroth_order_method,
+)
 from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
@@ -79,8 +82,9 @@ def check(config, info: MethodInfo) -> None:
 
 
 def synthesis_of(config, info: MethodInfo) -> dict[str, Any]:
-  """The method's fields; of a `frozen` one with a learning rate of 1e-30, in
-  effect none.
+  """Returns the fields of `config.synthesis`.
+
+  For `frozen` images have a learning rate of 1e-30, in effect none.
   """
   synthesis = config.synthesis.copy_and_resolve_references()
   if config.adaptation.name == "frozen":
@@ -93,7 +97,7 @@ def synthesis_of(config, info: MethodInfo) -> dict[str, Any]:
 def adapt(
   config, info: MethodInfo, spec: DataSpec, method: Method, budget: int
 ) -> Method:
-  """The method adapted as `config.adaptation` says.
+  """Returns the method as `config.adaptation` adapts it.
 
   Args:
     config: of the run.
@@ -122,11 +126,11 @@ def adapt(
   objective = generator_objective(
     info.label_objective, batch_size, block.label_floor
   )
-  return zeroth(objective, spec, method, block, batch_size, budget)
+  return zeroth(objective, spec, method.capacity, block, batch_size, budget)
 
 
 def surrogate(method: Method) -> Method:
-  """The method with the student in the teacher's place."""
+  """Puts the student in the teacher's place, and has it learn from labels."""
 
   def student_as_teacher(nets: Networks) -> Networks:
     return nets._replace(teacher=nets.student)
@@ -134,7 +138,7 @@ def surrogate(method: Method) -> Method:
   def adapted(phase: Phase) -> Phase:
     def ask(state, nets: Networks, key: Array):
       state, samples, terms = phase.ask(state, student_as_teacher(nets), key)
-      if phase.store:  # the student's answers; the teacher's are to come
+      if phase.store:  # the teacher is asked; these answers are the student's
         samples = samples._replace(targets=None, extras={})
       return state, samples, terms
 
@@ -143,19 +147,12 @@ def surrogate(method: Method) -> Method:
 
     return phase._replace(ask=ask, tell=tell, queries=phase.store)
 
-  return learning_labels(
-    method._replace(
-      init=lambda key, nets: method.init(key, student_as_teacher(nets)),
-      phases=tuple(adapted(phase) for phase in method.phases),
-    )
-  )
-
-
-def learning_labels(method: Method) -> Method:
-  """The method whose student learns from labels, asked once."""
   return method._replace(
+    init=lambda key, nets: method.init(key, student_as_teacher(nets)),
+    phases=tuple(adapted(phase) for phase in method.phases),
     objective=objectives.teacher_cross_entropy,
     hyper={},
+    relabel_views=False,
     required_access="label",
   )
 
@@ -163,18 +160,18 @@ def learning_labels(method: Method) -> Method:
 def zeroth(
   objective: PerSampleObjective,
   spec: DataSpec,
-  method: Method,
+  capacity: int,
   block,
   batch_size: int,
   budget: int,
 ) -> Method:
-  """The method with a generator that raises an objective of labels by finite
+  """Builds a method whose generator raises an objective of labels by finite
   differences.
 
   Args:
     objective: `(student's logits [N, K], answers) -> [N]`.
     spec: of the inputs.
-    method: as it is published; only its capacity is used.
+    capacity: samples that the store holds.
     block: `config.adaptation`.
     batch_size: B, images in an update of either network.
     budget: images that the teacher may be asked for.
@@ -190,7 +187,7 @@ def zeroth(
   )
   label_smoothing.label_floor({"label_floor": block.label_floor})
   cost = batch_size * (block.num_directions + 1 + block.student_steps)
-  seeker = ZerothOrderTrainer(
+  trainer = ZerothOrderTrainer(
     create_generator(block.generator, spec),
     optax.adam(block.step_size),
     objective,
@@ -198,26 +195,25 @@ def zeroth(
     block.num_directions,
     block.radius,
   )
-  points = Phase(seeker.ask_points, seeker.tell_points, store=False)
-  images = Phase(
-    seeker.ask_images, repeats=block.student_steps, student_steps=1
-  )
-  return learning_labels(
-    method._replace(
-      init=seeker.init,
-      phases=(points, images),
-      rounds=checks.rounds_within(budget, cost, 0),
-      steps=0,
-      float_pixels=True,
-    )
+  return zeroth_order_method(
+    trainer,
+    (trainer.generator_phase(), trainer.student_phase(block.student_steps)),
+    rounds=checks.rounds_within(budget, cost, 0),
+    capacity=capacity,
+    objective=objectives.teacher_cross_entropy,
+    hyper={},
   )
 
 
 def generator_objective(
   label_objective: PerSampleObjective, batch_size: int, floor: float
 ) -> PerSampleObjective:
-  """The objective `[N]` of a generator for N images in batches of `batch_size`,
-  from labels of which `floor` is spread over all classes.
+  """Returns the objective `[N]` of a generator, for N images.
+
+  Args:
+    label_objective: of a batch, see `jaxkd.types.MethodInfo`.
+    batch_size: images in a batch.
+    floor: share of a label that is spread over all classes.
   """
 
   def batches(logits: Array, targets: Array) -> Array:

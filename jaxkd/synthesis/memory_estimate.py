@@ -1,7 +1,7 @@
-"""How many images a device optimises at once.
+"""An estimate of how many images fit into the memory of a device.
 
-A step keeps, for every image, what the gradient of the network needs from its
-forward pass; that is what fills a device.
+Optimising an image keeps what the gradient of the network needs from its
+forward pass; nearly all memory goes to that.
 """
 
 import jax
@@ -10,24 +10,27 @@ import jax.numpy as jnp
 from jaxkd.models.cpu import conv
 from jaxkd.types import Array, Classifier, DataSpec
 
-BATCH = 8  # of the count
-# Of a device's memory; as much again is for what comes and goes in between,
-# for the samples and for the compiler's own.
+BATCH = 8  # images whose residuals are counted
+# Share of a device's memory; the rest is for temporary arrays, the samples and
+# the compiler's buffers.
 SHARE = 0.45
 
 
 def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
-  """Bytes per image between forward and backward pass; computes nothing."""
+  """Returns the bytes per image that are kept for the backward pass.
+
+  They are counted from shapes, without computing anything.
+  """
 
   def pull_back(classifier: Classifier, images: Array):
     return jax.vjp(lambda x: classifier(x).logits, images)[1]
 
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
   with conv.reference_form():
-    kept = jax.tree.leaves(jax.eval_shape(pull_back, classifier, images))
+    residuals = jax.tree.leaves(jax.eval_shape(pull_back, classifier, images))
   total = sum(
     leaf.size * leaf.dtype.itemsize
-    for leaf in kept
+    for leaf in residuals
     if leaf.shape[:1] == (BATCH,)
   )
   return total / BATCH
@@ -36,11 +39,13 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
 def images_per_round(
   classifier: Classifier, spec: DataSpec, devices: int, most: int
 ) -> int:
-  """Images that one dispatch works on: as many as fit on all devices, where
-  these say how large they are, and `most` at most.
+  """Returns the number of images that one dispatch optimises.
+
+  That is as many as fit on all devices, and at most `most`; `most` where the
+  devices don't say how much memory they have.
   """
   limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-  kept = residual_bytes(classifier, spec)
-  if not (limit and kept):
+  each = residual_bytes(classifier, spec)
+  if not (limit and each):
     return most
-  return min(max(int(SHARE * limit / kept), 1) * devices, most)
+  return min(max(int(SHARE * limit / each), 1) * devices, most)

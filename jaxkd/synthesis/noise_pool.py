@@ -1,4 +1,4 @@
-"""Noise by the class that a teacher takes it for."""
+"""A pool of noise images, by the class that the teacher assigns to them."""
 
 import flax
 import jax
@@ -10,11 +10,11 @@ from jaxkd.types import Array, DataSpec
 
 @flax.struct.dataclass
 class NoisePool:
-  """The newest M images of each class.
+  """Ring buffers of the newest M images of each class.
 
   Attributes:
-    images: `[K, M, H, W, C]`, a ring in each class.
-    counts: `[K]`, how many images of a class there ever were.
+    images: `[K, M, H, W, C]`.
+    counts: `[K]`, number of images of a class that were ever inserted.
   """
 
   images: Array
@@ -22,10 +22,11 @@ class NoisePool:
 
 
 def noise(key: Array, count: int, spec: DataSpec) -> Array:
-  """Uniform plus normal noise, each of a strength that is drawn per image.
+  """Draws images of uniform plus normal noise, each scaled per image.
 
-  ZSDB3KD's pseudo-samples: clip(a (u + 0.2) + b n, 0, 1) with u uniform on
-  [0, 1], n standard normal, and a, b uniform on [0, 1] for each image.
+  These are ZSDB3KD's pseudo-samples: clip(a (u + 0.2) + b n, 0, 1) with u
+  uniform on [0, 1], n standard normal, and a, b uniform on [0, 1] for each
+  image.
   """
   uniform_key, normal_key, scale_key = jax.random.split(key, 3)
   shape = (count, *spec.shape)
@@ -36,13 +37,13 @@ def noise(key: Array, count: int, spec: DataSpec) -> Array:
 
 
 def empty(places: int, spec: DataSpec) -> NoisePool:
-  """A pool with room for M images of each class."""
+  """Returns an empty pool with `places` slots for each class."""
   shape = (spec.num_classes, places, *spec.shape)
   return NoisePool(jnp.zeros(shape), jnp.zeros(spec.num_classes, jnp.int32))
 
 
 def insert(pool: NoisePool, images: Array, labels: Array) -> NoisePool:
-  """Writes `images [N, H, W, C]` behind the last ones of their classes."""
+  """Writes `images [N, H, W, C]` over the oldest ones of their classes."""
   classes, places = pool.images.shape[:2]
   onehot = jax.nn.one_hot(labels, classes, dtype=jnp.int32)
   until = jnp.cumsum(onehot, axis=0)
@@ -60,36 +61,48 @@ def insert(pool: NoisePool, images: Array, labels: Array) -> NoisePool:
 
 
 def newest(pool: NoisePool, count: int) -> tuple[Array, Array]:
-  """`count` images and their labels, of all classes alike as far as there are
-  any, the newest first; if there are too few, again from the first one.
+  """Returns `count` images and their labels, the newest first.
+
+  Classes have equal shares as far as there are images; if there are too few,
+  it starts again with the first one.
   """
   classes, places = pool.images.shape[:2]
   ages = (pool.counts[:, None] - 1 - jnp.arange(places)) % places
   held = jnp.minimum(pool.counts, places)
-  missing = ages >= held[:, None]
-  order = jnp.argsort(jnp.where(missing, places, ages).T.ravel(), stable=True)
+  empty_slots = ages >= held[:, None]
+  order = jnp.argsort(
+    jnp.where(empty_slots, places, ages).T.ravel(), stable=True
+  )
   order = order[jnp.arange(count) % jnp.maximum(held.sum(), 1)]
   slots, labels = jnp.divmod(order, classes)
   return pool.images[labels, slots], labels.astype(jnp.int32)
 
 
 def nearest_directions(
-  pool: NoisePool, images: Array, goals: Array, count: int
+  pool: NoisePool, images: Array, target_classes: Array, count: int
 ) -> tuple[Array, Array, Array]:
-  """The ways from `images [R, H, W, C]` to images of the classes `goals [R]`.
+  """Returns the directions from images to images of other classes in the pool.
+
+  Args:
+    pool: of images of known classes.
+    images: `[R, H, W, C]`, where directions start.
+    target_classes: `[R]`, of the images where they end.
+    count: number of images for each start.
 
   Returns:
-    Directions to the `count` nearest `[R, count, H, W, C]`, the nearest first
-    and in the place of those that are missing; the distance to it `[R]`; and
+    Directions to the `count` nearest `[R, count, H, W, C]`, the nearest first,
+    and again where there are too few; the distance to the nearest `[R]`; and
     whether there is any `[R]`, without which the others mean nothing.
   """
 
-  def one(image: Array, goal: Array):
-    ways = pool.images[goal] - image
-    distances = directions.length(ways)
-    there = jnp.arange(len(ways)) < pool.counts[goal]
-    _, order = jax.lax.top_k(jnp.where(there, -distances, -jnp.inf), count)
-    order = jnp.where(there[order], order, order[0])
-    return directions.unit(ways[order]), distances[order[0]], there[order[0]]
+  def one(image: Array, target_class: Array):
+    offsets = pool.images[target_class] - image
+    distances = directions.length(offsets)
+    valid = jnp.arange(len(offsets)) < pool.counts[target_class]
+    _, order = jax.lax.top_k(jnp.where(valid, -distances, -jnp.inf), count)
+    order = jnp.where(valid[order], order, order[0])
+    nearest = order[0]
+    return directions.unit(offsets[order]), distances[nearest], valid[nearest]
 
-  return jax.lax.map(lambda row: one(*row), (images, goals), batch_size=64)
+  rows = images, target_classes
+  return jax.lax.map(lambda row: one(*row), rows, batch_size=64)

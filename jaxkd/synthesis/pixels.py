@@ -1,4 +1,4 @@
-"""The engine that optimises images (CAKE, LAKE, DeepInversion, ...)."""
+"""The engine that optimises images, as in CAKE, LAKE and DeepInversion."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import optax
 
 from jaxkd.types import Array, LossTerms
 
-# images -> (what is minimised, its parts)
+# images -> (what is minimised, its terms)
 ImageLoss = Callable[[Array], tuple[Array, LossTerms]]
 # (images, key) -> likewise
 ViewLoss = Callable[[Array, Array], tuple[Array, LossTerms]]
@@ -19,11 +19,11 @@ def optimise(
   tx: optax.GradientTransformation,
   num_steps: int,
 ) -> tuple[Array, LossTerms]:
-  """`num_steps` (T) updates of one set `[N, ...]` in one scan on the device.
+  """Optimises one set of images `[N, ...]` in one scan of T steps.
 
   Returns:
-    The images and the terms of the last step; a term that blew up stays so,
-    hence the last ones tell.
+    The images and the terms of the last step. A term that is not finite stays
+    so, hence the last ones are enough to notice it.
   """
   return optimise_views(
     lambda images, key: loss(images), images, tx, None, num_steps
@@ -38,7 +38,7 @@ def optimise_views(
   num_steps: int,
   project: Callable[[Array], Array] = lambda images: images,
 ) -> tuple[Array, LossTerms]:
-  """`optimise` for a loss of random views: every step has a key of its own.
+  """Optimises images for a loss of random views, a key for every step.
 
   Args:
     loss: of the views.
@@ -46,7 +46,7 @@ def optimise_views(
     tx: the optimiser.
     key: of all steps; None for a loss that draws nothing.
     num_steps: T.
-    project: puts images back to where they may be, after each step.
+    project: maps images to allowed ones, after each step.
   """
 
   def step(carry, step_key: Array | None):
@@ -63,5 +63,5 @@ def optimise_views(
 
 
 def weighted_sum(terms: LossTerms, weights: dict[str, float]) -> Array:
-  """The sum of the terms, each times the weight of its name."""
+  """Sums the terms, each times the weight of its name."""
   return sum(weights[name] * term for name, term in terms.items())

@@ -1,5 +1,5 @@
-"""Where samples start: p(x), p(y), and the space that they live in; and what is
-wanted of whole batches as images.
+"""Priors of synthetic images and their labels: what they start as, smoothness,
+and tone.
 """
 
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from jaxkd.types import Array, DataSpec
 
 
 def normal(key: Array, count: int, spec: DataSpec) -> Array:
-  """Standard normal inputs in the normalised space, `[count, *spec.shape]`."""
+  """Draws standard normal inputs `[count, *spec.shape]`, normalised pixels."""
   return jax.random.normal(key, (count, *spec.shape))
 
 
 def distinct_labels(
   key: Array, num_groups: int, group_size: int, num_classes: int
 ) -> Array:
-  """Labels `[num_groups, group_size]` int32, all different inside a group.
+  """Draws labels `[num_groups, group_size]`, all different inside a group.
 
   Each group is the start of a random permutation of the classes, so with
   `group_size == num_classes` every class is drawn equally often.
@@ -30,28 +30,34 @@ def distinct_labels(
 
 
 def cycled_labels(count: int, num_classes: int) -> Array:
-  """Labels `[count]` int32: the classes in turn."""
+  """Returns labels `[count]`, int32: the classes in turn."""
   return jnp.arange(count, dtype=jnp.int32) % num_classes
 
 
 def frobenius_norm(images: Array) -> Array:
-  """Length of a batch `[N, H, W, C]` as one vector; its slope at 0 is 0."""
+  """Computes the length of a batch `[N, H, W, C]` as one vector.
+
+  Its gradient at 0 is 0.
+  """
   return optax.safe_norm(images, 0.0)
 
 
 def frobenius_variation(images: Array) -> Array:
-  """Total variation as in DeepInversion's code: the sum, over the neighbours in
-  four directions (two are diagonal), of the length of all differences in the
-  batch `[N, H, W, C]`. It grows with the root of N.
+  """Computes total variation as in DeepInversion's code.
+
+  It is the sum, over the neighbours in four directions (two are diagonal), of
+  the length of all differences in the batch `[N, H, W, C]`. It grows with the
+  square root of N.
   """
   return sum(map(frobenius_norm, _differences(images)))
 
 
 def absolute_variation(images: Array) -> Array:
-  """Total variation as in DataFree's DeepInversion: likewise, the means of the
-  absolute differences.
+  """Computes total variation as in DataFree's DeepInversion.
+
+  It is the sum, over the same neighbours, of the mean absolute difference.
   """
-  # Not jnp.abs, whose slope at 0 is 1: flat images are to stay as they are.
+  # Not jnp.abs, whose gradient at 0 is 1: flat images are to have none.
   return sum(
     jnp.mean(each * jax.lax.stop_gradient(jnp.sign(each)))
     for each in _differences(images)
@@ -68,11 +74,11 @@ def _differences(x: Array) -> tuple[Array, ...]:
 
 
 class ToneParams(NamedTuple):
-  """How light and how contrasty each of N images is.
+  """Brightness and contrast of each of N images.
 
   Attributes:
-    level: `[N]` mean pixel, about.
-    gain: `[N]` 1 is soft, 8 nearly black and white.
+    level: `[N]`, approximate mean pixel.
+    gain: `[N]`, contrast: 1 is low, 8 is nearly black and white.
   """
 
   level: Array
@@ -80,7 +86,7 @@ class ToneParams(NamedTuple):
 
 
 def random_tones(key: Array, count: int) -> ToneParams:
-  """Dark to light and soft to hard: nobody knows what the data are like."""
+  """Draws tones from dark to light, with low to high contrast."""
   level_key, gain_key = jax.random.split(key)
   return ToneParams(
     jax.random.uniform(level_key, (count,), minval=0.05, maxval=0.95),
@@ -89,10 +95,10 @@ def random_tones(key: Array, count: int) -> ToneParams:
 
 
 def apply_tone(pre: Array, tones: ToneParams) -> Array:
-  """`pre [N, H, W, C]` as pixels in (0, 1) of the given tones.
+  """Maps pre-activations `[N, H, W, C]` to pixels in (0, 1) of these tones.
 
   Every image is standardised to z and becomes Phi(gain (z - shift)), with the
-  shift that gives a normal z the mean pixel `level`.
+  shift that gives a standard normal z the mean pixel `level`.
   """
   axes = tuple(range(1, pre.ndim))
   z = jax.nn.standardize(pre, axes, epsilon=1e-8)

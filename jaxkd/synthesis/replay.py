@@ -1,4 +1,4 @@
-"""Updates of the student on what the store has gathered so far."""
+"""Replay: updates of the student on all samples that the store holds."""
 
 import jax
 
@@ -8,10 +8,10 @@ from jaxkd.types import Array, Networks, Phase
 
 
 def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
-  """`steps` updates, each on random views of images that the teacher answers.
+  """Returns a phase of updates on random views that the teacher answers.
 
   The images of a batch are drawn independently of each other from the whole
-  store, old and new alike.
+  store, so old and new ones are as likely.
 
   Args:
     steps: of the student, in a round.
@@ -19,10 +19,10 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
     views: names in `jaxkd.data.augmentation.AUGMENTATIONS`, in order.
   """
 
-  def look_again(state, nets: Networks, key: Array):
+  def sample_for_replay(state, nets: Networks, key: Array):
     draw_key, view_key = jax.random.split(key)
     samples = stores.sample(nets.store, draw_key, batch_size)
     images = augmentation.apply(views, view_key, to_float(samples.images))
     return state, samples._replace(images=images), {}
 
-  return Phase(look_again, repeats=steps, student_steps=1, store=False)
+  return Phase(sample_for_replay, repeats=steps, student_steps=1, store=False)

@@ -15,6 +15,7 @@ from jaxkd import methods
 from jaxkd.methods import dafl
 from jaxkd.pipeline import exchange
 from jaxkd.synthesis import pixels
+from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
@@ -158,7 +159,7 @@ def test_the_student_hears_nothing_of_the_generators_terms(dense):
     for weights in (TINY["weights"], others)
   )
   assert same(one.student, other.student)
-  assert not same(one.state.fitted, other.state.fitted)
+  assert not same(one.state.generator, other.state.generator)
 
 
 @pytest.mark.parametrize("mode", ["original", "datafree"])
@@ -174,14 +175,16 @@ def test_the_generator_hears_nothing_of_the_student(mode, asks):
 def test_original_images_are_from_before_the_update(mode, asks):
   """And datafree ones from after it."""
   state, ask = asks[mode]
-  variables, opt_state = state.fitted
+  variables, opt_state = state.generator
   further = jax.tree.map(lambda leaf: leaf + 1, opt_state)
   found = [
-    ask(state._replace(fitted=(variables, opt_state)), NETS, KEY)
+    ask(
+      state._replace(generator=GeneratorState(variables, opt_state)), NETS, KEY
+    )
     for opt_state in (opt_state, further)
   ]
   (one, one_images), (other, other_images) = (
-    (state.fitted[0], samples.images) for state, samples, _ in found
+    (state.generator.variables, samples.images) for state, samples, _ in found
   )
   assert not same(one, other)
   assert same(one_images, other_images) == (mode == "original")
@@ -200,7 +203,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   """Steps of both networks; answers and labels are the frozen teacher's."""
   method = build(**changes)
   play, _ = played(method, 2)
-  _, opt_state = play.state.fitted
+  _, opt_state = play.state.generator
   assert int(optax.tree.get(opt_state, "count")) == generator_steps
   assert int(play.student.step) == student_steps
   samples = play.store.samples
@@ -235,8 +238,8 @@ def test_how_the_generator_normalises(monkeypatch):
 def test_rounds_with_a_published_generator(changes):
   play, terms = played(build(**changes), 1)
   assert all(np.isfinite(list(round_.values())).all() for round_ in terms)
-  before = build(**changes).init(KEY, NETS).fitted[0]
-  after, _ = play.state.fitted
+  before = build(**changes).init(KEY, NETS).generator.variables
+  after, _ = play.state.generator
   for part in ("params", "batch_stats"):
     assert not same(before[part], after[part])
 

@@ -153,7 +153,7 @@ def test_the_student_lowers_it(dense):
 def test_two_rounds(dense):
   """Steps of both networks; answers are the teacher's logits."""
   play, _ = played(build(), 2)
-  _, opt_state = play.state.fitted
+  _, opt_state = play.state.generator
   counts = optax.tree.get_all_with_path(opt_state, "count")
   assert {int(count) for _, count in counts} == {3}  # before 0, 5 and 10
   assert int(play.student.step) == 14

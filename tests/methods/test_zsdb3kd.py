@@ -93,7 +93,7 @@ def play(distances="sd", rounds=1, constant=False):
 
 def distances_of(game):
   searches = game.state["searches"]
-  return np.where(searches.found, searches.distance, np.inf).reshape(-1, 2)
+  return np.where(searches.crossed, searches.distance, np.inf).reshape(-1, 2)
 
 
 def to_the_planes(images, labels):
@@ -168,9 +168,9 @@ def test_soft_labels_by_hand():
   begun = boundary.untargeted_search(jnp.zeros((4, 2, 3, 1)), labels, 1)
   found = class_distances.soft_labels(
     begun.replace(
-      goals=jnp.array([2, 0, 0, 1]),
+      target_classes=jnp.array([2, 0, 0, 1]),
       distance=jnp.array([0.5, 2.0, 1.0, 7.0]),
-      found=jnp.array([True, True, True, False]),
+      crossed=jnp.array([True, True, True, False]),
     ),
     others=2,
   )

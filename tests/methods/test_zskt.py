@@ -263,7 +263,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   method = build(**changes)
   play, terms = played(method, 2)
   assert all(np.isfinite(list(round_.values())).all() for round_ in terms)
-  _, opt_state = play.state.fitted
+  _, opt_state = play.state.generator
   counts = optax.tree.get_all_with_path(opt_state, "count")
   assert {int(count) for _, count in counts} == {generator_steps}
   assert int(play.student.step) == student_steps

@@ -40,14 +40,16 @@ def thirds(images):
   return ((images - 0.5).reshape(-1, 6) @ weights).argmax(-1).astype(jnp.int32)
 
 
-def start(teacher, images=IMAGES, goals=-1, candidates=None, distance=0.0):
+def start(
+  teacher, images=IMAGES, target_classes=-1, candidates=None, distance=0.0
+):
   count = len(images)
   if candidates is None:
     candidates = jnp.zeros((count, PROBES, *images.shape[1:]))
-  return boundary.begin(
+  return boundary.new_search(
     images,
     teacher(images),
-    jnp.broadcast_to(jnp.int32(goals), (count,)),
+    jnp.broadcast_to(jnp.int32(target_classes), (count,)),
     candidates,
     jnp.broadcast_to(jnp.float32(distance), (count,)),
     jnp.broadcast_to(jnp.array(distance > 0), (count,)),
@@ -84,7 +86,7 @@ def walk(teacher):
 def test_the_distance_to_a_plane_and_its_direction():
   found, _ = walk(linear)
   exact = plane_distances(IMAGES)
-  assert found.found.all()
+  assert found.crossed.all()
   np.testing.assert_array_less(exact * 0.999, found.distance)
   np.testing.assert_allclose(found.distance, exact, rtol=0.02)
   towards = -jnp.sign(planes(IMAGES))[:, None, None, None]
@@ -101,7 +103,7 @@ def test_the_best_of_the_candidates_is_known_to_the_tolerance():
   exact = jnp.where(along > 0, along, jnp.inf).min(axis=1)
   reached = np.asarray(exact) < 1.0
   assert reached.sum() > 8  # some searches have no way across within reach
-  np.testing.assert_array_equal(found.found, reached)
+  np.testing.assert_array_equal(found.crossed, reached)
   ratio = (found.distance / exact)[reached]
   assert float(ratio.min()) > 0.9999 and float(ratio.max()) < 1.0011
 
@@ -132,24 +134,24 @@ def test_a_distance_never_grows_and_probes_stay_pixels():
 
 def test_a_goal_counts_no_other_class():
   labels = np.asarray(thirds(IMAGES))
-  goals = (labels + 1) % 3
+  target_classes = (labels + 1) % 3
   other = np.random.default_rng(0).random((99, 2, 3, 1), np.float32)
   classes = np.asarray(thirds(other))
-  aims = np.stack([other[classes == goal][:PROBES] for goal in goals])
+  aims = np.stack([other[classes == goal][:PROBES] for goal in target_classes])
   lengths = np.sqrt(((aims - np.asarray(IMAGES)[:, None]) ** 2).sum((2, 3, 4)))
   order = lengths.argsort(axis=1)  # the nearest first
   ways = np.take_along_axis(aims, order[..., None, None, None], axis=1)
-  begun = boundary.begin(
+  begun = boundary.new_search(
     IMAGES,
     jnp.asarray(labels),
-    jnp.asarray(goals),
+    jnp.asarray(target_classes),
     directions.unit(ways - IMAGES[:, None]),
     jnp.asarray(lengths.min(axis=1)),
     jnp.ones(len(labels), bool),
   )
   found, _ = search(boundary.bisect_candidates(1e-3), thirds, begun)
   across = IMAGES + directions.scale(found.direction, found.distance)
-  np.testing.assert_array_equal(thirds(across), goals)
+  np.testing.assert_array_equal(thirds(across), target_classes)
   assert (np.asarray(found.distance) < lengths.min(axis=1)).all()
 
 
@@ -177,7 +179,7 @@ def test_who_finds_no_boundary_stays_where_it_is():
   found, _ = search(
     OPENED + (boundary.move_inward(0.5),), constant, start(constant)
   )
-  assert not found.found.any()
+  assert not found.crossed.any()
   np.testing.assert_array_equal(found.images, IMAGES)
 
 

@@ -48,7 +48,9 @@ def test_generator_update_takes_the_statistics_along():
 
   tx = optax.sgd(0.5)
   variables = {"params": jnp.float32(3), "batch_stats": jnp.float32(2)}
-  (after, _), value = generator.update(loss, (variables, tx.init(0.0)), tx)
+  (after, _), value = generator.update(
+    loss, generator.init_state(variables, tx), tx
+  )
   assert (float(after["params"]), float(after["batch_stats"])) == (2.0, 3.0)
   assert float(value) == 6.0  # before the update
 
@@ -67,16 +69,16 @@ def test_optimise_views_uses_a_new_key_in_every_step_and_projects():
   np.testing.assert_allclose(terms["target"], last, rtol=1e-6)
 
 
-def test_fit_views_keeps_what_was_made_at_the_lowest_loss():
+def test_fit_augmented_keeps_what_was_made_at_the_lowest_loss():
   def loss(variables, key):
     value = variables["params"] ** 2 + 0 * jax.random.normal(key)
     return value, ({"value": value}, (value, jax.random.normal(key)))
 
   key, tx = jax.random.key(0), optax.sgd(1.5)  # x <- -2 x: ever further away
   start = {"params": jnp.float32(1)}
-  (fitted, _), (value, draw), terms = generator.fit_augmented(
-    loss, (start, tx.init(start["params"])), tx, key, 3
+  (variables, _), (value, draw), terms = generator.fit_augmented(
+    loss, generator.init_state(start, tx), tx, key, 3
   )
   first = jax.random.normal(jax.random.split(key, 3)[0])
   assert (float(value), float(draw)) == (1.0, float(first))
-  assert (float(fitted["params"]), float(terms["value"])) == (-8.0, 16.0)
+  assert (float(variables["params"]), float(terms["value"])) == (-8.0, 16.0)

@@ -79,7 +79,7 @@ def test_equal_networks_leave_nothing_to_raise():
   after, terms = engine.update(state, nets, engine.latents(KEY), KEY)
   assert terms["disagreement"] == 0
   np.testing.assert_array_equal(
-    after.fitted[0]["params"], state.fitted[0]["params"]
+    after.generator.variables["params"], state.generator.variables["params"]
   )
 
 
@@ -98,18 +98,20 @@ def test_an_update_raises_the_disagreement():
 def test_fresh_images(train):
   """Every third batch follows an update; statistics are kept in training."""
   nets, engine = Networks(network(1), network(2)), seeker()
-  afresh = jax.jit(functools.partial(engine.afresh, every=3, train=train))
+  afresh = jax.jit(functools.partial(engine.sample_fresh, every=3, train=train))
   states, batches = [engine.init(KEY, nets)], []
   for index in range(7):
     state, images = afresh(states[-1], nets, jax.random.fold_in(KEY, index))
     states.append(state)
     batches.append(np.asarray(images))
-  params = [np.asarray(state.fitted[0]["params"]) for state in states]
+  params = [np.asarray(state.generator.variables["params"]) for state in states]
   moved = [
     bool((a != b).any()) for a, b in zip(params, params[1:], strict=False)
   ]
   assert moved == [True, False, False] * 2 + [True]
-  means = [np.asarray(state.fitted[0]["batch_stats"]) for state in states]
+  means = [
+    np.asarray(state.generator.variables["batch_stats"]) for state in states
+  ]
   kept = [bool((a != b).any()) for a, b in zip(means, means[1:], strict=False)]
   assert kept == ([True] * 7 if train else moved)
   centres = [np.abs(images.mean(0)).max() for images in batches]
@@ -125,6 +127,6 @@ def test_latents_and_dropout_have_keys_of_their_own():
 
   nets = Networks(network(1), network(2).replace(apply=dropped))
   engine = seeker()
-  afresh = jax.jit(functools.partial(engine.afresh, every=1, train=True))
+  afresh = jax.jit(functools.partial(engine.sample_fresh, every=1, train=True))
   with jax.debug_key_reuse(True):
     afresh(engine.init(jax.random.key(1), nets), nets, jax.random.key(2))

@@ -82,14 +82,18 @@ def test_every_image_is_asked_once_and_the_generator_learns(dense):
   before, after, bill = played(small_dafl("surrogate"))
   assert bill.queries == bill.kept == 18
   assert int(after.student.step) == bill.updates == 6
-  weights = [play.state.fitted[0]["params"] for play in (before, after)]
+  weights = [
+    play.state.generator.variables["params"] for play in (before, after)
+  ]
   assert not np.array_equal(*weights)
 
 
 def test_frozen_is_a_generator_that_never_learns(dense):
   before, after, bill = played(small_dafl("frozen"))
   assert bill.queries == 18
-  weights = [play.state.fitted[0]["params"] for play in (before, after)]
+  weights = [
+    play.state.generator.variables["params"] for play in (before, after)
+  ]
   np.testing.assert_array_equal(*weights)
   images = after.store.samples.images
   assert not np.array_equal(images[:6], images[6:12])
@@ -168,6 +172,12 @@ def test_disagreement_is_raised(name):
 def test_what_can_not_be_is_refused_by_its_field(method, fields, message):
   with pytest.raises(JaxkdError, match=message):
     build(method, "zeroth", **fields)
+
+
+@pytest.mark.parametrize("name", ["frozen", "surrogate"])
+def test_answers_are_stored_and_not_asked_again(name):
+  """CMI as published has its teacher relabel every view."""
+  assert not build("cmi", name).relabel_views
 
 
 def test_a_published_method_is_left_as_it_is():
