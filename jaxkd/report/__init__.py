@@ -1,1 +1,1 @@
-"""The report of a run, as a page, as figures and as text."""
+"""The report of a run: an HTML page, figures and a summary in text."""

@@ -1,4 +1,4 @@
-"""The student of a black box as its budget was spent, as a PNG file."""
+"""The figure of a student's accuracy and agreement against queries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ def queries_figure(
   curve: Sequence[dict[str, Any]],
   teacher_accuracy: float | None,
 ) -> None:
-  """Accuracy and agreement of the student against queries, over the bands.
+  """Draws accuracy and agreement against queries, over OWASP's bands.
 
   Args:
-    path: of the PNG file.
-    curve: points `queries`, `accuracy`, `agreement`; None where not known.
-    teacher_accuracy: drawn as a line, if known.
+    path: the PNG file.
+    curve: points with `queries`, `accuracy` and `agreement`, which may be None.
+    teacher_accuracy: drawn as a line, unless None.
   """
   figure = Figure((6.6, 3.6), layout="constrained")
   axes = figure.subplots()

@@ -1,8 +1,8 @@
 """Figures of a run, as PNG files.
 
-Drawn through matplotlib's objects, never pyplot, so that importing this
-changes nothing for others. Colours are those of Okabe and Ito ("Color
-universal design", 2008), which colour-blind readers can tell apart.
+They are drawn through matplotlib's objects and not through pyplot, whose state
+is global. The colours are those of Okabe and Ito ("Color universal design",
+2008), which colour-blind readers can distinguish.
 """
 
 from collections.abc import Sequence
@@ -35,37 +35,37 @@ def samples_figure(
   step_sizes: Array | None,
   num_classes: int,
 ) -> None:
-  """Synthetic images: a row per class, step sizes falling from left to right.
+  """Draws synthetic images: a row for each class, from large to small steps.
 
   Every image is stretched to the full range between its 1st and 99th
-  percentile, as small step sizes leave little contrast. Rows and columns are
-  spread evenly over the classes and step sizes where there are too many.
+  percentile, because small step sizes give little contrast. Of many classes or
+  step sizes, an evenly spaced choice is drawn.
 
   Args:
-    path: of the PNG file.
+    path: the PNG file.
     images: `[N, H, W, C]` floats, C = 1 or 3.
-    labels: `[N]` classes meant.
+    labels: `[N]` target classes.
     step_sizes: `[N]` step size that each image was made with; None if the
       method has none.
     num_classes: K.
   """
-  none = step_sizes is None
-  sizes = np.zeros(len(labels)) if none else np.asarray(step_sizes)
-  classes = _spread(np.arange(num_classes), MAX_ROWS)
+  has_sizes = step_sizes is not None
+  sizes = np.asarray(step_sizes) if has_sizes else np.zeros(len(labels))
+  classes = _evenly_spaced(np.arange(num_classes), MAX_ROWS)
   grid, captions = [], []
   for label in classes:
     members = np.flatnonzero(np.asarray(labels) == label)
-    falling = members[np.argsort(-sizes[members], kind="stable")]
-    row = _spread(falling, MAX_COLUMNS)
+    by_size = members[np.argsort(-sizes[members], kind="stable")]
+    row = _evenly_spaced(by_size, MAX_COLUMNS)
     grid.append([_stretch(image) for image in np.asarray(images[row])])
     captions.append([f"{size:.2g}" for size in sizes[row]])
   # Sets that hold all classes give every row the same step sizes.
   if all(row == captions[0] for row in captions):
     captions = captions[:1]
-  axes = _draw_grid(grid, images.shape[1:3], [] if none else captions)
+  axes = _draw_grid(grid, images.shape[1:3], captions if has_sizes else [])
   axes.set_yticks(axes.get_yticks(), classes)
   axes.set_ylabel("class", color=INK)
-  if not none:
+  if has_sizes:
     axes.set_title("step size →", loc="left", fontsize=10, color=INK, pad=16)
   axes.figure.savefig(path, dpi=DPI)
 
@@ -75,7 +75,7 @@ def _draw_grid(
   shape: tuple[int, int],
   captions: list[list[str]],
 ) -> Axes:
-  """Rows of images with captions above; a y tick for each row."""
+  """Draws rows of images with captions above, and a y tick for each row."""
   zoom = max(1, round(72 / max(shape)))
   height, width = shape[0] * zoom, shape[1] * zoom
   gap = 24 if len(captions) > 1 else 5
@@ -96,10 +96,10 @@ def _draw_grid(
   return axes
 
 
-def _spread(values: np.ndarray, count: int) -> np.ndarray:
-  """At most `count` of the values, evenly spaced, first and last included."""
-  picked = np.linspace(0, len(values) - 1, min(count, len(values)))
-  return values[picked.round().astype(int)]
+def _evenly_spaced(values: np.ndarray, count: int) -> np.ndarray:
+  """Selects at most `count` values, evenly spaced, with the first and last."""
+  indices = np.linspace(0, len(values) - 1, min(count, len(values)))
+  return values[indices.round().astype(int)]
 
 
 def _stretch(image: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def _stretch(image: np.ndarray) -> np.ndarray:
 
 
 def _pixel_axes(canvas: np.ndarray) -> Axes:
-  """Axes on which a pixel of the canvas is a pixel of the file."""
+  """Makes axes on which a pixel of the canvas is a pixel of the file."""
   left, top, right, bottom = 0.7, 0.55, 0.15, 0.15  # inches
   height, width = (size / DPI for size in canvas.shape[:2])
   total_w, total_h = left + width + right, top + height + bottom
@@ -125,14 +125,14 @@ def _pixel_axes(canvas: np.ndarray) -> Axes:
 
 
 def curves_figure(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
-  """How a run went: one panel for each value of each stage, over its steps.
+  """Draws the metrics of a run: a panel for each value of each stage.
 
-  Where a step has several numbers (seeds, sets) the line is their mean and
-  the band their range. Seconds, rates (`..._s`) and bytes are left out.
+  If a step has several numbers (seeds, sets), the line is their mean and the
+  band their range. Seconds, rates (`..._s`) and bytes are left out.
 
   Args:
-    path: of the PNG file.
-    records: as `jaxkd.runtime.metrics.read_metrics` gives them.
+    path: the PNG file.
+    records: what `jaxkd.runtime.metrics.read_metrics` returns.
   """
   curves: dict[tuple[str, str], dict[int, list[np.ndarray]]] = {}
   for record in records:
@@ -151,7 +151,7 @@ def curves_figure(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
     axes.set_axis_off()
   figure.supxlabel("step", fontsize=8, color=FAINT)
   if not curves:
-    panels[0].text(0.5, 0.5, "nothing was recorded", ha="center", color=FAINT)
+    panels[0].text(0.5, 0.5, "there are no metrics", ha="center", color=FAINT)
   figure.savefig(path, dpi=DPI)
 
 
@@ -182,23 +182,23 @@ def decision_boundary_figure(
   data_points: Array | None = None,
   title: str = "",
 ) -> None:
-  """A problem in the plane: where teacher and student draw the line.
+  """Draws the decision boundaries of a teacher and a student of 2-D points.
 
   Areas are the teacher's classes, the black line is the student's boundary,
-  dots are synthetic points in the colour of the class that was meant.
+  dots are synthetic points in the colour of their target class.
 
   Args:
-    path: of the PNG file.
-    teacher: classifier of points `[B, 2]`.
-    student: likewise.
+    path: the PNG file.
+    teacher: a classifier of points `[B, 2]`.
+    student: a classifier of points `[B, 2]`.
     points: `[N, 2]` synthetic points.
-    labels: `[N]` classes meant.
-    data_points: `[M, 2]` real points, to show what no method saw.
-    title: above the figure.
+    labels: `[N]` target classes.
+    data_points: `[M, 2]` real points, which methods do not see.
+    title: the figure's title.
   """
   points, labels = np.asarray(points), np.asarray(labels)
-  shown = points if data_points is None else np.asarray(data_points)
-  (left, bottom), (right, top) = _window(np.concatenate([points, shown]))
+  real = points if data_points is None else np.asarray(data_points)
+  (left, bottom), (right, top) = _window(np.concatenate([points, real]))
   xs, ys = np.linspace(left, right, 400), np.linspace(bottom, top, 400)
   grid = np.stack(np.meshgrid(xs, ys), -1).astype(np.float32)
 
@@ -209,17 +209,17 @@ def decision_boundary_figure(
   figure = Figure((5.2, 5), layout="constrained")
   axes = figure.add_subplot()
   colours = PALETTE[np.arange(logits(teacher).shape[-1]) % len(PALETTE)]
-  place = {"extent": (left, right, bottom, top), "origin": "lower"}
+  extent = {"extent": (left, right, bottom, top), "origin": "lower"}
   areas = (0.7 + 0.3 * colours)[logits(teacher).argmax(-1)]
-  axes.imshow(areas, aspect="auto", interpolation="bilinear", **place)
+  axes.imshow(areas, aspect="auto", interpolation="bilinear", **extent)
   square = {"marker": "s", "s": 60, "color": 0.7 + 0.3 * PALETTE[0]}
   axes.scatter([], [], **square, label="teacher's classes (areas)")
   axes.plot([], [], color=INK, lw=2, label="student's boundary")
   dots = {"s": 18, "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
-  meant = "synthetic points, by class meant"
-  axes.scatter(*points.T, color=colours[labels], label=meant, **dots)
+  label = "synthetic points, by target class"
+  axes.scatter(*points.T, color=colours[labels], label=label, **dots)
   if data_points is not None:
-    axes.scatter(*shown.T, s=6, color=FAINT, lw=0, label="real points (unseen)")
+    axes.scatter(*real.T, s=6, color=FAINT, lw=0, label="real points (unseen)")
   for margin in _margins(logits(student)):
     axes.contour(xs, ys, margin, levels=[0], colors=INK, linewidths=2)
   axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
@@ -229,16 +229,16 @@ def decision_boundary_figure(
 
 
 def _window(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Corners around all but the farthest points, with a margin."""
+  """Returns corners around all but the farthest points, with a margin."""
   low, high = np.percentile(points, (0.5, 99.5), axis=0)
   margin = 0.12 * np.maximum(high - low, 1e-3)
   return low - margin, high + margin
 
 
 def _margins(logits: np.ndarray) -> list[np.ndarray]:
-  """Each class' logit minus the best other one, if it changes sign.
+  """Computes each class' logit minus the largest other one, if it has zeros.
 
-  With two classes the one margin is the other's negative and is left out.
+  Of two classes, only the first is computed: the other is its negative.
   """
   num_classes = logits.shape[-1]
   margins = []

@@ -1,8 +1,7 @@
-"""Renders Jinja templates into pages that need no other file."""
+"""Renders Jinja templates to HTML pages that need no other file."""
 
 import base64
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -12,14 +11,14 @@ from jaxkd.runtime.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(path: Path, template: Path, **values: Any) -> None:
-  """Writes the page that `template` makes of `values`.
+def write(path: Path, template: Path, **values: object) -> None:
+  """Renders a template and writes the page.
 
   Args:
-    path: of the page.
-    template: may extend `page.html`, import `macros.html`, and use the
-      functions of `jaxkd.runtime.formatting` as filters.
-    **values: of the template's variables; text is escaped.
+    path: the page.
+    template: the template. It may extend `page.html`, import `macros.html`, and
+      use the functions of `jaxkd.runtime.formatting` as filters.
+    **values: the values of the template's variables; text is escaped.
   """
   environment = Environment(
     loader=FileSystemLoader([template.parent, TEMPLATES]),

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report of a run as one HTML file that needs no other file."""
 
 from collections.abc import Sequence
 import json
@@ -10,25 +10,26 @@ from jaxkd.report import html, summary
 from jaxkd.runtime.files import to_json
 
 CAPTIONS = {
-  "samples": "Images the student learned from, one row per class, from large "
-  "to small step sizes. The contrast of every image is stretched.",
-  "decision_boundary": "The teacher's classes, the points the student learned "
-  "from, and the student's boundary.",
-  "queries": "The student as the budget was spent. The bands are OWASP's, for "
-  "agreement with the teacher.",
-  "curves": "Losses and terms over the run; bands span the seeds.",
+  "samples": "Images that the student was trained on, one row for each class, "
+  "from large to small step sizes. The contrast of every image is stretched.",
+  "decision_boundary": "The teacher's classes, the points that the student was "
+  "trained on, and the student's boundary.",
+  "queries": "The student's accuracy and agreement against the queries spent. "
+  "The bands are OWASP's, for agreement with the teacher.",
+  "curves": "Losses and their terms over the run; bands are the range over "
+  "seeds or sets.",
 }
 
 
 def write_html(
   path: Path, report: dict[str, Any], figures: Sequence[Path]
 ) -> None:
-  """Writes the report as one HTML file, with the figures inside.
+  """Writes the report as one HTML file that holds the figures.
 
   Args:
-    path: of the file.
-    report: as in `report.json`; accuracies may be None.
-    figures: PNG files, in the order in which they are shown.
+    path: the file.
+    report: the fields of `report.json`; accuracies may be None.
+    figures: PNG files, in the order of the page.
   """
   html.write(
     path,
@@ -37,6 +38,6 @@ def write_html(
     config=json.dumps(to_json(report["config"]), indent=2, ensure_ascii=False),
     figures=figures,
     captions=CAPTIONS,
-    words=summary,
+    summary=summary,
     audit=audit,
   )

@@ -1,4 +1,4 @@
-"""Figures: what is drawn, read back from the file."""
+"""Tests of figures, whose pixels are read back from the file."""
 
 import jax.numpy as jnp
 from matplotlib.image import imread
@@ -10,7 +10,7 @@ from jaxkd.types import Classifier, Outputs
 
 
 def plane(*normal):
-  """Two classes, divided by the line `normal @ point = 0`."""
+  """Makes a classifier of 2 classes with the boundary `normal @ point = 0`."""
 
   def apply(variables, points, *, train=False, rng=None):
     score = points @ variables
@@ -20,7 +20,7 @@ def plane(*normal):
 
 
 def near(image, colour):
-  """Where a figure has a colour."""
+  """Marks the pixels that have a colour."""
   return np.abs(image[..., :3] - colour).max(-1) < 0.02
 
 

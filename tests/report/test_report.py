@@ -1,4 +1,4 @@
-"""The report: measurements, JSON, page and summary."""
+"""Tests of the report: measurements, JSON, page and summary."""
 
 import base64
 from html.parser import HTMLParser
@@ -134,7 +134,7 @@ UNKNOWN = {
 
 
 class Page(HTMLParser):
-  """Text and attributes of a page; fails on tags that do not match."""
+  """Parses a page's text and attributes, and checks that its tags match."""
 
   def __init__(self, html):
     super().__init__()
@@ -186,14 +186,16 @@ def test_measure_takes_any_tree_of_variables():
 
 
 def test_flops_are_counted_on_the_cpu_wherever_the_network_lies(monkeypatch):
-  """Accelerators don't say; without the CPU's client nobody does."""
-  asked = []
+  """FLOP are counted by the CPU's client; without it they are unknown."""
+  backends = []
   monkeypatch.setattr(
-    jax, "local_devices", lambda backend: asked.append(backend) or jax.devices()
+    jax,
+    "local_devices",
+    lambda backend: backends.append(backend) or jax.devices(),
   )
   product = jnp.ones((2, 3))
   assert count_flops(jnp.matmul, product, product.T) == 2 * 2 * 3 * 2
-  assert asked == ["cpu"]
+  assert backends == ["cpu"]
 
   def gone(backend):
     raise RuntimeError(f"Unknown backend {backend}")
@@ -256,9 +258,9 @@ def test_page_is_self_contained_and_escaped(tmp_path):
   assert not re.search(r"https?:|url\(|@import", html)
 
 
-def test_page_copes_with_what_is_unknown(tmp_path):
+def test_page_shows_unknown_values(tmp_path):
   text = page_of(a_report(**UNKNOWN), tmp_path).text
-  assert "no test data to judge it" in text
+  assert "no test data to evaluate it" in text
   assert "no budget" in text
   assert "None" not in text
   assert "±" not in text
@@ -276,14 +278,14 @@ def test_summary_is_a_few_lines():
   assert "12,346 image-steps/s" in text
 
 
-def test_summary_copes_with_what_is_unknown():
+def test_summary_shows_unknown_values():
   text = reports.summary(a_report(**UNKNOWN))
   assert 6 <= len(text.splitlines()) <= 11
   assert "None" not in text
   assert "no test data" in text
 
 
-def test_what_is_known_without_data_is_told(tmp_path):
+def test_data_free_metrics_are_in_summary_and_page(tmp_path):
   line = (
     "92.0 % agreement on 200 held-out samples (70.0 % on test data), "
     "100.0 % of the classes, calibration error 4.0 %"
@@ -293,10 +295,10 @@ def test_what_is_known_without_data_is_told(tmp_path):
   for part in (line, "77.0 %", "0.31 nat", "2.2 nat", "95.5 %", "22.0 %"):
     assert part in text, part
   assert "on test data)" not in reports.summary(a_report(**UNKNOWN))
-  assert "foretold" not in page_of(a_report(**UNKNOWN), tmp_path).text
+  assert "predicted" not in page_of(a_report(**UNKNOWN), tmp_path).text
 
 
-def test_it_is_said_where_nothing_was_held_out(tmp_path):
+def test_a_run_without_held_out_samples_says_so(tmp_path):
   nothing = {"samples": 0, "agreement": None, "predicted": None}
   text = reports.summary(a_report(data_free=nothing))
   assert "data-free   unknown: no samples were held out" in text
@@ -305,7 +307,7 @@ def test_it_is_said_where_nothing_was_held_out(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])
-def test_publish_writes_all_forms(tmp_path, capsys, shape):
+def test_write_report_writes_all_forms(tmp_path, capsys, shape):
   spec = SPEC._replace(shape=shape)
   rng = np.random.default_rng(0)
   inputs = jnp.asarray(rng.normal(size=(12, *shape)), jnp.float32)
@@ -346,7 +348,7 @@ def test_flops_are_those_of_the_definition():
   assert exact < measure(teacher, spec)["flops"] < 1.05 * exact
 
 
-def test_the_page_has_the_account_and_what_was_copied(tmp_path):
+def test_the_page_has_queries_price_and_agreement(tmp_path):
   page = page_of(a_report(student__agreement=0.93), tmp_path)
   for part in ("the owner", "2,600", "3.75", "vulnerable", "93.0 %"):
     assert part in page.text, part
