@@ -33,7 +33,7 @@ def find(name: str) -> ModuleType:
   for part in ("INFO", "build"):
     if not hasattr(module, part):
       raise JaxkdError(
-        f"Method {name!r} has no {part}; see README on how a method is added."
+        f"Method {name!r} has no {part}; see jaxkd/methods/README.md."
       )
   return module
 
