@@ -1,1 +1,1 @@
-"""Tables of whole runs: their cells, numbers and figures."""
+"""Tables whose cells are whole runs: runner, records, pages and figures."""

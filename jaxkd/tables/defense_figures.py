@@ -1,7 +1,7 @@
-"""Figures of teachers that resist, and of what they still give away.
+"""Figures of defended teachers and of the attacks on them.
 
-They show what figures 1, 2, 4 and 5 of Jandial et al., "Distilling the
-Undistillable", ECCV 2022, show, with the means of `jaxkd.report.figures`.
+They correspond to figures 1, 2, 4 and 5 of Jandial et al., "Distilling the
+Undistillable", ECCV 2022.
 """
 
 from pathlib import Path
@@ -17,16 +17,17 @@ import numpy as np
 from jaxkd import losses
 from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
 
-TEMPERATURES, ALPHA = (4.0, 50.0), 0.9  # of figure 2, and of the ablations
-NEIGHBOURS = 30  # t-SNE's perplexity
-MOST_NAMED = 20  # more classes than that are not written out
+TEMPERATURES, ALPHA = (4.0, 50.0), 0.9  # as in figure 2 and the ablations
+PERPLEXITY = 30  # of t-SNE
+MAX_NAMED = 20  # the largest number of classes that are named in a figure
 
 
 class Sweep(NamedTuple):
-  """Accuracies of one kind of student, as fractions.
+  """Accuracies of one student network while one number varies.
 
   Attributes:
-    panels: by what is varied, then by line: points `(value, accuracy)`.
+    panels: points `(value, accuracy)` by the name of the number that varies,
+      then by the name of the line.
     references: accuracies to compare with, by name.
   """
 
@@ -35,19 +36,19 @@ class Sweep(NamedTuple):
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-  """Probabilities `[..., K]` of logits at a temperature."""
+  """Computes probabilities `[..., K]` of logits at a temperature."""
   return np.asarray(jax.nn.softmax(logits / temperature))
 
 
 def bars_figure(path: Path, probs: dict[str, np.ndarray], label: int) -> None:
-  """What several networks say to one image.
+  """Draws the probabilities that several networks give to one image.
 
   Args:
-    path: of the PNG file.
+    path: the PNG file.
     probs: `[K]` probabilities by the name of the network.
     label: the true class, in another colour.
   """
-  figure = _bars(probs, label)
+  figure = _draw_bars(probs, label)
   figure.axes[0].set_ylabel("probability", color=INK)
   for axes in figure.axes:
     axes.set_ylim(0, 1)
@@ -61,15 +62,17 @@ def temperature_figure(
   temperatures: tuple[float, ...] = TEMPERATURES,
   alpha: float = ALPHA,
 ) -> None:
-  """A teacher's logits, its probabilities at several temperatures, and what
-  high-temperature composition makes of them at the last one.
+  """Draws a teacher's logits, probabilities and composed target for one image.
+
+  The target is that of high-temperature composition (HTC) at the last
+  temperature.
 
   Args:
-    path: of the PNG file.
+    path: the PNG file.
     logits: `[K]` for one image.
     label: the true class, in another colour.
-    temperatures: t, rising.
-    alpha: weight of the teacher in the composition.
+    temperatures: the temperatures, in ascending order.
+    alpha: the weight of the teacher in the composition.
   """
   target = losses.htc_targets(
     logits, np.int32(label), temperature=temperatures[-1], alpha=alpha
@@ -79,11 +82,11 @@ def temperature_figure(
     **{f"probabilities, t = {t:g}": softmax(logits, t) for t in temperatures},
     f"target, t = {temperatures[-1]:g}, α = {alpha:g}": np.asarray(target),
   }
-  _bars(panels, label).savefig(path, dpi=DPI)
+  _draw_bars(panels, label).savefig(path, dpi=DPI)
 
 
-def _bars(panels: dict[str, np.ndarray], label: int) -> Figure:
-  """A panel of K bars for each name, that of the true class in colour."""
+def _draw_bars(panels: dict[str, np.ndarray], label: int) -> Figure:
+  """Draws a panel of K bars for each name, with the true class in colour."""
   figure = Figure((2.3 * len(panels), 2.4), layout="constrained")
   row = figure.subplots(1, len(panels), squeeze=False)[0]
   for axes, (name, values) in zip(row, panels.items(), strict=True):
@@ -91,35 +94,35 @@ def _bars(panels: dict[str, np.ndarray], label: int) -> Figure:
     colours[label] = PALETTE[5]
     axes.bar(range(len(values)), values, color=colours)
     axes.set_title(name, fontsize=9, color=INK)
-    _plain(axes)
-    if len(values) <= MOST_NAMED:
+    _style(axes)
+    if len(values) <= MAX_NAMED:
       axes.set_xticks(range(len(values)))
-  figure.supxlabel(f"class, the true one is {label}", fontsize=8, color=FAINT)
+  figure.supxlabel(f"class (true: {label})", fontsize=8, color=FAINT)
   return figure
 
 
-def sweep_figure(path: Path, swept: dict[str, Sweep]) -> None:
-  """Accuracy against what was varied: a row of panels for each kind of student.
+def sweep_figure(path: Path, sweeps: dict[str, Sweep]) -> None:
+  """Draws accuracy against varied numbers: a row of panels for each sweep.
 
   Args:
-    path: of the PNG file.
-    swept: by the title of the row; references are dashed lines in every panel.
+    path: the PNG file.
+    sweeps: sweeps by the title of their row; references are dashed lines.
   """
-  columns = max(len(sweep.panels) for sweep in swept.values())
-  size = (3.6 * columns, 2.9 * len(swept))
+  columns = max(len(sweep.panels) for sweep in sweeps.values())
+  size = (3.6 * columns, 2.9 * len(sweeps))
   figure = Figure(size, layout="constrained")
-  rows = figure.subplots(len(swept), columns, squeeze=False)
-  for row, (title, sweep) in zip(rows, swept.items(), strict=True):
+  rows = figure.subplots(len(sweeps), columns, squeeze=False)
+  for row, (title, sweep) in zip(rows, sweeps.items(), strict=True):
     row[0].set_title(title, loc="left", fontsize=9, color=INK)
     for axes in row[len(sweep.panels) :]:
       axes.set_axis_off()
     for axes, (varied, lines) in zip(row, sweep.panels.items(), strict=False):
-      _lines(axes, lines, sweep.references)
+      _draw_lines(axes, lines, sweep.references)
       axes.set_xlabel(varied, fontsize=8, color=FAINT)
   figure.savefig(path, dpi=DPI)
 
 
-def _lines(
+def _draw_lines(
   axes: Axes,
   lines: dict[str, list[tuple[float, float]]],
   references: dict[str, float],
@@ -137,37 +140,37 @@ def _lines(
   axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
   axes.minorticks_off()
   axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-  _plain(axes)
+  _style(axes)
   axes.legend(frameon=False, fontsize=6)
 
 
 def features_figure(
   path: Path, features: dict[str, np.ndarray], labels: np.ndarray
 ) -> None:
-  """Features of the same images in the plane, a panel for each network.
+  """Draws features of the same images in 2-D, a panel for each network.
 
-  The plane is that of t-SNE (van der Maaten and Hinton, 2008), from a fixed
-  seed; distances mean nothing across panels.
+  They are embedded by t-SNE (van der Maaten and Hinton, 2008) with a fixed
+  seed; panels can't be compared by distances.
 
   Args:
-    path: of the PNG file.
+    path: the PNG file.
     features: `[N, D]` by the name of the network.
     labels: `[N]` true classes, which give the colours.
   """
   figure = Figure((2.8 * len(features), 3), layout="constrained")
   row = figure.subplots(1, len(features), squeeze=False)[0]
   for axes, (name, vectors) in zip(row, features.items(), strict=True):
-    scatter(axes, plane(vectors), labels)
+    scatter(axes, embed(vectors), labels)
     axes.set_title(name, fontsize=9, color=INK)
   figure.savefig(path, dpi=DPI)
 
 
 def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-  """Points `[N, 2]` in the colours of their labels `[N]`, each class named."""
+  """Draws points `[N, 2]` in the colours of their labels `[N]`."""
   classes = np.unique(labels)
   colours = dict(zip(classes, _colours(len(classes)), strict=True))
   axes.scatter(*points.T, s=4, lw=0, color=[colours[k] for k in labels])
-  if len(classes) <= MOST_NAMED:
+  if len(classes) <= MAX_NAMED:
     for label in classes:
       middle = np.median(points[labels == label], axis=0)
       axes.text(*middle, str(label), ha="center", va="center", color=INK)
@@ -175,15 +178,16 @@ def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
   axes.spines[:].set_color(FAINT)
 
 
-def plane(vectors: np.ndarray) -> np.ndarray:
-  """Vectors `[N, D]` as points `[N, 2]` that keep their neighbours."""
-  from sklearn.manifold import TSNE  # seconds of import; only needed here
+def embed(vectors: np.ndarray) -> np.ndarray:
+  """Embeds vectors `[N, D]` in the plane by t-SNE; returns points `[N, 2]`."""
+  from sklearn.manifold import TSNE  # takes seconds to import
   from threadpoolctl import threadpool_limits
 
-  # Beside other work its threads wait for each other, 20 times longer.
+  # On a busy machine, several threads wait for each other and take 20 times
+  # as long as one.
   with threadpool_limits(1):
     return TSNE(
-      perplexity=min(NEIGHBOURS, (len(vectors) - 1) / 3),
+      perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3),
       init="random",
       random_state=0,
     ).fit_transform(vectors)
@@ -195,7 +199,7 @@ def _colours(count: int) -> np.ndarray:
   return matplotlib.colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
 
 
-def _plain(axes: Axes) -> None:
+def _style(axes: Axes) -> None:
   axes.spines[["top", "right"]].set_visible(False)
   axes.spines[["left", "bottom"]].set_color(FAINT)
   axes.tick_params(colors=FAINT, labelsize=7)

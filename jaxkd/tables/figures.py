@@ -1,4 +1,4 @@
-"""The figures that a table asks for, from what its cells left behind."""
+"""The figures of a table, from the folders of its finished cells."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,23 +15,23 @@ from jaxkd.runtime.metrics import read_metrics
 from jaxkd.serialization import weights
 from jaxkd.tables import defense_figures, field_figures
 from jaxkd.tables.defense_figures import softmax
-from jaxkd.tables.records import run_folder as home
-from jaxkd.tables.sweeps import sweeps
+from jaxkd.tables.records import cell_folder
+from jaxkd.tables.sweeps import collect_sweeps
 from jaxkd.types import Array, Classifier
 
-OF_TEACHERS = ("bars", "temperature", "features")
-OF_RUNS = ("matrix", "budgets", "samples", "synthetic")
-MOST_IMAGES, BATCH_SIZE = 1000, 250
+TEACHER_FIGURES = ("bars", "temperature", "features")
+RUN_FIGURES = ("matrix", "budgets", "samples", "synthetic")
+MAX_IMAGES, BATCH_SIZE = 1000, 250
 
 
 class TeacherOutputs(NamedTuple):
-  """What the teachers of a cell say to the same test images.
+  """The outputs of a cell's teachers for the same test images.
 
   Attributes:
     logits: `[N, K]` by the name of the network.
-    features: `[N, D]` likewise, penultimate.
+    features: `[N, D]` penultimate features by the name of the network.
     labels: `[N]` true classes.
-    published: name of the teacher that can be asked.
+    published: the name of the teacher that methods ask.
   """
 
   logits: dict[str, np.ndarray]
@@ -43,62 +43,63 @@ class TeacherOutputs(NamedTuple):
 def draw(
   folder: Path, config: ConfigDict, reports: dict[str, dict[str, Any]]
 ) -> list[Path]:
-  """Draws the figures that a table asks for, as far as its cells allow.
+  """Draws a table's figures for which there are finished cells.
 
   Args:
-    folder: of the table, with `cells/NAME`.
-    config: of the table.
-    reports: of the cells that are done, by name, in the order of the table.
+    folder: the folder of the table, with `cells/NAME`.
+    config: the config of the table.
+    reports: the reports of finished cells by name, in the order of the table.
 
   Returns:
     The PNG files that were drawn.
   """
-  wanted = set(config.figures)
-  swept = sweeps(reports) if "sweep" in wanted else {}
-  asked = wanted & {*OF_TEACHERS}
-  said = answers(folder, config, reports) if asked else None
-  drawn = []
+  names = set(config.figures)
+  sweeps = collect_sweeps(reports) if "sweep" in names else {}
+  outputs = None
+  if names & {*TEACHER_FIGURES}:
+    outputs = ask_teachers(folder, config, reports)
+  paths = []
   for name in config.figures:
     path = folder / f"{name}.png"
-    shown = {"sweep": swept}.get(name, said if name in OF_TEACHERS else reports)
-    if not shown:
-      print(f"No finished cell has what the figure {name} shows.")
+    source = outputs if name in TEACHER_FIGURES else reports
+    if not (sweeps if name == "sweep" else source):
+      print(f"There is no finished cell for the figure {name}.")
       continue
-    drawn.append(path)
+    paths.append(path)
     if name == "sweep":
-      defense_figures.sweep_figure(path, swept)
-    elif name in OF_TEACHERS:
-      draw_answers(name, path, said)
+      defense_figures.sweep_figure(path, sweeps)
+    elif name in TEACHER_FIGURES:
+      draw_teacher_figure(name, path, outputs)
     else:
-      draw_runs(name, path, folder, config, reports)
-  return drawn
+      draw_run_figure(name, path, folder, config, reports)
+  return paths
 
 
-def draw_answers(name: str, path: Path, said: TeacherOutputs) -> None:
-  """A figure of what the teachers say."""
+def draw_teacher_figure(name: str, path: Path, outputs: TeacherOutputs) -> None:
+  """Draws one of `TEACHER_FIGURES`."""
   if name == "features":
-    defense_figures.features_figure(path, said.features, said.labels)
+    defense_figures.features_figure(path, outputs.features, outputs.labels)
     return
-  image = common_image(said)
-  label = int(said.labels[image])
+  image = common_image(outputs)
+  label = int(outputs.labels[image])
   if name == "bars":
-    probs = {n: softmax(z[image]) for n, z in said.logits.items()}
+    probs = {n: softmax(z[image]) for n, z in outputs.logits.items()}
     defense_figures.bars_figure(path, probs, label)
   else:
     defense_figures.temperature_figure(
-      path, said.logits[said.published][image], label
+      path, outputs.logits[outputs.published][image], label
     )
 
 
-def draw_runs(
+def draw_run_figure(
   name: str,
   path: Path,
   folder: Path,
   config: ConfigDict,
   reports: dict[str, dict[str, Any]],
 ) -> None:
-  """A figure that holds runs against each other."""
-  places = {n: folder / "cells" / home(config, n) for n in reports}
+  """Draws one of `RUN_FIGURES`."""
+  folders = {n: folder / "cells" / cell_folder(config, n) for n in reports}
   rows = {config.cells[n].row: n for n in reports}  # the last cell of a row
   if name == "matrix":
     values = np.full((len(config.rows), len(config.columns)), np.nan)
@@ -114,79 +115,82 @@ def draw_runs(
       lines.setdefault(config.cells[cell].column, []).append(point)
     field_figures.budgets_figure(path, lines)
   elif name == "samples":
-    made = {row: images_of(places[cell]) for row, cell in rows.items()}
-    most = 1 + max(int(labels.max()) for _, labels in made.values())
-    field_figures.samples_figure(path, made, most)
+    samples = {row: read_images(folders[cell]) for row, cell in rows.items()}
+    num_classes = 1 + max(int(labels.max()) for _, labels in samples.values())
+    field_figures.samples_figure(path, samples, num_classes)
   else:
-    made = {row: images_of(places[cell]) for row, cell in rows.items()}
     features, labels, losses = {}, {}, {}
-    for row, (images, answers) in made.items():
-      place = places[rows[row]]
-      shown = slice(MOST_IMAGES)
-      labels[row] = answers[shown]
-      _, features[row] = ask(place / "student.safetensors", images[shown])
-      block = reports[rows[row]]["config"]["synthesis"]
-      losses[row] = generator_losses(place, block["weights"])
+    for row, cell in rows.items():
+      images, answers = read_images(folders[cell])
+      labels[row] = answers[:MAX_IMAGES]
+      student = folders[cell] / "student.safetensors"
+      _, features[row] = run_network(student, images[:MAX_IMAGES])
+      weights = reports[cell]["config"]["synthesis"]["weights"]
+      losses[row] = generator_losses(folders[cell], weights)
     field_figures.synthetic_figure(path, features, labels, losses)
 
 
-def images_of(place: Path) -> tuple[np.ndarray, np.ndarray]:
-  """The synthetic images of a run in [0, 1], and the teacher's labels."""
-  samples = read_samples(place)
+def read_images(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+  """Reads the synthetic images of a run in [0, 1], and the teacher's labels."""
+  samples = read_samples(folder)
   answers = np.asarray(hard_labels(samples.targets))
   return np.asarray(to_float(samples.images)), answers
 
 
-def generator_losses(place: Path, weights: dict[str, float]) -> list[float]:
-  """The generator's loss by round: its terms, weighted."""
+def generator_losses(folder: Path, weights: dict[str, float]) -> list[float]:
+  """Returns the generator's loss in each round: the weighted sum of terms."""
   return [
     sum(w * float(np.mean(record[term])) for term, w in weights.items())
-    for record in read_metrics(place)
+    for record in read_metrics(folder)
     if record["stage"] == "synthesis"
   ]
 
 
-def answers(
+def ask_teachers(
   folder: Path, config: ConfigDict, reports: dict[str, dict[str, Any]]
 ) -> TeacherOutputs | None:
-  """Asks the teachers of the cell that has most of them, the first such cell.
+  """Runs all teachers of one cell, the first with the largest number of them.
 
-  The mean of the logits of the published teacher and of its sequence, which is
-  what the attack SCM distils, joins the networks where there is a sequence.
+  If the attack SCM trained a sequence, the outputs include the `ensemble`: the
+  mean of the logits of the published teacher and the sequence.
 
   Returns:
-    None if no cell has any.
+    The outputs; None if no cell has a teacher's weights.
   """
-  held = {
-    name: networks(folder / "cells" / home(config, name), report)
+  files_of = {
+    name: teacher_files(folder / "cells" / cell_folder(config, name), report)
     for name, report in reports.items()
   }
-  richest = max(held, key=lambda name: len(held[name]), default=None)
-  if richest is None or not held[richest]:
+  cell = max(files_of, key=lambda name: len(files_of[name]), default=None)
+  if cell is None or not files_of[cell]:
     return None
-  files, run = held[richest], reports[richest]["config"]
+  files, run = files_of[cell], reports[cell]["config"]
   dataset = data.load(run["dataset"], image_size=run["image_size"])
-  images = dataset.test_images[:MOST_IMAGES]
-  said = {name: ask(path, images) for name, path in files.items()}
-  logits = {name: logits for name, (logits, _) in said.items()}
+  images = dataset.test_images[:MAX_IMAGES]
+  outputs = {name: run_network(path, images) for name, path in files.items()}
+  logits = {name: logits for name, (logits, _) in outputs.items()}
   *_, published = (n for n in files if not n.startswith("Seq-"))
   sequence = [name for name in files if name.startswith("Seq-")]
   if sequence:
     members = [logits[name] for name in (published, *sequence)]
     logits["ensemble"] = np.mean(members, axis=0)
-  features = {name: features for name, (_, features) in said.items()}
-  labels = dataset.test_labels[:MOST_IMAGES]
+  features = {name: features for name, (_, features) in outputs.items()}
+  labels = dataset.test_labels[:MAX_IMAGES]
   return TeacherOutputs(logits, features, labels, published)
 
 
-def networks(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
-  """Files of the teachers in the folder of a cell, by the paper's names:
-  `member2`, trained against the published teacher, is Seq-1.
+def teacher_files(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
+  """Returns the weights of a cell's teachers, by the names in the paper.
+
+  `member2`, which is trained against the published teacher, is Seq-1.
   """
   defence = report.get("defense")
   published = f"{defence['name']} teacher" if defence else "teacher"
   count = len(list(folder.glob("member*.safetensors")))
-  stems = {"normal teacher": "normal", published.replace("_", " "): "teacher"}
+  stems = {
+    "undefended teacher": "normal",
+    published.replace("_", " "): "teacher",
+  }
   stems |= {
     f"Seq-{index}": f"member{index + 1}" for index in range(1, count + 1)
   }
@@ -194,12 +198,14 @@ def networks(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
   return {name: path for name, path in files.items() if path.exists()}
 
 
-def ask(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Logits `[N, K]` and penultimate features `[N, D]` of a saved network."""
+def run_network(
+  path: Path, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Computes logits `[N, K]` and penultimate features `[N, D]`."""
   classifier, _ = weights.load_classifier(path)
   logits, features = zip(
     *(
-      _answer(classifier, images[start : start + BATCH_SIZE])
+      _forward(classifier, images[start : start + BATCH_SIZE])
       for start in range(0, len(images), BATCH_SIZE)
     ),
     strict=True,
@@ -208,13 +214,15 @@ def ask(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jax.jit
-def _answer(classifier: Classifier, images: Array) -> tuple[Array, Array]:
+def _forward(classifier: Classifier, images: Array) -> tuple[Array, Array]:
   outputs = classifier(to_float(images))
   last = outputs.features[-1] if outputs.features else outputs.logits
   return outputs.logits, last.reshape(len(images), -1)
 
 
-def common_image(said: TeacherOutputs) -> int:
-  """The first test image that all networks get right, or most of them."""
-  right = [logits.argmax(-1) == said.labels for logits in said.logits.values()]
-  return int(np.sum(right, axis=0).argmax())
+def common_image(outputs: TeacherOutputs) -> int:
+  """Returns the first image that the largest number of networks gets right."""
+  correct = [
+    logits.argmax(-1) == outputs.labels for logits in outputs.logits.values()
+  ]
+  return int(np.sum(correct, axis=0).argmax())

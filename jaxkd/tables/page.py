@@ -1,4 +1,4 @@
-"""A table for readers: CSV and JSON, Markdown, and a page with figures."""
+"""The files of a table: CSV, JSON, Markdown, and an HTML page with figures."""
 
 from collections.abc import Iterable, Sequence
 import csv
@@ -14,21 +14,21 @@ from jaxkd.tables.records import Record
 
 DIGITS = {"percent": 2, "nats": 4}
 CAPTIONS = {
-  "bars": "What each network says to one image, the first test image that all "
-  "of them get right. The true class stands out in colour.",
+  "bars": "The probabilities that each network gives to the first test image "
+  "that all of them get right. The true class has another colour.",
   "temperature": "The published teacher's logits on that image, its "
-  "probabilities at two temperatures, and the target that high-temperature "
-  "composition makes of them.",
-  "sweep": "Accuracy on test data against one hyper-parameter, the others as "
-  "chosen; dashed lines are cells without a grid.",
-  "features": "The penultimate features of the same test images, one panel per "
-  "network, in the plane by t-SNE; colours are classes.",
+  "probabilities at two temperatures, and the target of high-temperature "
+  "composition.",
+  "sweep": "Accuracy on test data against one hyper-parameter, with the others "
+  "as chosen; dashed lines are cells without a grid.",
+  "features": "The penultimate features of the same test images, one panel for "
+  "each network, embedded by t-SNE; colours are classes.",
   "matrix": "Accuracy on test data of students (columns) of teachers (rows).",
   "budgets": "Accuracy on test data against the queries that were spent.",
-  "samples": "Images that each method made, a row for each of the teacher's "
-  "classes.",
-  "synthetic": "Above, what the finished student makes of its synthetic "
-  "images, in the plane by t-SNE; colours are the teacher's labels. Below, the "
+  "samples": "Synthetic images of each method, a row for each class that the "
+  "teacher gives.",
+  "synthetic": "Above, the finished student's features of its synthetic "
+  "images, embedded by t-SNE; colours are the teacher's labels. Below, the "
   "generator's loss.",
 }
 
@@ -36,12 +36,15 @@ CAPTIONS = {
 def write(
   folder: Path, config: ConfigDict, records: list[Record]
 ) -> dict[str, Any]:
-  """Writes `table.csv`, `table.md` and `table.json`, and returns the last.
+  """Writes `table.csv`, `table.md` and `table.json`.
 
   Args:
-    folder: of the table.
-    config: of the table.
-    records: of all its cells, done or not.
+    folder: the folder of the table.
+    config: the config of the table.
+    records: the records of all cells, finished or not.
+
+  Returns:
+    The content of `table.json`.
   """
   with (
     atomic_write(folder / "table.csv") as partial,
@@ -50,90 +53,95 @@ def write(
     writer = csv.DictWriter(file, records[0])
     writer.writeheader()
     writer.writerows(
-      {**record, "chosen": assignments(record["chosen"])} for record in records
+      {**record, "chosen": format_assignments(record["chosen"])}
+      for record in records
     )
-  write_text(folder / "table.md", markdown(config, records))
+  write_text(folder / "table.md", render_markdown(config, records))
   fields = ("table", "title", "unit", "rows", "columns")
   table = {name: config[name] for name in fields} | {"cells": records}
   write_json(folder / "table.json", table)
   return table
 
 
-def assignments(values: dict[str, float]) -> str:
-  """Hyper-parameters in a word each.
+def format_assignments(values: dict[str, float]) -> str:
+  """Formats hyper-parameters as assignments.
 
-  >>> assignments({"alpha": 0.9, "temperature": 50.0})
+  >>> format_assignments({"alpha": 0.9, "temperature": 50.0})
   'alpha=0.9 temperature=50'
   """
   return " ".join(f"{name}={value:g}" for name, value in values.items())
 
 
-def grid(config: ConfigDict, records: Sequence[Record]) -> list[list[str]]:
-  """The table as texts, its head first.
+def layout(config: ConfigDict, records: Sequence[Record]) -> list[list[str]]:
+  """Arranges the texts of all cells in rows, with the header first.
 
-  A column with grids has another beside it, `(oracle)`: what the best of its
-  points on test data would have given.
+  A column with grids has another beside it, `(oracle)`: the accuracy of the
+  grid's best point on test data.
   """
-  found = {(record["row"], record["column"]): record for record in records}
+  by_position = {
+    (record["row"], record["column"]): record for record in records
+  }
   oracles = {r["column"] for r in records if r["oracle"] is not None}
   digits = DIGITS[config.unit]
   head, lines = [""], [[row] for row in config.rows]
   for column in config.columns:
-    shown = [found.get((row, column)) for row in config.rows]
+    cells = [by_position.get((row, column)) for row in config.rows]
     head.append(column)
-    for line, record in zip(lines, shown, strict=True):
-      line.append(text(record, digits))
+    for line, record in zip(lines, cells, strict=True):
+      line.append(format_cell(record, digits))
     if column in oracles:
       head.append(f"{column} (oracle)")
-      for line, record in zip(lines, shown, strict=True):
-        line.append(number(record and record["oracle"], digits))
+      for line, record in zip(lines, cells, strict=True):
+        line.append(format_value(record and record["oracle"], digits))
   return [head, *lines]
 
 
-def text(record: Record | None, digits: int) -> str:
-  """A cell: ours, and the paper's in brackets.
+def format_cell(record: Record | None, digits: int) -> str:
+  """Formats a cell: our number, and the paper's in brackets.
 
   >>> cell = {"value": 87.376, "std": 0.12, "published": None, "failed": None}
-  >>> text(cell, 2), text({**cell, "std": None, "published": 87.4}, 2)
-  ('87.38 ± 0.12', '87.38 (87.40)')
+  >>> format_cell(cell, 2)
+  '87.38 ± 0.12'
+  >>> format_cell({**cell, "std": None, "published": 87.4}, 2)
+  '87.38 (87.40)'
   """
   if record is None:
     return UNKNOWN
-  ours = "failed" if record["failed"] else number(record["value"], digits)
+  ours = "failed" if record["failed"] else format_value(record["value"], digits)
   if record["std"] is not None:
-    ours += f" ± {number(record['std'], digits)}"
+    ours += f" ± {format_value(record['std'], digits)}"
   if record["published"] is None:
     return ours
-  return f"{ours} ({number(record['published'], digits)})"
+  return f"{ours} ({format_value(record['published'], digits)})"
 
 
-def number(value: float | None, digits: int) -> str:
-  """A number, or a dash."""
+def format_value(value: float | None, digits: int) -> str:
+  """Formats a number; None is a dash."""
   return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
-def markdown(config: ConfigDict, records: Sequence[Record]) -> str:
-  """Title, table and provenance."""
-  head, *lines = grid(config, records)
+def render_markdown(config: ConfigDict, records: Sequence[Record]) -> str:
+  """Renders title, table and provenance in Markdown."""
+  head, *lines = layout(config, records)
   rule = ["---", *["---:"] * (len(head) - 1)]
   table = "\n".join(map(markdown_row, (head, rule, *lines)))
   return f"# {config.title}\n\n{table}\n\n{provenance(config, records)}\n"
 
 
 def markdown_row(texts: Sequence[str]) -> str:
-  """A line of a table; a bar in a text does not end its cell."""
+  """Renders a row of a table, with bars in its texts escaped."""
   escaped = (text.replace("|", r"\|") for text in texts)
   return f"| {' | '.join(escaped)} |"
 
 
 def provenance(config: ConfigDict, records: Sequence[Record]) -> str:
-  """Where the numbers come from, as a paragraph."""
+  """Describes where the numbers come from, in a paragraph."""
   done = [record for record in records if record["date"]]
   size, name = len(records), config.table
   failed = [record["cell"] for record in records if record["failed"]]
   sentences = [
     f"Numbers are in {config.unit}; those in brackets are the paper's.",
-    f"{len(done)} of {size} cells of the table {name} are done.",
+    f"{len(done)} of {size} cells of the table {name} are finished.",
   ]
   if done:
     days = sorted({record["date"][:10] for record in done})
@@ -142,25 +150,26 @@ def provenance(config: ConfigDict, records: Sequence[Record]) -> str:
     seeds = sorted({record["seeds"] for record in done})
     spread = ", mean ± standard deviation" if seeds[-1] > 1 else ""
     sentences += [
-      f"Made {span} on {listed({record['device'] for record in done})}, commit "
-      f"{listed(commits)}.",
-      f"Seeds per cell: {listed(map(str, seeds))}{spread}.",
+      f"Made {span} on {join({record['device'] for record in done})}, commit "
+      f"{join(commits)}.",
+      f"Seeds per cell: {join(map(str, seeds))}{spread}.",
       "The config of a cell is `config.json` in its folder; table.csv has the "
       "folders and the hyper-parameters.",
     ]
   if any(record["oracle"] is not None for record in records):
     sentences.append(
       "Test data chose nothing, except in the columns (oracle): these show the "
-      "grid's best point on test data, a bound and not a result."
+      "grid's best point on test data, which is a bound and not a result."
     )
   else:
     sentences.append("Test data chose nothing.")
   if failed:
-    sentences.append(f"Failed: {', '.join(failed)}; table.json says why.")
+    sentences.append(f"Failed: {', '.join(failed)}; see table.json.")
   return " ".join(sentences)
 
 
-def listed(words: Iterable[str]) -> str:
+def join(words: Iterable[str]) -> str:
+  """Joins words in alphabetical order."""
   return ", ".join(sorted(words))
 
 
@@ -171,7 +180,7 @@ def write_html(
   figures: Sequence[Path],
 ) -> None:
   """Writes `report.html`, which needs no other file."""
-  head, *lines = grid(config, records)
+  head, *lines = layout(config, records)
   html.write(
     folder / "report.html",
     Path(__file__).parent / "templates" / "table.html",

@@ -1,4 +1,4 @@
-"""What a table says of a cell: its number, and where it comes from."""
+"""Records of a table's cells: their numbers and where these come from."""
 
 from typing import Any
 
@@ -7,55 +7,63 @@ from ml_collections import ConfigDict
 from jaxkd.runtime.formatting import count_names
 from jaxkd.types import JaxkdError
 
-UNITS = {"percent": 100.0, "nats": 1.0}  # of the table, per unit of a report
-Record = dict[str, Any]  # of a cell, as in table.json
+UNITS = {"percent": 100.0, "nats": 1.0}  # factors from a report's numbers
+Record = dict[str, Any]  # a cell's entry in table.json
 
 
 def empty_record(config: ConfigDict, name: str) -> Record:
-  """What the table says of a cell before it is done."""
-  wanted = config.cells[name]
+  """Makes the record of a cell that is not finished."""
+  cell = config.cells[name]
   return {
     "cell": name,
-    "row": wanted.row,
-    "column": wanted.column,
+    "row": cell.row,
+    "column": cell.column,
     "value": None,
     "std": None,
     "oracle": None,
-    "published": wanted.published,
+    "published": cell.published,
     "unit": config.unit,
     "seeds": None,
     "device": None,
     "date": None,
     "commit": None,
-    "workdir": f"cells/{run_folder(config, name)}",
+    "workdir": f"cells/{cell_folder(config, name)}",
     "chosen": {},
     "failed": None,
   }
 
 
-def run_folder(config: ConfigDict, name: str) -> str:
-  """Whose folder a cell's run is in: of cells that are the same run and show
-  different numbers of it, the first by name.
+def cell_folder(config: ConfigDict, name: str) -> str:
+  """Returns the name of the folder that holds a cell's run.
+
+  Cells with the same config are the same run; its folder has the name of the
+  first of them in alphabetical order.
   """
   run = config.cells[name].config
   return min(n for n, other in config.cells.items() if other.config == run)
 
 
 def filled_record(
-  wanted: ConfigDict, report: dict[str, Any], factor: float
+  cell: ConfigDict, report: dict[str, Any], factor: float
 ) -> Record:
-  """What a report adds to that: numbers times `factor`, and their origin."""
+  """Makes the fields that a report adds to a record: numbers and their origin.
+
+  Args:
+    cell: the cell's block in the config of the table.
+    report: the report of the cell's run.
+    factor: what numbers are multiplied by, one of `UNITS`.
+  """
 
   def scaled(number: float | None) -> float | None:
     return None if number is None else factor * number
 
-  value, std = number_at(report, wanted.value)
+  value, std = get_number(report, cell.value)
   chosen, oracle = dict(report["config"].get("hyper", {})), None
   grid = report.get("grid")
   if grid:
     point = grid["points"][grid["chosen"]]
     chosen |= {name: point[name] for name in grid["names"]}
-    if wanted.value == "student.accuracy":
+    if cell.value == "student.accuracy":
       oracle = grid["points"][grid["oracle"]]["accuracy"]
   return {
     "value": scaled(value),
@@ -69,18 +77,22 @@ def filled_record(
   }
 
 
-def number_at(
+def get_number(
   report: dict[str, Any], path: str
 ) -> tuple[float | None, float | None]:
-  """A number by its dotted path, and its standard deviation over the seeds if
-  the report has one beside it.
+  """Returns a report's number by its dotted path, and its standard deviation.
+
+  The deviation, over the seeds, is None where the report has none.
+
+  Raises:
+    JaxkdError: if the report has no such number.
   """
   *blocks, field = path.split(".")
   for block in blocks:
-    report = report.get(block) or {}  # null: the run had nothing of the kind
+    report = report.get(block) or {}  # null where a run has no such block
   if field not in report:
     raise JaxkdError(
-      f"value={path}: the report has no such number. Its {'.'.join(blocks)} "
-      f"has {', '.join(report) or 'nothing'}."
+      f"value={path}: the report has no such number. Its block "
+      f"{'.'.join(blocks)} has {', '.join(report) or 'no numbers'}."
     )
   return report[field], report.get(f"{field}_std")

@@ -1,12 +1,12 @@
-"""A table of a paper: cells, each a whole run, and the numbers side by side.
+"""Runs the cells of a table, each of which is a whole run.
 
   python -m jaxkd.main --config=configs/nasty_table.py --workdir=DIR
 
-Cells are worked off row by row, in `DIR/cells/NAME`; two that are the same run
-share it. The same folder goes on
-at the cell where it stopped: one with a report is never run again, one that
-failed is tried again. `table.csv`, `table.md` and `table.json` are written
-anew after every cell, `report.html` with the figures at the end.
+Cells run row by row, in `DIR/cells/NAME`; cells with the same config share one
+run. The same command continues at the cell where it stopped: a cell with a
+report is not run again, and one that failed is. `table.csv`, `table.md` and
+`table.json` are written after every cell, and `report.html` with the figures at
+the end.
 """
 
 import json
@@ -22,9 +22,9 @@ from jaxkd.runtime import run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import (
   UNITS,
+  cell_folder,
   empty_record,
   filled_record,
-  run_folder as home,
 )
 from jaxkd.types import JaxkdError
 
@@ -33,72 +33,73 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   """Runs every cell that has no report yet.
 
   Args:
-    config: from `jaxkd.config.table`.
-    workdir: of the table; None: a folder under `runs/` named after it.
+    config: the config of the table, from `jaxkd.config.table`.
+    workdir: the folder of the table; None for a folder under `runs/` that is
+      named after it.
 
   Returns:
-    What `table.json` holds.
+    The content of `table.json`.
 
   Raises:
-    JaxkdError: for a config that can't be, or at the end, naming the cells
-      that failed.
+    JaxkdError: for a config that is not valid, or at the end if cells failed.
     Preempted: after a signal, with everything saved.
   """
   check(config)
-  records = {name: empty_record(config, name) for name in order(config)}
+  records = {name: empty_record(config, name) for name in ordered_cells(config)}
   reports = {}
   with run_folder.lock_workdir(
     workdir or default(config), runs(config)
   ) as folder:
     for number, (name, record) in enumerate(records.items(), 1):
-      place, wanted = folder / record["workdir"], config.cells[name]
-      done = report_of(place) is not None
-      note = ": done before" if done else ""
+      place, cell = folder / record["workdir"], config.cells[name]
+      done = read_report(place) is not None
+      note = ": finished before" if done else ""
       print(f"{number}/{len(records)} {name}{note}", flush=True)
       try:
         if not done:
-          distill.distill(None, wanted.config, place)
-        reports[name] = report_of(place)
-        record |= filled_record(wanted, reports[name], UNITS[config.unit])
+          distill.distill(None, cell.config, place)
+        reports[name] = read_report(place)
+        record |= filled_record(cell, reports[name], UNITS[config.unit])
       except JaxkdError as error:
         record["failed"] = str(error)
         print(f"{name} failed: {error}", flush=True)
       table = page.write(folder, config, list(records.values()))
     from jaxkd.tables import figures  # matplotlib is slow to import
 
-    drawn = figures.draw(folder, config, reports)
-    page.write_html(folder, config, table["cells"], drawn)
+    paths = figures.draw(folder, config, reports)
+    page.write_html(folder, config, table["cells"], paths)
     print(f"\n{(folder / 'table.md').read_text()}\n{folder / 'report.html'}")
   failed = [name for name, record in records.items() if record["failed"]]
   if failed:
     raise JaxkdError(
       f"{len(failed)} of {len(records)} cells failed: {', '.join(failed)}. "
-      "table.json says why; the same command tries them again."
+      "See table.json for the reasons; the same command runs them again."
     )
   return table
 
 
 def describe(config: ConfigDict, workdir: str | Path | None = None) -> str:
-  """What `run` would do: the cells, which are done, and what the others need.
+  """Describes what `run` would do: finished cells, and the plans of others.
 
   Raises:
-    JaxkdError: for a table that can't be; a cell that can't be is marked.
+    JaxkdError: for a table that is not valid; the text marks a cell that is
+      not.
   """
   check(config)
   folder = Path(workdir or default(config))
   parts = [f"table {config.table}: {len(config.cells)} cells, in {folder}"]
-  for name in order(config):
-    wanted = config.cells[name]
-    if report_of(folder / "cells" / home(config, name)) is not None:
-      state = "  done"
+  for name in ordered_cells(config):
+    cell = config.cells[name]
+    if read_report(folder / "cells" / cell_folder(config, name)) is not None:
+      state = "  finished"
     else:
-      state = brief(wanted.config)
-    parts.append(f"{name}: {wanted.row}, {wanted.column}\n{state}")
+      state = describe_cell(cell.config)
+    parts.append(f"{name}: {cell.row}, {cell.column}\n{state}")
   return "\n\n".join(parts)
 
 
-def brief(config: ConfigDict) -> str:
-  """The plan of one cell, without its config."""
+def describe_cell(config: ConfigDict) -> str:
+  """Describes the plan of one cell, without its config."""
   try:
     _, *sections = plan.describe(config).split("\n\n")
   except JaxkdError as error:
@@ -107,39 +108,40 @@ def brief(config: ConfigDict) -> str:
 
 
 def check(config: ConfigDict) -> None:
-  """Every cell has a place of its own, and a name that can be a folder.
+  """Checks the unit, the figures, and the names and positions of the cells.
 
   Raises:
-    JaxkdError: naming the field.
+    JaxkdError: for a value that is not allowed, a name that can't be a folder,
+      or two cells in one position.
   """
   checks.choice("unit", config.unit, UNITS)
   for figure in config.figures:
     checks.choice("figure", figure, page.CAPTIONS)
-  places = {}
-  for name, wanted in config.cells.items():
+  positions = {}
+  for name, cell in config.cells.items():
     if not re.fullmatch(r"[\w-]+", name):
       raise JaxkdError(
-        f"A cell is named {name!r}; use letters, digits, _ and - alone."
+        f"A cell is named {name!r}; use letters, digits, _ and - only."
       )
-    checks.choice(f"cells.{name}.row", wanted.row, config.rows)
-    checks.choice(f"cells.{name}.column", wanted.column, config.columns)
-    other = places.setdefault((wanted.row, wanted.column), name)
+    checks.choice(f"cells.{name}.row", cell.row, config.rows)
+    checks.choice(f"cells.{name}.column", cell.column, config.columns)
+    other = positions.setdefault((cell.row, cell.column), name)
     if other != name:
       raise JaxkdError(
-        f"The cells {other} and {name} have the same row and column; give one "
-        "of them another."
+        f"The cells {other} and {name} have the same row and column; change "
+        "those of one of them."
       )
 
 
-def order(config: ConfigDict) -> list[str]:
-  """Names of the cells, row by row; a config itself keeps no order."""
+def ordered_cells(config: ConfigDict) -> list[str]:
+  """Returns the names of the cells row by row; a config has no order."""
   rows, columns = list(config.rows), list(config.columns)
 
-  def place(name: str) -> tuple[int, int]:
-    wanted = config.cells[name]
-    return rows.index(wanted.row), columns.index(wanted.column)
+  def position(name: str) -> tuple[int, int]:
+    cell = config.cells[name]
+    return rows.index(cell.row), columns.index(cell.column)
 
-  return sorted(config.cells, key=place)
+  return sorted(config.cells, key=position)
 
 
 def runs(config: ConfigDict) -> ConfigDict:
@@ -160,7 +162,7 @@ def default(config: ConfigDict) -> Path:
   return run_folder.default(ConfigDict({**names, "runs": runs(config)}))
 
 
-def report_of(folder: Path) -> dict[str, Any] | None:
-  """The report of a cell, which it writes when it is done; None before."""
+def read_report(folder: Path) -> dict[str, Any] | None:
+  """Reads the report of a cell; None if the cell is not finished."""
   path = folder / "report.json"
   return json.loads(path.read_text()) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Figures of resisting teachers: what they show, read back from the file."""
+"""Tests of the figures of defended teachers, read back from their files."""
 
 from matplotlib.image import imread
 import numpy as np
@@ -10,14 +10,14 @@ from jaxkd.tables.defense_figures import Sweep
 
 
 def near(path, colour):
-  """Where a figure has a colour."""
+  """Marks the pixels that have a colour."""
   return np.abs(imread(path)[..., :3] - colour).max(-1) < 0.02
 
 
 def heights(path, colour):
-  """Pixels of a colour, column by column, where there are any."""
-  found = near(path, colour).sum(0)
-  return found[found > 0]
+  """Counts the pixels of a colour in each column that has any."""
+  pixels = near(path, colour).sum(0)
+  return pixels[pixels > 0]
 
 
 @pytest.mark.parametrize("classes", [2, 10, 200])
@@ -77,14 +77,14 @@ def test_classes_that_are_apart_stay_apart():
   rng = np.random.default_rng(0)
   labels = np.arange(60) % 3
   vectors = 20 * np.eye(3, 8)[labels] + rng.normal(size=(60, 8))
-  points = figures.plane(vectors)
+  points = figures.embed(vectors)
   middles = np.stack([points[labels == k].mean(0) for k in range(3)])
   nearest = ((points[:, None] - middles) ** 2).sum(-1).argmin(1)
   np.testing.assert_array_equal(nearest, labels)
-  np.testing.assert_array_equal(points, figures.plane(vectors))
+  np.testing.assert_array_equal(points, figures.embed(vectors))
 
 
-def test_two_hundred_classes_and_features_that_say_nothing(tmp_path):
+def test_two_hundred_classes_and_constant_features(tmp_path):
   path = tmp_path / "features.png"
   rng = np.random.default_rng(0)
   labels = np.arange(200)

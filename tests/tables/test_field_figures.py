@@ -1,4 +1,4 @@
-"""Figures over many runs, and the configs that ask for them."""
+"""Tests of the figures that compare runs, and of the configs with them."""
 
 from pathlib import Path
 
@@ -38,15 +38,15 @@ def spent(accuracy, queries):
 
 @pytest.fixture
 def made(monkeypatch):
-  """What every run keeps: 60 moons with the teacher's answers."""
+  """Gives every run the same samples: 60 points with teacher's answers."""
   keys = jax.random.split(jax.random.key(0))
-  kept = Samples(
+  samples = Samples(
     np.asarray(jax.random.normal(keys[0], (60, 2))),
     np.full(60, -1),
     np.asarray(jax.random.normal(keys[1], (60, 2))),
   )
-  monkeypatch.setattr(table_figures, "read_samples", lambda place: kept)
-  return kept
+  monkeypatch.setattr(table_figures, "read_samples", lambda folder: samples)
+  return samples
 
 
 def test_a_matrix_shows_every_pair_that_is_done(tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_images_of_methods_stand_in_rows_of_classes(tmp_path):
   images = np.zeros((5, 4, 4, 1), np.float32)
   labels = np.array([0, 0, 1, 1, 1])
   images[labels == 1] = 0.5
-  canvas = table_figures.field_figures._tiles(images, labels, 3)
+  canvas = table_figures.field_figures._tile(images, labels, 3)
   assert canvas.shape == (15, 8 * 5, 3)
   assert (canvas[0, [0, 5, 10], 0] == [0, 0, 1]).all()
   assert (canvas[5, [0, 5, 10, 15], 0] == [0.5, 0.5, 0.5, 1]).all()
@@ -120,7 +120,7 @@ def test_the_cells_of_a_matrix_can_be_planned(argument):
   assert len(names) == len(set(names))
   runner.check(config)
   last = config.cells[list(config.cells)[-1]]
-  assert "images in" in runner.brief(last.config)
+  assert "images in" in runner.describe_cell(last.config)
 
 
 def test_steps_and_budgets_differ_in_what_they_say():
@@ -135,6 +135,6 @@ def test_steps_and_budgets_differ_in_what_they_say():
   assert large.published == 57.94
 
 
-def test_every_figure_has_its_words():
-  known = {*table_figures.OF_TEACHERS, "sweep", *table_figures.OF_RUNS}
+def test_every_figure_has_a_caption():
+  known = {*table_figures.TEACHER_FIGURES, "sweep", *table_figures.RUN_FIGURES}
   assert known == page.CAPTIONS.keys()

@@ -1,4 +1,4 @@
-"""Tables: which cells run, what is said of them, and where it goes on."""
+"""Tests of the cells that a table runs, its files, and how it continues."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ GRID = {
 
 
 class Runs:
-  """Stands for `pipeline.distill`: what ran, and what it does about it."""
+  """Replaces `pipeline.distill`; records what ran and raises given errors."""
 
   def __init__(self):
     self.done, self.errors, self.changes = [], {}, {}
@@ -60,9 +60,9 @@ class Runs:
 
 @pytest.fixture
 def runs(monkeypatch):
-  found = Runs()
-  monkeypatch.setattr(distill, "distill", found)
-  return found
+  runs = Runs()
+  monkeypatch.setattr(distill, "distill", runs)
+  return runs
 
 
 def a_table(**changes):
@@ -87,10 +87,10 @@ def lines_of(folder):
 
 def test_cells_that_are_the_same_run_share_it():
   config = configs.load_config("configs/defense_table.py:smoke")
-  homes = {name: runner.home(config, name) for name in config.cells}
-  assert homes["teacher_nasty_kd"] == homes["lenet5_half_nasty_kd"]
-  assert homes["teacher_nasty_kd"] != homes["teacher_scm"]
-  assert homes["cnn_quarter_scm"] == "cnn_quarter_scm"
+  folders = {name: runner.cell_folder(config, name) for name in config.cells}
+  assert folders["teacher_nasty_kd"] == folders["lenet5_half_nasty_kd"]
+  assert folders["teacher_nasty_kd"] != folders["teacher_scm"]
+  assert folders["cnn_quarter_scm"] == "cnn_quarter_scm"
 
 
 def test_cells_run_row_by_row_and_only_once(runs, tmp_path, capsys):
@@ -99,7 +99,7 @@ def test_cells_run_row_by_row_and_only_once(runs, tmp_path, capsys):
   assert "2/3 cnn_kd\n" in capsys.readouterr().out
   assert runner.run(a_table(), tmp_path) == first
   assert len(runs.done) == 3
-  assert "2/3 cnn_kd: done before\n" in capsys.readouterr().out
+  assert "2/3 cnn_kd: finished before\n" in capsys.readouterr().out
 
 
 def test_a_killed_cell_is_done_again_and_the_others_are_not(runs, tmp_path):
@@ -130,7 +130,7 @@ def test_a_failure_is_shown_and_the_others_go_on(runs, tmp_path):
   assert "failed" not in (tmp_path / "table.md").read_text()
 
 
-def test_a_signal_stops_it_at_once(runs, tmp_path):
+def test_a_signal_stops_the_table_at_once(runs, tmp_path):
   runs.errors["mob_kd"] = Preempted()
   with pytest.raises(Preempted):
     runner.run(a_table(), tmp_path)
@@ -274,12 +274,12 @@ def toy_table():
   return configs.table("toy", "Toy", ["moons"], columns, cells, figures=figures)
 
 
-def test_the_plan_says_what_is_done_and_what_is_wrong(tmp_path):
+def test_the_plan_marks_finished_and_refused_cells(tmp_path):
   done = tmp_path / "cells" / "zero"
   done.mkdir(parents=True)
   (done / "report.json").write_text("{}")
   text = runner.describe(toy_table(), tmp_path)
-  assert "zero: moons, seed 0\n  done" in text
+  assert "zero: moons, seed 0\n  finished" in text
   assert "one: moons, seed 1\nnetworks" in text
   assert "refused: Unknown method 'cakee'" in text
   assert "step_size" not in text  # of the config
@@ -292,7 +292,7 @@ def test_real_cells_and_their_figures(tmp_path, capsys):
     with pytest.raises(JaxkdError, match="failed: wrong"):
       runner.run(toy_table(), tmp_path)
   out = capsys.readouterr().out
-  assert "1/3 zero: done before" in out
+  assert "1/3 zero: finished before" in out
   assert "figure sweep" in out  # there is no grid
   drawn = {path.name for path in tmp_path.glob("*.png")}
   assert drawn == {"bars.png", "temperature.png", "features.png"}

@@ -1,4 +1,4 @@
-"""The figures that a table asks for, from the folders of its cells."""
+"""Tests of a table's figures, from the folders of its cells."""
 
 import jax
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ from jaxkd.tables.figures import TeacherOutputs
 
 
 def table_of(reports, *figures):
-  """Cells whose runs all differ."""
+  """Makes a table of cells that are different runs."""
   cells = {
     name: {"config": {"name": name}, "row": name, "column": "accuracy"}
     for name in reports
@@ -29,18 +29,23 @@ def saved(folder, *stems):
     weights.save(folder / f"{stem}.safetensors", network, spec, "mlp")
 
 
-def test_the_cell_with_most_teachers_is_shown(tmp_path):
+def test_the_cell_with_most_teachers_is_drawn(tmp_path):
   saved(tmp_path / "cells" / "kd", "teacher")
   saved(tmp_path / "cells" / "scm", "normal", "teacher", "member2", "member3")
   reports = {"kd": report_of("kd"), "scm": report_of("scm")}
   config = table_of(reports, "temperature", "bars")
-  said = table_figures.answers(tmp_path, config, reports)
+  outputs = table_figures.ask_teachers(tmp_path, config, reports)
   published = "nasty early stop teacher"
-  assert said.published == published
-  assert list(said.features) == ["normal teacher", published, "Seq-1", "Seq-2"]
-  assert said.logits["Seq-1"].shape == (1000, 2)
-  mean = sum(said.logits[n] for n in (published, "Seq-1", "Seq-2")) / 3
-  np.testing.assert_allclose(said.logits["ensemble"], mean, rtol=1e-5)
+  assert outputs.published == published
+  assert list(outputs.features) == [
+    "undefended teacher",
+    published,
+    "Seq-1",
+    "Seq-2",
+  ]
+  assert outputs.logits["Seq-1"].shape == (1000, 2)
+  mean = sum(outputs.logits[n] for n in (published, "Seq-1", "Seq-2")) / 3
+  np.testing.assert_allclose(outputs.logits["ensemble"], mean, rtol=1e-5)
   drawn = table_figures.draw(tmp_path, config, reports)
   assert [path.name for path in drawn] == ["temperature.png", "bars.png"]
   assert all(path.stat().st_size > 5_000 for path in drawn)
@@ -49,13 +54,13 @@ def test_the_cell_with_most_teachers_is_shown(tmp_path):
 def test_a_plain_teacher_is_the_published_one(tmp_path):
   saved(tmp_path / "cells" / "kd", "teacher")
   reports = {"kd": report_of(defence="")}
-  said = table_figures.answers(tmp_path, table_of(reports), reports)
-  assert list(said.logits) == ["teacher"] == [said.published]
+  outputs = table_figures.ask_teachers(tmp_path, table_of(reports), reports)
+  assert list(outputs.logits) == ["teacher"] == [outputs.published]
 
 
 @pytest.mark.parametrize("reports", [{}, {"kd": report_of()}])
-def test_what_is_not_there_is_not_drawn(tmp_path, capsys, reports):
-  figures = (*table_figures.OF_TEACHERS, "sweep")
+def test_a_figure_without_cells_is_not_drawn(tmp_path, capsys, reports):
+  figures = (*table_figures.TEACHER_FIGURES, "sweep")
   config = table_of(reports, *figures)
   assert table_figures.draw(tmp_path, config, reports) == []
   assert "the figure bars" in capsys.readouterr().out
@@ -66,7 +71,7 @@ def test_the_image_is_the_first_that_all_get_right():
   one = np.array([wrong, right, right, right])
   two = np.array([right, wrong, right, right])
   labels = np.ones(4, int)
-  said = TeacherOutputs({"one": one, "two": two}, {}, labels, "one")
-  assert table_figures.common_image(said) == 2
+  outputs = TeacherOutputs({"one": one, "two": two}, {}, labels, "one")
+  assert table_figures.common_image(outputs) == 2
   never = TeacherOutputs({"one": one, "two": 0 * two}, {}, labels, "one")
   assert table_figures.common_image(never) == 1  # one of two
