@@ -99,12 +99,12 @@ def _phase(config: Any, dtype: str) -> Callable[[], RunState]:
   )
   apply = models.with_compute_dtype(student, dtype).apply
   recipe = TrainConfig(apply, optax.sgd(0.1), method.objective)
-  rules = RoundSpec(method, recipe, spec, "white_box", compute_dtype=dtype)
+  round_spec = RoundSpec(method, recipe, spec, "white_box", compute_dtype=dtype)
   hyper = {name: jnp.float32(value) for name, value in method.hyper.items()}
-  table = RoundInputs(WhiteBox(teacher), student, hyper)
+  inputs = RoundInputs(WhiteBox(teacher), student, hyper)
   opening_key, key = jax.random.split(jax.random.key(0))
-  play = exchange.init_state(
-    rules, table, init_state(student, recipe.tx), opening_key
+  state = exchange.init_state(
+    round_spec, inputs, init_state(student, recipe.tx), opening_key
   )
-  step = jax.jit(functools.partial(exchange.run_phase, rules, 0))
-  return lambda: jax.block_until_ready(step(play, table, key))
+  step = jax.jit(functools.partial(exchange.run_phase, round_spec, 0))
+  return lambda: jax.block_until_ready(step(state, inputs, key))

@@ -70,27 +70,29 @@ def synthesis_runner(
     },
   )  # fmt: skip
   recipe = TrainConfig(teacher.apply, optax.identity(), objectives.kd)
-  rules = RoundSpec(method, recipe, case.spec, "white_box", compute_dtype=dtype)
+  round_spec = RoundSpec(
+    method, recipe, case.spec, "white_box", compute_dtype=dtype
+  )
   # The student is not asked; any network will do.
-  table = RoundInputs(WhiteBox(teacher), teacher, HYPER)
+  inputs = RoundInputs(WhiteBox(teacher), teacher, HYPER)
   state, key = init_state(teacher, recipe.tx), jax.random.key(0)
   rounds_key = jax.random.key(1)
 
   # Compiled, since tracing takes longer than a few steps.
-  opening = jax.jit(functools.partial(exchange.init_state, rules))
-  start = (table, state, key)
+  opening = jax.jit(functools.partial(exchange.init_state, round_spec))
+  start = (inputs, state, key)
   shapes = jax.eval_shape(opening, *start)
   compiled = (
-    jax.jit(functools.partial(exchange.run_round, rules), donate_argnums=0)
-    .lower(shapes, table, key)
+    jax.jit(functools.partial(exchange.run_round, round_spec), donate_argnums=0)
+    .lower(shapes, inputs, key)
     .compile()
   )
 
   def run() -> RunState:
-    play = opening(*start)
+    state = opening(*start)
     for index in range(rounds):
-      play, _ = compiled(play, table, jax.random.fold_in(rounds_key, index))
-    return jax.block_until_ready(play)
+      state, _ = compiled(state, inputs, jax.random.fold_in(rounds_key, index))
+    return jax.block_until_ready(state)
 
   images = rounds * sets_at_once * size.set_size
   return SynthesisRunner(run, compiled, sets_at_once, images * size.steps)

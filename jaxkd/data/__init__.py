@@ -20,17 +20,26 @@ teacher and for evaluation, and never opens a network connection; the command
 
 from jaxkd.data.loading import load
 from jaxkd.data.pixels import to_float
-from jaxkd.data.registry import DATASETS, Dataset, names, spec, train_size
-from jaxkd.data.resolve import describe, find
+from jaxkd.data.registry import (
+  DATASETS,
+  Dataset,
+  DatasetSummary,
+  names,
+  spec,
+  train_size,
+)
+from jaxkd.data.resolve import describe, find, summary_of
 
 __all__ = [
   "DATASETS",
   "Dataset",
+  "DatasetSummary",
   "describe",
   "find",
   "load",
   "names",
   "spec",
+  "summary_of",
   "to_float",
   "train_size",
 ]

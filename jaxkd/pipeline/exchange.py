@@ -1,14 +1,16 @@
-"""One round of a method: ask, answer, tell, keep, train.
+"""A round of a method: its phases ask the teacher, learn from the answers,
+store samples, and train the student.
 
-This is the one place where targets come from. With a teacher in process a
-round is one dispatch; behind an interface the host carries images and answers.
-The method cannot tell the difference.
+With a teacher in process a round is one dispatch. With a teacher behind an
+interface the host carries images and answers between two compiled functions.
+A method can't tell which of the two it is.
 """
 
 from collections.abc import Callable
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import chex
 import flax
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ import numpy as np
 
 from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
+from jaxkd.teachers.oracles import HostOracle, Oracle
 from jaxkd.training import sample_store as stores
 from jaxkd.training.step import EpochInputs, TrainConfig, TrainState, train_step
 from jaxkd.types import (
@@ -35,22 +38,22 @@ from jaxkd.types import (
 
 
 class RoundSpec(NamedTuple):
-  """What stays the same in a run.
+  """What is static in a round, and the same in all rounds of a run.
 
   Attributes:
-    method: whose rounds are played.
-    recipe: how the student is trained in them.
-    spec: of the inputs.
-    access: what the teacher gives, one of `ACCESS`.
+    method: the method.
+    train_config: how the student is trained in the rounds.
+    data_spec: description of the inputs.
+    access: what the teacher gives, one of `ACCESS_LEVELS`.
     eight_bit: whether the teacher is shown 8-bit images; the same pixels are
       stored and trained on.
-    compute_dtype: of the teacher where a method looks into it; its answers are
-      float32 all the same.
+    compute_dtype: dtype of the teacher where a method differentiates through
+      it; its answers are float32 all the same.
   """
 
   method: Method
-  recipe: TrainConfig
-  spec: DataSpec
+  train_config: TrainConfig
+  data_spec: DataSpec
   access: str
   eight_bit: bool = False
   compute_dtype: str = "float32"
@@ -61,28 +64,30 @@ class RunState:
   """All that changes from round to round.
 
   Attributes:
-    state: the method's.
-    student: in training, without a seed axis.
-    store: of answered samples.
+    state: the method's own state.
+    student: the student in training, without a seed axis.
+    store: the answered samples.
+    round: rounds that were finished, int32.
   """
 
-  state: Any
+  state: chex.ArrayTree
   student: TrainState
-  store: SampleStore
+  store: SampleStore | None
+  round: Array | int = 0
 
 
 @flax.struct.dataclass
 class RoundInputs:
-  """Who sits at the table; arrays that no round changes.
+  """Arrays that stay constant over all rounds.
 
   Attributes:
-    teacher: with an `answer`, of any kind; None where it is not in process.
-    student: its `variables` are replaced by those in training.
-    hyper: of the objective.
+    teacher: what answers images; None where it is not in process.
+    student: the student's network; its variables are those in `RunState`.
+    hyper: numbers of the student's objective.
     data: real images, for the methods that take some.
   """
 
-  teacher: Any
+  teacher: Oracle | None
   student: Classifier
   hyper: dict[str, Array]
   data: Samples | None = None
@@ -93,7 +98,7 @@ class RoundCost(NamedTuple):
 
   Attributes:
     queries: images that the teacher is shown.
-    updates: of the student.
+    updates: updates of the student.
     kept: samples that go into the store.
   """
 
@@ -108,11 +113,11 @@ def check_access(method: Method, access: str, eight_bit: bool) -> None:
   Raises:
     JaxkdError: naming what is needed and what is given.
   """
-  required = method.required_access
-  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(required):
+  needed = method.required_access
+  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(needed):
     raise JaxkdError(
-      f"The method needs {required} access to the teacher, which gives "
-      f"{access}; choose a method that does with it."
+      f"The method needs {needed} access to the teacher, which gives {access}; "
+      "choose a method that does with it."
     )
   if method.float_pixels and eight_bit:
     raise JaxkdError(
@@ -123,206 +128,212 @@ def check_access(method: Method, access: str, eight_bit: bool) -> None:
 
 
 def init_state(
-  rules: RoundSpec, table: RoundInputs, student_state: TrainState, key: Array
+  spec: RoundSpec, inputs: RoundInputs, student: TrainState, key: Array
 ) -> RunState:
   """The state before round 0, with an empty store of the right shapes."""
-  check_access(rules.method, rules.access, rules.eight_bit)
-  nets = _networks(rules, table, student_state, None)
+  check_access(spec.method, spec.access, spec.eight_bit)
+  networks = _networks(spec, inputs, student, None)
   # Copies, because rounds reuse the memory of what they are given.
-  state, student_state = jax.tree.map(
-    jnp.copy, (rules.method.init(key, nets), student_state)
+  state, student = jax.tree.map(
+    jnp.copy, (spec.method.init(key, networks), student)
   )
-  phase = next(phase for phase in rules.method.phases if phase.store)
+  phase = next(phase for phase in spec.method.phases if phase.store)
 
-  def kept(state: Any) -> Samples:
-    nothing = RunState(state, student_state, None)
-    state, samples, _ = _ask(rules, phase, nothing, table, key)
-    return phase.tell(state, nets, samples, key)[1]
+  def stored_samples(state: chex.ArrayTree) -> Samples:
+    run = RunState(state, student, None)
+    state, samples, _ = _ask(spec, phase, run, inputs, key)
+    return phase.tell(state, networks, samples, key)[1]
 
-  like = jax.eval_shape(kept, state)
-  store = stores.init(rules.method.capacity, like)
-  return RunState(state, student_state, store)
+  like = jax.eval_shape(stored_samples, state)
+  store = stores.init(spec.method.capacity, like)
+  return RunState(state, student, store, jnp.int32(0))
 
 
 def run_round(
-  rules: RoundSpec, play: RunState, table: RoundInputs, key: Array
+  spec: RoundSpec, run: RunState, inputs: RoundInputs, key: Array
 ) -> tuple[RunState, LossTerms]:
-  """One round: all phases in order; one dispatch if jitted.
+  """Runs all phases in order; one dispatch if jitted.
 
   Returns:
-    What changed, and each phase's terms of its last repeat.
+    The state after the round, and each phase's terms of its last repeat.
   """
   terms: LossTerms = {}
-  for index in range(len(rules.method.phases)):
+  for index in range(len(spec.method.phases)):
     phase_key = jax.random.fold_in(key, index)
-    play, found = run_phase(rules, index, play, table, phase_key)
-    terms |= found
-  return play, terms
+    run, phase_terms = run_phase(spec, index, run, inputs, phase_key)
+    terms |= phase_terms
+  return run.replace(round=run.round + 1), terms
 
 
 def run_phase(
-  rules: RoundSpec, index: int, play: RunState, table: RoundInputs, key: Array
+  spec: RoundSpec, index: int, run: RunState, inputs: RoundInputs, key: Array
 ) -> tuple[RunState, LossTerms]:
-  """All repeats of a phase on the device."""
-  phase = rules.method.phases[index]
-  counts = stores.label_counts(play.store, rules.spec.num_classes)
+  """Runs all repeats of a phase on the device."""
+  phase = spec.method.phases[index]
+  counts = stores.label_counts(run.store, spec.data_spec.num_classes)
 
-  def once(
+  def repeat(
     i: Array, carry: tuple[RunState, LossTerms]
   ) -> tuple[RunState, LossTerms]:
-    play, _ = carry
+    run, _ = carry
     ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
-    state, samples, asked = _ask(rules, phase, play, table, ask_key)
+    state, samples, ask_terms = _ask(spec, phase, run, inputs, ask_key)
     if phase.queries:
-      samples = samples._replace(targets=table.teacher.answer(samples.images))
-    play = play.replace(state=state)
-    play, told = _tell(rules, phase, play, table, samples, counts, tell_key)
-    return play, asked | told
+      samples = samples._replace(targets=inputs.teacher.answer(samples.images))
+    run = run.replace(state=state)
+    run, tell_terms = _tell(spec, phase, run, inputs, samples, counts, tell_key)
+    return run, ask_terms | tell_terms
 
-  nothing = jax.tree.map(
+  no_terms = jax.tree.map(
     lambda term: jnp.zeros(term.shape, term.dtype),
-    jax.eval_shape(once, 0, (play, None))[1],
+    jax.eval_shape(repeat, 0, (run, None))[1],
   )
-  repeats = _repeats(phase, play.store.inserted)
-  return jax.lax.fori_loop(0, repeats, once, (play, nothing))
+  repeats = _num_repeats(phase, run.store.inserted)
+  return jax.lax.fori_loop(0, repeats, repeat, (run, no_terms))
 
 
-def make_host_round(rules: RoundSpec, teacher: Any) -> Callable[..., Any]:
-  """`play_round` for a teacher that the host has to ask: `(play, table, key)`.
+def make_host_round(
+  spec: RoundSpec, teacher: HostOracle
+) -> Callable[[RunState, RoundInputs, Array], tuple[RunState, LossTerms]]:
+  """`run_round` for a teacher that the host has to ask: `(run, inputs, key)`.
 
-  Nothing reuses the memory of `play`: if the budget ends within a round, the
-  state before it is what counts.
+  Its memory is not reused: if the budget ends within a round, the state before
+  the round is what counts.
   """
-  phases = rules.method.phases
-  asks, tells, wholes = [], [], []
-  for index, phase in enumerate(phases):
-    asks.append(jax.jit(functools.partial(_ask, rules, phase)))
-    tells.append(jax.jit(functools.partial(_tell, rules, phase)))
-    wholes.append(jax.jit(functools.partial(run_phase, rules, index)))
+  phases = spec.method.phases
+  asks = [jax.jit(functools.partial(_ask, spec, phase)) for phase in phases]
+  tells = [jax.jit(functools.partial(_tell, spec, phase)) for phase in phases]
+  whole_phases = [
+    jax.jit(functools.partial(run_phase, spec, index))
+    for index in range(len(phases))
+  ]
 
-  def exchanges(index: int, play: RunState, table: RoundInputs, key: Array):
-    counts = stores.label_counts(play.store, rules.spec.num_classes)
+  def ask_and_tell(
+    index: int, run: RunState, inputs: RoundInputs, key: Array
+  ) -> tuple[RunState, LossTerms]:
+    counts = stores.label_counts(run.store, spec.data_spec.num_classes)
     terms: LossTerms = {}
-    for i in range(int(_repeats(phases[index], play.store.inserted))):
+    for i in range(int(_num_repeats(phases[index], run.store.inserted))):
       ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
-      state, samples, asked = asks[index](play, table, ask_key)
+      state, samples, ask_terms = asks[index](run, inputs, ask_key)
       targets = teacher.answer(np.asarray(samples.images))
       samples = samples._replace(targets=jnp.asarray(targets))
-      play, told = tells[index](
-        play.replace(state=state), table, samples, counts, tell_key
+      run, tell_terms = tells[index](
+        run.replace(state=state), inputs, samples, counts, tell_key
       )
-      terms |= asked | told
-    return play, terms
+      terms |= ask_terms | tell_terms
+    return run, terms
 
-  def play_round(
-    play: RunState, table: RoundInputs, key: Array
+  def run_round(
+    run: RunState, inputs: RoundInputs, key: Array
   ) -> tuple[RunState, LossTerms]:
     terms: LossTerms = {}
     for index, phase in enumerate(phases):
       phase_key = jax.random.fold_in(key, index)
       if phase.queries:
-        play, found = exchanges(index, play, table, phase_key)
+        run, phase_terms = ask_and_tell(index, run, inputs, phase_key)
       else:
-        play, found = wholes[index](play, table, phase_key)
-      terms |= found
-    return play, terms
+        run, phase_terms = whole_phases[index](run, inputs, phase_key)
+      terms |= phase_terms
+    return run.replace(round=run.round + 1), terms
 
-  return play_round
+  return run_round
 
 
 def round_costs(
-  rules: RoundSpec, play: RunState, table: RoundInputs
+  spec: RoundSpec, run: RunState, inputs: RoundInputs
 ) -> list[RoundCost]:
-  """What each round will ask and do, at most; computes nothing."""
-  held, found = 0, []
-  asked = [
-    _num_queries(rules, phase, play, table) for phase in rules.method.phases
-  ]
-  for _ in range(rules.method.rounds):
+  """What each round will ask and do, at most; from shapes alone."""
+  phases, held, costs = spec.method.phases, 0, []
+  batches = [_num_queries(spec, phase, run, inputs) for phase in phases]
+  for _ in range(spec.method.rounds):
     queries = updates = kept = 0
-    for phase, count in zip(rules.method.phases, asked, strict=True):
-      repeats = int(_repeats(phase, np.int32(held)))
-      queries += repeats * count * phase.queries
+    for phase, batch in zip(phases, batches, strict=True):
+      repeats = int(_num_repeats(phase, np.int32(held)))
+      queries += repeats * batch * phase.queries
       updates += repeats * phase.student_steps
-      kept += repeats * count * phase.store
-      held += repeats * count * phase.store
-    found.append(RoundCost(queries, updates, kept))
-  return found
+      kept += repeats * batch * phase.store
+      held += repeats * batch * phase.store
+    costs.append(RoundCost(queries, updates, kept))
+  return costs
 
 
 def _num_queries(
-  rules: RoundSpec, phase: Phase, play: RunState, table: RoundInputs
+  spec: RoundSpec, phase: Phase, run: RunState, inputs: RoundInputs
 ) -> int:
-  def images(play: RunState, table: RoundInputs) -> Array:
-    return _ask(rules, phase, play, table, jax.random.key(0))[1].labels
+  """Images in one repeat of a phase."""
 
-  return jax.eval_shape(images, play, table).shape[0]
+  def labels(run: RunState, inputs: RoundInputs) -> Array:
+    return _ask(spec, phase, run, inputs, jax.random.key(0))[1].labels
+
+  return jax.eval_shape(labels, run, inputs).shape[0]
 
 
-def _repeats(phase: Phase, held: Array) -> int | Array:
+def _num_repeats(phase: Phase, held: Array) -> int | Array:
   return phase.repeats(held) if callable(phase.repeats) else phase.repeats
 
 
 def _ask(
-  rules: RoundSpec, phase: Phase, play: RunState, table: RoundInputs, key: Array
-):
-  nets = _networks(rules, table, play.student, play.store)
-  state, samples, terms = phase.ask(play.state, nets, key)
-  if rules.eight_bit:
+  spec: RoundSpec, phase: Phase, run: RunState, inputs: RoundInputs, key: Array
+) -> tuple[chex.ArrayTree, Samples, LossTerms]:
+  networks = _networks(spec, inputs, run.student, run.store)
+  state, samples, terms = phase.ask(run.state, networks, key)
+  if spec.eight_bit:
     samples = samples._replace(images=to_eight_bit(samples.images))
   if samples.targets is None:
-    samples = samples._replace(targets=_placeholder_targets(rules, samples))
+    samples = samples._replace(targets=_placeholder_targets(spec, samples))
   return state, samples, terms
 
 
 def _tell(
-  rules: RoundSpec,
+  spec: RoundSpec,
   phase: Phase,
-  play: RunState,
-  table: RoundInputs,
+  run: RunState,
+  inputs: RoundInputs,
   answered: Samples,
   counts: Array,
   key: Array,
 ) -> tuple[RunState, LossTerms]:
   tell_key, train_key = jax.random.split(key)
-  nets = _networks(rules, table, play.student, play.store)
-  state, samples, terms = phase.tell(play.state, nets, answered, tell_key)
-  store = stores.insert(play.store, samples) if phase.store else play.store
-  lesson = EpochInputs(
-    table.hyper, LossContext(play.student.step, counts), train_key
+  networks = _networks(spec, inputs, run.student, run.store)
+  state, samples, terms = phase.tell(run.state, networks, answered, tell_key)
+  store = stores.insert(run.store, samples) if phase.store else run.store
+  step_inputs = EpochInputs(
+    inputs.hyper, LossContext(run.student.step, counts), train_key
   )
 
-  def update(state: TrainState, key: Array):
-    return train_step(rules.recipe, state, samples, lesson, key)
+  def update(student: TrainState, key: Array) -> tuple[TrainState, Array]:
+    return train_step(spec.train_config, student, samples, step_inputs, key)
 
-  trained = play.student
+  student = run.student
   if phase.student_steps:
-    keys = jax.random.split(train_key, phase.student_steps)
-    trained, losses = jax.lax.scan(update, trained, keys)
+    step_keys = jax.random.split(train_key, phase.student_steps)
+    student, losses = jax.lax.scan(update, student, step_keys)
     terms = {**terms, "student": losses.mean()}
-  return RunState(state, trained, store), terms
+  return run.replace(state=state, student=student, store=store), terms
 
 
-def _placeholder_targets(rules: RoundSpec, samples: Samples) -> Array:
+def _placeholder_targets(spec: RoundSpec, samples: Samples) -> Array:
+  """Targets of the right shape and dtype, until the teacher has answered."""
   count = samples.labels.shape[0]
-  if rules.access == "label":
+  if spec.access == "label":
     return jnp.full(count, -1, jnp.int32)
-  return jnp.zeros((count, rules.spec.num_classes))
+  return jnp.zeros((count, spec.data_spec.num_classes))
 
 
 def _networks(
-  rules: RoundSpec,
-  table: RoundInputs,
+  spec: RoundSpec,
+  inputs: RoundInputs,
   student: TrainState,
   store: SampleStore | None,
 ) -> Networks:
-  """A method sees the inside of a white box, and of a black box nothing."""
-  teacher = getattr(table.teacher, "classifier", None)
+  """What a method may look at; of a black box it sees no network."""
+  teacher = getattr(inputs.teacher, "classifier", None)
   if teacher is not None:
-    teacher = models.with_compute_dtype(teacher, rules.compute_dtype)
+    teacher = models.with_compute_dtype(teacher, spec.compute_dtype)
   return Networks(
     teacher,
-    table.student.replace(variables=student.variables),
+    inputs.student.replace(variables=student.variables),
     store,
-    table.data,
+    inputs.data,
   )

@@ -1,91 +1,75 @@
-"""What a run will do and need, said before it starts."""
+"""What a run will do and need, told before it starts."""
 
 import json
 
-import jax
+from ml_collections import ConfigDict
 import numpy as np
 
-from jaxkd import data, models
-from jaxkd.pipeline import distill, grid, resolution, rounds
-from jaxkd.pipeline.exchange import RoundCost
+from jaxkd import models
+from jaxkd.pipeline import grid
+from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.runtime.files import to_json
-from jaxkd.teachers import external
-from jaxkd.types import Classifier, DataSpec, Method
 
 
-def describe(config) -> str:
+def describe(config: ConfigDict) -> str:
   """The resolved config, parameter counts, memory and queries, as text.
 
-  Nothing is loaded, trained or asked.
+  No image is loaded, nothing is trained, and no teacher is asked. A bundle is
+  read, and the function in `teacher.factory` is called.
 
   Raises:
     JaxkdError: for all that a run would refuse before it starts.
   """
-  config = resolution.resolve(config, jax.device_count(), jax.default_backend())
-  teacher = external.load_external(config.teacher)
-  spec, num_images = data.describe(
-    config.dataset, image_size=config.image_size, teacher=teacher.spec
-  )
-  method = distill.build_method(config, spec, reserved=0, num_images=num_images)
-  found = rounds.estimate_costs(
-    method, config, spec, teacher.classifier, num_images
-  )
+  setup = make_setup(config)
   sections = {
-    "config": json.dumps(to_json(config.to_dict()), indent=2),
-    "networks": networks(config, spec, teacher.classifier),
-    "synthesis": synthesis(method, found),
-    "training": training(config, method, teacher.classifier),
-    "memory": memory(config, method, spec),
-    "queries": queries(config, found),
+    "config": json.dumps(to_json(setup.config.to_dict()), indent=2),
+    "networks": networks(setup),
+    "synthesis": synthesis(setup),
+    "training": training(setup),
+    "memory": memory(setup),
+    "queries": queries(setup),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
 
 
-def networks(config, spec: DataSpec, teacher: Classifier | None) -> str:
-  """Parameters of teacher and student."""
-  found = {
-    role: (config[role].model, models.shapes(config[role].model, spec))
-    for role in ("teacher", "student")
-  }
-  if teacher is not None:
-    found["teacher"] = teacher.name, teacher.variables
-  lines = {
-    role: f"{name}, {models.count_parameters(variables):,} parameters"
-    for role, (name, variables) in found.items()
-  }
-  if config.teacher.url or config.teacher.replay:
-    lines["teacher"] = "behind an interface, its parameters unknown"
-  return "\n".join(f"  {role}: {line}" for role, line in lines.items())
+def networks(setup: Setup) -> str:
+  """Names and parameters of teacher and student."""
+  lines = []
+  for role in ("teacher", "student"):
+    network = getattr(setup.networks, role)
+    if network is None:
+      lines.append(f"  {role}: behind an interface, its parameters unknown")
+    else:
+      count = models.count_parameters(network.variables)
+      lines.append(f"  {role}: {network.name}, {count:,} parameters")
+  return "\n".join(lines)
 
 
-def synthesis(method: Method, found: list[RoundCost]) -> str:
-  """How many images, and how much work."""
-  images = sum(bill.kept for bill in found)
+def synthesis(setup: Setup) -> str:
+  """How many images are made, and how much work that is."""
+  images = sum(cost.kept for cost in setup.costs)
+  steps = setup.method.steps
   return (
-    f"  {images:,} images in {method.rounds} rounds, {method.steps} steps each:"
-    f" {images * method.steps:,} image-steps"
+    f"  {images:,} images in {len(setup.costs)} rounds, {steps} steps each: "
+    f"{images * steps:,} image-steps"
   )
 
 
-def training(config, method: Method, teacher: Classifier | None) -> str:
+def training(setup: Setup) -> str:
   """What is trained on real data or on the store, and for how long."""
-  lines = []
-  if not (config.teacher.url or config.teacher.replay):
+  config, lines = setup.config, []
+  if setup.networks.teacher is not None:
     name = config.teacher.defense.name
     defence = f", then the defence {name}" if name else ""
-    before = (
-      f"{config.teacher.epochs} epochs" if teacher is None else "as it is"
-    )
+    epochs = f"{config.teacher.epochs} epochs"
+    before = epochs if setup.teacher is None else "as it is"
     lines.append(f"  teacher: {before}{defence}")
-  if method.pre_student_stage is not None:
+  if setup.method.pre_student_stage is not None:
     lines.append(
-      f"  before the student: {method.pre_student_stage.description}"
+      f"  before the student: {setup.method.pre_student_stage.description}"
     )
-  points, seeds = (
-    len(grid.expand_grid(config.grid, method)),
-    config.student.seeds,
-  )
-  epochs = config.student.epochs
+  points = len(grid.expand_grid(config.grid, setup.method))
+  seeds, epochs = config.student.seeds, config.student.epochs
   lines.append(
     f"  student: {epochs} epochs, {points} points of the grid, {seeds} seeds: "
     f"{points * seeds} networks in one program"
@@ -95,41 +79,47 @@ def training(config, method: Method, teacher: Classifier | None) -> str:
   return "\n".join(lines)
 
 
-def queries(config, found: list[RoundCost]) -> str:
-  """Images that the teacher will be asked about at most, and their price."""
+def queries(setup: Setup) -> str:
+  """How many images the teacher is shown at most, and their price."""
+  config = setup.config
   if config.teacher.access == "white_box":
-    return "  none: the teacher is ours to look into"
+    return "  none: the teacher is a white box"
   if config.teacher.replay:
-    return f"  none: {config.teacher.replay} answers"
-  asked = sum(bill.queries for bill in found)
+    return f"  none: the ledger {config.teacher.replay} answers"
+  count = sum(cost.queries for cost in setup.costs)
   budget, price = config.queries.budget, config.queries.price_per_1000
   text = (
-    f"  {asked:,} images in {len(found)} rounds, budget {budget:,}, each shown "
-    f"for its {config.teacher.access}"
+    f"  {count:,} images in {len(setup.costs)} rounds, budget {budget:,}, each "
+    f"shown for its {config.teacher.access}"
   )
-  if price:
-    text += f"; at most {asked / 1000 * price:,.2f} at {price:g} per 1,000"
-  if asked > budget:
-    text += f"\n  the budget will end it before; {asked - budget:,} are unpaid"
-  if config.queries.evaluate:
+  if setup.num_evaluation_queries:
     text += (
-      "\n  a paid teacher is shown the test images as well, counted apart and "
-      "out of the same budget"
+      f"\n  {setup.num_evaluation_queries:,} test images are shown before, out "
+      "of the same budget"
+    )
+  total = count + setup.num_evaluation_queries
+  if price:
+    cost = total / 1000 * price
+    text += f"\n  at most {cost:,.2f} at {price:g} per 1,000"
+  if total > budget:
+    text += (
+      f"\n  the budget will end the run early; {total - budget:,} images are "
+      "not paid for"
     )
   return text
 
 
-def memory(config, method: Method, spec: DataSpec) -> str:
+def memory(setup: Setup) -> str:
   """Bytes of the store, on a device and on disk.
 
-  Images are floats where a white box answers what was made, bytes where they
-  are real or go to a black box.
+  Images are floats where a white box answers synthetic images, bytes where
+  they are real or go to a black box.
   """
-  white_box = config.teacher.access == "white_box"
+  method, spec = setup.method, setup.spec
+  white_box = setup.config.teacher.access == "white_box"
   exact = method.float_pixels or (white_box and not method.real_images)
   image = int(np.prod(spec.shape)) * (4 if exact or len(spec.shape) < 3 else 1)
-  label_only = config.teacher.access == "label"
+  label_only = setup.config.teacher.access == "label"
   answer = 4 if label_only else 4 * spec.num_classes
-  stored = method.capacity * (image + answer + 4)
-  size = stored / 2**20
+  size = method.capacity * (image + answer + 4) / 2**20
   return f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"

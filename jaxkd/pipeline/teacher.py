@@ -1,5 +1,5 @@
-"""What a model owner has: the teacher that others may ask, and the normal one
-behind it.
+"""The teacher of a run where it is in process: given, loaded, reused or
+trained, and defended.
 """
 
 from pathlib import Path
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from jaxkd import defenses
 from jaxkd.data import Dataset
+from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import keys, processes
-from jaxkd.runtime.keys import Purpose
+from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
 from jaxkd.training import trained_network
@@ -20,76 +21,74 @@ from jaxkd.types import Array, Classifier, Samples
 
 
 class TeacherPair(NamedTuple):
-  """Attributes:
+  """The teacher with its defence and without.
 
-  published: the network that others may ask.
-  normal: the one that a defence started from; None without a defence.
+  Attributes:
+    published: the network that others may ask.
+    undefended: the network that a defence started from; None without one.
   """
 
   published: Classifier
-  normal: Classifier | None = None
+  undefended: Classifier | None = None
 
 
-def build_teacher(
-  config,
-  dataset: Dataset,
-  key: Array,
-  workdir: Path,
-  metrics: MetricsWriter,
-  given: Classifier | None = None,
-) -> TeacherPair:
-  """The teachers of `config`: loaded from `config.teacher.checkpoint`, reused
-  from a run with the same recipe, or trained; defended if
-  `config.teacher.defense` says so.
+def make_teacher(
+  setup: Setup, dataset: Dataset, workdir: Path, metrics: MetricsWriter
+) -> TeacherPair | None:
+  """The teacher of a run; None where it is behind an interface.
 
-  Copies stay in the workdir, which a resumed run takes.
-
-  Args:
-    given: a network to take instead.
+  It is the one that exists already, the one in `teacher.checkpoint`, one of
+  the same recipe from the cache, or a newly trained one; then
+  `teacher.defense` is applied. Copies stay in the workdir, and a resumed run
+  takes those.
 
   Raises:
     JaxkdError: if the checkpoint does not fit the data set.
   """
-  block, defense = config.teacher, config.teacher.defense
-  trainer = Trainer(block, dataset.spec, *split(dataset, block.holdout, key),
-    key, workdir, metrics)  # fmt: skip
+  if setup.networks.teacher is None:
+    return None
+  block, defense = setup.config.teacher, setup.config.teacher.defense
+  key = setup.key(Stream.TEACHER)
+  train, held_out = split(dataset, block.holdout, key)
+  trainer = Trainer(block, setup.spec, train, held_out, key, workdir, metrics)
   name = "normal" if defense.name else "teacher"
-  if given is not None:
-    normal = given
+  if setup.teacher is not None:
+    undefended = setup.teacher
   elif block.checkpoint:
-    normal = _copied(workdir / f"{name}.safetensors", block, trainer)
+    path = workdir / f"{name}.safetensors"
+    undefended = _load_copy(path, Path(block.checkpoint), setup)
   else:
-    normal = trainer.train(name, "teacher")
+    undefended = trainer.train(name, "teacher")
   if not defense.name:
-    return TeacherPair(normal)
-  published = defenses.defend(trainer, normal, defense)
+    return TeacherPair(undefended)
+  published = defenses.defend(trainer, undefended, defense)
   path = workdir / "teacher.safetensors"
-  weights.save(path, published, dataset.spec, block.model)
-  return TeacherPair(published, normal)
+  weights.save(path, published, setup.spec, block.model)
+  return TeacherPair(published, undefended)
 
 
-def _copied(path: Path, block, trainer: Trainer) -> Classifier:
-  if processes.broadcast(path.exists()):
-    return trained_network.load(path, trainer.spec)
-  network = trained_network.load(Path(block.checkpoint), trainer.spec)
-  weights.save(path, network, trainer.spec, network.name)
+def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:
+  if processes.broadcast(copy.exists()):
+    return trained_network.load(copy, setup.spec)
+  network = trained_network.load(checkpoint, setup.spec)
+  weights.save(copy, network, setup.spec, network.name)
   return network
 
 
 def split(
-  dataset: Dataset, holdout: float, key: Array
+  dataset: Dataset, fraction: float, key: Array
 ) -> tuple[Samples, Samples]:
-  """The owner's images and labels: to train on, and a random share of
-  `holdout` of them that is held out.
+  """Training images and labels of the data set, and a random fraction of them
+  that is held out.
   """
   images, labels = dataset.train_images, dataset.train_labels
-  if not holdout:
+  if not fraction:
     everything = Samples(jnp.asarray(images), jnp.asarray(labels))
     return everything, jax.tree.map(lambda leaf: leaf[:0], everything)
   order = jax.device_get(
     jax.random.permutation(keys.fold(key, Purpose.HOLDOUT), len(labels))
   )
-  cut = len(labels) - round(holdout * len(labels))
+  cut = len(labels) - round(fraction * len(labels))
   kept, out = order[:cut], order[cut:]
   return (
     Samples(jnp.asarray(images[kept]), jnp.asarray(labels[kept])),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxkd.runtime.run_folder import CONFIG_NAME
+from jaxkd.runtime.run_folder import CONFIG_NAME, FORMAT
 from jaxkd.types import JaxkdError, Samples
 
 REPORT_NAME = "report.json"
@@ -30,8 +30,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-  """Reads the resolved config of a run."""
-  return read_json(workdir / CONFIG_NAME)
+  """Reads the resolved config of a run.
+
+  Raises:
+    JaxkdError: if there is none, or another version of jaxkd wrote it.
+  """
+  path = workdir / CONFIG_NAME
+  record = read_json(path)
+  if record.get("format") != FORMAT:
+    raise JaxkdError(
+      f"{path} has the layout of another version of jaxkd (format "
+      f"{record.get('format', 1)}, this is {FORMAT}); export the run with that "
+      "version, or run it again."
+    )
+  return record["resolved"]
 
 
 def read_report(workdir: Path) -> dict[str, Any]:
@@ -72,12 +84,12 @@ def read_samples(workdir: Path) -> Samples:
 
 
 def _store(checkpoint: Path) -> dict[str, Any]:
-  """`play.store` of a checkpoint; arrays lie on the host, whatever devices the
+  """`store` of a checkpoint; arrays lie on the host, whatever devices the
   run had.
   """
   as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
   fields = dict.fromkeys(("images", "labels", "targets"), as_numpy)
-  wanted = {"play": {"store": {"inserted": as_numpy, "samples": fields}}}
+  wanted = {"store": {"inserted": as_numpy, "samples": fields}}
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
     found = reader.restore(
       checkpoint,
@@ -85,4 +97,4 @@ def _store(checkpoint: Path) -> dict[str, Any]:
         item=wanted, restore_args=wanted, partial_restore=True
       ),
     )
-  return found["play"]["store"]
+  return found["store"]

@@ -28,6 +28,7 @@ CHANGEABLE = (
   "queries.deadline_s",
 )
 CONFIG_NAME = "config.json"
+FORMAT = 2  # of a workdir: its checkpoints and its config.json
 
 
 def cache_dir(kind: str) -> Path:
@@ -39,16 +40,20 @@ def cache_dir(kind: str) -> Path:
   return Path(root).expanduser() / kind
 
 
-def default(config: ConfigDict) -> Path:
-  """Returns `runs/METHOD-DATASET-HASH`, with a hash of the config."""
-  text = json.dumps(to_json(config.to_dict()), sort_keys=True)
+def default(name: str, record: dict[str, Any]) -> Path:
+  """Returns `runs/NAME-HASH`, with a hash of the record."""
+  text = json.dumps(to_json(record), sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-  return Path("runs") / f"{config.method}-{config.dataset}-{digest}"
+  return Path("runs") / f"{name}-{digest}"
 
 
 @contextlib.contextmanager
 def lock_workdir(
-  workdir: str | Path | None, config: ConfigDict
+  workdir: str | Path | None,
+  record: dict[str, Any],
+  *,
+  name: str,
+  resolved: ConfigDict | None = None,
 ) -> Iterator[Path]:
   """Yields the folder of a run, locked against other runs.
 
@@ -56,21 +61,34 @@ def lock_workdir(
   processes the first takes the lock, and all have to see the same folder.
 
   Args:
-    workdir: of the run; None is `default(config)`.
-    config: of the run, compared with the saved one and saved.
+    workdir: the folder; None: one under `runs/` named after `name` and
+      `record`.
+    record: `config` as the user wrote it, and what else may not change.
+    name: for the folder under `runs/`.
+    resolved: the config with automatic values, kept beside the record.
 
   Raises:
-    JaxkdError: if the folder cannot be written, is in use, or holds a run with
-      another config; the message then names the fields.
+    JaxkdError: if it cannot be written, is in use, was made by another version
+      of the layout, or belongs to a run with another config (the fields are
+      named).
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
-  folder = (Path(workdir) if workdir else default(config)).absolute()
-  with contextlib.ExitStack() as lock:
+  folder = Path(workdir) if workdir else default(name, record)
+  folder = folder.absolute()
+  with contextlib.ExitStack() as locks:
     with processes.raise_on_all():
       if processes.is_primary():
-        lock.enter_context(_lock(folder))
-        _check_config(folder, to_json(config.to_dict()))
+        locks.enter_context(_locked(folder))
+        _check_record(folder, record)
+        write_json(
+          folder / CONFIG_NAME,
+          {
+            "format": FORMAT,
+            **record,
+            "resolved": resolved and resolved.to_dict(),
+          },
+        )
     with processes.raise_on_all():
       if not (folder / CONFIG_NAME).exists():
         raise JaxkdError(
@@ -80,7 +98,7 @@ def lock_workdir(
     yield folder
 
 
-def _lock(folder: Path) -> IO[str]:
+def _locked(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
@@ -99,43 +117,57 @@ def _lock(folder: Path) -> IO[str]:
   return lock
 
 
-def _check_config(folder: Path, config: dict[str, Any]) -> None:
+def _check_record(folder: Path, record: dict[str, Any]) -> None:
   path = folder / CONFIG_NAME
-  if path.exists():
-    saved, wanted = flatten(json.loads(path.read_text())), flatten(config)
-    differing = [
-      f"{field} ({saved.get(field)!r}, now {wanted.get(field)!r})"
-      for field in sorted(saved.keys() | wanted.keys())
-      if saved.get(field) != wanted.get(field)
-      and not changeable(field, saved, wanted)
-    ]
-    if differing:
-      raise JaxkdError(
-        f"{folder} holds a run with another config: {', '.join(differing)}. "
-        "Undo the change, or choose another --workdir."
-      )
-  write_json(path, config)
+  if not path.exists():
+    return
+  try:
+    saved = json.loads(path.read_text())
+    version = saved.get("format")
+  except (OSError, ValueError, AttributeError) as error:
+    raise JaxkdError(
+      f"{path} is no config of a run ({type(error).__name__}); choose another "
+      "--workdir, or delete the folder."
+    ) from error
+  if version != FORMAT:
+    raise JaxkdError(
+      f"{folder} has the layout of another version of jaxkd (format "
+      f"{version or 1}, this is {FORMAT}); go on with that version, or choose "
+      "another --workdir."
+    )
+  before, now = _fields(saved), _fields(to_json(record))
+  differing = [
+    f"{field} ({before.get(field)!r}, now {now.get(field)!r})"
+    for field in sorted(before.keys() | now.keys())
+    if before.get(field) != now.get(field)
+    and not changeable(field, before, now)
+  ]
+  if differing:
+    raise JaxkdError(
+      f"{folder} holds a run with another config: {', '.join(differing)}. "
+      "Undo the change, or choose another --workdir."
+    )
+
+
+def _fields(record: dict[str, Any]) -> dict[str, Any]:
+  """What is compared, by the names that a user knows."""
+  return flatten(record["config"]) | flatten(record.get("plan", {}), "plan")
 
 
 def changeable(
   field: str, saved: dict[str, Any], wanted: dict[str, Any]
 ) -> bool:
-  """Returns whether a run may be resumed with another value of this field.
+  """Whether a run may go on although this field of its config differs.
 
-  A budget may be raised, but the number of rounds may not change with it.
-
-  Args:
-    field: dotted name.
-    saved: the flattened config in the folder of the run.
-    wanted: the flattened config to resume it with.
+  A budget may be raised; what follows from it, the rounds, may not change.
   """
   if field == "queries.budget":
     return wanted[field] >= saved[field]
   return field in CHANGEABLE
 
 
-def flatten(tree: object, prefix: str = "") -> dict[str, Any]:
-  """Flattens nested dicts into one with dotted names.
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+  """Nested dicts as one, with dotted names.
 
   >>> flatten({"teacher": {"epochs": 3}, "seed": 0})
   {'teacher.epochs': 3, 'seed': 0}

@@ -47,9 +47,8 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   check(config)
   records = {name: empty_record(config, name) for name in ordered_cells(config)}
   reports = {}
-  with run_folder.lock_workdir(
-    workdir or default(config), runs(config)
-  ) as folder:
+  name = f"table-{config.table}"
+  with run_folder.lock_workdir(workdir, runs(config), name=name) as folder:
     for number, (name, record) in enumerate(records.items(), 1):
       place, cell = folder / record["workdir"], config.cells[name]
       done = read_report(place) is not None
@@ -144,22 +143,18 @@ def ordered_cells(config: ConfigDict) -> list[str]:
   return sorted(config.cells, key=position)
 
 
-def runs(config: ConfigDict) -> ConfigDict:
+def runs(config: ConfigDict) -> dict[str, Any]:
   """The part of the config on which the numbers depend."""
-  return ConfigDict(
-    {
-      "table": config.table,
-      "cells": {
-        name: {"config": wanted.config} for name, wanted in config.cells.items()
-      },
-    }
-  )
+  cells = {
+    name: {"config": cell.config.to_dict()}
+    for name, cell in config.cells.items()
+  }
+  return {"config": {"table": config.table, "cells": cells}}
 
 
 def default(config: ConfigDict) -> Path:
   """`runs/table-NAME-HASH`, named as the folder of a run is."""
-  names = {"method": "table", "dataset": config.table}
-  return run_folder.default(ConfigDict({**names, "runs": runs(config)}))
+  return run_folder.default(f"table-{config.table}", runs(config))
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:

@@ -171,7 +171,7 @@ def open_teacher(
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
       return
     classifier = devices.replicate(load_classifier())
-    eight_bit = len(spec.shape) == 3 and not method.float_pixels
+    eight_bit = shows_eight_bit(block, spec, method)
     oracle = BlackBox(classifier, block.access, block.top_k, eight_bit)
     local = devices.to_local(classifier)
     yield TeacherHandle(oracle, config, classifier=local, ledger=ledger)
@@ -185,19 +185,24 @@ def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:
   )
 
 
-def count_evaluation_queries(config: ConfigDict, dataset: Dataset) -> int:
-  """Counts the test images that a remote or replayed teacher will be shown.
+def count_evaluation_queries(config: ConfigDict, num_test: int) -> int:
+  """Returns how many test images a paid teacher is shown, out of the budget."""
+  paid = config.teacher.url or config.teacher.replay
+  return num_test * bool(paid and config.queries.evaluate)
 
-  They count against the budget of a remote teacher.
-  """
-  on_host = config.teacher.url or config.teacher.replay
-  return len(dataset.test_labels) * bool(on_host and config.queries.evaluate)
+
+def shows_eight_bit(block: ConfigDict, spec: DataSpec, method: Method) -> bool:
+  """Whether the teacher of `config.teacher` is shown 8-bit images."""
+  if block.access == "white_box":
+    return False
+  remote = bool(block.url or block.replay)
+  return remote or (len(spec.shape) == 3 and not method.float_pixels)
 
 
 def _ask_test_labels(
   oracle: HostOracle, config: ConfigDict, dataset: Dataset
 ) -> np.ndarray | None:
   # Before all other queries, so that the budget can't run out on them.
-  if not count_evaluation_queries(config, dataset):
+  if not count_evaluation_queries(config, len(dataset.test_labels)):
     return None
   return np.asarray(hard_labels(oracle.answer(dataset.test_images, "evaluate")))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from jaxkd.config import checks
 from jaxkd.data.pixels import to_eight_bit
@@ -81,10 +82,10 @@ def prepare(
   lesson = Supervision(objective, hyper, hint="student.optimizer.learning_rate")
 
   def prepared(trainer: Trainer, teacher: None, samples: Samples):
-    patient = trainer.config.copy_and_resolve_references()
-    patient.epochs *= 1 + unasked
+    longer = ConfigDict(trainer.config.to_dict())
+    longer.epochs *= 1 + unasked
     members = [
-      trainer._replace(config=patient).train(
+      trainer._replace(config=longer).train(
         f"committee{index}",
         f"committee_{index}",
         lesson._replace(targets=samples.targets),

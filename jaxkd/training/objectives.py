@@ -1,10 +1,8 @@
-"""Objectives of students: `(hyper, outputs, samples, context) -> losses [B]`.
+"""What a student is trained with: `(hyper, outputs, samples, context) -> [B]`.
 
-`samples.targets` are integers `[B]` from a teacher that returns labels only,
-otherwise log-probabilities `[B, K]`.
+A teacher that gives labels alone leaves integers `[B]` in `samples.targets`,
+any other log-probabilities `[B, K]`.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ import optax
 
 from jaxkd import losses
 from jaxkd.data.labels import hard_labels
-from jaxkd.types import Array, LossContext, Objective, Outputs, Samples
+from jaxkd.types import Array, LossContext, Outputs, Samples
 
 Hyper = dict[str, Array]
 
@@ -20,7 +18,7 @@ Hyper = dict[str, Array]
 def cross_entropy(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes the cross entropy against `samples.labels`."""
+  """Cross entropy against the labels: real ones, or the classes meant."""
   del hyper, context
   return optax.softmax_cross_entropy_with_integer_labels(
     outputs.logits, samples.labels
@@ -30,7 +28,7 @@ def cross_entropy(
 def kd(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `kd_loss`; `hyper` has `temperature` and `alpha`."""
+  """`kd_loss` with `hyper` `temperature` and `alpha`, against soft answers."""
   del context
   return losses.kd_loss(
     outputs.logits, samples.targets, samples.labels, **hyper
@@ -40,7 +38,9 @@ def kd(
 def htc(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `htc_loss`; `hyper` has `temperature`, `alpha`, `multiplier`."""
+  """`htc_loss` with `hyper` `temperature`, `alpha` and `multiplier`, against
+  soft answers and the labels.
+  """
   del context
   return losses.htc_loss(
     outputs.logits, samples.targets, samples.labels, **hyper
@@ -50,10 +50,7 @@ def htc(
 def scm(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `scm_loss` against the mean answers of a sequence of networks.
-
-  `hyper` has `temperature`, `alpha` and `multiplier`.
-  """
+  """`scm_loss`, likewise; the answers are those of the whole ensemble."""
   del context
   return losses.scm_loss(
     outputs.logits, samples.targets[None], samples.labels, **hyper
@@ -63,9 +60,8 @@ def scm(
 def nasty(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `nasty_loss`; `hyper` has `temperature` and `omega`.
-
-  It is low for networks that classify well and differ from the targets.
+  """`nasty_loss` with `hyper` `temperature` and `omega`: right about the label,
+  and far from the answers.
   """
   del context
   return losses.nasty_loss(
@@ -76,7 +72,7 @@ def nasty(
 def teacher_cross_entropy(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes the cross entropy against the teacher's answers, hard or soft."""
+  """Cross entropy against the teacher's answers, hard or soft."""
   del hyper, context
   logits = outputs.logits
   if jnp.issubdtype(samples.targets.dtype, jnp.integer):
@@ -89,10 +85,7 @@ def teacher_cross_entropy(
 def ldam(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `ldam_loss` against the teacher's labels.
-
-  `hyper` has `max_margin` and `scale`.
-  """
+  """`ldam_loss` on the teacher's labels, with `hyper` `max_margin`, `scale`."""
   return losses.ldam_loss(
     outputs.logits,
     hard_labels(samples.targets),
@@ -104,9 +97,8 @@ def ldam(
 def focal(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Computes `class_balanced_focal_loss` against the teacher's labels.
-
-  `hyper` has `beta` and `gamma`.
+  """`class_balanced_focal_loss` on the teacher's labels, with `hyper` `beta`
+  and `gamma`.
   """
   return losses.class_balanced_focal_loss(
     outputs.logits,
@@ -114,19 +106,3 @@ def focal(
     class_counts=context.label_counts,
     **hyper,
   )
-
-
-def from_distance(distance: Callable[..., Array]) -> Objective:
-  """Returns the objective that is a distance from the teacher's answers.
-
-  Args:
-    distance: `(logits [B, K], targets, **hyper) -> [B]`.
-  """
-
-  def objective(
-    hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
-  ) -> Array:
-    del context
-    return distance(outputs.logits, samples.targets, **hyper)
-
-  return objective

@@ -1,6 +1,5 @@
-"""The store of the samples that the student is trained on.
-
-It is a ring buffer of arrays on the device, see `jaxkd.types.SampleStore`.
+"""Samples that the student is trained on: a ring buffer of arrays on the
+device.
 """
 
 import jax
@@ -13,12 +12,12 @@ FEISTEL_ROUNDS = 4  # of two half-rounds each
 
 
 def unlabelled(images: Array) -> Samples:
-  """Returns images `[N, ...]` as samples without a class."""
+  """Images `[N, ...]` for which no class was meant."""
   return Samples(images, jnp.full(len(images), -1, jnp.int32))
 
 
 def init(capacity: int, like: Samples) -> SampleStore:
-  """Returns an empty store for samples with the shapes of `like [N, ...]`."""
+  """An empty store for samples of the shapes and types of `like [N, ...]`."""
 
   def empty(leaf: jax.ShapeDtypeStruct) -> Array:
     return jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype)
@@ -27,14 +26,14 @@ def init(capacity: int, like: Samples) -> SampleStore:
 
 
 def insert(store: SampleStore, samples: Samples) -> SampleStore:
-  """Writes samples into the next slots; a full store loses its oldest ones."""
+  """Writes the samples behind the last ones; a full store loses its oldest."""
   count = samples.labels.shape[0]
   if count > store.capacity:
     raise ValueError(f"{count} samples into a store of {store.capacity}.")
   slots = (store.inserted + jnp.arange(count)) % store.capacity
   return SampleStore(
     jax.tree.map(
-      lambda old, new: old.at[slots].set(new, unique_indices=True),
+      lambda kept, new: kept.at[slots].set(new, unique_indices=True),
       store.samples,
       samples,
     ),
@@ -43,12 +42,12 @@ def insert(store: SampleStore, samples: Samples) -> SampleStore:
 
 
 def gather(store: SampleStore, indices: Array) -> Samples:
-  """Returns the samples at `indices`, `[*indices.shape, ...]`."""
+  """The samples at `indices`, of any shape, as `[*indices.shape, ...]`."""
   return jax.tree.map(lambda leaf: leaf[indices], store.samples)
 
 
 def filled(store: SampleStore) -> Samples:
-  """Returns the samples that the store holds, without its empty slots."""
+  """The samples that the store holds, without its empty slots."""
   count = min(int(store.inserted), store.capacity)
   return jax.tree.map(lambda leaf: leaf[:count], store.samples)
 
@@ -56,23 +55,22 @@ def filled(store: SampleStore) -> Samples:
 def shuffled_batch(
   store: SampleStore, key: Array, index: Array, size: int
 ) -> Samples:
-  """Returns batch `index` of a pass through the store in random order.
+  """Batch `index` of the pass through the store that `key` shuffles.
 
-  The key determines the order. The last batch of a pass is filled up from the
-  beginning of the pass. The time of a batch does not depend on the number of
-  samples in the store.
+  The last batch of a pass is filled up from its beginning. A batch costs the
+  same however much the store holds.
   """
-  count = jnp.maximum(jnp.minimum(store.inserted, store.capacity), 1)
-  places = (index * size + jnp.arange(size)) % count
-  return gather(store, _permuted(key, places, count))
+  held = jnp.maximum(jnp.minimum(store.inserted, store.capacity), 1)
+  places = (index * size + jnp.arange(size)) % held
+  return gather(store, _permuted(key, places, held))
 
 
 def _permuted(key: Array, numbers: Array, count: Array) -> Array:
-  """Applies a random permutation of `range(count)` to `numbers [B]`.
+  """Where a random permutation of `range(count)` sends `numbers [B]`.
 
-  It is a Feistel network over a rectangle with hardly more than `count` places;
-  a number that is mapped to one of the others goes through it again (Black and
-  Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+  A Feistel network over a rectangle with hardly more than `count` places; who
+  lands behind the last one goes through it again (Black and Rogaway, "Ciphers
+  with Arbitrary Finite Domains", 2002).
   """
   count = count.astype(jnp.uint32)
   height = jnp.ceil(jnp.sqrt(count.astype(jnp.float32))).astype(jnp.uint32)
@@ -95,22 +93,23 @@ def _permuted(key: Array, numbers: Array, count: Array) -> Array:
 
 
 def _mixed(words: Array) -> Array:
-  """Mixes the bits of uint32 words, as the last step of MurmurHash3 does."""
+  """Every bit of a uint32 spread over all of them (MurmurHash3's last step)."""
   for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
     words = (words ^ (words >> shift)) * jnp.uint32(factor)
   return words ^ (words >> 16)
 
 
 def sample(store: SampleStore, key: Array, count: int) -> Samples:
-  """Draws `count` samples independently from a store with at least one."""
-  filled_slots = jnp.minimum(store.inserted, store.capacity)
-  return gather(store, jax.random.randint(key, (count,), 0, filled_slots))
+  """`count` of the samples that the store holds, each drawn from all of them;
+  there must be one at least.
+  """
+  held = jnp.minimum(store.inserted, store.capacity)
+  return gather(store, jax.random.randint(key, (count,), 0, held))
 
 
 def label_counts(store: SampleStore, num_classes: int) -> Array:
-  """Counts the samples of each class in the store, `[K]`.
-
-  See `jaxkd.data.labels.class_counts`.
+  """How often the store holds each class, `[K]`; see
+  `jaxkd.data.labels.class_counts`.
   """
   filled = jnp.arange(store.capacity) < store.inserted
   labels = jnp.where(filled, labels_of(store.samples), -1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from network_weights import same, weights
 import numpy as np
 import pytest
+from setups import bare_setup
 
 import jaxkd
 from jaxkd import config as c, defenses, models
@@ -18,7 +19,7 @@ from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.training import target_accuracy, trained_network
 from jaxkd.training.supervision import SUPERVISED
 from jaxkd.training.target_accuracy import TargetAccuracyCheckpoint
-from jaxkd.types import JaxkdError, Samples
+from jaxkd.types import JaxkdError, Networks, Samples
 
 SPEC = jaxkd.DataSpec("blobs", (2,), 3, (0.0, 0.0), (1.0, 1.0))
 KEY = jax.random.key(4)
@@ -276,33 +277,39 @@ def test_an_omega_that_is_too_large_is_named(trainer, omega, message):
 
 
 def obtain(tmp_path, name, given=None, folder="run", **fields):
-  config = c.block(teacher=teacher_block(defense={"name": name}, **fields))
+  config = c.block(
+    teacher=teacher_block(defense={"name": name}, **fields), seed=0
+  )
+  setup = bare_setup(config, DATASET.spec, None)._replace(
+    networks=Networks(normal(), None), teacher=given
+  )
   with MetricsWriter(tmp_path / folder) as metrics:
-    return owner.build_teacher(
-      config, DATASET, KEY, tmp_path / folder, metrics, given
-    )
+    return owner.make_teacher(setup, DATASET, tmp_path / folder, metrics)
 
 
 def test_a_defence_leaves_the_normal_teacher_as_it_is(tmp_path):
   plain = obtain(tmp_path, "", folder="plain")
-  assert plain.normal is None
+  assert plain.undefended is None
   owned = obtain(tmp_path, "nasty")
-  same(owned.normal, plain.published)
+  same(owned.undefended, plain.published)
   assert not np.array_equal(
-    weights(owned.published)[0], weights(owned.normal)[0]
+    weights(owned.published)[0], weights(owned.undefended)[0]
   )
-  for name, network in (("normal", owned.normal), ("teacher", owned.published)):
+  for name, network in (
+    ("normal", owned.undefended),
+    ("teacher", owned.published),
+  ):
     loaded, _ = jaxkd.load_classifier(tmp_path / f"run/{name}.safetensors")
     same(loaded, network)
   again = obtain(tmp_path, "nasty")
   same(again.published, owned.published)
-  same(again.normal, owned.normal)
+  same(again.undefended, owned.undefended)
 
 
 def test_a_given_teacher_is_defended(tmp_path):
   given = normal()
   owned = obtain(tmp_path, "nasty", given)
-  assert owned.normal is given
+  assert owned.undefended is given
   loaded, _ = jaxkd.load_classifier(tmp_path / "run/teacher.safetensors")
   same(owned.published, loaded)
 

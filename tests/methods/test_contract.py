@@ -17,7 +17,7 @@ from toy_task import KEY, SPEC, Counting
 
 import jaxkd
 from jaxkd import data, methods
-from jaxkd.pipeline import distill, exchange
+from jaxkd.pipeline import exchange, setup
 from jaxkd.synthesis import label_only
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
@@ -77,7 +77,7 @@ class Game:
     config = config_of(name)
     # The strawman is for points in the plane.
     self.spec = data.spec("two_moons") if name == "generative" else SPEC
-    self.method = distill.build_method(
+    self.method = setup.build_method(
       config, self.spec, reserved=0, num_images=40
     )
     self.access = self.method.required_access
@@ -111,7 +111,7 @@ class Game:
     return play_round.lower(self.opening(), self.table, KEY).compile()
 
   def opening(self):
-    state = init_state(self.student, self.rules.recipe.tx)
+    state = init_state(self.student, self.rules.train_config.tx)
     return exchange.init_state(self.rules, self.table, state, KEY)
 
   def play(self, rounds, key=KEY):
@@ -210,7 +210,7 @@ def test_the_teacher_is_asked_as_often_as_declared(name):
   rules, table = found.rules, found.table.replace(teacher=None)
   play_round = exchange.make_host_round(rules, counting)
   opening = exchange.init_state(
-    rules, table, init_state(found.student, rules.recipe.tx), KEY
+    rules, table, init_state(found.student, rules.train_config.tx), KEY
   )
   play_round(opening, table, jax.random.fold_in(KEY, 0))
   (bill, *_) = exchange.round_costs(rules, opening, table)
@@ -229,7 +229,7 @@ def test_numbers_of_the_objective_are_checked(name, hyper, told):
   config = config_of(name)
   config.hyper.update(hyper)
   with pytest.raises(JaxkdError, match=told):
-    distill.build_method(config, SPEC, reserved=0, num_images=40)
+    setup.build_method(config, SPEC, reserved=0, num_images=40)
 
 
 @every_method

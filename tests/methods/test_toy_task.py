@@ -22,7 +22,7 @@ from toy_task import KEY, SPEC
 import jaxkd
 from jaxkd import methods
 from jaxkd.models.generators.registry import Generator
-from jaxkd.pipeline import distill, exchange
+from jaxkd.pipeline import exchange, setup
 from jaxkd.synthesis import replay
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives
@@ -91,11 +91,11 @@ def trained_teacher():
   recipe = TrainConfig(
     network.apply, optax.adam(0.01), objectives.cross_entropy
   )
-  inputs = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
+  lesson = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
 
   def step(state, key):
     batch = Samples(*draw(key, 300))
-    return train_step(recipe, state, batch, inputs, key)
+    return train_step(recipe, state, batch, lesson, key)
 
   keys = jax.random.split(KEY, 400)
   train = jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])
@@ -146,7 +146,7 @@ def config_of(row):
 
 def accuracies(config):
   """Of the students of all seeds."""
-  method = distill.build_method(config, SPEC, reserved=0, num_images=0)
+  method = setup.build_method(config, SPEC, reserved=0, num_images=0)
   if not any(phase.student_steps for phase in method.phases):
     learn = replay.phase(100, 33, ())._replace(queries=False)
     method = method._replace(phases=(*method.phases, learn))

@@ -288,7 +288,7 @@ def served():
   pytest.importorskip("uvicorn")
   served = app.build_app(TEACHER, SPEC, inference.ServerConfig(access="label"))
   with server.serving(served) as url:
-    yield url, served.state.counts
+    yield url, served.state.stats
 
 
 def service(url):

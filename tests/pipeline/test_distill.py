@@ -129,7 +129,7 @@ def test_a_given_teacher_without_any_images(tmp_path):
   assert 0 <= report["student"]["synthetic_agreement"] <= 1
   assert student(np.zeros((1, 2), np.float32)).logits.shape == (1, 2)
   other = teacher.replace(variables={"w": -np.eye(2, dtype=np.float32)})
-  with pytest.raises(jaxkd.JaxkdError, match="teacher.checkpoint"):
+  with pytest.raises(jaxkd.JaxkdError, match="plan.teacher"):
     jaxkd.distill(
       other, small(), tmp_path, dataset=jaxkd.Dataset.without_images(spec)
     )

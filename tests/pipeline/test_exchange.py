@@ -227,7 +227,7 @@ def test_phases_whose_repeats_grow_train_as_often_as_billed():
 def test_8_bit_teachers_leave_the_pixels_that_they_saw():
   rules, table, now = begin(BlackBox(classifier(0), "label"), pool_method())
   rules = rules._replace(eight_bit=True)
-  state = init_state(classifier(1), rules.recipe.tx)
+  state = init_state(classifier(1), rules.train_config.tx)
   now = exchange.init_state(rules, table, state, jax.random.key(0))
   now, _ = exchange.run_round(rules, now, table, jax.random.key(0))
   assert now.store.samples.images.dtype == jnp.uint8

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from network_weights import same, weights
 import numpy as np
 import pytest
+from setups import bare_setup
 
 import jaxkd
 from jaxkd import config as c, models
@@ -156,9 +157,7 @@ def samples(count=24):
 
 @pytest.fixture
 def run(tmp_path):
-  """`run(folder, **student)`: a `jaxkd.pipeline.distill.Run`, as far as
-  students look at it.
-  """
+  """`run(folder, **student)`: a setup, a workdir and metrics."""
   with MetricsWriter(tmp_path) as metrics:
 
     def make(folder, **student):
@@ -171,25 +170,24 @@ def run(tmp_path):
         "batch_norm": "per_device",
         **student,
       }
-      return SimpleNamespace(
-        config=c.block(
-          student=fields,
-          grid={"temperature": (1.0, 8.0)},
-          compute_dtype="float32",
-        ),
-        dataset=SimpleNamespace(spec=SPEC),
-        method=method(),
-        workdir=tmp_path / folder,
-        metrics=metrics,
-        student_key=jax.random.key(2),
+      config = c.block(
+        student=fields,
+        grid={"temperature": (1.0, 8.0)},
+        compute_dtype="float32",
+        seed=2,
       )
+      setup = bare_setup(config, SPEC, method())
+      return setup, tmp_path / folder, metrics
 
     yield make
 
 
 def teach(run):
   fresh = [models.init("mlp", jax.random.key(seed), SPEC) for seed in (0, 1)]
-  return students.train_students(run, None, fresh, None, samples())
+  setup, workdir, metrics = run
+  return students.train_students(
+    setup, None, fresh, None, samples(), workdir, metrics
+  )
 
 
 def pairs(some, others):
@@ -228,8 +226,9 @@ def test_without_epochs_the_student_of_the_rounds_is_the_one(run):
   fresh = [models.init("mlp", jax.random.key(0), SPEC)]
   learned = models.init("mlp", jax.random.key(1), SPEC)
   play = SimpleNamespace(student=learned)
+  setup, workdir, metrics = run("rounds", epochs=0)
   (point,) = students.train_students(
-    run("rounds", epochs=0), None, fresh, play, samples()
+    setup, None, fresh, play, samples(), workdir, metrics
   )
   assert point.hyper == HYPER
   same(point.students[0], learned)

@@ -66,7 +66,7 @@ class Slow:
 
   @property
   def images(self):
-    return self.app.state.counts.report()["images"]
+    return self.app.state.stats.report()["images"]
 
 
 def pixel_sum(variables, images):

@@ -87,14 +87,14 @@ def traced_anew(tmp_path, monkeypatch):
 def compiled_when_called(monkeypatch):
   """Compiles rounds when they are called, so that the checker sees them."""
 
-  def player(game, asked, play):
-    del asked, play
-    play_round = jax.jit(functools.partial(exchange.run_round, game.rules))
-    return lambda play, key: play_round(
-      play, game.table, devices.replicate(key)
+  def compile_round(setup, teacher, run):
+    del teacher, run
+    run_round = jax.jit(functools.partial(exchange.run_round, setup.round))
+    return lambda run, key: run_round(
+      run, setup.inputs, devices.replicate(key)
     ), 0.0
 
-  monkeypatch.setattr(rounds, "compile_round", player)
+  monkeypatch.setattr(rounds, "compile_round", compile_round)
 
 
 @pytest.fixture

@@ -1,50 +1,83 @@
-"""The folder of a run: its default name, its config and its lock."""
+"""The folder of a run belongs to one config and to one process at a time."""
 
 import json
 
-from ml_collections import ConfigDict
 import pytest
 
 from jaxkd.runtime import run_folder
 from jaxkd.types import JaxkdError
 
 
-def config(**fields):
-  return ConfigDict({
-    "method": "cake", "dataset": "mnist", "seed": 0, "tensorboard": False,
-    "student": {"epochs": 3}, **fields,
-  })  # fmt: skip
+def record(rounds=3, **fields):
+  config = {
+    "method": "cake",
+    "dataset": "mnist",
+    "seed": 0,
+    "tensorboard": False,
+    "queries": {"budget": 100},
+    "student": {"epochs": 3},
+    **fields,
+  }
+  return {"config": config, "plan": {"rounds": rounds}}
 
 
-def lock(workdir):
-  with run_folder.lock_workdir(workdir, config()) as folder:
+def lock(workdir, wanted=None):
+  wanted = wanted or record()
+  with run_folder.lock_workdir(workdir, wanted, name="run") as folder:
     return folder
 
 
-def test_a_locked_workdir_has_the_config(tmp_path):
+def test_the_config_is_written(tmp_path):
   folder = lock(tmp_path / "a" / "b")
-  assert json.loads((folder / "config.json").read_text())["method"] == "cake"
+  written = json.loads((folder / "config.json").read_text())
+  assert written["format"] == run_folder.FORMAT
+  assert written["config"]["method"] == "cake"
 
 
 def test_a_changed_config_is_refused_by_field(tmp_path):
-  run_folder._check_config(tmp_path, config().to_dict())
-  changed = config(seed=1, student={"epochs": 4})
+  lock(tmp_path)
+  changed = record(seed=1, student={"epochs": 4})
   with pytest.raises(JaxkdError, match=r"seed \(0, now 1\), student.epochs"):
-    run_folder._check_config(tmp_path, changed.to_dict())
+    lock(tmp_path, changed)
+  with pytest.raises(JaxkdError, match=r"plan.rounds \(3, now 4\)"):
+    lock(tmp_path, record(rounds=4))
 
 
 def test_logging_may_change(tmp_path):
-  run_folder._check_config(tmp_path, config().to_dict())
-  run_folder._check_config(tmp_path, config(tensorboard=True).to_dict())
+  lock(tmp_path)
+  assert lock(tmp_path, record(tensorboard=True)) == tmp_path
+
+
+def test_a_budget_may_grow_and_not_shrink(tmp_path):
+  lock(tmp_path)
+  assert lock(tmp_path, record(queries={"budget": 200})) == tmp_path
+  with pytest.raises(JaxkdError, match=r"queries.budget \(200, now 100\)"):
+    lock(tmp_path)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
   with (
-    run_folder.lock_workdir(tmp_path, config()),
+    run_folder.lock_workdir(tmp_path, record(), name="run"),
     pytest.raises(JaxkdError, match="in use by another run"),
   ):
     lock(tmp_path)
   assert lock(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("text", ['{"method": "cake"}', '{"format": 99}'])
+def test_another_layout_is_refused_in_one_line(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  with pytest.raises(JaxkdError, match="another version of jaxkd") as error:
+    lock(tmp_path)
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 2', "[]"])
+def test_a_damaged_config_is_refused_by_its_path(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  with pytest.raises(JaxkdError, match="config.json is no config of a run"):
+    lock(tmp_path)
+  assert (tmp_path / "config.json").read_text() == text
 
 
 @pytest.mark.parametrize("wrong", ["", "  "])
@@ -59,6 +92,10 @@ def test_a_file_in_the_way(tmp_path):
     lock(tmp_path / "file" / "run")
 
 
-def test_default_folder_follows_the_config():
-  assert run_folder.default(config()) == run_folder.default(config())
-  assert run_folder.default(config()) != run_folder.default(config(seed=1))
+def test_the_default_folder_follows_the_config():
+  assert run_folder.default("run", record()) == run_folder.default(
+    "run", record()
+  )
+  assert run_folder.default("run", record()) != run_folder.default(
+    "run", record(seed=1)
+  )

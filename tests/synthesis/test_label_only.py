@@ -15,7 +15,7 @@ import jaxkd
 from jaxkd import methods
 from jaxkd.config import blocks
 from jaxkd.methods import dafl
-from jaxkd.pipeline import distill, exchange
+from jaxkd.pipeline import exchange, setup
 from jaxkd.synthesis import label_only
 from jaxkd.types import JaxkdError
 
@@ -33,7 +33,7 @@ def config_of(method, name, **fields):
 
 def build(method, name, **fields):
   config = config_of(method, name, **fields)
-  return distill.build_method(config, SPEC, reserved=0, num_images=0)
+  return setup.build_method(config, SPEC, reserved=0, num_images=0)
 
 
 @pytest.fixture

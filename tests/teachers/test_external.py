@@ -71,7 +71,9 @@ def test_a_plan_knows_it():
 def test_without_a_description_the_data_describe():
   found = external.call_factory("my_networks:bare")
   assert found.spec is None
-  with pytest.raises(jaxkd.JaxkdError, match="dataset=none: nothing says"):
+  with pytest.raises(
+    jaxkd.JaxkdError, match="dataset=none: the shape of the inputs"
+  ):
     data.find("none")
   assert data.find("two_moons", teacher=SPEC).spec.name == "two_moons"
 
@@ -98,7 +100,7 @@ def test_one_teacher_is_enough():
 
 
 def test_data_of_another_shape_are_refused():
-  with pytest.raises(jaxkd.JaxkdError, match="knows 2 classes"):
+  with pytest.raises(jaxkd.JaxkdError, match="has 2 classes"):
     data.find("mnist_5k", teacher=SPEC)
   grey = jaxkd.DataSpec("grey", (32, 32, 1), 10, (0.5,), (0.5,))
   assert data.describe("mnist_5k", teacher=grey)[0].shape == grey.shape

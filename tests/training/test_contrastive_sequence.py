@@ -220,21 +220,18 @@ def prepared(relabel_views, access):
     return teacher, samples
 
   teacher = network(0)
-  run = SimpleNamespace(
+  setup = SimpleNamespace(
     method=SimpleNamespace(
       pre_student_stage=PreStudentStage(prepare, "teacher", "three"),
       relabel_views=relabel_views,
     ),
     config=c.block(teacher={}),
-    dataset=SimpleNamespace(spec=SPEC),
-    member_key=jax.random.key(0),
-    workdir=None,
-    metrics=None,
+    spec=SPEC,
+    key=lambda stream: jax.random.key(0),
   )
   oracle = SimpleNamespace(access=access)
-  students.run_pre_student_stage(
-    run, SimpleNamespace(oracle=oracle, classifier=teacher), answered(teacher)
-  )
+  handle = SimpleNamespace(oracle=oracle, classifier=teacher)
+  students.run_pre_student_stage(setup, handle, answered(teacher), None, None)
   return seen[0]
 
 

@@ -1,0 +1,116 @@
+"""Accuracy, agreement and divergence on test data, of students and teachers."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxkd.data import Dataset
+from jaxkd.evaluation.accuracy import evaluate
+from jaxkd.evaluation.network_costs import measure
+from jaxkd.pipeline.setup import Setup
+from jaxkd.pipeline.teacher import TeacherPair
+from jaxkd.teachers.access import TeacherHandle
+from jaxkd.types import Classifier
+
+
+def evaluate_teacher(
+  dataset: Dataset, teacher: TeacherHandle
+) -> dict[str, Any]:
+  """Costs and test accuracy of a teacher; None where it is not known."""
+  if teacher.classifier is not None:
+    costs = measure(teacher.classifier, dataset.spec)
+    return {**costs, "accuracy": test_accuracy(teacher.classifier, dataset)}
+  fields = ("parameters", "bytes", "flops", "latency_ms")
+  accuracy = None
+  if teacher.test_labels is not None:
+    accuracy = float(np.mean(teacher.test_labels == dataset.test_labels))
+  return {
+    "model": teacher.name,
+    **dict.fromkeys(fields),
+    "accuracy": accuracy,
+  }
+
+
+def evaluate_defense(
+  setup: Setup, pair: TeacherPair | None, dataset: Dataset
+) -> dict[str, Any] | None:
+  """Accuracy of the undefended teacher, and KL(published || undefended) on
+  test data in nats; None without a defence.
+  """
+  if pair is None or pair.undefended is None:
+    return None
+  return {
+    **setup.config.teacher.defense.to_dict(),
+    "normal_accuracy": test_accuracy(pair.undefended, dataset),
+    "kl_to_normal": test_kl(pair.published, pair.undefended, dataset),
+  }
+
+
+def evaluate_effective_teacher(
+  setup: Setup,
+  effective_teacher: Classifier | None,
+  pair: TeacherPair | None,
+  dataset: Dataset,
+) -> dict[str, Any] | None:
+  """Accuracy of the network that the method trained in the teacher's place,
+  and its KL to the undefended teacher; None where the student follows the
+  teacher itself.
+  """
+  if setup.method.pre_student_stage is None or effective_teacher is None:
+    return None
+  undefended = pair.undefended or pair.published
+  return {
+    "name": effective_teacher.name,
+    "accuracy": test_accuracy(effective_teacher, dataset),
+    "kl_to_normal": test_kl(effective_teacher, undefended, dataset),
+  }
+
+
+def evaluate_student(
+  dataset: Dataset, teacher: TeacherHandle, student: Classifier
+) -> dict[str, float | None]:
+  """Accuracy, agreement and KL of a student; None for what is not known."""
+  scores = on_test_data(dataset, teacher, student)
+  return {name: scores.get(name) for name in ("accuracy", "agreement", "kl")}
+
+
+def on_test_data(
+  dataset: Dataset, teacher: TeacherHandle, student: Classifier
+) -> dict[str, float]:
+  """Accuracy, and agreement and KL as far as the teacher's answers are known;
+  empty without test data.
+  """
+  if not len(dataset.test_labels):
+    return {}
+  scores = evaluate(
+    student,
+    dataset.test_images,
+    dataset.test_labels,
+    teacher=teacher.classifier,
+  )
+  if teacher.test_labels is not None:
+    same = evaluate(student, dataset.test_images, teacher.test_labels)
+    scores["agreement"] = same["accuracy"]
+  return scores
+
+
+def test_accuracy(classifier: Classifier, dataset: Dataset) -> float | None:
+  """Accuracy on the test split; None if there is none."""
+  if not len(dataset.test_labels):
+    return None
+  scores = evaluate(classifier, dataset.test_images, dataset.test_labels)
+  return scores["accuracy"]
+
+
+def test_kl(
+  model: Classifier, reference: Classifier, dataset: Dataset
+) -> float | None:
+  """The mean of KL(model || reference) on test data, in nats (table 3 of
+  Jandial et al., ECCV 2022, which does not say which way round).
+  """
+  if not len(dataset.test_labels):
+    return None
+  scores = evaluate(
+    reference, dataset.test_images, dataset.test_labels, teacher=model
+  )
+  return scores["kl"]

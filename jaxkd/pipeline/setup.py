@@ -1,0 +1,330 @@
+"""`setup` works out all of a run that is known before it starts.
+
+It loads no images, trains nothing and compiles nothing. A run and
+`python -m jaxkd.main --plan` use the same `Setup`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict, FrozenConfigDict
+import optax
+
+from jaxkd import data, defenses, methods, models
+from jaxkd.data import Dataset, DatasetSummary
+from jaxkd.pipeline import exchange, grid, resolution
+from jaxkd.pipeline.exchange import (
+  RoundCost,
+  RoundInputs,
+  RoundSpec,
+  RunState,
+)
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Stream
+from jaxkd.serialization import weights
+from jaxkd.synthesis import label_only
+from jaxkd.teachers import access, external
+from jaxkd.teachers.oracles import WhiteBox
+from jaxkd.training import optimisers
+from jaxkd.training.step import TrainConfig, init_state
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  JaxkdError,
+  Method,
+  Networks,
+  Samples,
+)
+
+
+class Setup(NamedTuple):
+  """What does not change while a run goes on.
+
+  Attributes:
+    asked: the config as the user wrote it; a workdir is compared with it.
+    config: the config with every automatic value filled in.
+    data: sizes and description of the data set; no images.
+    teacher: the teacher that exists already (given, from the user's function,
+      or from a bundle); None where the run loads, trains or asks one.
+    teacher_spec: what that teacher's inputs look like, where it says so.
+    teacher_digest: SHA-256 of that teacher's weights; empty without one.
+    networks: teacher and student as shapes; no teacher behind an interface.
+    method: the method with its hyper-parameters.
+    round: what is static in a round.
+    costs: at most this many queries, updates and samples, for each round.
+    num_evaluation_queries: test images that a paid teacher will be shown.
+    inputs: the arrays that all rounds share; None until `rounds.start` has
+      the teacher.
+  """
+
+  asked: FrozenConfigDict
+  config: FrozenConfigDict
+  data: DatasetSummary
+  teacher: Classifier | None
+  teacher_spec: DataSpec | None
+  teacher_digest: str
+  networks: Networks
+  method: Method
+  round: RoundSpec
+  costs: tuple[RoundCost, ...]
+  num_evaluation_queries: int
+  inputs: RoundInputs | None = None
+
+  @property
+  def spec(self) -> DataSpec:
+    """Description of the network's inputs."""
+    return self.data.spec
+
+  def key(self, stream: Stream, *path: int) -> Array:
+    """The random key at the end of a path of the key tree."""
+    root = jax.random.key(self.config.seed)
+    return keys.fold(root, stream, *path)
+
+  def record(self) -> dict[str, Any]:
+    """What a workdir is compared with when a run goes on in it."""
+    return {
+      "config": self.asked.to_dict(),
+      "plan": {
+        "rounds": self.method.rounds,
+        "capacity": self.method.capacity,
+        "teacher": self.teacher_digest,
+      },
+    }
+
+
+def setup(
+  config: ConfigDict,
+  classifier: Classifier | None = None,
+  dataset: Dataset | None = None,
+) -> Setup:
+  """Checks a config and works out what a run of it will do.
+
+  Args:
+    config: from `jaxkd.load_config`; it is copied.
+    classifier: the teacher; None takes the one that the config describes.
+    dataset: the data; None takes those that the config names.
+
+  Raises:
+    JaxkdError: for all that a run would refuse before it starts.
+  """
+  asked = FrozenConfigDict(config)
+  resolved = resolution.resolve(
+    config, jax.device_count(), jax.default_backend()
+  )
+  found = external.load_external(resolved.teacher, classifier)
+  if dataset is not None:
+    summary = data.summary_of(dataset)
+  else:
+    summary = data.describe(
+      resolved.dataset, image_size=resolved.image_size, teacher=found.spec
+    )
+  resolved.dataset = summary.spec.name
+  digest = weights.digest(found.classifier) if found.classifier else ""
+  if classifier is not None:
+    resolved.teacher.checkpoint = external.GIVEN + digest
+  reserved = access.count_evaluation_queries(resolved, summary.num_test)
+  method = build_method(
+    resolved, summary.spec, reserved=reserved, num_images=summary.num_train
+  )
+  networks = _networks(resolved, summary.spec, found.classifier)
+  inputs = _input_shapes(resolved, summary, networks, method)
+  spec = _round_spec(resolved, summary.spec, method, networks.student)
+  costs = tuple(_estimate_costs(spec, inputs))
+  _check_budget(resolved, costs[0])
+  if trains_student(method):
+    updates = sum(cost.updates for cost in costs)
+    tx = optimisers.optimiser(
+      resolved.student.round_optimizer, updates, epochs=1
+    )
+    spec = spec._replace(train_config=spec.train_config._replace(tx=tx))
+  return Setup(
+    asked,
+    FrozenConfigDict(resolved),
+    summary,
+    found.classifier,
+    found.spec,
+    digest,
+    networks,
+    method,
+    spec,
+    costs,
+    reserved,
+  )
+
+
+def build_method(
+  config: ConfigDict, spec: DataSpec, *, reserved: int, num_images: int
+) -> Method:
+  """The method of a resolved config.
+
+  Args:
+    config: resolved.
+    spec: description of the inputs.
+    reserved: queries of the budget that are not for the method.
+    num_images: images of the data set to train on.
+
+  Raises:
+    JaxkdError: if the teacher gives less than the method needs, or a field
+      does not suit the method.
+  """
+  access.check(config, spec)
+  defenses.check(config.teacher)
+  info = methods.info(config.method)
+  label_only.check(config, info)
+  if config.images:
+    num_images = data.train_size(config.images)
+  budget = max(config.queries.budget - reserved, 0)
+  method = methods.build(
+    config.method,
+    spec,
+    hyper=config.hyper.to_dict(),
+    synthesis=label_only.synthesis_of(config, info),
+    objective=config.objective,
+    budget=budget,
+    num_images=num_images,
+  )
+  method = label_only.adapt(config, info, spec, method, budget)
+  remote = bool(config.teacher.url or config.teacher.replay)
+  exchange.check_access(method, config.teacher.access, remote)
+  check_student(config, method)
+  grid.check(config, method)
+  return method
+
+
+def check_student(config: ConfigDict, method: Method) -> None:
+  """Checks that the student's fields suit the method.
+
+  Raises:
+    JaxkdError: for a field that contradicts what the method does.
+  """
+  block, name = config.student, config.method
+  learns = trains_student(method)
+  if learns and block.seeds > 1 and not block.epochs:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images, so each of "
+      f"student.seeds={block.seeds} would make, and pay for, its own; set "
+      "student.seeds=1 and run again with another seed, or student.epochs "
+      "above 0, in which all learn from the images of one."
+    )
+  if config.queries.marks and not learns:
+    raise JaxkdError(
+      f"queries.marks: {name} does not train the student until its images "
+      "are made, so there is nothing to evaluate in between; set "
+      "queries.marks=()."
+    )
+  if learns and "round_optimizer" not in block:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images; say how in "
+      "student.round_optimizer."
+    )
+  if not learns and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
+      "or more."
+    )
+  if method.pre_student_stage is not None and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} trains "
+      f"{method.pre_student_stage.description} for the epochs; choose 1 or "
+      "more, or synthesis.committee=0 where there is one."
+    )
+  if (
+    block.epochs
+    and method.relabel_views
+    and config.teacher.access != "white_box"
+  ):
+    raise JaxkdError(
+      f"student.epochs={block.epochs}: {name} would have the teacher answer "
+      f"every view in these epochs, and teacher.access={config.teacher.access} "
+      "is no white box; have each image answered once (synthesis.answers or "
+      "synthesis.mode), or set student.epochs=0."
+    )
+  if method.real_images == "other" and not config.images:
+    raise JaxkdError(
+      "images: say which data set the real images are from, for instance "
+      "--config.images=fashion_mnist."
+    )
+
+
+def trains_student(method: Method) -> bool:
+  """Whether the method's rounds train the student."""
+  return any(phase.student_steps for phase in method.phases)
+
+
+def _networks(
+  config: ConfigDict, spec: DataSpec, teacher: Classifier | None
+) -> Networks:
+  """Teacher and student as shapes; initialises nothing."""
+
+  def shapes_of(role: str) -> Classifier:
+    name, key = config[role].model, jax.random.key(0)
+    return jax.eval_shape(lambda key: models.init(name, key, spec), key)
+
+  if config.teacher.url or config.teacher.replay:
+    return Networks(None, shapes_of("student"))
+  return Networks(teacher or shapes_of("teacher"), shapes_of("student"))
+
+
+def _input_shapes(
+  config: ConfigDict,
+  summary: DatasetSummary,
+  networks: Networks,
+  method: Method,
+) -> RoundInputs:
+  """Shapes of the arrays that all rounds will share."""
+  white_box = config.teacher.access == "white_box"
+  num_images = summary.num_train if method.real_images else 0
+  if method.real_images == "other":
+    num_images = data.train_size(config.images)
+  real = Samples(
+    jax.ShapeDtypeStruct((num_images, *summary.spec.shape), jnp.uint8),
+    jax.ShapeDtypeStruct((num_images,), jnp.int32),
+  )
+  oracle = WhiteBox(networks.teacher) if white_box else None
+  return RoundInputs(oracle, networks.student, {}, real)
+
+
+def _round_spec(
+  config: ConfigDict, spec: DataSpec, method: Method, student: Classifier
+) -> RoundSpec:
+  """What is static in the rounds, but for the student's optimiser."""
+  apply = models.with_compute_dtype(student, config.compute_dtype).apply
+  return RoundSpec(
+    method,
+    TrainConfig(apply, optax.identity(), method.objective),
+    spec,
+    config.teacher.access,
+    access.shows_eight_bit(config.teacher, spec, method),
+    config.compute_dtype,
+  )
+
+
+def init_run(spec: RoundSpec, inputs: RoundInputs, key: Array) -> RunState:
+  """The state before round 0, with a student that was not trained yet."""
+  student = init_state(inputs.student, spec.train_config.tx)
+  return exchange.init_state(spec, inputs, student, key)
+
+
+def _estimate_costs(spec: RoundSpec, inputs: RoundInputs) -> list[RoundCost]:
+  """What each round asks and does, at most.
+
+  Raises:
+    JaxkdError: what the method has against these networks.
+  """
+  key = jax.random.key(0)
+  run = jax.eval_shape(lambda inputs: init_run(spec, inputs, key), inputs)
+  return exchange.round_costs(spec, run, inputs)
+
+
+def _check_budget(config: ConfigDict, first: RoundCost) -> None:
+  """Refuses a budget that ends in the first round."""
+  free = config.teacher.access == "white_box" or config.teacher.replay
+  budget = config.queries.budget
+  if not free and first.queries > budget:
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which asks about "
+      f"{first.queries} images; raise it, or make smaller or fewer batches in "
+      "a round."
+    )
