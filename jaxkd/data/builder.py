@@ -177,7 +177,7 @@ def write_tfds(
 
   Args:
     folder: the folder to make, `.../NAME/VERSION`.
-    description: of the data set.
+    description: description of the data set.
     features: TFDS features by name, `image` and `label` among them.
     splits: examples by the name of the split; images are the bytes of PNGs.
   """

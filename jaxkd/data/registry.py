@@ -57,7 +57,7 @@ class DatasetInfo(NamedTuple):
     origin: authors or source of the data, for people.
     train_size: number of train images.
     test_size: number of test images.
-    version: of the TFDS set; empty for the sets that come with the package.
+    version: version of the TFDS set; empty for the sets inside of the package.
     urls: the official files that `prepare` reads.
   """
 

@@ -23,7 +23,7 @@ def find(
   """Loads the data of a run.
 
   Args:
-    name: of a data set in the registry; a path, see
+    name: name of a data set in the registry; a path, see
       `jaxkd.data.user_data.load_path`; or `none`.
     image_size: as in `load`; 0 takes the teacher's, if it is known.
     teacher: spec of an external teacher, if it has one. Without data it

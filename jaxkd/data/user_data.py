@@ -31,7 +31,7 @@ def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
   Data without splits is the test split, so that nothing is trained on it.
 
   Args:
-    path: of the folder or file.
+    path: path of the folder or file.
     spec: the inputs of the teacher, to whose size and colours all images are
       converted. None takes size, colours and classes from the data, and a mean
       and std of 0.5.

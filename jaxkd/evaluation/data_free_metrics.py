@@ -43,7 +43,7 @@ def measure(
     teacher_answers: labels `[N]`, or log-probabilities `[N, K]` up to a
       constant.
     student: in evaluation mode.
-    samples: of which `images [N, ...]` are looked at.
+    samples: samples of which `images [N, ...]` are looked at.
     num_classes: K.
 
   Returns:
@@ -110,8 +110,8 @@ def prediction(
   Args:
     synthetic: the student's agreement on held-out samples: the estimate.
     real: its agreement on test data.
-    pairs: of every student, or point of a grid: its score on held-out samples,
-      and its accuracy on test data.
+    pairs: score on held-out samples and accuracy on test data of every student,
+      or of every grid point.
 
   Returns:
     `estimate`, `agreement`, `gap` (estimate less agreement), and

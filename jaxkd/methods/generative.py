@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd.config import checks
-from jaxkd.models.generators.registry import ConditionalMLP
 from jaxkd.models.layers import to_pixels
+from jaxkd.models.mlp import ConditionalMLP
 from jaxkd.synthesis import generator as engine
 from jaxkd.training.objectives import kd
 from jaxkd.types import (

@@ -1,4 +1,13 @@
-"""The networks, by name, and classifiers from networks of your own."""
+"""The networks by name, and classifiers from a user's own networks.
+
+    adapters.py         classifiers from linen, nnx modules and functions
+    apply_functions.py  how a classifier applies each of these
+    layers.py           the layers, with PyTorch's initialisation
+    cpu/                faster forms of layers for XLA:CPU
+    generators/         networks that turn latents into images
+
+The other modules define one family of networks each.
+"""
 
 import functools
 import math
@@ -104,7 +113,7 @@ _MODELS |= {
 
 
 def names() -> list[str]:
-  """All names that `create` takes.
+  """Returns all names that `create` accepts.
 
   >>> "lenet5" in names()
   True
@@ -115,21 +124,21 @@ def names() -> list[str]:
 def create(
   name: str, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
 ) -> nn.Module:
-  """The network `name` for inputs like `spec`, without parameters.
+  """Creates the network `name` for inputs like `spec`, without variables.
 
   Args:
     name: one of `names()`.
-    spec: of the inputs.
-    dtype: to compute in; parameters and logits are float32.
+    spec: spec of the inputs.
+    dtype: compute dtype; parameters and logits are float32.
 
   Raises:
-    JaxkdError: if there is no such network, or it takes no such inputs.
+    JaxkdError: if there is no such network, or if it does not take such inputs.
   """
   checks.choice("model", name, names())
   if len(spec.shape) != 3 and name not in ("mlp", "ideal_mlp"):
     raise JaxkdError(
-      f"Model {name!r} takes images [H, W, C], and {spec.name} has inputs of "
-      f"shape {spec.shape}; choose 'mlp'."
+      f"The network {name!r} takes images [H, W, C], and {spec.name} has "
+      f"inputs of shape {spec.shape}; choose 'mlp'."
     )
   return _MODELS[name](num_classes=spec.num_classes, dtype=dtype)
 
@@ -137,12 +146,13 @@ def create(
 def init(
   name: str, key: Array, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
 ) -> Classifier:
-  """The network `name` with random parameters, normalising like `spec`.
+  """Creates the network `name` with random variables and `spec`'s normaliser.
 
-  The same key gives the same parameters on the same kind of device.
+  The same key gives the same variables on the same kind of device.
 
   Raises:
-    JaxkdError: see `create`; also if the images have the wrong size.
+    JaxkdError: if there is no such network, or if it does not take such inputs
+      or images of this size.
   """
   module = create(name, spec, dtype=dtype)
   variables = _init(module, spec.shape, jax.random.bits(key, (4,)))
@@ -151,16 +161,18 @@ def init(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _init(module: nn.Module, shape: tuple[int, ...], seed: Array) -> Variables:
-  # Threefry draws take seconds to compile for a deep network, these do not.
+  # With threefry the draws of a deep network take seconds to compile, with the
+  # hardware generator they do not.
   key = jax.random.wrap_key_data(seed, impl="rbg")
   return module.init(key, jnp.zeros((1, *shape)))
 
 
 def shapes(name: str, spec: DataSpec) -> Variables:
-  """Shapes and dtypes of the variables of network `name`; computes nothing.
+  """Returns the shapes and dtypes of a network's variables, without computing.
 
   Raises:
-    JaxkdError: see `init`.
+    JaxkdError: if there is no such network, or if it does not take such inputs
+      or images of this size.
   """
   module = create(name, spec)
   images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
@@ -168,8 +180,10 @@ def shapes(name: str, spec: DataSpec) -> Variables:
 
 
 def count_parameters(variables: Variables) -> int:
-  """Entries of the trainable arrays: of the collection `params`, or of all
-  variables where there is none.
+  """Counts the trainable parameters.
+
+  They are the entries of the collection `params`, or of all variables where
+  there is no such collection.
   """
   if isinstance(variables, dict) and "params" in variables:
     variables = variables["params"]

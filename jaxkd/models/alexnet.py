@@ -1,4 +1,4 @@
-"""AlexNets for small images: ZSDB3KD's and IDEAL's."""
+"""The AlexNets of ZSDB3KD and IDEAL, for small images."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,15 +11,15 @@ from jaxkd.types import Array, Outputs
 class AlexNet(nn.Module):
   """Five convolutions and three linear layers, with batch normalisation.
 
-  Linear layers are followed by ReLU, dropout and normalisation, in this order.
+  Hidden linear layers are followed by ReLU, dropout and normalisation.
   `features` are the outputs of the five convolution layers and of the two
   hidden linear layers.
 
   Attributes:
     num_classes: K.
-    divisor: of all widths: 1, 2 or 4.
+    divisor: divisor of all widths: 1, 2 or 4.
     dropout: probability that a hidden unit is dropped in training.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -57,15 +57,16 @@ class AlexNet(nn.Module):
 
 
 class IdealAlexNet(nn.Module):
-  """What IDEAL calls AlexNet on MNIST and Fashion-MNIST; nothing is normalised.
+  """The network that IDEAL calls AlexNet, without batch normalisation.
 
-  As released there is no activation after the third and fourth convolution, nor
-  after the first linear layer. `features` are the outputs of the convolution
-  layers and of the first linear layer.
+  IDEAL uses it for MNIST and Fashion-MNIST. As in the released code, there is
+  no activation after the third and fourth convolution, nor after the first
+  linear layer. `features` are the outputs of the convolution layers and of the
+  first linear layer.
 
   Attributes:
     num_classes: K.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -74,10 +75,10 @@ class IdealAlexNet(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, H, W, C]`, normalised, 28x28 in IDEAL and at least 12x12."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     x = images
     features = []
-    # Channels, and the window of the pool and ReLU that follow, if they do.
+    # Channels, and the window of the following pool and ReLU, or 0 without.
     for width, window in ((32, 2), (64, 2), (128, 0), (256, 0), (256, 3)):
       x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
       x = nn.relu(max_pool(x, window)) if window else x

@@ -1,4 +1,4 @@
-"""The plain convolutional networks of Nasty Teacher, of CAKE and of IDEAL."""
+"""The plain convolutional networks of Nasty Teacher, CAKE and IDEAL."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,15 +9,16 @@ from jaxkd.types import Array, Outputs
 
 
 class CNN(nn.Module):
-  """Three times convolution, normalisation, pool, ReLU (Nasty Teacher's "net").
+  """Three convolutions with normalisation and pools, and two linear layers.
 
-  `features` are the three maps and the hidden layer.
+  In the Nasty Teacher code it is called `net`. `features` are the three maps
+  and the hidden layer.
 
   Attributes:
     num_classes: K.
-    channels: of the convolutions.
+    channels: channels of the convolutions.
     hidden: width of the linear layer before the last.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -44,12 +45,13 @@ class CNN(nn.Module):
 class CakeCNN(nn.Module):
   """Four convolutions without padding and one linear layer (CAKE's mnist-cnn).
 
-  `features` are the maps; the last one, flat, is what the linear layer sees.
+  `features` are the maps; the last one, flattened, is the input of the linear
+  layer.
 
   Attributes:
     num_classes: K.
-    channels: of the convolutions, which are 3, 4, 3 and 3 wide.
-    dtype: to compute in.
+    channels: channels of the convolutions, whose kernel sizes are 3, 4, 3, 3.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -59,7 +61,7 @@ class CakeCNN(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, H, W, C]`, normalised, 28x28 in CAKE."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     x = nn.relu(Conv(self.channels[0], 3, dtype=self.dtype)(images))
     features = [x]
     for width, size in zip(self.channels[1:], (4, 3, 3), strict=True):
@@ -74,11 +76,11 @@ class IdealCNN(nn.Module):
   """Three convolutions without padding and one linear layer.
 
   IDEAL trains it on SVHN and CIFAR-10, where its paper says AlexNet. `features`
-  are the maps; the last one, flat, is what the linear layer sees.
+  are the maps; the last one, flattened, is the input of the linear layer.
 
   Attributes:
     num_classes: K.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -87,7 +89,7 @@ class IdealCNN(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, H, W, C]`, normalised, 32x32 in IDEAL and at least 18x18."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     first = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(images)))
     second = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(first)))
     x = nn.relu(Conv(128, 3, dtype=self.dtype)(second))

@@ -1,4 +1,4 @@
-"""The generator and the three substitutes of DaST.
+"""The generator and the three student networks ("substitutes") of DaST.
 
 Zhou et al., DaST: Data-free Substitute Training for Adversarial Attacks (2020).
 """
@@ -14,11 +14,13 @@ from jaxkd.types import Array, JaxkdError, Outputs
 
 
 class Branch(nn.Module):
-  """One class: latents to a map of 32x32, in five transposed convolutions.
+  """The part of the generator for one class: latents to a map of 32x32.
+
+  It has a convolution and five transposed convolutions.
 
   Attributes:
-    width: channels.
-    train: whether to normalise by the batch.
+    width: channels of the maps.
+    train: whether to normalise with the statistics of the batch.
   """
 
   width: int
@@ -38,15 +40,15 @@ class Branch(nn.Module):
 
 
 class Trunk(nn.Module):
-  """What the classes share: a map of 32x32 to the image.
+  """The part of the generator that all classes share: a map to an image.
 
   For 28x28 images the first two convolutions have no padding; for 32x32 all
-  have, and ReLU takes the place of leaky ReLU.
+  have padding, and ReLU is used in place of leaky ReLU.
 
   Attributes:
-    side: of the image, 28 or 32.
-    channels: of the image.
-    width: channels of the map that comes in.
+    side: side of the image, 28 or 32.
+    channels: channels of the image.
+    width: channels of the input map.
   """
 
   side: int
@@ -55,7 +57,7 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[N, 32, 32, width]` to `[N, side, side, channels]`, unsquashed."""
+    """`[N, 32, 32, width]` to `[N, side, side, channels]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     slope = 0.2 if self.side == 28 else 0.0
     width = self.width
@@ -68,11 +70,11 @@ class Trunk(nn.Module):
 
 
 class DaST(nn.Module):
-  """A branch for each class and a shared trunk.
+  """DaST's generator: a branch for each class and a shared trunk.
 
-  The latents are dealt to the branches in order: of N rows, row i is meant to
-  be an image of class i // (N / K). Each branch normalises over its own rows,
-  the trunk over all.
+  The latents are distributed over the branches in order: of N rows, row i
+  becomes an image of class i // (N / K). Each branch normalises over its own
+  rows, the trunk over all rows.
 
   Attributes:
     shape: `(28, 28, C)` or `(32, 32, C)`.
@@ -80,7 +82,7 @@ class DaST(nn.Module):
     width: channels of the branches.
 
   Raises:
-    JaxkdError: for images of another size, or if K does not divide N.
+    JaxkdError: if the images have another size, or if K does not divide N.
   """
 
   shape: tuple[int, int, int]
@@ -89,16 +91,16 @@ class DaST(nn.Module):
 
   def __post_init__(self):
     if self.shape[:2] not in ((28, 28), (32, 32)):
-      found = "x".join(map(str, self.shape[:2]))
+      size = "x".join(map(str, self.shape[:2]))
       raise JaxkdError(
-        f"DaST's generator makes 28x28 or 32x32 images, not {found}; set "
+        f"DaST's generator makes 28x28 or 32x32 images, not {size}; set "
         "image_size=32."
       )
     super().__post_init__()
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]` before the squashing."""
+    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     count = len(latents)
     checks.multiple("number of latents", count, "classes", self.num_classes)
     branches = nn.vmap(
@@ -114,17 +116,18 @@ class DaST(nn.Module):
 
 
 class Substitute(nn.Module):
-  """DaST's networks for 28x28 images: convolutions, each pooled, two layers.
+  """DaST's student networks for 28x28 images: convolutions and linear layers.
 
-  Two 5x5 convolutions without padding and up to two 3x3 with. `features` are
-  the pooled maps and the hidden layer. The small and the medium network of DaST
-  return log-probabilities; all return logits here, which is the same to every
-  loss with a softmax.
+  They have two 5x5 convolutions without padding and up to two 3x3 convolutions
+  with padding, each followed by a pool, and two linear layers. `features` are
+  the pooled maps and the hidden layer. DaST's small and medium network return
+  log-probabilities; here all return logits, which are equivalent for every loss
+  with a softmax.
 
   Attributes:
     num_classes: K.
-    sizes: of the kernels.
-    dtype: to compute in.
+    sizes: sizes of the kernels.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -134,7 +137,7 @@ class Substitute(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, 28, 28, C]`, normalised."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     check_side(images, 28, "DaST's substitute")
     x = images
     features = []

@@ -1,8 +1,8 @@
-"""The layers of the zoo, in PyTorch's default initialisation.
+"""The layers of the networks, with PyTorch's default initialisation.
 
-Kernels and biases are drawn from U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), where
-the networks of the field were trained from. Parameters are float32; `dtype` is
-what a layer computes in.
+Kernels and biases are drawn from U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), as in
+the released code of the field. Parameters are float32; `dtype` is the compute
+dtype of a layer.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ from jaxkd.types import Array, DataSpec, JaxkdError
 
 
 class Conv(nn.Module):
-  """A convolution, fast in loops on the CPU (see `jaxkd.models.cpu.conv`).
+  """A convolution that is fast in loops on the CPU (`jaxkd.models.cpu.conv`).
 
   Attributes:
     features: output channels.
     size: side of the kernel.
-    stride: of rows and columns.
-    padding: zeros on each side.
+    stride: stride of rows and columns.
+    padding: number of zeros on each side.
     use_bias: whether there is a bias.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   features: int
@@ -53,19 +53,19 @@ class Conv(nn.Module):
 
   @nn.compact
   def weights(self, channels: int) -> tuple[Array, Array | None]:
-    """Kernel `[size, size, channels, features]` and bias, in `dtype`."""
+    """Returns kernel `[size, size, channels, features]` and bias in `dtype`."""
     shape = (self.size, self.size, channels, self.features)
     return _weights(self, shape, self.use_bias)
 
 
 class DepthwiseConv(nn.Module):
-  """A convolution of each channel for itself, fast in loops on the CPU.
+  """A depthwise convolution that is fast in loops on the CPU.
 
   Attributes:
-    size: side of the kernel; as many zeros are added as keep the sides.
-    stride: of rows and columns.
+    size: side of the kernel; the input is padded by half of it on each side.
+    stride: stride of rows and columns.
     use_bias: whether there is a bias.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   size: int
@@ -87,9 +87,9 @@ class Dense(nn.Module):
   """A linear layer.
 
   Attributes:
-    features: outputs.
+    features: number of outputs.
     use_bias: whether there is a bias.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   features: int
@@ -110,8 +110,11 @@ _batch_axis = contextvars.ContextVar("batch_axis", default=None)
 
 @contextlib.contextmanager
 def batch_norm_over(axis: str | None) -> Iterator[None]:
-  """In networks traced inside, `batch_norm` takes its statistics in training
-  from the batches of all devices along a mapped axis; None: of each by itself.
+  """Synchronises batch normalisation over a mapped axis, while tracing inside.
+
+  Args:
+    axis: name of the mapped axis of devices, over whose batches the statistics
+      in training are averaged; None for the statistics of each device.
   """
   token = _batch_axis.set(axis)
   try:
@@ -120,11 +123,13 @@ def batch_norm_over(axis: str | None) -> Iterator[None]:
     _batch_axis.reset(token)
 
 
-def batch_norm(*, train: bool, dtype: jnp.dtype):
-  """Builds `nn.BatchNorm` layers with PyTorch's constants.
+def batch_norm(
+  *, train: bool, dtype: jnp.dtype
+) -> functools.partial[nn.BatchNorm]:
+  """Returns a constructor of `nn.BatchNorm` layers with PyTorch's constants.
 
-  PyTorch's momentum 0.1 is flax's 0.9. The running variance is the biased one
-  here, the unbiased one there.
+  PyTorch's momentum 0.1 is flax's 0.9. The running variance is biased here and
+  unbiased in PyTorch.
   """
   return functools.partial(
     nn.BatchNorm,
@@ -137,11 +142,20 @@ def batch_norm(*, train: bool, dtype: jnp.dtype):
 
 
 def check_side(images: Array, side: int, model: str) -> None:
-  """Raises a `JaxkdError` unless `images` are `[B, side, side, C]`."""
+  """Checks that `images` are `[B, side, side, C]`.
+
+  Args:
+    images: the batch.
+    side: required height and width.
+    model: name of the network, for the message.
+
+  Raises:
+    JaxkdError: if they have another size.
+  """
   if images.shape[1:3] != (side, side):
-    found = "x".join(map(str, images.shape[1:3]))
+    size = "x".join(map(str, images.shape[1:3]))
     raise JaxkdError(
-      f"{model} takes {side}x{side} images, not {found}; set image_size={side}."
+      f"{model} takes {side}x{side} images, not {size}; set image_size={side}."
     )
 
 
@@ -161,11 +175,11 @@ def _weights(
 
 
 def to_pixels(inputs: Array, spec: DataSpec) -> Array:
-  """From the normalised space to pixel space; not clipped."""
+  """Maps normalised inputs to pixels, without clipping."""
   return inputs * jnp.asarray(spec.std) + jnp.asarray(spec.mean)
 
 
 def clip_to_pixels(inputs: Array, spec: DataSpec) -> Array:
-  """Inputs in the normalised space, as far as they are pixels in [0, 1]."""
+  """Clips normalised inputs to the range of pixels in [0, 1]."""
   mean, std = jnp.asarray(spec.mean), jnp.asarray(spec.std)
   return jnp.clip(inputs, -mean / std, (1 - mean) / std)

@@ -1,4 +1,4 @@
-"""LeNet-5 as the data-free papers use it, ZSDB3KD's relatives and IDEAL's."""
+"""LeNet-5 as in the data-free papers, and the LeNets of ZSDB3KD and IDEAL."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,21 +9,21 @@ from jaxkd.types import Array, Outputs
 
 
 class LeNet(nn.Module):
-  """Convolutions 5x5 without padding, the first two pooled, then linear layers.
+  """5x5 convolutions without padding, the first two with pools, linear layers.
 
-  `features` are the two pooled maps and the flat output of the last convolution
-  (LeNet-5, where DAFL takes its 120 features) or, without a third convolution,
-  of the hidden layer.
+  `features` are the two pooled maps and the flattened output of the last
+  convolution (in LeNet-5 the 120 features that DAFL uses) or, without a third
+  convolution, of the hidden layer.
 
-  On the CPU the first two layers run in phase layout
+  On the CPU the first two layers run in the space-to-depth layout
   (`jaxkd.models.cpu.space_to_depth`) with the same parameters.
 
   Attributes:
     num_classes: K.
-    channels: of the convolutions, two or three.
+    channels: channels of the convolutions, two or three.
     hidden: width of the hidden linear layer.
-    side: of the images.
-    dtype: to compute in.
+    side: side of the images.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -35,7 +35,7 @@ class LeNet(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, side, side, C]`, normalised."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     check_side(images, self.side, "This LeNet")
     layers = [Conv(width, 5, dtype=self.dtype) for width in self.channels]
     maps = self._first_two(images.astype(self.dtype), *layers[:2])
@@ -48,7 +48,9 @@ class LeNet(nn.Module):
     last = x if layers[2:] else hidden
     return Outputs(logits.astype(jnp.float32), features=(*maps, last))
 
-  def _first_two(self, x: Array, first: Conv, second: Conv):
+  def _first_two(
+    self, x: Array, first: Conv, second: Conv
+  ) -> tuple[Array, Array]:
     if conv.on_cpu() and space_to_depth.fits(x.shape, 5):
       return space_to_depth.two_layers(
         x, first.weights(x.shape[-1]), second.weights(first.features)
@@ -58,15 +60,15 @@ class LeNet(nn.Module):
 
 
 class IdealLeNet(nn.Module):
-  """What IDEAL calls LeNet: 5x5 convolutions with padding and normalisation.
+  """IDEAL's LeNet: 5x5 convolutions with padding and normalisation.
 
-  `features` are the two pooled maps; the second, flat, is what the linear layer
-  sees.
+  `features` are the two pooled maps; the second, flattened, is the input of the
+  linear layer.
 
   Attributes:
     num_classes: K.
-    channels: of the convolutions.
-    dtype: to compute in.
+    channels: channels of the convolutions.
+    dtype: compute dtype.
   """
 
   num_classes: int

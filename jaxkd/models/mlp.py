@@ -1,6 +1,10 @@
-"""Multilayer perceptrons, for points and for flattened images."""
+"""Multilayer perceptrons for points and for flattened images."""
+
+from collections.abc import Sequence
+import math
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxkd.models.layers import Dense
@@ -15,9 +19,9 @@ class MLP(nn.Module):
 
   Attributes:
     num_classes: K.
-    width: of the hidden layers.
-    layers: how many hidden layers.
-    dtype: to compute in.
+    width: width of the hidden layers.
+    layers: number of hidden layers.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -28,7 +32,7 @@ class MLP(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, ...]`, normalised."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     x = images.reshape(images.shape[0], -1)
     features = []
     for _ in range(self.layers):
@@ -38,17 +42,41 @@ class MLP(nn.Module):
     return Outputs(logits.astype(jnp.float32), features=tuple(features))
 
 
+class ConditionalMLP(nn.Module):
+  """CAKE's toy generator: latents and a one-hot label to a point or an image.
+
+  Attributes:
+    shape: shape of one output.
+    num_classes: K.
+    hidden: widths of the ReLU layers.
+  """
+
+  shape: Sequence[int]
+  num_classes: int
+  hidden: Sequence[int] = (10, 10)
+
+  @nn.compact
+  def __call__(self, latents: Array, labels: Array) -> Array:
+    """`latents [N, Z]`, `labels [N]` to `[N, *shape]`, unbounded."""
+    onehot = jax.nn.one_hot(labels, self.num_classes)
+    x = jnp.concatenate([latents, onehot], axis=-1)
+    for width in self.hidden:
+      x = nn.relu(nn.Dense(width)(x))
+    x = nn.Dense(math.prod(self.shape))(x)
+    return x.reshape(-1, *self.shape)
+
+
 class IdealMLP(nn.Module):
   """IDEAL's linear layers with ReLU; `features` are their outputs.
 
-  The released network ends in a softmax, of which its cross-entropy then takes
-  a softmax again: no class could get more than e / (e + K - 1), and gradients
-  all but vanish. These are the logits.
+  The released network ends in a softmax, and its cross entropy applies another
+  softmax, so that no class can get a probability above e / (e + K - 1) and
+  gradients nearly vanish. Here the network returns logits.
 
   Attributes:
     num_classes: K.
-    widths: of the hidden layers.
-    dtype: to compute in.
+    widths: widths of the hidden layers.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -58,7 +86,7 @@ class IdealMLP(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """`images [B, ...]`, normalised."""
-    del train  # there is nothing that differs
+    del train  # the network is the same in training
     x = images.reshape(images.shape[0], -1)
     features = []
     for width in self.widths:

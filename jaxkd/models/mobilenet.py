@@ -1,8 +1,8 @@
 """MobileNetV2 for small images.
 
 Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018),
-in the form in which Nasty Teacher trains it on CIFAR: strides of the first
-layers are 1, and every convolution has a bias.
+as the Nasty Teacher code trains it on CIFAR: the strides of the first layers
+are 1, and every convolution has a bias.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,16 @@ _STAGES = (
 
 
 class InvertedResidual(nn.Module):
-  """Expands, convolves each channel for itself and projects, without ReLU.
+  """A block of expansion, depthwise convolution and linear projection.
 
-  The input is added where it has the output's shape.
+  The input is added to the output where their shapes agree.
 
   Attributes:
     features: output channels.
     expansion: inner channels per input channel.
-    stride: of the depthwise convolution.
-    activation: after the first two convolutions.
-    dtype: to compute in.
+    stride: stride of the depthwise convolution.
+    activation: activation after the first two convolutions.
+    dtype: compute dtype.
   """
 
   features: int
@@ -59,14 +59,15 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
   """Seven stages of inverted residuals, global average pool, linear layer.
 
-  The first convolution is 1x1 with a padding of 1: it widens the image by two
-  pixels. `features` are the outputs of the stages and the pooled vector.
+  The first convolution is 1x1 with a padding of 1, which adds two rows and
+  columns to the image. `features` are the outputs of the stages and the pooled
+  vector.
 
   Attributes:
     num_classes: K.
-    divisor: of all widths: 1, or 2 or 4 for smaller ones of our own.
-    activation: after the normalisations; ReLU in Skeptical students.
-    dtype: to compute in.
+    divisor: divisor of all widths: 1 as published, 2 or 4 for smaller networks.
+    activation: activation after the normalisations; ReLU in Skeptical students.
+    dtype: compute dtype.
   """
 
   num_classes: int

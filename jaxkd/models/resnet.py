@@ -1,7 +1,7 @@
 """ResNets with the CIFAR stem: one 3x3 convolution and no pool.
 
-He et al., Deep Residual Learning for Image Recognition (2016), in the form that
-Nasty Teacher, IDEAL and the data-free papers share.
+He et al., Deep Residual Learning for Image Recognition (2016), as in the code
+of Nasty Teacher, IDEAL and the data-free papers.
 """
 
 import flax.linen as nn
@@ -16,9 +16,9 @@ class Block(nn.Module):
 
   Attributes:
     width: channels of the 3x3 convolutions.
-    stride: of the first 3x3 convolution.
-    bottleneck: three convolutions, of which the last is 4 times as wide.
-    dtype: to compute in.
+    stride: stride of the first 3x3 convolution.
+    bottleneck: whether there are three convolutions, the last 4 times as wide.
+    dtype: compute dtype.
   """
 
   width: int
@@ -56,10 +56,10 @@ class ResNet(nn.Module):
 
   Attributes:
     num_classes: K.
-    blocks: per stage, of which there are four in the published networks.
+    blocks: number of blocks of each stage; published networks have four stages.
     bottleneck: whether blocks have three convolutions.
-    width: channels of the first 3x3 convolutions, doubled from stage to stage.
-    dtype: to compute in.
+    width: channels of the first stage's 3x3 convolutions, doubled per stage.
+    dtype: compute dtype.
   """
 
   num_classes: int

@@ -1,9 +1,8 @@
 """ShuffleNetV2 for small images.
 
 Ma et al., ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture
-Design (2018), in the form in which Nasty Teacher trains it on CIFAR: the first
-convolution has stride 1 and no ReLU, no pool follows it, and every convolution
-has a bias.
+Design (2018), as the Nasty Teacher code trains it on CIFAR: the first
+convolution has stride 1, no ReLU and no pool, and every convolution has a bias.
 """
 
 import flax.linen as nn
@@ -14,15 +13,15 @@ from jaxkd.types import Array, Outputs
 
 
 class ShuffleUnit(nn.Module):
-  """Two branches, whose channels are then interleaved.
+  """A block of two branches whose output channels are interleaved.
 
-  With stride 1 the first half of the channels is the one branch, and the other
-  half goes through the convolutions; with stride 2 both branches see all.
+  With stride 1 the first half of the channels is passed through, and the second
+  half is convolved; with stride 2 both branches convolve all channels.
 
   Attributes:
     features: output channels, an even number.
-    stride: of the depthwise convolutions, 1 or 2.
-    dtype: to compute in.
+    stride: stride of the depthwise convolutions, 1 or 2.
+    dtype: compute dtype.
   """
 
   features: int
@@ -57,9 +56,9 @@ class ShuffleNetV2(nn.Module):
 
   Attributes:
     num_classes: K.
-    divisor: of all widths: 1, or 2 or 4 for smaller ones of our own; widths of
-      stages are rounded down to even numbers.
-    dtype: to compute in.
+    divisor: divisor of all widths: 1 as published, 2 or 4 for smaller networks,
+      whose stages' widths are rounded down to even numbers.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -85,5 +84,5 @@ class ShuffleNetV2(nn.Module):
 
   @property
   def widths(self) -> tuple[int, ...]:
-    """Channels of the stages."""
+    """The channels of the stages."""
     return tuple(width // (2 * self.divisor) * 2 for width in (116, 232, 464))

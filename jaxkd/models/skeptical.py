@@ -1,13 +1,13 @@
-"""Skeptical students: networks with early exits that doubt their teacher.
+"""Skeptical students: networks with early exits.
 
 Kundu et al., Analyzing the Confidentiality of Undistillable Teachers in
-Knowledge Distillation (2021). A teacher that misleads is heard at one early
-exit alone, so that it moves only what lies below. The backbone is the plain
-network, untouched: each exit hangs on the output of one of its stages.
+Knowledge Distillation (2021). A misleading teacher is distilled at one early
+exit only, so that its gradient reaches only the layers below. The backbone is
+the unchanged network; each exit takes the output of one of its stages.
 
 The published backbones are ResNet and MobileNetV2; the exits of CNN and
-ShuffleNetV2 are ours, in the same form. Pools are global, for images of any
-size. The layers are initialised as everywhere in the zoo.
+ShuffleNetV2 are ours and have the same form. Pools are global, for images of
+any size. The layers have the initialisation of `jaxkd.models.layers`.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,12 @@ _MOBILE_WIDTHS = (64, 160, 320, 640, 1280)
 
 
 class SeparableConv(nn.Module):
-  """Twice a depthwise and a 1x1 convolution, normalisation and ReLU.
+  """Two times a depthwise and a 1x1 convolution, normalisation and ReLU.
 
   Attributes:
-    features: output channels; the first half keeps the input's.
-    stride: of the first depthwise convolution.
-    dtype: to compute in.
+    features: output channels; the first 1x1 convolution keeps the input's.
+    stride: stride of the first depthwise convolution.
+    dtype: compute dtype.
   """
 
   features: int
@@ -52,13 +52,13 @@ class SeparableConv(nn.Module):
 
 
 class EarlyExit(nn.Module):
-  """An attention gate, separable convolutions, a global pool and logits.
+  """An exit: attention gate, separable convolutions, global pool and logits.
 
   Attributes:
     num_classes: K.
     chain: output channels and stride of each separable convolution.
-    gate_stride: of the gate, which is enlarged again.
-    dtype: to compute in.
+    gate_stride: stride of the gate, whose output is resized to the input.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -68,7 +68,7 @@ class EarlyExit(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """The output `[B, H, W, C]` of a stage to logits `[B, K]`."""
+    """`[B, H, W, C]`, the output of a stage, to logits `[B, K]`."""
     gate = SeparableConv(x.shape[-1], self.gate_stride, self.dtype)
     y = gate(x, train=train)
     y = nn.relu(batch_norm(train=train, dtype=self.dtype)()(y))
@@ -85,15 +85,15 @@ class Skeptical(nn.Module):
   """A network with three early exits.
 
   `logits` and `features` are the backbone's, `heads` the logits of the exits,
-  the deepest first: `heads[0]` sees most of the network, `heads[2]` the least.
+  the deepest first.
 
   Attributes:
-    backbone: a network that taps its stages.
-    stages: the three that have an exit, as indices of the features.
-    chain: channels and stride of the separable convolutions behind the first of
-      them; each later exit leaves one more out.
-    gate_stride: of the gates.
-    dtype: to compute in.
+    backbone: a network that returns the outputs of its stages as features.
+    stages: indices of the features that have an exit, from the shallowest.
+    chain: channels and stride of the separable convolutions of the first exit;
+      each deeper exit leaves out one more of them.
+    gate_stride: stride of the gates.
+    dtype: compute dtype.
   """
 
   backbone: nn.Module
@@ -124,10 +124,14 @@ def skeptical(
   num_classes: int,
   dtype: jnp.dtype = jnp.float32,
 ) -> Skeptical:
-  """The Skeptical student with `network(num_classes=..., dtype=...)` as its
-  backbone; a ResNet has four stages.
+  """Creates the Skeptical student of a backbone.
 
-  In MobileNetV2 ReLU takes the place of ReLU6, as published.
+  MobileNetV2 has ReLU in place of ReLU6, as published.
+
+  Args:
+    network: constructor of the backbone; a ResNet needs four stages.
+    num_classes: K.
+    dtype: compute dtype.
   """
   backbone = network(num_classes=num_classes, dtype=dtype)
   match backbone:

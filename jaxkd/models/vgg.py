@@ -18,13 +18,14 @@ class VGG(nn.Module):
   """Five blocks of 3x3 convolutions, global average pool, linear layer.
 
   The first three blocks end in a 2x2 pool, and the fourth where the side is 64
-  or more. `features` are the outputs of the blocks and the pooled vector.
-  Initialised like all the zoo; IDEAL draws kernels from N(0, 2 / fan_out).
+  or more. `features` are the outputs of the blocks and the pooled vector. The
+  layers have the initialisation of `jaxkd.models.layers`; IDEAL draws kernels
+  from N(0, 2 / fan_out).
 
   Attributes:
     num_classes: K.
-    depths: convolutions of each block.
-    dtype: to compute in.
+    depths: number of convolutions of each block.
+    dtype: compute dtype.
   """
 
   num_classes: int

@@ -13,12 +13,12 @@ from jaxkd.types import Array, JaxkdError, Outputs
 
 
 class ShiftedPatches(nn.Module):
-  """Patches of the image and of four copies moved by one pixel, as tokens.
+  """Tokens of patches of the image and of four copies shifted by one pixel.
 
   Attributes:
     patch: side of a patch.
-    dim: of a token.
-    dtype: to compute in.
+    dim: dimensions of a token.
+    dtype: compute dtype.
   """
 
   patch: int
@@ -30,7 +30,7 @@ class ShiftedPatches(nn.Module):
     """`[B, H, W, C]` to `[B, H W / patch^2, dim]`."""
     batch, height, width, _ = images.shape
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # Here, then moved right, left, down and up.
+    # Not shifted, then shifted right, left, down and up.
     x = jnp.concatenate(
       [
         padded[:, row : row + height, column : column + width]
@@ -45,12 +45,12 @@ class ShiftedPatches(nn.Module):
 
 
 class LocalityAttention(nn.Module):
-  """Self-attention with a learned temperature in which no token sees itself.
+  """Self-attention with a learned temperature and without the diagonal.
 
   Attributes:
-    heads: how many.
-    head_dim: of queries, keys and values.
-    dtype: to compute in; the softmax is float32.
+    heads: number of heads.
+    head_dim: dimensions of queries, keys and values.
+    dtype: compute dtype; the softmax is float32.
   """
 
   heads: int
@@ -78,17 +78,18 @@ class LocalityAttention(nn.Module):
 class ViT(nn.Module):
   """Pre-norm transformer on shifted patches with a class token.
 
-  `features` are the class token after each layer and, last, normalised.
+  `features` are the class token after each layer and after the last
+  normalisation.
 
   Attributes:
     num_classes: K.
-    depth: transformer layers.
-    dim: of a token.
-    heads: of the attention.
-    head_dim: of queries, keys and values.
-    hidden: width of the perceptrons.
-    patch: side of a patch; it divides the image's.
-    dtype: to compute in.
+    depth: number of transformer layers.
+    dim: dimensions of a token.
+    heads: number of attention heads.
+    head_dim: dimensions of queries, keys and values.
+    hidden: hidden width of the perceptrons.
+    patch: side of a patch, which has to divide the sides of the image.
+    dtype: compute dtype.
   """
 
   num_classes: int
@@ -133,5 +134,5 @@ class ViT(nn.Module):
 
 
 def _norm(dtype: jnp.dtype) -> nn.LayerNorm:
-  """Layer normalisation with PyTorch's epsilon."""
+  """Creates a layer normalisation with PyTorch's epsilon."""
   return nn.LayerNorm(epsilon=1e-5, dtype=dtype)

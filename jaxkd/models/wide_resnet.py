@@ -1,4 +1,4 @@
-"""Wide residual networks, with normalisation before the convolutions.
+"""Wide residual networks with pre-activation.
 
 Zagoruyko and Komodakis, Wide Residual Networks (2016).
 """
@@ -11,15 +11,15 @@ from jaxkd.types import Array, Outputs
 
 
 class WideBlock(nn.Module):
-  """Twice normalisation, ReLU and a 3x3 convolution, added to the input.
+  """A residual block: two times normalisation, ReLU and a 3x3 convolution.
 
-  Where the width changes, a 1x1 convolution of the first activation is what
-  they are added to.
+  The shortcut is the input or, where the width changes, a 1x1 convolution of
+  the first activation.
 
   Attributes:
     features: output channels.
-    stride: of the first convolution.
-    dtype: to compute in.
+    stride: stride of the first convolution.
+    dtype: compute dtype.
   """
 
   features: int
@@ -42,14 +42,14 @@ class WideResNet(nn.Module):
   """Three stages of residual blocks, global average pool, linear layer.
 
   `features` are the outputs of the stages and the pooled vector. MAZE, whose
-  clone is WRN-22-2, enlarges 28x28 images to 32x32 for a pool of fixed size;
-  this one takes them as they are.
+  student is WRN-22-2, enlarges 28x28 images to 32x32 for a pool of fixed size;
+  here the pool is global, and images keep their size.
 
   Attributes:
     num_classes: K.
-    depth: layers, 6 n + 4 for n blocks in each stage.
+    depth: number of layers, 6 n + 4 for n blocks in each stage.
     widening: k; the stages have 16 k, 32 k and 64 k channels.
-    dtype: to compute in.
+    dtype: compute dtype.
   """
 
   num_classes: int

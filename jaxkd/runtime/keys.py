@@ -52,7 +52,7 @@ def fold(key: Array, *path: int) -> Array:
   """Returns the key at the end of `path`, whose numbers are folded in in order.
 
   Args:
-    key: of which the path starts.
+    key: key at which the path starts.
     *path: numbers, e.g. a stream, a purpose and an index.
   """
   for number in path:

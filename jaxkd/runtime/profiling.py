@@ -17,7 +17,7 @@ def traced(steps: range, folder: Path, count: int) -> Iterator[Iterator[int]]:
   several processes only the first writes a trace.
 
   Args:
-    steps: of the loop.
+    steps: steps of the loop.
     folder: for the trace; traces of an earlier part of the run stay in it.
     count: number of steps to trace, or 0.
   """

@@ -158,7 +158,7 @@ def artefact_classifier(
 
   Args:
     artefact: its bytes.
-    spec: of the inputs.
+    spec: spec of the inputs.
     outputs: what the artefact gives, `logits` or `probabilities`.
   """
   if b"callback" in artefact:

@@ -65,12 +65,12 @@ def load(
   """The network in a file.
 
   Args:
-    path: of the file.
+    path: path of the file.
     model: name in `jaxkd.models`, for PyTorch's weights.
-    spec: of the inputs, unless jaxkd wrote the file.
-    outputs: of an artefact, `logits` or `probabilities`.
+    spec: spec of the inputs, unless jaxkd wrote the file.
+    outputs: outputs of an artefact, `logits` or `probabilities`.
     flatten: order in which the first linear layer was trained to see maps.
-    epsilon: of BatchNorm, if it is not 1e-5.
+    epsilon: epsilon of BatchNorm, if it is not 1e-5.
 
   Raises:
     JaxkdError: if the file is a pickle or damaged, does not fit, or what has to
@@ -107,9 +107,9 @@ def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:
   bytes; says how to turn it into safetensors.
 
   Args:
-    path: of the file.
+    path: path of the file.
     model: name in `jaxkd.models`, for the message.
-    spec: of the inputs, for the message.
+    spec: spec of the inputs, for the message.
   """
   if not path.is_file():
     raise JaxkdError(f"There is no file {path}.")

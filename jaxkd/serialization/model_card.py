@@ -23,7 +23,7 @@ class ModelCard(NamedTuple):
 
   Attributes:
     architecture: name in `jaxkd.models`, or `stablehlo` for an artefact.
-    spec: of the inputs.
+    spec: spec of the inputs.
     class_names: one per class, or none.
     outputs: what the network itself gives: `logits`, or `probabilities`, which
       only an artefact may.

@@ -102,9 +102,9 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
   """The probe in a file.
 
   Args:
-    path: of a safetensors file with `images` and `logits`, and no more.
+    path: path of a safetensors file with `images` and `logits`, and no more.
     spec: that they must fit.
-    layout: of the images, `nhwc` or `nchw`; empty tells by the shape.
+    layout: layout of the images, `nhwc` or `nchw`; empty tells by the shape.
 
   Raises:
     JaxkdError: if the file is damaged, or its tensors are no such images and

@@ -21,8 +21,8 @@ class Header(NamedTuple):
   """What a file says that it holds.
 
   Attributes:
-    shapes: of the tensors, by name.
-    dtypes: of the tensors, in the format's words: F32, I64, ...
+    shapes: shapes of the tensors, by name.
+    dtypes: dtypes of the tensors, in the format's words: F32, I64, ...
     texts: free texts, by name.
   """
 

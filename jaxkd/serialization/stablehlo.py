@@ -44,7 +44,7 @@ def from_export(
 
   Args:
     blob: the artefact.
-    spec: of the inputs; its normaliser is not applied.
+    spec: spec of the inputs; its normaliser is not applied.
     name: for messages and reports.
 
   Raises:

@@ -47,9 +47,9 @@ def write(
   ones always as the same bytes.
 
   Args:
-    path: of the file; its folder is made.
+    path: path of the file; its folder is made.
     classifier: whose variables are written, as `params/layer/kernel` and so on.
-    spec: of the inputs, kept in the header.
+    spec: spec of the inputs, kept in the header.
     model: name in `jaxkd.models`, kept in the header.
 
   Raises:

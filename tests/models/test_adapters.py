@@ -1,4 +1,4 @@
-"""Classifiers from networks of every make."""
+"""Classifiers from linen modules, nnx modules and functions."""
 
 from flax import nnx
 import flax.linen as nn
@@ -14,16 +14,16 @@ from jaxkd.types import DataSpec, JaxkdError, Outputs
 IMAGES = jax.random.uniform(jax.random.key(0), (6, 4))
 
 
-class Silent(nn.Module):
-  """Knows no modes and returns an array."""
+class WithoutModes(nn.Module):
+  """A module without a keyword argument for its mode."""
 
   @nn.compact
   def __call__(self, x):
     return nn.Dense(3)(x)
 
 
-class Inverted(nn.Module):
-  """Is told its mode the other way round."""
+class Deterministic(nn.Module):
+  """A module whose keyword argument `deterministic` is false in training."""
 
   @nn.compact
   def __call__(self, x, deterministic):
@@ -32,7 +32,7 @@ class Inverted(nn.Module):
 
 
 class Network(nnx.Module):
-  """Has everything that can change."""
+  """A network with batch statistics, dropout and a list of layers."""
 
   def __init__(self, rngs):
     self.layers = nnx.List([nnx.Linear(4, 4, rngs=rngs) for _ in range(2)])
@@ -46,24 +46,24 @@ class Network(nnx.Module):
 
 
 def test_linen_without_modes():
-  module = Silent()
+  module = WithoutModes()
   variables = module.init(jax.random.key(0), IMAGES)
   classifier = from_linen(module, variables, mean=[0.5], std=[0.25])
   expected = module.apply(variables, (IMAGES - 0.5) / 0.25)
   np.testing.assert_allclose(classifier(IMAGES).logits, expected, rtol=1e-6)
-  assert classifier.name == "Silent"
+  assert classifier.name == "WithoutModes"
   outputs, changed = classifier.apply(
     variables, IMAGES, train=True, rng=jax.random.key(1)
   )
   np.testing.assert_allclose(outputs.logits, expected, rtol=1e-6)
   assert not changed
   assert hash(classifier.apply) == hash(
-    from_linen(Silent(), None, mean=(0.5,), std=(0.25,)).apply
+    from_linen(WithoutModes(), None, mean=(0.5,), std=(0.25,)).apply
   )
 
 
-def test_linen_with_an_inverted_mode():
-  module = Inverted()
+def test_linen_with_a_deterministic_mode():
+  module = Deterministic()
   variables = module.init(jax.random.key(0), IMAGES, True)
   apply = from_linen(module, variables).apply
   outputs, changed = apply(variables, IMAGES)
@@ -146,11 +146,11 @@ def test_computing_in_another_dtype_keeps_the_weights():
   assert rough.dtype == jnp.float32 and not np.array_equal(full, rough)
   np.testing.assert_allclose(full, rough, atol=0.02)
   again = with_compute_dtype(network, "bfloat16")
-  assert again.apply == reduced.apply  # what was compiled serves both
+  assert again.apply == reduced.apply  # both share compiled functions
   assert hash(again.apply) == hash(reduced.apply)
 
 
-def test_computing_in_needs_a_module_that_can_be_told():
+def test_a_compute_dtype_needs_a_module_with_that_field():
   plain = from_function(lambda scale, images: scale * images, 2.0, name="twice")
   with pytest.raises(JaxkdError, match="'twice' is no flax.linen module"):
     with_compute_dtype(plain, "bfloat16")

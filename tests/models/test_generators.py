@@ -1,4 +1,4 @@
-"""Generators by name: sizes, modes, initialisation, errors."""
+"""The registry of generators: sizes, modes, initialisation and errors."""
 
 import functools
 
@@ -25,7 +25,7 @@ def draw(seed, *shapes):
 
 
 def fill(init, *args):
-  """Random positive variables; nothing is compiled."""
+  """Returns random positive variables without compiling anything."""
   rng = np.random.default_rng(9)
   return jax.tree.map(
     lambda leaf: np.float32(rng.uniform(0.1, 0.5, leaf.shape)),
@@ -65,7 +65,7 @@ SMALL = {"dcgan": 8, "transformer": 64, "upsampling_large": 4}
 @pytest.mark.parametrize("name", generator_names())
 @pytest.mark.parametrize("inputs", [spec(28, 1, 2), spec(32, 3, 2)])
 def test_contract(name, inputs):
-  """Shapes and what changes, in both modes, without computing."""
+  """Checks shapes and changed collections in both modes, without computing."""
   generator = create_generator(
     name, inputs, latents=5, width=SMALL.get(name, 2)
   )
@@ -85,7 +85,7 @@ def test_contract(name, inputs):
 
 
 def test_modes():
-  """Training normalises by the batch, evaluation by what training has left."""
+  """Training normalises by the batch, evaluation by the running statistics."""
   generator = create_generator("dfme", spec(8, 2), latents=3, width=4)
   variables = jax.jit(generator.init)(jax.random.key(0))
   assert "BatchNorm_3" not in variables["params"]  # no scale, no bias
@@ -104,8 +104,8 @@ def test_modes():
   assert not np.allclose(evaluate(variables, latents)[0], pre, atol=0.2)
 
 
-def test_dafl_fills_the_normalised_space():
-  """Batches have the mean and the spread that the data are said to have."""
+def test_dafl_images_have_the_mean_and_std_of_the_spec():
+  """Checks the mean and standard deviation of a batch of images."""
   inputs = DataSpec("test", (8, 8, 2), 2, (0.1, 0.6), (0.3, 0.2))
   generator = create_generator("dafl", inputs, latents=3, width=4)
   variables = jax.jit(generator.init)(jax.random.key(0))
@@ -114,13 +114,13 @@ def test_dafl_fills_the_normalised_space():
   images = generator.to_pixels(apply(variables, latents)[0])
   np.testing.assert_allclose(images.mean((0, 1, 2)), inputs.mean, atol=1e-4)
   np.testing.assert_allclose(images.std((0, 1, 2)), inputs.std, atol=3e-3)
-  # tanh comes before the normalisation: at its limits there are two values.
+  # With saturated tanh before the normalisation, there are two values only.
   variables["params"]["Conv_2"]["kernel"] *= 1e9
   for channel in np.moveaxis(apply(variables, latents)[0], -1, 0):
     assert len(np.unique(channel)) == 2
 
 
-def test_dafl_shrinks_what_its_epsilon_outweighs():
+def test_dafl_has_a_large_epsilon():
   """The two inner normalisations divide by sqrt(variance + 0.8)."""
   generator = create_generator("dafl", spec(8, 1), latents=3, width=4)
   variables = jax.jit(generator.init)(jax.random.key(0))
@@ -129,12 +129,12 @@ def test_dafl_shrinks_what_its_epsilon_outweighs():
   @jax.jit
   def hidden(latents):
     module = generator.apply.args[0]
-    kept = module.apply(
+    captured = module.apply(
       variables, latents, train=True, capture_intermediates=True,
       mutable=["batch_stats", "intermediates"],
     )[1]["intermediates"]  # fmt: skip
     names = [f"BatchNorm_{index}" for index in range(4)]
-    return [kept[name]["__call__"][0] for name in names]
+    return [captured[name]["__call__"][0] for name in names]
 
   first, *inner, last = [float(x.std()) for x in hidden(latents)]
   assert first == pytest.approx(1, abs=1e-3)
@@ -143,7 +143,7 @@ def test_dafl_shrinks_what_its_epsilon_outweighs():
 
 
 def test_dcgan_keeps_the_centre():
-  """28x28 images are the 32x32 ones without their border."""
+  """Compares 28x28 images with 32x32 images without their border."""
   small, large = (
     create_generator("dcgan", spec(side, 1), latents=2, width=8)
     for side in (28, 32)
@@ -157,13 +157,13 @@ def test_dcgan_keeps_the_centre():
       generator.apply(variables, latents)[0] for generator in (small, large)
     ]
 
-  found, full = both(variables, latents)
+  actual, full = both(variables, latents)
   assert full.std() > 0.01
-  np.testing.assert_allclose(found, full[:, 2:-2, 2:-2], rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(actual, full[:, 2:-2, 2:-2], rtol=1e-4, atol=1e-5)
 
 
 def test_initialisation():
-  """DCGAN's where it was published, PyTorch's elsewhere, from the key alone."""
+  """Checks DCGAN's initialisation where published, and PyTorch's elsewhere."""
   first, again, other, pytorch = (
     create_generator(name, spec(8, 1), width=32).init(jax.random.key(seed))
     for name, seed in (
@@ -191,7 +191,7 @@ def test_initialisation():
 
 
 def test_dast_has_a_branch_for_each_class():
-  """Row i goes through branch i // (N / K) alone, also in its statistics."""
+  """Row i goes through branch i // (N / K) only, also in its statistics."""
   generator = create_generator("dast", spec(28, 1, 3), latents=4, width=2)
   variables = generator.init(jax.random.key(0))
   params = variables["params"]
@@ -216,7 +216,7 @@ def test_dast_has_a_branch_for_each_class():
     assert list(np.flatnonzero(moved)) == [row]
     moved = np.abs(means(latents) - means(other)).max(1)
     assert list(np.flatnonzero(moved)) == [row // 2]
-  # Other branches make another image of the same latents.
+  # Different branches make different images of the same latents.
   same = images(np.tile(latents[:1], (6, 1)))
   distance = np.abs(same - same[0]).max((1, 2, 3)) / np.abs(same[0]).max()
   assert distance[1] < 1e-4
@@ -224,7 +224,7 @@ def test_dast_has_a_branch_for_each_class():
 
 
 def test_transformer_layer():
-  """Pre-norm, four heads, scores over sqrt(dim)."""
+  """Compares with pre-norm, four heads and scores over sqrt(dim) in NumPy."""
   (x,) = draw(5, (1, 3, 8))
   layer = Layer()
   variables = fill(layer.init, x)
@@ -252,12 +252,12 @@ def test_transformer_layer():
     linear(norm(y, "LayerNorm_1"), "Dense_2"), approximate=False
   )
   expected = y + linear(hidden, "Dense_3")
-  found = jax.jit(layer.apply)(variables, x)[0]
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  actual = jax.jit(layer.apply)(variables, x)[0]
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_transformer_tokens_stay_in_place():
-  """Without layers, the first token is the upper left 4x4 pixels."""
+def test_transformer_tokens_become_neighbouring_pixels():
+  """Without layers, the first token becomes the upper left 4x4 pixels."""
   module = TransformerGAN((8, 12, 1), 64, depths=(0, 0, 0))
   init = functools.partial(module.init, train=True)
   params = jax.tree.map(np.zeros_like, fill(init, jnp.zeros((1, 2))))["params"]
@@ -280,12 +280,12 @@ def test_transformer_tokens_stay_in_place():
     ("dast", spec(64), 0, "image_size=32"),
   ],
 )
-def test_errors_say_what_to_do(name, inputs, width, message):
+def test_errors_name_a_remedy(name, inputs, width, message):
   with pytest.raises(JaxkdError, match=message):
     create_generator(name, inputs, width=width)
 
 
-def test_dast_refuses_rows_that_classes_do_not_divide():
+def test_dast_refuses_a_number_of_rows_that_classes_do_not_divide():
   module = DaST((28, 28, 1), 3, 2)
   with pytest.raises(JaxkdError, match="classes=3"):
     jax.eval_shape(

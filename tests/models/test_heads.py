@@ -1,4 +1,4 @@
-"""Skeptical students: what an early exit sees, and what it moves."""
+"""Skeptical students: gradients, shapes and gates of their early exits."""
 
 import functools
 
@@ -15,7 +15,7 @@ from jaxkd.types import DataSpec
 
 
 def fill(init, *args):
-  """Random variables with the usual statistics; nothing is compiled."""
+  """Returns random parameters and initial statistics, without compiling."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(init, jax.random.key(0), *args)
   params = jax.tree.map(
@@ -28,8 +28,8 @@ def fill(init, *args):
   return {"params": params, "batch_stats": statistics}
 
 
-def test_heads_move_only_what_lies_below():
-  """A loss on a head leaves everything above it exactly as it is."""
+def test_heads_have_gradients_only_in_the_layers_below():
+  """The gradient of a loss on a head is exactly 0 above it."""
   module = Skeptical(
     CNN(3, channels=(4, 5, 6), hidden=7),
     stages=(0, 1, 2),
@@ -45,20 +45,20 @@ def test_heads_move_only_what_lies_below():
     losses = [jnp.mean(x**2) for x in (outputs.logits, *outputs.heads)]
     return jnp.dot(weights, jnp.stack(losses))
 
-  with conv.reference_form():  # it compiles sooner
+  with conv.reference_form():  # it compiles faster
     gradient = jax.jit(jax.grad(loss))
     gradient(variables["params"], jnp.zeros(4))
   stages = [("Conv_0", "BatchNorm_0"), ("Conv_1", "BatchNorm_1")]
   stages += [("Conv_2", "BatchNorm_2"), ("Dense_0", "BatchNorm_3", "Dense_1")]
   for head in range(4):  # 0 is the last, 3 the first exit
-    found = gradient(variables["params"], jnp.eye(4)[head])
-    moved = {
+    gradients = gradient(variables["params"], jnp.eye(4)[head])
+    nonzero = {
       name: any(np.any(leaf != 0) for leaf in jax.tree.leaves(group))
-      for name, group in {**found, **found["backbone"]}.items()
+      for name, group in {**gradients, **gradients["backbone"]}.items()
       if name != "backbone"
     }
     reached = 4 - head
-    assert moved == {
+    assert nonzero == {
       **{f"EarlyExit_{i}": head == 3 - i for i in range(3)},
       **{name: i < reached for i, stage in enumerate(stages) for name in stage},
     }
@@ -89,7 +89,7 @@ def test_exits_take_any_size(network, side):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gate(stride):
-  """Attention between a half and one, of the size of the map."""
+  """The gate multiplies the map by numbers between 0.5 and 1."""
   x = np.float32(np.random.default_rng(2).normal(size=(3, 7, 7, 2)))
   module = EarlyExit(2, (), stride, jnp.float32)
   variables = fill(functools.partial(module.init, train=False), x)

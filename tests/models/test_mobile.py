@@ -1,4 +1,4 @@
-"""MobileNetV2 and ShuffleNetV2: their maps and their blocks."""
+"""MobileNetV2 and ShuffleNetV2: shapes of the maps, and the blocks."""
 
 import functools
 
@@ -15,7 +15,7 @@ from jaxkd.types import DataSpec
 
 
 def fill(init, *args):
-  """Random variables with the usual statistics; nothing is compiled."""
+  """Returns random parameters and initial statistics, without compiling."""
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(init, jax.random.key(0), *args)
   params = jax.tree.map(
@@ -65,15 +65,15 @@ def test_inverted_residual_adds_where_shapes_agree(features, stride, added):
   x = np.float32(np.random.default_rng(1).normal(size=(2, 4, 4, 2)))
   block = InvertedResidual(features, 3, stride, nn.relu6, jnp.float32)
   variables = fill(functools.partial(block.init, train=False), x)
-  nothing = np.zeros(features, "f4")
-  variables["params"]["BatchNorm_2"] = {"scale": nothing, "bias": nothing}
+  zeros = np.zeros(features, "f4")
+  variables["params"]["BatchNorm_2"] = {"scale": zeros, "bias": zeros}
   y = jax.jit(functools.partial(block.apply, train=False))(variables, x)
   assert y.shape == (2, 4 // stride, 4 // stride, features)
   np.testing.assert_array_equal(y, x if added else 0)
 
 
 def test_shuffle_unit_interleaves():
-  """What was not convolved takes every second channel."""
+  """Every second output channel is an input channel."""
   x = np.float32(np.random.default_rng(2).normal(size=(2, 4, 4, 6)))
   unit = ShuffleUnit(6, 1, jnp.float32)
   variables = fill(functools.partial(unit.init, train=False), x)

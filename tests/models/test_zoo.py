@@ -1,4 +1,4 @@
-"""The networks by name: sizes, modes, initialisation, errors."""
+"""The networks by name: sizes, modes, initialisation and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -89,9 +89,7 @@ def test_parameter_counts(name, inputs, count):
 
 @pytest.mark.parametrize("name", models.names())
 def test_contract(name):
-  """Shapes and dtypes, without computing: trained in float32, evaluated in
-  bfloat16.
-  """
+  """Checks shapes and dtypes in both modes, without computing."""
   inputs = spec(
     28 if name.startswith(("zsdb3kd_lenet", "cake", "dast")) else 32
   )
@@ -119,12 +117,12 @@ def test_contract(name):
     assert all(len(feature) == 2 for feature in outputs.features)
     assert {feature.dtype for feature in outputs.features} == {jnp.dtype(dtype)}
     statistics = variables.get("batch_stats") if train else None
-    found = changed.get("batch_stats")
-    assert jax.tree.structure(found) == jax.tree.structure(statistics)
+    actual = changed.get("batch_stats")
+    assert jax.tree.structure(actual) == jax.tree.structure(statistics)
 
 
 def test_initialisation_is_pytorchs():
-  """Uniform within 1 / sqrt(fan_in), biases too, and a function of the key."""
+  """Kernels and biases are uniform within 1 / sqrt(fan_in)."""
   first = models.init("lenet5", jax.random.key(0), spec())
   params = first.variables["params"]
   for layer, fan_in in {"Conv_0": 75, "Conv_1": 150, "Dense_0": 120}.items():
@@ -154,16 +152,16 @@ def test_init_normalises_and_does_not_recompile():
     return classifier(images).logits
 
   images = np.float32(np.random.default_rng(0).uniform(size=(3, 4, 4, 1)))
-  found = logits(first, images)
+  actual = logits(first, images)
   logits(second, images)
   assert len(traces) == 1
   module = models.create("mlp", spec(4, 1))
   outputs = jax.jit(module.apply)(first.variables, 2 * images - 1)
-  np.testing.assert_allclose(found, outputs.logits, rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(actual, outputs.logits, rtol=1e-4, atol=1e-6)
 
 
 def fill(shapes):
-  """Variables with random parameters and the usual statistics."""
+  """Returns random parameters and initial batch statistics."""
   rng = np.random.default_rng(0)
   draw = lambda leaf: np.float32(rng.normal(0, 0.3, leaf.shape))
   params = jax.tree.map(draw, shapes["params"])
@@ -175,7 +173,7 @@ def fill(shapes):
 
 
 def test_modes_of_a_resnet():
-  """Training normalises with the batch and moves the statistics a tenth."""
+  """Training normalises with the batch and updates the statistics by 0.1."""
   module = models.resnet.ResNet(3, blocks=(1,))
   images = np.float32(np.random.default_rng(1).normal(2, 1, (4, 4, 4, 1)))
   variables = fill(jax.eval_shape(module.init, jax.random.key(0), images))
@@ -201,8 +199,8 @@ def test_modes_of_a_resnet():
   )
 
 
-def test_attention_looks_elsewhere():
-  """Of two tokens each attends to the other alone."""
+def test_attention_leaves_out_the_diagonal():
+  """Of two tokens each attends to the other one only."""
   attention = models.vit.LocalityAttention(2, 4, jnp.float32)
   x = np.float32(np.random.default_rng(2).normal(size=(1, 2, 6)))
   variables = fill(jax.eval_shape(attention.init, jax.random.key(0), x))
@@ -212,8 +210,8 @@ def test_attention_looks_elsewhere():
   assert np.all(gradient[1] != 0)
 
 
-def test_wide_block_adds_to_what_was_activated():
-  """A 1x1 convolution of relu(norm(x)) where the width changes, else of x."""
+def test_shortcut_of_a_wide_block():
+  """It is x or, where the width changes, a 1x1 convolution of relu(norm(x))."""
   x = np.float32(np.random.default_rng(3).normal(size=(2, 4, 4, 2)))
 
   def run(features, stride):
@@ -221,7 +219,7 @@ def test_wide_block_adds_to_what_was_activated():
     variables = fill(
       jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
     )
-    # The last convolution adds nothing: what remains is what it is added to.
+    # The last convolution is 0, so that the shortcut remains.
     last = list(variables["params"])[-1]
     variables["params"][last] = {
       "kernel": np.zeros_like(variables["params"][last]["kernel"])
@@ -249,6 +247,6 @@ def test_wide_block_adds_to_what_was_activated():
     ("cnn", DataSpec("moons", (2,), 2, (0, 0), (1, 1)), "choose 'mlp'"),
   ],
 )
-def test_errors_say_what_to_do(name, inputs, message):
+def test_errors_name_a_remedy(name, inputs, message):
   with pytest.raises(JaxkdError, match=message):
     models.shapes(name, inputs)

@@ -1,25 +1,25 @@
-"""A convolution that stays fast inside loops on the CPU, and a max pool.
+"""A convolution and a max pool that are fast inside of loops on the CPU.
 
-XLA:CPU has a fast kernel for convolutions laid out NHWC/HWIO/NHWC. Outside of
-loops the compiler rewrites every other layout into that one; in the body of a
-`lax.scan` or `lax.while_loop` it does not
+XLA:CPU has a fast kernel for convolutions with the layout NHWC/HWIO/NHWC.
+Outside of loops the compiler rewrites every other layout into that one; in the
+body of a `lax.scan` or `lax.while_loop` it does not
 (https://github.com/jax-ml/jax/issues/12868), and the gradients of a plain
 convolution, which have other layouts, become 5 to 100 times slower. Here both
-gradients are written as NHWC/HWIO/NHWC convolutions of arrays that were flipped
-and transposed by hand:
+gradients are NHWC/HWIO/NHWC convolutions of flipped and transposed arrays:
 
   y[h, w]  = sum_ij x[s h + i - lo, s w + j - lo] k[i, j]
-  dx       = one convolution of dy with the flipped kernel per output phase
-             (position modulo the stride s), so that no zeros are multiplied
-  dk       = a convolution of x with dy as its kernel, dilated by s, in which
-             batch and input channels have changed places
+  dx       = for each residue of the position modulo the stride s, a convolution
+             of dy with the flipped kernel, so that no zeros are multiplied
+  dk       = a convolution of x with dy as its kernel, dilated by s, with batch
+             and input channels exchanged
 
-Under `jax.vmap` batched inputs join the batch, batched kernels join the output
-channels, and where both are batched the convolutions run one after the other:
-the grouped convolution that XLA would make of them is slower still.
+Under `jax.vmap` a batch axis of the inputs is merged with their batch, a batch
+axis of the kernels with the output channels. Where both have one, the
+convolutions run one after the other, because the grouped convolution that XLA
+would use is slower still.
 
-Wide 3x3 kernels of stride 1 take `jaxkd.models.cpu.winograd` instead. GPUs and
-TPUs keep `jax.lax.conv_general_dilated`.
+Wide 3x3 kernels of stride 1 use `jaxkd.models.cpu.winograd`. On GPUs and TPUs
+`jax.lax.conv_general_dilated` is called.
 """
 
 from collections.abc import Iterator
@@ -42,14 +42,14 @@ from jaxkd.types import Array
 
 Pair = tuple[int, int]
 
-
-_reference_form = contextvars.ContextVar("as_defined", default=False)
+_reference_form = contextvars.ContextVar("reference_form", default=False)
 
 
 @contextlib.contextmanager
 def reference_form() -> Iterator[None]:
-  """Networks traced inside have their plain form, so that XLA counts the work
-  of the definition and not of a faster form.
+  """Traces networks inside of this context without the forms for the CPU.
+
+  XLA then counts the operations of the layers as they are defined.
   """
   token = _reference_form.set(True)
   try:
@@ -59,7 +59,7 @@ def reference_form() -> Iterator[None]:
 
 
 def on_cpu() -> bool:
-  """Whether the networks are traced in the form that suits XLA:CPU."""
+  """Returns whether networks are traced in the forms for XLA:CPU."""
   return jax.default_backend() == "cpu" and not _reference_form.get()
 
 
@@ -77,13 +77,13 @@ def conv_general_dilated(
   preferred_element_type=None,
   **kwargs,
 ) -> Array:
-  """`jax.lax.conv_general_dilated`, fast in loops on the CPU.
+  """A `jax.lax.conv_general_dilated` that is fast in loops on the CPU.
 
-  Takes the same arguments and gives the same values, so that a network needs no
-  more than `flax.linen.Conv(..., conv_general_dilated=conv_general_dilated)`.
-  Dilated and grouped convolutions, other layouts and other backends are handed
-  to `jax.lax` as they are. On the fast path there is a reverse-mode derivative
-  of first order, and no other.
+  It takes the same arguments and returns the same values; a linen network uses
+  it by `flax.linen.Conv(..., conv_general_dilated=conv_general_dilated)`.
+  Dilated and grouped convolutions, other layouts and other backends are passed
+  to `jax.lax`. On the fast path only first-order reverse-mode derivatives are
+  defined.
 
   >>> images, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
   >>> conv_general_dilated(
@@ -125,7 +125,7 @@ def conv_general_dilated(
 
 
 def max_pool(images: Array, window: int = 2, stride: int = 2) -> Array:
-  """Max pooling without padding, as maxima of strided slices.
+  """Max pooling without padding, computed as maxima of strided slices.
 
   The gradient of `jax.lax.reduce_window` is 20 times slower on the CPU. Equal
   maxima share the gradient here (a quarter each in a 2x2 window), while
@@ -134,7 +134,7 @@ def max_pool(images: Array, window: int = 2, stride: int = 2) -> Array:
   Args:
     images: `[B, H, W, C]`.
     window: side of the square window.
-    stride: distance of the windows; what does not fill a window is dropped.
+    stride: distance of the windows; incomplete windows are dropped.
 
   Returns:
     `[B, (H - window) // stride + 1, (W - window) // stride + 1, C]`.
@@ -155,14 +155,16 @@ def convolve(
   strides: Pair = (1, 1),
   padding: tuple[Pair, Pair] = ((0, 0), (0, 0)),
 ) -> Array:
-  """The CPU's convolution; two kinds of it are one matrix product, and wide
-  ones of 3x3 are 36.
+  """A convolution in the form that is fastest on the CPU.
+
+  1x1 kernels and kernels of the size of the image are one matrix product, wide
+  3x3 kernels are 36 of them.
 
   Args:
     x: `[B, H, W, C]`.
     kernel: `[i, j, C, O]`.
-    strides: of rows and columns.
-    padding: low and high, of rows and columns.
+    strides: strides of rows and columns.
+    padding: low and high padding, of rows and of columns.
 
   Returns:
     `[B, H', W', O]`.
@@ -173,7 +175,7 @@ def convolve(
     return y[:, None, None]
   if unpadded and kernel.shape[:2] == (1, 1):
     return x[:, :: strides[0], :: strides[1]] @ kernel[0, 0]
-  if winograd.pays(x, kernel, strides, padding):
+  if winograd.is_faster(x, kernel, strides, padding):
     return winograd.convolve(x, kernel, padding)
   return _conv(x, kernel, strides, padding)
 

@@ -1,15 +1,15 @@
-"""A depthwise convolution that stays fast inside loops on the CPU.
+"""A depthwise convolution that is fast inside of loops on the CPU.
 
 XLA:CPU has no fast kernel for grouped convolutions: in the body of a `lax.scan`
-their gradients are ten to a hundred times slower than the arithmetic. No
-channels meet here, so the convolution and the gradient of its input are one
+their gradients are ten to a hundred times slower than the arithmetic. Since
+channels do not mix, the convolution and the gradient of its input are one
 elementwise product per tap,
 
   y[h, w, c]   = sum_ij x[s h + i - p, s w + j - p, c] k[i, j, c],
 
-and the gradient of the kernel adds up products of images, one by one: they stay
-in the cache, and the sum over positions comes once, at the end. GPUs and TPUs
-keep the grouped convolution of `jax.lax`.
+and the gradient of the kernel accumulates products image by image, so that they
+stay in the cache; it sums over positions once, at the end. On GPUs and TPUs the
+grouped convolution of `jax.lax` is called.
 """
 
 import functools
@@ -25,13 +25,13 @@ from jaxkd.types import Array
 def depthwise(x: Array, kernel: Array, stride: int, padding: int) -> Array:
   """Convolves each channel with a kernel of its own.
 
-  On the CPU there is a reverse-mode derivative of first order, and no other.
+  On the CPU only first-order reverse-mode derivatives are defined.
 
   Args:
     x: `[B, H, W, C]`.
-    kernel: `[i, j, 1, C]`, of the same type.
-    stride: of rows and columns.
-    padding: zeros on each side, fewer than the kernel has rows or columns.
+    kernel: `[i, j, 1, C]`, of the same dtype.
+    stride: stride of rows and columns.
+    padding: number of zeros on each side, less than the side of the kernel.
 
   Returns:
     `[B, H', W', C]` with H' = (H + 2 padding - i) // stride + 1.
@@ -62,7 +62,8 @@ def _forward(x, kernel, stride, padding):
 
 def _backward(stride, padding, residuals, dy):
   x, kernel = residuals
-  edges = [  # of dy with zeros between its entries, so that dx is like x
+  # Padding of dy, with zeros between its entries, that gives dx the shape of x.
+  edges = [
     (
       taps - 1 - padding,
       length + padding - (steps - 1) * stride - 1,
@@ -80,19 +81,19 @@ def _backward(stride, padding, residuals, dy):
 
 
 _depthwise.defvjp(_forward, _backward)
-# A network has many of one shape; they are traced once.
+# Jitted, so that layers of equal shape are traced once per network.
 _shared = jax.jit(_depthwise, static_argnums=(2, 3))
 
 
 def _correlate(x, kernel, stride):
-  """Over the positions where the kernel lies inside of `x`."""
+  """Correlates `x` with the kernel, without padding."""
   taps = kernel.reshape(-1, kernel.shape[-1])
   windows = _windows(x, kernel.shape, stride)
   return sum(window * taps[index] for index, window in enumerate(windows))
 
 
 def _kernel_gradient(x, dy, shape, stride):
-  """`[i, j, 1, C]` in float32, from the padded input."""
+  """Computes dk `[i, j, 1, C]` in float32 from the padded input."""
 
   def add(index, totals):
     image, change = (
@@ -104,15 +105,13 @@ def _kernel_gradient(x, dy, shape, stride):
       for total, window in zip(totals, windows, strict=True)
     )
 
-  nothing = (jnp.zeros((1, *dy.shape[1:]), jnp.float32),) * (
-    shape[0] * shape[1]
-  )
-  totals = lax.fori_loop(0, len(x), add, nothing)
+  zeros = (jnp.zeros((1, *dy.shape[1:]), jnp.float32),) * (shape[0] * shape[1])
+  totals = lax.fori_loop(0, len(x), add, zeros)
   return jnp.stack([total.sum((0, 1, 2)) for total in totals]).reshape(shape)
 
 
 def _windows(x, shape, stride):
-  """What each tap sees of `x [N, H, W, C]`, row by row."""
+  """Returns the inputs of each tap from `x [N, H, W, C]`, row by row."""
   images, height, width, channels = x.shape
   rows = (height - shape[0]) // stride * stride + 1
   columns = (width - shape[1]) // stride * stride + 1

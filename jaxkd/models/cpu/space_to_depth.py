@@ -1,25 +1,26 @@
-"""LeNet's first layers in phase layout, several times faster on the CPU.
+"""LeNet's first two layers in the space-to-depth layout, for the CPU.
 
 Convolutions with 1, 3 or 6 input channels are too narrow for the vector units.
-The phase layout (space to depth) of factor f trades space for channels:
+The space-to-depth layout of factor f moves pixels into channels:
 
-  P(x)[Y, X, (p, q, c)] = x[f Y + p, f X + q, c],     0 <= p, q < f.
+  S(x)[Y, X, (p, q, c)] = x[f Y + p, f X + q, c],     0 <= p, q < f.
 
 For y[h, w] = sum_ij x[h + i, w + j] k[i, j], a convolution of stride 1 without
 padding, write h = f Y + a and h + i = f (Y + U) + p, so that i = f U + p - a,
-and likewise for the columns with b, V and q. Then
+and for the columns with b, V and q in the same way. Then
 
-  P(y)[Y, X, (a, b)] = sum_UV P(x)[Y + U, X + V, (p, q)] K[U, V],
-  K[U, V, (p, q), (a, b)] = k[f U + p - a, f V + q - b], and 0 outside of k:
+  S(y)[Y, X, (a, b)] = sum_UV S(x)[Y + U, X + V, (p, q)] K[U, V],
+  K[U, V, (p, q), (a, b)] = k[f U + p - a, f V + q - b], and 0 outside of k,
 
-again a convolution of stride 1, with ceil((k + f - 1) / f) taps per axis and
-f^2 times as many channels. It multiplies some zeros and is faster all the same.
+which again is a convolution of stride 1, with ceil((k + f - 1) / f) taps per
+axis and f^2 times as many channels. It multiplies some zeros, and is several
+times faster nevertheless.
 
 2x2 max pooling takes the maximum over (a, b) = (2 A + s, 2 B + t) for s, t in
-{0, 1} and leaves (A, B), the phase layout of factor f / 2. With the output
-channels in the order (s, t, A, B, o), the pool-major order, it is the maximum
-of four contiguous channel slices. LeNet starts with f = 4 and is back in the
-plain layout after two convolutions and two pools.
+{0, 1} and leaves (A, B), the space-to-depth layout of factor f / 2. With the
+output channels in the order (s, t, A, B, o), it is the maximum of four
+contiguous channel slices. LeNet starts with f = 4 and is back in the plain
+layout after two convolutions and two pools.
 """
 
 import functools
@@ -35,11 +36,11 @@ Layer = tuple[Array, Array]  # kernel [k, k, C, O] and bias [O]
 
 
 def fits(shape: tuple[int, ...], size: int) -> bool:
-  """Whether two k x k convolutions, each with a pool, keep to whole phases.
+  """Returns whether `two_layers` can be computed for images of this shape.
 
   Args:
-    shape: of the images, `(B, H, W, C)`.
-    size: k, of both kernels.
+    shape: shape of the images, `(B, H, W, C)`.
+    size: k, the side of both kernels.
   """
   firsts = [side - size + 1 for side in shape[1:3]]
   seconds = [first // 2 - size + 1 for first in firsts]
@@ -53,28 +54,30 @@ def fits(shape: tuple[int, ...], size: int) -> bool:
 def two_layers(
   images: Array, first: Layer, second: Layer
 ) -> tuple[Array, Array]:
-  """Twice: a convolution without padding, a 2x2 max pool, a bias, ReLU.
+  """Applies two times: convolution without padding, 2x2 max pool, bias, ReLU.
 
-  Pools before the bias and ReLU, which is the same as after them and a quarter
-  of the work.
+  The pool comes before bias and ReLU, which gives the same result as after them
+  and a quarter of the work.
 
   Args:
-    images: `[B, H, W, C]`, of a shape that `fits`.
+    images: `[B, H, W, C]`, of a shape for which `fits` is true.
     first: kernel and bias of the first layer.
-    second: of the second.
+    second: kernel and bias of the second layer.
 
   Returns:
-    The outputs of both layers in plain layout, `[B, H', W', O]`.
+    The outputs of both layers in the plain layout, `[B, H', W', O]`.
   """
-  x = _to_phases(images, 4)
-  x = _pool(_conv(x, phase_kernel(first[0], 4)))
+  x = _space_to_depth(images, 4)
+  x = _pool(_conv(x, space_to_depth_kernel(first[0], 4)))
   x = jax.nn.relu(x + jnp.tile(first[1], 4))
-  y = _pool(_conv(x, phase_kernel(second[0], 2)))
-  return _from_phases(x, 2), jax.nn.relu(y + second[1])
+  y = _pool(_conv(x, space_to_depth_kernel(second[0], 2)))
+  return _depth_to_space(x, 2), jax.nn.relu(y + second[1])
 
 
-def phase_kernel(kernel: Array, factor: int) -> Array:
-  """K of the module's docstring, outputs in pool-major order.
+def space_to_depth_kernel(kernel: Array, factor: int) -> Array:
+  """Computes the kernel K of the module's docstring.
+
+  Its outputs have the order (s, t, A, B, o), as the pool needs them.
 
   Args:
     kernel: `[k, k, C, O]`.
@@ -87,7 +90,7 @@ def phase_kernel(kernel: Array, factor: int) -> Array:
   taps = -(-(size + factor - 1) // factor)
 
   def shifts(array: Array, axis: int) -> Array:
-    """For each a, in a new last axis: `array[i]` at f U + p = i + a."""
+    """Puts `array[i]` at f U + p = i + a, for each a in a new last axis."""
     pads = [[(0, 0)] * array.ndim for _ in range(factor)]
     for a, pad in enumerate(pads):
       pad[axis] = (a, taps * factor - size - a)
@@ -103,16 +106,16 @@ def phase_kernel(kernel: Array, factor: int) -> Array:
   return k.reshape(taps, taps, factor**2 * channels, factor**2 * features)
 
 
-def _to_phases(images: Array, factor: int) -> Array:
-  """`[B, H, W, C]` to `[B, H / f, W / f, f f C]`."""
+def _space_to_depth(images: Array, factor: int) -> Array:
+  """Rearranges `[B, H, W, C]` to `[B, H / f, W / f, f f C]`."""
   batch, height, width, channels = images.shape
   rows, columns = height // factor, width // factor
   x = images.reshape(batch, rows, factor, columns, factor, channels)
   return x.swapaxes(2, 3).reshape(batch, rows, columns, -1)
 
 
-def _from_phases(x: Array, factor: int) -> Array:
-  """`[B, H / f, W / f, f f C]` to `[B, H, W, C]`."""
+def _depth_to_space(x: Array, factor: int) -> Array:
+  """Rearranges `[B, H / f, W / f, f f C]` to `[B, H, W, C]`."""
   batch, rows, columns, channels = x.shape
   x = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
   x = x.swapaxes(2, 3)
@@ -121,7 +124,7 @@ def _from_phases(x: Array, factor: int) -> Array:
 
 @jax.custom_vjp
 def _conv(x: Array, kernel: Array) -> Array:
-  """A small wide convolution; its gradients are matrix products."""
+  """A convolution whose gradients are matrix products."""
   return conv.convolve(x, kernel)
 
 
@@ -131,7 +134,7 @@ def _conv_backward(residuals, dy):
   height, width = dy.shape[1:3]
 
   def add_row(i, dx):
-    """What tap row i contributes; its columns overlap."""
+    """Adds the contribution of tap row i, whose columns overlap."""
     row = lax.dynamic_index_in_dim(kernel, i, keepdims=False)
     row = dy @ row.transpose(2, 0, 1).reshape(features, taps * channels)
     row = sum(
@@ -141,8 +144,8 @@ def _conv_backward(residuals, dy):
     row += lax.dynamic_slice_in_dim(dx, i, height, axis=1)
     return lax.dynamic_update_slice_in_dim(dx, row, i, axis=1)
 
-  # A loop because XLA would otherwise repeat the sum of the taps for each of
-  # the four slices of the pool before, which is the more expensive of the two.
+  # A loop, because otherwise XLA repeats the sum over the taps for each of the
+  # four slices of the pool before.
   dx = lax.fori_loop(0, taps, add_row, jnp.zeros_like(x))
 
   def kernel_tap(index):
@@ -150,8 +153,8 @@ def _conv_backward(residuals, dy):
     shifted = lax.dynamic_slice(x, start, (len(x), height, width, channels))
     return jnp.einsum("bhwc,bhwo->co", shifted, dy)
 
-  # A loop as well: all taps at once are one wide product, but XLA gathers its
-  # operand number by number.
+  # A loop too: all taps at once would be one wide product, whose operand XLA
+  # gathers number by number.
   dk = lax.map(kernel_tap, jnp.arange(taps**2))
   return dx, dk.reshape(kernel.shape)
 
@@ -173,7 +176,8 @@ def _pool_forward(y):
 def _pool_backward(residuals, dy):
   y, maximum = residuals
   is_maximum = y.reshape(*y.shape[:3], 4, -1) == maximum[:, :, :, None]
-  # Counted here: one array less to keep is a sixth of CAKE's step.
+  # Counting here in place of the forward pass saves a residual array, which
+  # takes a sixth of the time of CAKE's step.
   share = dy / is_maximum.sum(3).astype(dy.dtype)
   gradient = jnp.where(is_maximum, share[:, :, :, None], 0)
   return (gradient.reshape(y.shape),)

@@ -1,7 +1,7 @@
 """Convolutions that double the side of a map, fast in loops on the CPU.
 
 Nearest upsampling before a 3x3 convolution with padding 1, and a transposed 4x4
-convolution of stride 2 with padding 1, are both four 2x2 convolutions of the
+convolution of stride 2 with padding 1, both equal four 2x2 convolutions of the
 small map, one for each parity (p, q) of the output position. Along one axis
 
   upsampled:   y[2Y]     = x[Y - 1] k[0] + x[Y] (k[1] + k[2])
@@ -9,9 +9,9 @@ small map, one for each parity (p, q) of the output position. Along one axis
   transposed:  y[2Y]     = x[Y - 1] k[3] + x[Y] k[1]
                y[2Y + 1] = x[Y] k[2] + x[Y + 1] k[0]
 
-which is 4/9 and 1/4 of the products that the definitions count.
+which takes 4/9 and 1/4 of the multiplications of the definitions.
 
-GPUs and TPUs keep the definitions.
+On GPUs and TPUs the definitions are computed.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from jaxkd.types import Array
 
 
 def upsampled(x: Array, kernel: Array) -> Array:
-  """Repeats rows and columns, then convolves with padding 1.
+  """Repeats rows and columns and convolves the result with padding 1.
 
   Args:
     x: `[B, H, W, C]`.
@@ -45,7 +45,7 @@ def upsampled(x: Array, kernel: Array) -> Array:
 
 
 def transposed(x: Array, kernel: Array) -> Array:
-  """The transposed convolution of stride 2 with padding 1.
+  """Computes the transposed convolution of stride 2 with padding 1.
 
   Args:
     x: `[B, H, W, C]`.
@@ -83,13 +83,15 @@ def _transposed_taps(k: Array, parity: int) -> Array:
 def _by_parity(
   x: Array, kernel: Array, taps: Callable[[Array, int], Array]
 ) -> Array:
-  """One convolution for each parity of the output position, interleaved."""
+  """Interleaves one convolution for each parity of the output position."""
 
-  def at(p: int, q: int) -> Array:
+  def outputs(p: int, q: int) -> Array:
     rows = taps(kernel, p)
     columns = taps(rows.swapaxes(0, 1), q).swapaxes(0, 1)
     return conv.convolve(x, columns, (1, 1), ((1 - p, p), (1 - q, q)))
 
-  y = jnp.stack([jnp.stack([at(p, 0), at(p, 1)], axis=3) for p in (0, 1)], 2)
+  y = jnp.stack(
+    [jnp.stack([outputs(p, 0), outputs(p, 1)], axis=3) for p in (0, 1)], axis=2
+  )
   batch, height, _, width, _, features = y.shape
   return y.reshape(batch, 2 * height, 2 * width, features)

@@ -1,4 +1,6 @@
-"""Generators of convolutions: linear layer, small map, doubled to the image."""
+"""Convolutional generators: a linear layer makes a small map, which is enlarged
+by convolutions.
+"""
 
 import math
 
@@ -11,21 +13,22 @@ from jaxkd.types import Array
 
 
 class Upsampling(nn.Module):
-  """Two times nearest upsampling and a 3x3 convolution, then one 3x3 more.
+  """Two nearest upsamplings with 3x3 convolutions, then one more convolution.
 
-  With its defaults the generator of DataFree and CMI, and of IDEAL, whose paper
-  calls it StyleGAN (it has neither a mapping network nor modulation nor noise).
-  DFME's and MAZE's differ in the biases and in the last normalisation, DAFL's
-  also in what comes before it and in an epsilon of 0.8: its code gives the
-  normalisation a second argument that reads like a momentum.
+  With its defaults it is the generator of DataFree and CMI, and of IDEAL, whose
+  paper calls it StyleGAN (it has neither a mapping network nor modulation nor
+  noise). DFME's and MAZE's differ in the biases and in the last normalisation,
+  DAFL's also in the tanh before it and in an epsilon of 0.8, which its code
+  passes to the normalisation as if it were the momentum.
 
   Attributes:
     shape: `(H, W, C)` of the images, H and W multiples of 4.
-    channels: of the quarter, the half and the full map.
+    channels: channels of the quarter, the half and the full map.
     use_bias: whether the convolutions before a normalisation have biases.
-    last_norm: of the output: `none`, `plain` (no scale and bias) or `affine`.
-    tanh_first: whether tanh comes before the last normalisation.
-    epsilon: of the normalisations after a convolution, but not of the last.
+    last_norm: normalisation of the output: `none`, `plain` (without scale and
+      bias) or `affine`.
+    tanh_first: whether tanh is applied before the last normalisation.
+    epsilon: epsilon of the normalisations after the first two convolutions.
   """
 
   shape: tuple[int, int, int]
@@ -37,7 +40,7 @@ class Upsampling(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]` before the squashing."""
+    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     height, width, image_channels = self.shape
     x = norm()(_first_map(latents, height // 4, width // 4, self.channels[0]))
@@ -59,13 +62,13 @@ class Upsampling(nn.Module):
 class DCGAN(nn.Module):
   """Four transposed convolutions, each of which doubles the side, and one 3x3.
 
-  The first map has a sixteenth of the side, rounded up. Where that is too much
-  the centre is cut out: for 28x28 images the first map is 2x2, and the border
-  of 2 pixels of the 32x32 result is dropped.
+  The first map has a sixteenth of the side, rounded up. If the result is larger
+  than the image its centre is taken: for 28x28 images the first map is 2x2, and
+  a border of 2 pixels of the 32x32 result is dropped.
 
   Attributes:
     shape: `(H, W, C)` of the images.
-    channels: of the first map and after each transposed convolution.
+    channels: channels of the first map and after each transposed convolution.
   """
 
   shape: tuple[int, int, int]
@@ -73,7 +76,7 @@ class DCGAN(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]` before the squashing."""
+    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     height, width, image_channels = self.shape
     rows, columns = math.ceil(height / 16), math.ceil(width / 16)

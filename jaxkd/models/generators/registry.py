@@ -1,9 +1,8 @@
-"""Generators: from latents (and labels) to images."""
+"""The registry of generators: published recipes by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import functools
 import itertools
-import math
 from typing import NamedTuple
 
 import flax
@@ -18,46 +17,22 @@ from jaxkd.models.generators.transformer_gan import TransformerGAN
 from jaxkd.models.layers import to_pixels
 from jaxkd.types import Array, DataSpec, JaxkdError, Variables
 
-__all__ = ["ConditionalMLP", "Generator", "create_generator", "generator_names"]
-
-
-class ConditionalMLP(nn.Module):
-  """Latents and a one-hot label to an input; CAKE's toy generator.
-
-  Attributes:
-    shape: of one input.
-    num_classes: K.
-    hidden: widths of the ReLU layers.
-  """
-
-  shape: Sequence[int]
-  num_classes: int
-  hidden: Sequence[int] = (10, 10)
-
-  @nn.compact
-  def __call__(self, latents: Array, labels: Array) -> Array:
-    """`latents [N, Z]`, `labels [N]` to `[N, *shape]`, unbounded."""
-    onehot = jax.nn.one_hot(labels, self.num_classes)
-    x = jnp.concatenate([latents, onehot], axis=-1)
-    for width in self.hidden:
-      x = nn.relu(nn.Dense(width)(x))
-    x = nn.Dense(math.prod(self.shape))(x)
-    return x.reshape(-1, *self.shape)
+__all__ = ["Generator", "create_generator", "generator_names"]
 
 
 @flax.struct.dataclass
 class Generator:
-  """A generator as data; all of it is static.
+  """A generator without its variables; all fields are static under `jax.jit`.
 
   Attributes:
     latents: Z.
     init: `key -> variables`; may be called in a compiled function.
-    apply: `(variables, latents [N, Z], *, train=True) -> (pre, changed)`: the
-      images before they are squashed, `[N, H, W, C]`, and the collections that
-      changed. `train=True` normalises by the batch; otherwise by the running
-      statistics, and nothing changes.
-    to_pixels: `pre -> images` in [0, 1], those of `dafl`, `dfad` and `zskt` by
-      their mean and standard deviation alone.
+    apply: `(variables, latents [N, Z], *, train=True) -> (outputs, changed)`:
+      unbounded outputs `[N, H, W, C]` and the collections that changed. With
+      `train=True` it normalises with the statistics of the batch; otherwise
+      with the running statistics, and no collection changes.
+    to_pixels: `outputs -> images`, in [0, 1] except for `dafl`, `dfad` and
+      `zskt`, whose images have the data's mean and standard deviation instead.
   """
 
   latents: int = flax.struct.field(pytree_node=False)
@@ -68,28 +43,28 @@ class Generator:
   to_pixels: Callable[[Array], Array] = flax.struct.field(pytree_node=False)
 
 
-def _sigmoid_pixels(pre: Array, spec: DataSpec) -> Array:
+def _sigmoid_pixels(outputs: Array, spec: DataSpec) -> Array:
   del spec
-  return nn.sigmoid(pre)
+  return nn.sigmoid(outputs)
 
 
-def _tanh_pixels(pre: Array, spec: DataSpec) -> Array:
+def _tanh_pixels(outputs: Array, spec: DataSpec) -> Array:
   del spec
-  return (jnp.tanh(pre) + 1) / 2
+  return (jnp.tanh(outputs) + 1) / 2
 
 
 class _GeneratorSpec(NamedTuple):
-  """How a name becomes a module, and what was published with it.
+  """A published generator.
 
   Attributes:
     build: `(spec, width) -> module`.
     latents: Z.
     width: channels of the first map.
-    factor: which widths are multiples of.
-    side: which height and width are multiples of.
-    to_pixels: `(pre, spec) -> images`.
-    normal: the parameters whose path starts like this are drawn as in DCGAN,
-      all others as in PyTorch.
+    factor: number of which every width is a multiple.
+    side: number of which height and width of the images are multiples.
+    to_pixels: `(outputs, spec) -> images`.
+    normal: parameters whose path starts with this are initialised as in DCGAN,
+      all others as in PyTorch; None for no parameters.
   """
 
   build: Callable[[DataSpec, int], nn.Module]
@@ -108,7 +83,7 @@ def _upsampling(spec: DataSpec, width: int, **options) -> Upsampling:
 _tanh_upsampling = functools.partial(
   _GeneratorSpec, width=128, factor=2, to_pixels=_tanh_pixels, normal=None
 )
-_RECIPES = {
+_GENERATORS = {
   "dafl": _tanh_upsampling(
     functools.partial(
       _upsampling,
@@ -174,52 +149,52 @@ _RECIPES = {
 
 
 def generator_names() -> list[str]:
-  """All names that `create_generator` takes.
+  """Returns all names that `create_generator` accepts.
 
   >>> "upsampling" in generator_names()
   True
   """
-  return sorted(_RECIPES)
+  return sorted(_GENERATORS)
 
 
 def create_generator(
   name: str, spec: DataSpec, *, latents: int = 0, width: int = 0
 ) -> Generator:
-  """The generator `name` of images like `spec`.
+  """Creates the generator `name` for images like `spec`.
 
   Args:
     name: one of `generator_names()`.
-    spec: of the images.
-    latents: Z; 0 is what was published.
-    width: channels of the first map, to which all others keep their published
-      proportion; 0 is what was published.
+    spec: spec of the images.
+    latents: Z; 0 is the published number.
+    width: channels of the first map, with which all other widths scale; 0 is
+      the published number.
 
   Raises:
-    JaxkdError: if there is no such generator, or it makes no such images.
+    JaxkdError: if there is no such generator, or if it cannot make such images.
   """
   checks.choice("generator", name, generator_names())
-  recipe = _RECIPES[name]
+  published = _GENERATORS[name]
   sides = spec.shape[:2]
-  if len(spec.shape) != 3 or any(side % recipe.side for side in sides):
+  if len(spec.shape) != 3 or any(side % published.side for side in sides):
     raise JaxkdError(
-      f"Generator {name!r} makes images [H, W, C] with sides that are "
-      f"multiples of {recipe.side}, and {spec.name} has inputs of shape "
+      f"The generator {name!r} makes images [H, W, C] with sides that are "
+      f"multiples of {published.side}, and {spec.name} has inputs of shape "
       f"{spec.shape}; choose another image_size or generator."
     )
-  latents, width = latents or recipe.latents, width or recipe.width
+  latents, width = latents or published.latents, width or published.width
   checks.positive(latents=latents, width=width)
-  if width % recipe.factor:
+  if width % published.factor:
     raise JaxkdError(
-      f"width={width} of generator {name!r}: it must be a multiple of "
-      f"{recipe.factor}; {recipe.width} is what was published."
+      f"width={width} of the generator {name!r} must be a multiple of "
+      f"{published.factor}; the published width is {published.width}."
     )
-  module = recipe.build(spec, width)
+  module = published.build(spec, width)
   rows = spec.num_classes if name == "dast" else 1
   return Generator(
     latents,
-    functools.partial(_init, module, (rows, latents), recipe.normal),
+    functools.partial(_init, module, (rows, latents), published.normal),
     functools.partial(_apply, module),
-    functools.partial(recipe.to_pixels, spec=spec),
+    functools.partial(published.to_pixels, spec=spec),
   )
 
 
@@ -227,7 +202,7 @@ def create_generator(
 def _init(
   module: nn.Module, shape: tuple[int, int], normal: str | None, key: Array
 ) -> Variables:
-  # As in `jaxkd.models.init`: these draws compile fast.
+  # The hardware generator compiles faster, as in `jaxkd.models.init`.
   init_key, normal_key = (
     jax.random.wrap_key_data(seed, impl="rbg")
     for seed in jax.random.bits(key, (2, 4))
@@ -241,9 +216,9 @@ def _init(
 
 
 def _normal(params: Variables, key: Array) -> Variables:
-  """DCGAN's initialisation: weights N(0, 0.02), scales N(1, 0.02), biases 0."""
+  """Draws weights from N(0, 0.02) and scales from N(1, 0.02), biases are 0."""
   leaves, structure = jax.tree.flatten_with_path(params)
-  # One draw for all, because the compiler takes its time for each.
+  # One draw for all parameters, because every draw adds to the compile time.
   ends = list(itertools.accumulate(leaf.size for _, leaf in leaves))
   noise = 0.02 * jax.random.normal(key, (ends[-1],))
   means = {"kernel": 0.0, "scale": 1.0}

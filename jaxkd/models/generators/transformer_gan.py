@@ -9,14 +9,14 @@ from jaxkd.types import Array
 
 
 class Layer(nn.Module):
-  """Pre-norm self-attention and perceptron, each added to its input.
+  """A transformer layer: pre-norm self-attention and perceptron.
 
-  Scores are divided by sqrt(dim), as IDEAL's code does, not by the square root
-  of a head's share of it.
+  Scores are divided by sqrt(dim), as in IDEAL's code, and not by the square
+  root of the dimensions of a head.
 
   Attributes:
-    heads: how many; they share the dimensions of a token.
-    ratio: hidden width of the perceptron over that of a token.
+    heads: number of heads, which share the dimensions of a token.
+    ratio: hidden width of the perceptron over the dimensions of a token.
   """
 
   heads: int = 4
@@ -37,16 +37,16 @@ class Layer(nn.Module):
 
 
 class TransformerGAN(nn.Module):
-  """Transformer layers on tokens of a 4x4, a 2x2 and a single pixel.
+  """Three stages of transformer layers, on tokens of 4x4, 2x2 and 1x1 pixels.
 
-  Between the three stages every token becomes four, which share its dimensions
-  (pixel shuffle), and positions are added, which start at zero. IDEAL's code
-  lacks the perceptron; it is the usual one here. Published for 32x32x3, without
-  bounds of the output, where `create_generator` has a sigmoid.
+  Between the stages every token becomes four, which share its dimensions (pixel
+  shuffle), and position embeddings are added, which start at zero. IDEAL's code
+  lacks the perceptron; here it is the usual one. It was published for 32x32x3
+  images with an unbounded output, where `create_generator` has a sigmoid.
 
   Attributes:
     shape: `(H, W, C)` of the images, H and W multiples of 4.
-    dim: of the first tokens, a multiple of 64.
+    dim: dimensions of the first tokens, a multiple of 64.
     depths: layers per stage.
   """
 
@@ -56,7 +56,7 @@ class TransformerGAN(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]` before the squashing."""
+    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     del train  # layer normalisation is the same in both modes
     height, width, channels = self.shape
     x = Dense(height // 4 * (width // 4) * self.dim)(latents)

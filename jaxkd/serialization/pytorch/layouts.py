@@ -26,8 +26,8 @@ class TensorLayout(NamedTuple):
   """Where one of our arrays is in a state dict.
 
   Attributes:
-    name: of the tensor.
-    shape: of the tensor.
+    name: name of the tensor.
+    shape: shape of the tensor.
     ours: the shape of our array.
     kernel: the tensor as `(O, C, H, W)`; empty where the layout is ours.
     channels_last: whether it is flat as `(O, H, W, C)` instead.
@@ -68,8 +68,8 @@ def layouts_of(
 
   Args:
     model: name in `jaxkd.models`.
-    spec: of the inputs.
-    names: of this model.
+    spec: spec of the inputs.
+    names: names of this model.
     flatten: `chw` or `hwc`, the order in which a map was flattened.
   """
   ours = flatten_dict(models.shapes(model, spec), sep="/")

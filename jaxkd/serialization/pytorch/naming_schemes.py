@@ -15,7 +15,7 @@ class NamingScheme(NamedTuple):
   """One way to name the layers of a network.
 
   Attributes:
-    name: of those who name them so, for messages.
+    name: name of those who name them so, for messages.
     layers: our layer, or single parameter, to theirs.
     as_linear: our convolutions that are linear layers there, of a flat map.
     as_conv: our linear layers that are convolutions there, with the height and

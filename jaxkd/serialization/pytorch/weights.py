@@ -38,7 +38,7 @@ def from_torch(
 
   Args:
     model: name in `jaxkd.models`.
-    spec: of the inputs.
+    spec: spec of the inputs.
     tensors: by name, in a style that `jaxkd.serialization.pytorch.names` has; a
       prefix that all names share does not matter.
     flatten: order in which a map was flattened before the linear layers: `chw`
@@ -76,8 +76,8 @@ def to_torch(
 
   Args:
     model: name in `jaxkd.models`.
-    spec: of the inputs.
-    variables: of this model.
+    spec: spec of the inputs.
+    variables: variables of this model.
 
   Raises:
     JaxkdError: if they are not the variables of this model.

@@ -1,4 +1,4 @@
-"""The convolution against `jax.lax`, and the pool against flax."""
+"""The CPU's convolution agrees with `jax.lax`, its pool with flax."""
 
 import re
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxkd.models.cpu.conv import LAYOUT, conv_general_dilated, max_pool
-from jaxkd.models.cpu.conv_gradients import FEWEST_CHANNELS
+from jaxkd.models.cpu.conv_gradients import MIN_CHANNELS
 
 ONE = ((1, 1), (1, 1))
 
@@ -22,7 +22,7 @@ def draw(seed, *shapes):
 
 
 def energy(conv, strides=(1, 1), padding=ONE):
-  """A scalar whose gradient is different at every position."""
+  """Returns a scalar loss whose gradient differs at every position."""
 
   def run(x, kernel):
     y = conv(x, kernel, strides, padding, dimension_numbers=LAYOUT)
@@ -31,12 +31,12 @@ def energy(conv, strides=(1, 1), padding=ONE):
   return run
 
 
-def assert_close(found, expected, tolerance=2e-4):
+def assert_close(actual, expected, tolerance=2e-4):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
       np.float32(a), np.float32(b), rtol=tolerance, atol=tolerance
     ),
-    found,
+    actual,
     expected,
   )
 
@@ -54,7 +54,7 @@ def assert_close(found, expected, tolerance=2e-4):
     ((5, 5), (5, 5), (1, 1), "VALID"),
   ],
 )
-@pytest.mark.parametrize("channels", [3, FEWEST_CHANNELS])
+@pytest.mark.parametrize("channels", [3, MIN_CHANNELS])
 def test_equals_lax(image, kernel, strides, padding, channels):
   x, k = draw(0, (2, *image, channels), (*kernel, channels, 4))
   both = [
@@ -64,7 +64,7 @@ def test_equals_lax(image, kernel, strides, padding, channels):
   assert_close(*jax.jit(lambda x, k: [run(x, k) for run in both])(x, k))
 
 
-@pytest.mark.parametrize("channels", [2, FEWEST_CHANNELS])
+@pytest.mark.parametrize("channels", [2, MIN_CHANNELS])
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 def test_vmap(axes, channels):
   x, k = draw(1, (2, 2, 6, 6, channels), (2, 3, 3, channels, 4))
@@ -77,7 +77,7 @@ def test_vmap(axes, channels):
 
 
 def test_nested_vmap_in_scan_descends_like_lax():
-  """Over sets inside, over seeds outside, three gradient steps."""
+  """Takes three gradient steps, vmapped over sets inside and seeds outside."""
   x, k = draw(2, (2, 3, 2, 6, 6, 2), (2, 3, 3, 2, 4))
 
   def descend(conv):
@@ -93,7 +93,7 @@ def test_nested_vmap_in_scan_descends_like_lax():
 
 
 def test_gradients_are_canonical_and_never_grouped():
-  """In a loop XLA:CPU is fast for this layout alone."""
+  """Checks for the only layout that XLA:CPU runs fast in a loop."""
   x, k = draw(3, (3, 2, 8, 8, 2), (3, 3, 3, 2, 4))
   gradients = jax.grad(energy(conv_general_dilated, (2, 2)), (0, 1))
   text = jax.jit(jax.vmap(gradients)).lower(x, k).as_text()
@@ -107,8 +107,8 @@ def test_on_devices():
   gradient = jax.grad(energy(conv_general_dilated), 1)
   expected = jax.jit(gradient)(x.reshape(4, 6, 6, 2), k)
   mean = lambda x, k: lax.psum(gradient(x, k), "data")
-  found = jax.pmap(mean, "data", in_axes=(0, None), out_axes=None)(x, k)
-  assert_close(found, expected)
+  actual = jax.pmap(mean, "data", in_axes=(0, None), out_axes=None)(x, k)
+  assert_close(actual, expected)
   sharded = jax.shard_map(
     mean,
     mesh=Mesh(np.array(jax.devices()[:2]), ("data",)),
@@ -116,8 +116,8 @@ def test_on_devices():
     out_specs=P(),
     check_vma=False,
   )
-  found = jax.jit(sharded)(x.reshape(4, 6, 6, 2), k)
-  assert_close(found, expected)
+  actual = jax.jit(sharded)(x.reshape(4, 6, 6, 2), k)
+  assert_close(actual, expected)
 
 
 def test_bfloat16():
@@ -126,9 +126,9 @@ def test_bfloat16():
     jax.grad(energy(conv), (0, 1))
     for conv in (conv_general_dilated, lax.conv_general_dilated)
   ]
-  found, expected = jax.jit(lambda x, k: [run(x, k) for run in both])(x, k)
-  assert {leaf.dtype for leaf in found} == {jnp.dtype(jnp.bfloat16)}
-  assert_close(found, expected, 0.1)
+  actual, expected = jax.jit(lambda x, k: [run(x, k) for run in both])(x, k)
+  assert {leaf.dtype for leaf in actual} == {jnp.dtype(jnp.bfloat16)}
+  assert_close(actual, expected, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The depthwise convolution against the grouped one of `jax.lax`."""
+"""The depthwise convolution agrees with the grouped one of `jax.lax`."""
 
 import jax
 from jax import lax
@@ -17,23 +17,23 @@ def draw(seed, *shapes):
 
 
 def energy(x, kernel, stride, padding):
-  """A scalar whose gradient is different at every position."""
+  """Returns a scalar loss whose gradient differs at every position."""
   return jnp.sum(depthwise(x, kernel, stride, padding) ** 2)
 
 
 def both_forms(run, *args):
-  """In the CPU's form and in the plain one, each compiled."""
-  found = jax.jit(lambda *args: run(*args))(*args)
+  """Runs a compiled function in the CPU's form and in the plain form."""
+  actual = jax.jit(lambda *args: run(*args))(*args)
   with conv.reference_form():
-    return found, jax.jit(lambda *args: run(*args))(*args)
+    return actual, jax.jit(lambda *args: run(*args))(*args)
 
 
-def assert_close(found, expected, tolerance=2e-4):
+def assert_close(actual, expected, tolerance=2e-4):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
       np.float32(a), np.float32(b), rtol=tolerance, atol=tolerance
     ),
-    found,
+    actual,
     expected,
   )
 
@@ -51,15 +51,15 @@ def assert_close(found, expected, tolerance=2e-4):
 def test_equals_lax(image, taps, stride, padding):
   x, kernel = draw(0, (3, *image, 4), (*taps, 1, 4))
   run = jax.value_and_grad(energy, (0, 1))
-  found, expected = both_forms(
+  actual, expected = both_forms(
     lambda x, kernel: run(x, kernel, stride, padding), x, kernel
   )
-  assert_close(found, expected)
-  assert found[1][1].shape == kernel.shape
+  assert_close(actual, expected)
+  assert actual[1][1].shape == kernel.shape
 
 
 def test_vmap_in_scan_descends_like_lax():
-  """Seeds with kernels of their own on the same images, three steps."""
+  """Takes three gradient steps of two kernels on the same images."""
   x, kernels = draw(1, (4, 6, 6, 3), (2, 3, 3, 1, 3))
 
   def descend(x, kernels):
@@ -70,13 +70,13 @@ def test_vmap_in_scan_descends_like_lax():
     )
     return lax.scan(step, kernels, None, length=3)[0]
 
-  found, expected = both_forms(descend, x, kernels)
-  assert_close(found, expected)
-  assert not np.allclose(found, kernels, atol=0.01)
+  actual, expected = both_forms(descend, x, kernels)
+  assert_close(actual, expected)
+  assert not np.allclose(actual, kernels, atol=0.01)
 
 
 def test_there_is_no_convolution_on_the_cpu():
-  """XLA:CPU is slow for grouped ones, and the plain form has one."""
+  """Checks for grouped convolutions, which XLA:CPU runs slowly."""
   x, kernel = draw(2, (2, 6, 6, 3), (3, 3, 1, 3))
 
   def operations():
@@ -89,7 +89,7 @@ def test_there_is_no_convolution_on_the_cpu():
 
 
 def test_layer():
-  """Sides rounded up, PyTorch's initialisation (9 inputs each), bfloat16."""
+  """Checks shapes, PyTorch's initialisation (fan-in 9) and bfloat16."""
   x = draw(3, (2, 7, 8, 64))[0]
   layer = DepthwiseConv(3, 2, dtype=jnp.bfloat16)
   params = jax.jit(layer.init)(jax.random.key(0), x)["params"]
@@ -105,13 +105,15 @@ def test_layer():
 
 
 def test_bfloat16_gradients():
-  """Sums over the batch are float32, results are not."""
+  """Checks that sums over the batch are float32 and gradients bfloat16."""
   x, kernel = map(jnp.bfloat16, draw(4, (64, 4, 4, 2), (3, 3, 1, 2)))
   run = jax.grad(
     lambda x, kernel: depthwise(x, kernel, 1, 1).sum().astype(jnp.float32),
     (0, 1),
   )
-  found = jax.jit(run)(x, kernel)
-  assert {leaf.dtype for leaf in found} == {jnp.dtype(jnp.bfloat16)}
+  actual = jax.jit(run)(x, kernel)
+  assert {leaf.dtype for leaf in actual} == {jnp.dtype(jnp.bfloat16)}
   expected = np.float32(x).sum((0, 1, 2))  # the tap in the middle sees it all
-  np.testing.assert_allclose(np.float32(found[1][1, 1, 0]), expected, rtol=0.01)
+  np.testing.assert_allclose(
+    np.float32(actual[1][1, 1, 0]), expected, rtol=0.01
+  )

@@ -1,4 +1,4 @@
-"""LeNet in phase layout against LeNet in plain layout."""
+"""LeNet in the space-to-depth layout agrees with LeNet in the plain layout."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ from jaxkd.models import lenet
 from jaxkd.models.cpu import conv, space_to_depth
 
 
-def assert_close(found, expected, tolerance=1e-5):
+def assert_close(actual, expected, tolerance=1e-5):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
       a, b, rtol=tolerance, atol=tolerance
     ),
-    found,
+    actual,
     expected,
   )
 
@@ -40,7 +40,7 @@ def energy(layers):
 
 
 def test_lenet_equals_plain_lenet(monkeypatch):
-  """Logits, features and the gradients of images and parameters."""
+  """Compares logits, features and the gradients of images and parameters."""
   module = lenet.LeNet(10, channels=(3, 8, 60), hidden=42)
   images = draw(0, (3, 32, 32, 1))[0]
   shapes = jax.eval_shape(module.init, jax.random.key(0), images)
@@ -56,17 +56,17 @@ def test_lenet_equals_plain_lenet(monkeypatch):
     gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)
     return jax.jit(gradients)(variables, images)
 
-  found = run()
+  actual = run()
   monkeypatch.setattr(conv, "on_cpu", lambda: False)
   expected = run()
   scale = jax.tree.map(lambda leaf: np.abs(leaf).max() + 1e-9, expected)
   assert_close(
-    jax.tree.map(np.divide, found, scale),
+    jax.tree.map(np.divide, actual, scale),
     jax.tree.map(np.divide, expected, scale),
   )
 
 
-def test_the_zoo_takes_the_phase_layout(monkeypatch):
+def test_lenet_uses_the_space_to_depth_layout(monkeypatch):
   calls = []
   monkeypatch.setattr(
     space_to_depth, "two_layers", lambda *args: calls.append(args) or 1 / 0
@@ -107,7 +107,7 @@ def test_fits(side, size, fits):
 
 
 def test_batched_weights():
-  """An ensemble under vmap equals its members one by one."""
+  """Compares an ensemble under vmap with its members one by one."""
   images, *weights = draw(
     3, (1, 16, 16, 1), (2, 5, 5, 1, 2), (2, 2), (2, 5, 5, 2, 3), (2, 3)
   )
@@ -116,24 +116,24 @@ def test_batched_weights():
   def run(images, weights):
     return gradient(images, tuple(weights[:2]), tuple(weights[2:]))
 
-  found = jax.jit(jax.vmap(run, (None, 0)))(images, weights)
+  actual = jax.jit(jax.vmap(run, (None, 0)))(images, weights)
   run = jax.jit(run)
   for index in range(2):
     assert_close(
-      jax.tree.map(lambda leaf, i=index: leaf[i], found),
+      jax.tree.map(lambda leaf, i=index: leaf[i], actual),
       run(images, [leaf[index] for leaf in weights]),
       1e-4,
     )
 
 
-def test_phase_kernel_by_hand():
-  """A row of taps 1, 2 in phases of two: within a pair and across."""
+def test_space_to_depth_kernel_by_hand():
+  """Rearranges a row of taps 1, 2 with a factor of 2."""
   kernel = jnp.zeros((2, 2, 1, 1)).at[0, :, 0, 0].set(jnp.array([1.0, 2.0]))
-  big = space_to_depth.phase_kernel(kernel, 2)
+  big = space_to_depth.space_to_depth_kernel(kernel, 2)
   assert big.shape == (2, 2, 4, 4)
-  # Output (0, 0) sees input phases (0, 0) and (0, 1) of its own position,
+  # Output (0, 0) depends on the inputs (0, 0) and (0, 1) of its own position,
   np.testing.assert_array_equal(big[0, 0, :, 0], [1, 2, 0, 0])
-  # output (0, 1) sees (0, 1) of its own and (0, 0) of the next one.
+  # output (0, 1) on (0, 1) of its own position and (0, 0) of the next one.
   np.testing.assert_array_equal(big[0, 0, :, 1], [0, 1, 0, 0])
   np.testing.assert_array_equal(big[0, 1, :, 1], [2, 0, 0, 0])
   assert big.sum() == 12

@@ -1,4 +1,4 @@
-"""Winograd's convolution against `jax.lax`."""
+"""Winograd's convolution agrees with `jax.lax`."""
 
 import jax
 from jax import lax
@@ -24,7 +24,7 @@ def plain(x, kernel, padding):
 
 
 def with_gradients(conv, padding=SAME):
-  """The outputs, and gradients that differ at every position."""
+  """Returns the outputs, and gradients that differ at every position."""
 
   def run(x, kernel):
     y, vjp = jax.vjp(lambda *args: conv(*args, padding), x, kernel)
@@ -33,13 +33,13 @@ def with_gradients(conv, padding=SAME):
   return run
 
 
-def assert_close(found, expected):
-  """Within 1e-5 of the largest number of each array."""
+def assert_close(actual, expected):
+  """Asserts differences within 1e-5 of the largest number of each array."""
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
       a, b, rtol=0, atol=1e-5 * np.abs(b).max()
     ),
-    found,
+    actual,
     expected,
   )
 
@@ -60,8 +60,8 @@ def test_equals_lax(size, padding):
 
 
 def test_in_parts(monkeypatch):
-  """Of two images each, when there are six of four tiles."""
-  monkeypatch.setattr(winograd, "PART", 8)
+  """Splits six images of four tiles each into parts of two images."""
+  monkeypatch.setattr(winograd, "MAX_TILES", 8)
   x, k = draw(1, (6, 8, 8, 3), (3, 3, 3, 4))
   both = [with_gradients(conv, SAME) for conv in (winograd.convolve, plain)]
   assert_close(*jax.jit(lambda x, k: [run(x, k) for run in both])(x, k))
@@ -100,7 +100,9 @@ def test_descends_in_a_scan_like_lax():
     ((1, 16, 16, 32), (3, 3, 32, 32), 1, "bfloat16", False),
   ],
 )
-def test_only_where_it_pays(image, kernel, strides, dtype, taken):
+def test_it_is_used_only_where_it_is_faster(
+  image, kernel, strides, dtype, taken
+):
   def conv(x, kernel):
     return conv_general_dilated(
       x, kernel, (strides,) * 2, SAME, dimension_numbers=LAYOUT

@@ -1,0 +1,180 @@
+"""The functions of a `Classifier` that apply linen, nnx and plain networks.
+
+They are frozen dataclasses. Two functions of the same module and normaliser are
+equal and have equal hashes, so that `jax.jit`, for which they are static,
+compiles a network once for all of its variables.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from flax import nnx
+import flax.linen as nn
+from flax.traverse_util import unflatten_dict
+import jax
+import jax.numpy as jnp
+
+from jaxkd.types import Array, JaxkdError, Outputs, Variables
+
+# Keyword arguments that tell a linen module whether it is in training.
+MODE_ARGUMENTS = {
+  "train": lambda train: train,
+  "training": lambda train: train,
+  "is_training": lambda train: train,
+  "deterministic": lambda train: not train,
+  "use_running_average": lambda train: not train,
+}
+
+
+@dataclass(frozen=True)
+class Normaliser:
+  """Normalises images by a mean and a standard deviation per channel.
+
+  Attributes:
+    mean: per channel, in pixel space; None leaves images as they are.
+    std: per channel, in pixel space.
+  """
+
+  mean: tuple[float, ...] | None
+  std: tuple[float, ...] | None
+
+  @classmethod
+  def of(
+    cls, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+  ) -> "Normaliser":
+    """Creates a normaliser from arguments of the user.
+
+    Raises:
+      JaxkdError: if only one of them is given.
+    """
+    if (mean is None) != (std is None):
+      raise JaxkdError(
+        f"mean={mean} and std={std}: give both or neither, one number per "
+        "channel, e.g. mean=(0.5,), std=(0.5,)."
+      )
+    if mean is None:
+      return cls(None, None)
+    return cls(tuple(map(float, mean)), tuple(map(float, std)))
+
+  def __call__(self, images: Array) -> Array:
+    if self.mean is None:
+      return images
+    mean = jnp.asarray(self.mean, images.dtype)
+    return (images - mean) / jnp.asarray(self.std, images.dtype)
+
+
+@dataclass(frozen=True)
+class LinenApply:
+  """Applies a linen module to images.
+
+  Attributes:
+    normalise: applied to the images first.
+    module: the linen module.
+    mode: its keyword argument for the mode, one of `MODE_ARGUMENTS`, if any.
+  """
+
+  normalise: Normaliser
+  module: nn.Module
+  mode: str | None
+
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    outputs, changed = self.module.apply(
+      variables,
+      self.normalise(images),
+      mutable=[name for name in variables if train and name != "params"],
+      rngs=None if rng is None else {"dropout": rng},
+      **({self.mode: MODE_ARGUMENTS[self.mode](train)} if self.mode else {}),
+    )
+    return _to_outputs(outputs), changed
+
+
+@dataclass(frozen=True)
+class NnxApply:
+  """Applies an nnx module to images.
+
+  Attributes:
+    normalise: applied to the images first.
+    graph: the module's graph definition.
+    streams: the arrays of its random streams: their paths, and whether they are
+      keys or counters.
+  """
+
+  normalise: Normaliser
+  graph: nnx.GraphDef
+  streams: tuple[tuple[tuple[Hashable, ...], bool], ...]
+
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    key = jax.random.key(0) if rng is None else rng
+    streams = {
+      path: jax.random.fold_in(key, index) if is_key else jnp.uint32(0)
+      for index, (path, is_key) in enumerate(self.streams)
+    }
+    model = nnx.merge(
+      self.graph,
+      variables["params"],
+      variables["batch_stats"],
+      unflatten_dict(streams),
+      variables["state"],
+      copy=True,
+    )
+    if not train:
+      model.eval()
+      return _to_outputs(model(self.normalise(images))), {}
+    model.train()
+    outputs = _to_outputs(model(self.normalise(images)))
+    _, _, batch_stats, _, state = nnx.split(
+      model, nnx.Param, nnx.BatchStat, nnx.RngState, ...
+    )
+    return outputs, {
+      "batch_stats": nnx.to_pure_dict(batch_stats),
+      "state": nnx.to_pure_dict(state),
+    }
+
+
+@dataclass(frozen=True)
+class FunctionApply:
+  """Applies a plain function to images.
+
+  Attributes:
+    normalise: applied to the images first.
+    function: `(variables, images) -> logits` or `Outputs`.
+  """
+
+  normalise: Normaliser
+  function: Callable[[Variables, Array], Array | Outputs]
+
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    del train, rng  # a plain function is the same in training
+    return _to_outputs(self.function(variables, self.normalise(images))), {}
+
+
+def _to_outputs(returned: Array | Outputs) -> Outputs:
+  if isinstance(returned, Outputs):
+    return returned
+  if not isinstance(returned, jax.Array):
+    raise JaxkdError(
+      f"The network returned a {type(returned).__name__}; it must return "
+      "logits [B, K] or jaxkd.Outputs. Wrap it with jaxkd.from_function."
+    )
+  return Outputs(returned)
