@@ -1,1 +1,9 @@
-"""Measures of students and teachers, with and without test data."""
+"""Measurements of students and teachers, with and without test data.
+
+accuracy.py           accuracy and agreement on labelled data
+audit.py              rows and sentences of an audit of a black box
+data_free_metrics.py  metrics on held-out synthetic samples
+network_costs.py      parameters, bytes, FLOP and latency
+predictions.py        log-probabilities for many images, on all devices
+sanity_checks.py      checks of a teacher and of the first images of a run
+"""

@@ -1,4 +1,4 @@
-"""How good a student is: exact means over a labelled set."""
+"""Accuracy of a student, and its agreement with a teacher, on labelled data."""
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,10 @@ def _batch_sums(
   predictions = logits.argmax(-1)
   values = {"accuracy": predictions == labels}
   if teacher is not None:
-    expected = teacher(images).logits.astype(jnp.float32)
-    values["agreement"] = predictions == expected.argmax(-1)
+    teacher_logits = teacher(images).logits.astype(jnp.float32)
+    values["agreement"] = predictions == teacher_logits.argmax(-1)
     values["kl"] = optax.losses.kl_divergence_with_log_targets(
-      jax.nn.log_softmax(logits), jax.nn.log_softmax(expected)
+      jax.nn.log_softmax(logits), jax.nn.log_softmax(teacher_logits)
     )
   return {
     name: jnp.where(mask, value, 0).sum() for name, value in values.items()
@@ -40,31 +40,31 @@ def evaluate(
   teacher: Classifier | None = None,
   batch_size: int = 500,
 ) -> dict[str, float]:
-  """Accuracy of a classifier and, given a teacher, how closely it follows it.
+  """Measures a classifier's accuracy and, given a teacher, their agreement.
 
   The last batch is filled up and masked, so that the means are exact and one
   compilation serves all batches and all later calls.
 
   Args:
-    classifier: the network to judge, in evaluation mode.
+    classifier: the network to evaluate, in evaluation mode.
     images: `[N, H, W, C]`, uint8 or float in [0, 1].
     labels: `[N]` true classes.
     teacher: the network to compare with.
     batch_size: images per dispatch.
 
   Returns:
-    `accuracy` (fraction); with a teacher also `agreement`, the fraction with
-    the same most likely class, and `kl`, the mean KL(teacher || student) in
-    nats at temperature 1.
+    `accuracy`, a fraction; with a teacher also `agreement`, the fraction of
+    images with the same most likely class, and `kl`, the mean
+    KL(teacher || student) in nats at temperature 1.
 
   Raises:
-    JaxkdError: no images, or not one label for each.
+    JaxkdError: if there are no images, or not one label for each.
   """
   count = len(images)
   if not count or len(labels) != count:
     raise JaxkdError(
-      f"evaluate: {count} images and {len(labels)} labels; "
-      "give at least one image and one label for each."
+      f"There are {count} images and {len(labels)} labels to evaluate on; "
+      "give at least one image, and one label for each."
     )
   batch_size = min(batch_size, count)
   sums = []

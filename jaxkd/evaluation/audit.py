@@ -1,18 +1,21 @@
-"""What an audit of a black box says: how much was copied, at what price."""
+"""The result of an audit of a black box: how far it was copied, for how many
+queries.
+"""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxkd.runtime.formatting import UNKNOWN, count, percent
 
-# Agreement with the model from which OWASP's AI Testing Guide (AITG-APP-09)
-# speaks so; a convention, hence always beside the number itself.
+# Bands of agreement in OWASP's AI Testing Guide (AITG-APP-09), each with its
+# lower bound. They are a convention, so the number is always shown with them.
 BANDS = ((0.9, "vulnerable"), (0.75, "warning"), (0.0, "desired"))
-WORDS = {
-  "access": "what an answer tells",
-  "authorization": "allowed by",
+ROW_NAMES = {
+  "access": "what an answer contains",
+  "authorization": "authorized by",
   "budget": "budget",
   "spent": "spent",
-  "sent": "images sent, every attempt",
+  "sent": "images sent, all attempts",
   "answered": "answered",
   "unknown": "outcome unknown, counted as spent",
   "refused": "refused by the server, not counted",
@@ -20,7 +23,7 @@ WORDS = {
 
 
 def band(agreement: float | None) -> str:
-  """OWASP's word for a share of agreement.
+  """Returns OWASP's name for an agreement, a fraction.
 
   >>> band(0.93), band(0.9), band(0.75), band(0.2), band(None)
   ('vulnerable', 'warning', 'warning', 'desired', '–')
@@ -31,8 +34,15 @@ def band(agreement: float | None) -> str:
   return worst if agreement > high else middle if agreement >= low else best
 
 
-def audit_sentence(report: dict[str, Any]) -> str:
-  """How far the copy went, in a sentence; empty without a black box."""
+def audit_sentence(report: Mapping[str, Any]) -> str:
+  """Describes how far the student agrees with a black box, in a sentence.
+
+  Args:
+    report: report of a run.
+
+  Returns:
+    The sentence, or an empty text if the teacher is no black box.
+  """
   queries, agreement = report["queries"], report["student"]["agreement"]
   if queries["budget"] is None:
     return ""
@@ -46,15 +56,19 @@ def audit_sentence(report: dict[str, Any]) -> str:
   )
 
 
-def query_rows(queries: dict[str, Any]) -> list[tuple[str, str]]:
-  """The ledger's totals as rows of words and values."""
+def query_rows(queries: Mapping[str, Any]) -> list[tuple[str, str]]:
+  """Formats the query totals of a report as rows of names and values.
 
-  def show(value: Any) -> str:
+  Args:
+    queries: `queries` of a report.
+  """
+
+  def formatted(value: str | int) -> str:
     return value if isinstance(value, str) else count(value)
 
   rows = [
-    (words, show(queries[field]))
-    for field, words in WORDS.items()
+    (name, formatted(queries[field]))
+    for field, name in ROW_NAMES.items()
     if queries.get(field) is not None
   ]
   kinds = queries["by_class"].items()

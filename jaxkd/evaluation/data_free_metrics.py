@@ -1,11 +1,8 @@
-"""What can be known of a student without data: how it follows the teacher on
-synthetic samples that it was not trained on, and how good these are.
-"""
+"""Metrics of a student on held-out synthetic samples, which need no data."""
 
 from collections.abc import Sequence
 import functools
 import hashlib
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +14,7 @@ from jaxkd.types import Array, Classifier, Samples
 
 BINS = 15  # of confidence, as in Guo et al.
 BATCH_SIZE = 500  # images per dispatch
-FIELDS = (
+METRICS = (
   "agreement",
   "kl",
   "calibration_error",
@@ -32,45 +29,45 @@ FIELDS = (
 
 
 def measure(
-  teacher_answers: Any,
+  teacher_answers: Array,
   student: Classifier,
   samples: Samples,
   num_classes: int,
 ) -> dict[str, float | None]:
-  """What held-out synthetic samples say.
+  """Measures a student and the images on held-out synthetic samples.
 
   Args:
     teacher_answers: labels `[N]`, or log-probabilities `[N, K]` up to a
       constant.
-    student: in evaluation mode.
-    samples: samples of which `images [N, ...]` are looked at.
+    student: the student, in evaluation mode.
+    samples: held-out samples, of which only `images [N, ...]` are used.
     num_classes: K.
 
   Returns:
-    Shares unless a unit is given; None where there are no samples, or the
-    teacher gives labels alone and it takes more.
-      - `agreement`: of samples that student and teacher say the same of.
+    Fractions unless a unit is given; None without samples, and for metrics that
+    need probabilities of a teacher that answers with labels.
+      - `agreement`: samples for which student and teacher predict one class.
       - `kl`: mean KL(teacher || student) in nats.
       - `calibration_error`: expected difference between the student's
         confidence and its agreement with the teacher, in 15 bins (Guo et al.,
         "On Calibration of Modern Neural Networks", ICML 2017, section 2, with
-        the teacher's answer as the truth).
-      - `teacher_coverage`, `student_coverage`: classes that occur among the
-        labels of either.
-      - `answer_entropy`: of the teacher's mean answer, in nats;
-        `answer_entropy_share`: of what K even classes would have.
+        the teacher's answer as the label).
+      - `teacher_coverage`, `student_coverage`: classes that the teacher, or the
+        student, predicts for any sample.
+      - `answer_entropy`: entropy of the teacher's mean answer, in nats;
+        `answer_entropy_share`: the same as a fraction of ln K.
       - `sample_entropy`: mean entropy of an answer, in nats.
       - `diversity`: mean squared distance of two images of one class, over that
-        of any two; 0 where a class is one image, about 1 where the classes
-        look alike, None where no class has two.
-      - `duplicates`: images that equal an earlier one to the last bit.
+        of any two images; 0 where all images of a class are equal, about 1
+        where classes do not differ, None where no class has two images.
+      - `duplicates`: images that equal an earlier one exactly.
   """
   count = len(samples.labels)
   if not count:
-    return dict.fromkeys(FIELDS)
+    return dict.fromkeys(METRICS)
   soft = not jnp.issubdtype(teacher_answers.dtype, jnp.integer)
   sums = _sums(teacher_answers, student, samples.images, num_classes)
-  found = {
+  metrics = {
     "agreement": sums["agree"] / count,
     "calibration_error": np.abs(sums["overconfidence"]).sum() / count,
     "teacher_coverage": np.mean(sums["teacher_counts"] > 0),
@@ -82,22 +79,22 @@ def measure(
     mean_answer = sums["answer"] / count
     likely = mean_answer[mean_answer > 0]
     entropy = -(likely * np.log(likely)).sum()
-    found |= {
+    metrics |= {
       "kl": sums["kl"] / count,
       "answer_entropy": entropy,
       "answer_entropy_share": entropy / np.log(num_classes),
       "sample_entropy": sums["entropy"] / count,
     }
-  values = {name: found.get(name) for name in FIELDS}
+  values = {name: metrics.get(name) for name in METRICS}
   return {k: None if v is None else float(v) for k, v in values.items()}
 
 
-def duplicates(images: Any) -> float:
-  """The share of images `[N, ...]` that equal an earlier one; N above 0."""
-  seen = {
+def duplicates(images: Array | np.ndarray) -> float:
+  """Returns the fraction of `N > 0` images that equal an earlier one."""
+  distinct = {
     hashlib.sha256(image.tobytes()).digest() for image in np.asarray(images)
   }
-  return 1 - len(seen) / len(images)
+  return 1 - len(distinct) / len(images)
 
 
 def prediction(
@@ -105,18 +102,18 @@ def prediction(
   real: float | None,
   pairs: Sequence[tuple[float | None, float | None]],
 ) -> dict[str, float | None]:
-  """How well agreement on synthetic samples foretold what test data say.
+  """Compares agreement on synthetic samples with results on test data.
 
   Args:
-    synthetic: the student's agreement on held-out samples: the estimate.
+    synthetic: the student's agreement on held-out samples, the estimate.
     real: its agreement on test data.
     pairs: score on held-out samples and accuracy on test data of every student,
       or of every grid point.
 
   Returns:
-    `estimate`, `agreement`, `gap` (estimate less agreement), and
-    `rank_correlation`: Spearman's over the pairs; None with fewer than three,
-    or where all of one kind are equal.
+    `estimate`, `agreement`, `gap` (estimate minus agreement), and
+    `rank_correlation`: Spearman's over the pairs; None for fewer than three
+    pairs, or if all scores or all accuracies are equal.
   """
   known = synthetic is not None and real is not None
   return {
@@ -141,9 +138,9 @@ def _rank_correlation(
 
 
 def _sums(
-  answers: Any, student: Classifier, images: Any, num_classes: int
+  answers: Array, student: Classifier, images: Array, num_classes: int
 ) -> dict[str, np.ndarray]:
-  """Over all samples, in float64; the last batch is filled up and masked."""
+  """Sums over all samples in float64."""
   count = len(images)
   size = min(BATCH_SIZE, count)
   totals: dict[str, np.ndarray] = {}
@@ -173,12 +170,13 @@ def _batch_sums(
   origin: Array,
 ) -> dict[str, Array]:
   images = to_float(images)
-  theirs = jax.nn.log_softmax(student(images).logits.astype(jnp.float32))
-  labels, said = hard_labels(answers), theirs.argmax(-1)
-  agree = mask * (said == labels)
-  confidence = jnp.exp(theirs.max(-1))
+  logits = student(images).logits.astype(jnp.float32)
+  student_log_probs = jax.nn.log_softmax(logits)
+  labels, predictions = hard_labels(answers), student_log_probs.argmax(-1)
+  agree = mask * (predictions == labels)
+  confidence = jnp.exp(student_log_probs.max(-1))
   bins = jnp.clip(jnp.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-  # From any origin distances are the same; from one image, rounding is small.
+  # Distances do not depend on the origin; with an image rounding is small.
   shifted = (images - to_float(origin)).reshape(len(images), -1)
   shifted = jnp.where(mask[:, None], shifted, 0)
 
@@ -191,7 +189,9 @@ def _batch_sums(
       mask * confidence - agree, bins, BINS
     ),
     "teacher_counts": class_counts(jnp.where(mask, labels, -1), num_classes),
-    "student_counts": class_counts(jnp.where(mask, said, -1), num_classes),
+    "student_counts": class_counts(
+      jnp.where(mask, predictions, -1), num_classes
+    ),
     "images": per_class(shifted),
     "squares": per_class((shifted**2).sum(-1)),
   }
@@ -201,13 +201,13 @@ def _batch_sums(
     sums |= {
       "answer": probs.sum(0),
       "entropy": -_expected(probs, log_probs),
-      "kl": _expected(probs, log_probs) - _expected(probs, theirs),
+      "kl": _expected(probs, log_probs) - _expected(probs, student_log_probs),
     }
   return sums
 
 
 def _expected(probs: Array, log_probs: Array) -> Array:
-  """The sum of p log q, where nothing comes of a p of 0."""
+  """Sums p log q, with 0 where p is 0."""
   return jnp.where(probs > 0, probs * log_probs, 0).sum()
 
 
@@ -218,15 +218,20 @@ def _diversity(sums: dict[str, np.ndarray]) -> float | None:
   within = _distances(counts, images, squares)
   pairs = (counts * (counts - 1)).sum()
   count = counts.sum()
-  among = _distances(count, images.sum(0), squares.sum())
-  if not pairs or among <= 0:
+  overall = _distances(count, images.sum(0), squares.sum())
+  if not pairs or overall <= 0:
     return None
-  return within.sum() / pairs / (among / (count * (count - 1)))
+  return within.sum() / pairs / (overall / (count * (count - 1)))
 
 
-def _distances(count: Any, sums: np.ndarray, squares: Any) -> np.ndarray:
-  """Squared distances over all ordered pairs, from the sums of the vectors and
-  of their squared lengths: 2 n Σ|x|² - 2 |Σx|².
+def _distances(
+  count: np.ndarray, sums: np.ndarray, squares: np.ndarray
+) -> np.ndarray:
+  """Sums the squared distances of all ordered pairs: 2 n Σ|x|² - 2 |Σx|².
+
+  Args:
+    count: n, number of vectors.
+    sums: Σx, sum of the vectors.
+    squares: Σ|x|², sum of their squared lengths.
   """
-  found = 2 * (count * squares - (sums**2).sum(-1))
-  return np.maximum(found, 0)
+  return np.maximum(2 * (count * squares - (sums**2).sum(-1)), 0)

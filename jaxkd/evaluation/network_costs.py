@@ -1,10 +1,11 @@
-"""What a network costs: parameters, bytes, FLOP and latency."""
+"""Costs of a network: parameters, bytes, FLOP and latency."""
 
 from collections.abc import Callable
 import statistics
 import time
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -16,17 +17,17 @@ WARM_UPS, REPEATS = 3, 30
 
 
 def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
-  """What a network costs.
+  """Measures the costs of a network in evaluation mode.
 
   Args:
-    classifier: in evaluation mode.
-    spec: shape of its input.
+    classifier: the network.
+    spec: spec of its inputs.
 
   Returns:
-    `model` (name); `parameters` (numbers in the collection `params`; all
-    variables if there is none); `bytes` of all variables; `flops` of one
-    image, as XLA counts them, None where it can't; `latency_ms`, the median of
-    a jitted forward pass of one image.
+    `model`, its name; `parameters`, as `jaxkd.models.count_parameters` counts
+    them, and `bytes` of all variables, both None for an artefact; `flops` of
+    one image as XLA counts them, None where it cannot; `latency_ms`, the median
+    of a jitted forward pass of one image.
   """
   variables = classifier.variables
   image = jnp.zeros((1, *spec.shape), jnp.float32)
@@ -35,7 +36,7 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
     return classifier(image).logits
 
   compiled = jax.jit(forward).lower(classifier, image).compile()
-  # An artefact has its weights inside, where nobody counts them.
+  # The weights of an artefact are inside of its program and are not counted.
   parameters = models.count_parameters(variables) or None
   return {
     "model": classifier.name,
@@ -46,28 +47,33 @@ def measure(classifier: Classifier, spec: DataSpec) -> dict[str, Any]:
   }
 
 
-def count_flops(function: Callable[..., Any], *arguments: Any) -> float | None:
-  """FLOP of `function` as it is defined: before the compiler, without loops of
-  which XLA counts the body once, and without the forms that multiply zeros to
-  be faster.
+def count_flops(
+  function: Callable[..., chex.ArrayTree], *arguments: chex.ArrayTree
+) -> float | None:
+  """Counts the FLOP of a function as it is defined, before compilation.
 
-  XLA's client for the CPU counts them whatever the backend: those of
-  accelerators don't, or leave out what libraries do. None where JAX_PLATFORMS
-  leaves the CPU out, or for an artefact that was not made for it.
+  The layers are traced without the forms for the CPU, which multiply zeros. The
+  body of a loop is counted once. XLA's client for the CPU does the counting on
+  every backend, because those of accelerators do not count, or leave out calls
+  to libraries.
+
+  Returns:
+    The number, or None if JAX_PLATFORMS excludes the CPU, or for an artefact
+    that was not exported for the CPU.
   """
   try:
     device = jax.local_devices(backend="cpu")[0]
-    shapes = jax.eval_shape(lambda *found: found, *arguments)
+    shapes = jax.eval_shape(lambda *trees: trees, *arguments)
     with conv.reference_form(), jax.default_device(device):
-      # A new function, for what was traced in another form is kept.
-      lowered = jax.jit(lambda *found: function(*found)).lower(*shapes)
-    found = (lowered.cost_analysis() or {}).get("flops", 0)
+      # A new function, because a trace in another form may be cached.
+      lowered = jax.jit(lambda *trees: function(*trees)).lower(*shapes)
+    flops = (lowered.cost_analysis() or {}).get("flops", 0)
   except (RuntimeError, ValueError):
     return None
-  return float(found) if found > 0 else None
+  return float(flops) if flops > 0 else None
 
 
-def _latency_ms(run: Callable[[], Any]) -> float:
+def _latency_ms(run: Callable[[], jax.Array]) -> float:
   times = []
   for _ in range(WARM_UPS + REPEATS):
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a network predicts for many images, computed on all devices."""
+"""Log-probabilities of a network for many images, computed on all devices."""
 
 import functools
 
@@ -9,23 +9,23 @@ from jaxkd.data import to_float
 from jaxkd.runtime import devices
 from jaxkd.types import Array, Classifier
 
-CHUNK = 512  # images that a device works on at once
+CHUNK_SIZE = 512  # images per device at once
 
 
 def log_probs(classifier: Classifier, images: Array) -> Array:
-  """Log-probabilities `[N, K]` for `images [N, ...]`; can be jitted."""
+  """Returns log-probabilities `[N, K]` for `images [N, ...]`; can be jitted."""
 
-  def some(classifier: Classifier, images: Array) -> Array:
+  def predict(classifier: Classifier, images: Array) -> Array:
     return jax.nn.log_softmax(classifier(to_float(images)).logits)
 
   def chunked(classifier: Classifier, images: Array) -> Array:
-    whole, parts = len(images) - len(images) % CHUNK, []
+    whole, parts = len(images) - len(images) % CHUNK_SIZE, []
     if whole:
-      chunks = images[:whole].reshape(-1, CHUNK, *images.shape[1:])
-      answers = jax.lax.map(functools.partial(some, classifier), chunks)
+      chunks = images[:whole].reshape(-1, CHUNK_SIZE, *images.shape[1:])
+      answers = jax.lax.map(functools.partial(predict, classifier), chunks)
       parts.append(answers.reshape(whole, -1))
     if whole < len(images):
-      parts.append(some(classifier, images[whole:]))
+      parts.append(predict(classifier, images[whole:]))
     return jnp.concatenate(parts)
 
   if len(images) % jax.device_count():
@@ -33,11 +33,12 @@ def log_probs(classifier: Classifier, images: Array) -> Array:
   return devices.over_sets(chunked)(classifier, images)
 
 
-_log_probs = jax.jit(log_probs)  # one program instead of single operations
+_log_probs = jax.jit(log_probs)
 
 
 def predict_log_probs(classifier: Classifier, images: Array) -> Array:
-  """`log_probs`, for use between the stages of a run: works on copies on all
-  devices and returns an array of this process.
+  """Returns log-probabilities `[N, K]`, between the stages of a run.
+
+  It copies its arguments to all devices, and returns an array of this process.
   """
   return devices.to_local(_log_probs(*devices.replicate((classifier, images))))

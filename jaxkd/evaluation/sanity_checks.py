@@ -1,5 +1,6 @@
-"""What is wrong with a teacher or with the images, found before or early; one
-line each, with what to change.
+"""Sanity checks of a teacher before a run, and of the first images of a run.
+
+Every warning and error is one line, and names a remedy.
 """
 
 from collections.abc import Iterable
@@ -15,13 +16,13 @@ from jaxkd.runtime.keys import Stream
 from jaxkd.serialization.mismatch import are_probabilities
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Samples
 
-COLLAPSED = 0.95  # share of one class among the answers that is worth a word
-DUPLICATED = 0.5  # share of images that equal an earlier one
-SATURATED = 0.95  # share of pixels at the edge of the range
-LARGE = 1e4  # of a logit
-STILL = 1e-6  # of the largest logit: what differs by less does not differ
-EXAMINED = 2000  # images of a round
-NOISES = 5
+MAX_CLASS_SHARE = 0.95  # fraction of images with the most frequent label
+MAX_DUPLICATES = 0.5  # fraction of images that equal an earlier one
+MAX_SATURATED = 0.95  # fraction of pixels that are black or white
+MAX_LOGIT = 1e4
+MIN_VARIATION = 1e-6  # of the logits over images, relative to the largest
+MAX_IMAGES = 2000  # of a round that are checked
+NUM_NOISE_IMAGES = 5
 GREYS = (0.0, 0.5, 1.0)
 
 
@@ -32,48 +33,53 @@ def warn(lines: Iterable[str]) -> None:
 
 
 def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
-  """Asks a teacher about a few images of noise and of plain grey.
+  """Checks a teacher's answers to a few images of noise and of plain grey.
+
+  Args:
+    classifier: the teacher.
+    spec: spec of its inputs.
 
   Returns:
     Warnings, each in one line.
 
   Raises:
-    JaxkdError: if it can't take such images, its answers are not finite, not
-      for `spec.num_classes` classes, the same whatever the image, or
+    JaxkdError: if the teacher cannot take such images, or if its answers are
+      not finite, not for `spec.num_classes` classes, equal for all images, or
       probabilities.
   """
   name = f"The teacher {classifier.name!r}"
-  images = _probes(spec)
-  logits = _answers(name, classifier, images)
+  images = _check_images(spec)
+  logits = _logits(name, classifier, images)
   if logits.shape != (len(images), spec.num_classes):
     raise JaxkdError(
       f"{name} answers an image with {list(logits.shape[1:])} numbers, and "
-      f"there are {spec.num_classes} classes; correct the class count of the "
+      f"there are {spec.num_classes} classes; correct num_classes of the "
       "teacher's spec, or choose the data that it was trained on."
     )
   if not np.isfinite(logits).all():
     share = np.mean(~np.isfinite(logits))
     raise JaxkdError(
       f"{name} answers noise and grey images with NaN or infinity ({share:.0%} "
-      "of the logits); its weights or its normaliser (a std of 0?) are broken."
+      "of the logits); check its weights and its normaliser, e.g. for a std "
+      "of 0."
     )
   if are_probabilities(logits):
     raise JaxkdError(
-      f"{name} gives probabilities, not logits; import it with "
+      f"{name} returns probabilities, not logits; import it with "
       "--outputs=probabilities, or wrap it: jaxkd.from_function(lambda v, x: "
       "jnp.log(jnp.maximum(network(v, x), 1e-12)), variables)."
     )
   largest = np.abs(logits).max()
-  if np.ptp(logits, axis=0).max() <= STILL * largest:
+  if np.ptp(logits, axis=0).max() <= MIN_VARIATION * largest:
     raise JaxkdError(
-      f"{name} gives the same answer to every image; its weights were not "
-      "loaded, or its normaliser sends all images to one point."
+      f"{name} gives the same answer to every image; check that its weights "
+      "were loaded, and the mean and std of its normaliser."
     )
-  if largest > LARGE:
+  if largest > MAX_LOGIT:
     return [
-      f"{name} answers noise with logits up to {largest:.0e}: its "
-      "probabilities are all 0 or 1, and gradients vanish; check the mean and "
-      "std of its normaliser, and that it takes pixels in [0, 1]."
+      f"{name} answers noise with logits up to {largest:.0e}, so that all "
+      "probabilities are 0 or 1 and gradients vanish; check the mean and std "
+      "of its normaliser, and that it takes pixels in [0, 1]."
     ]
   return []
 
@@ -82,38 +88,39 @@ def check_round(samples: Samples, num_classes: int) -> list[str]:
   """Checks the first images of a run.
 
   Args:
-    samples: that the store holds after the first rounds.
+    samples: samples in the store after the first rounds.
     num_classes: K.
 
   Returns:
-    Warnings, each in one line: nearly all of one class to the teacher, copies
-    of each other, or black and white all over.
+    Warnings, each in one line: if nearly all images have one label, are copies
+    of others, or are black and white only.
   """
   if not len(samples.labels):
     return []
-  first = jax.tree.map(lambda leaf: leaf[:EXAMINED], samples)
+  first = jax.tree.map(lambda leaf: leaf[:MAX_IMAGES], samples)
   images = np.asarray(first.images)
   return [
-    *_collapse(first, num_classes),
-    *_copies(images),
-    *(_edges(images) if images.ndim == 4 else []),
+    *_check_classes(first, num_classes),
+    *_check_duplicates(images),
+    *(_check_saturation(images) if images.ndim == 4 else []),
   ]
 
 
-def _probes(spec: DataSpec) -> Array:
-  """Noise, then plain images; points for a `spec` of points."""
+def _check_images(spec: DataSpec) -> Array:
+  """Returns noise and plain grey images, or random points."""
   key = keys.fold(jax.random.key(0), Stream.PROBES)
   if len(spec.shape) != 3:
-    noise = jax.random.normal(key, (NOISES + len(GREYS), *spec.shape))
+    count = NUM_NOISE_IMAGES + len(GREYS)
+    noise = jax.random.normal(key, (count, *spec.shape))
     return jnp.asarray(spec.mean) + noise * jnp.asarray(spec.std)
   greys = jnp.broadcast_to(
     jnp.asarray(GREYS)[:, None, None, None], (len(GREYS), *spec.shape)
   )
-  noise = jax.random.uniform(key, (NOISES, *spec.shape))
+  noise = jax.random.uniform(key, (NUM_NOISE_IMAGES, *spec.shape))
   return jnp.concatenate([noise, greys])
 
 
-def _answers(name: str, classifier: Classifier, images: Array) -> np.ndarray:
+def _logits(name: str, classifier: Classifier, images: Array) -> np.ndarray:
   def logits(classifier: Classifier, images: Array) -> Array:
     return classifier(images).logits.astype(jnp.float32)
 
@@ -130,34 +137,35 @@ def _answers(name: str, classifier: Classifier, images: Array) -> np.ndarray:
     ) from error
 
 
-def _collapse(samples: Samples, num_classes: int) -> list[str]:
+def _check_classes(samples: Samples, num_classes: int) -> list[str]:
   labels = labels_of(samples)
   counts = np.asarray(class_counts(labels, num_classes))
   share = counts.max() / max(counts.sum(), 1)
-  if share < COLLAPSED:
+  if share < MAX_CLASS_SHARE:
     return []
   return [
-    f"{share:.0%} of the first {counts.sum()} images are class "
-    f"{counts.argmax()} to the teacher; a student learns little from them. Try "
-    "another seed or a smaller step size, and check the teacher's normaliser."
+    f"{share:.0%} of the first {counts.sum()} images are of class "
+    f"{counts.argmax()} for the teacher; a student learns little from them. "
+    "Try another seed or a smaller step size, and check the teacher's "
+    "normaliser."
   ]
 
 
-def _copies(images: np.ndarray) -> list[str]:
+def _check_duplicates(images: np.ndarray) -> list[str]:
   share = data_free_metrics.duplicates(images)
-  if share <= DUPLICATED:
+  if share <= MAX_DUPLICATES:
     return []
   return [
     f"{share:.0%} of the first {len(images)} images are exact copies of "
-    "others; lower the step size or learning rate of the synthesis, or give "
-    "terms that keep images apart more weight (synthesis.weights)."
+    "others; lower the step size or learning rate of the synthesis, or raise "
+    "the weight of terms that make images differ (synthesis.weights)."
   ]
 
 
-def _edges(images: np.ndarray) -> list[str]:
+def _check_saturation(images: np.ndarray) -> list[str]:
   top = 255 if images.dtype == np.uint8 else 1
   share = np.mean((images <= 0) | (images >= top))
-  if share <= SATURATED:
+  if share <= MAX_SATURATED:
     return []
   return [
     f"{share:.0%} of the pixels of the first {len(images)} images are black or "

@@ -1,4 +1,4 @@
-"""Evaluation: exact means, whatever the batch size."""
+"""Accuracy and agreement: exact means for every batch size."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_means_do_not_depend_on_the_batch_size(digits, batch_size):
     assert got[name] == pytest.approx(value, rel=1e-5), name
 
 
-def test_without_teacher_there_is_accuracy_alone(digits):
+def test_without_a_teacher_there_is_only_accuracy(digits):
   assert evaluate(linear(0), *digits).keys() == {"accuracy"}
 
 

@@ -1,4 +1,4 @@
-"""What is known without data, against the definitions written out."""
+"""Metrics on synthetic samples, compared with their definitions in NumPy."""
 
 import itertools
 
@@ -38,8 +38,8 @@ def softmax(logits):
 def by_hand(samples, student):
   images = np.asarray(samples.images, np.float64)
   p, q = softmax(samples.targets), softmax(student(samples.images).logits)
-  labels, said = p.argmax(-1), q.argmax(-1)
-  agree, confidence = labels == said, q.max(-1)
+  labels, predictions = p.argmax(-1), q.argmax(-1)
+  agree, confidence = labels == predictions, q.max(-1)
   error = 0
   for b in range(15):
     inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
@@ -58,7 +58,7 @@ def by_hand(samples, student):
     "kl": (p * np.log(p / q)).sum(-1).mean(),
     "calibration_error": error,
     "teacher_coverage": len(set(labels)) / CLASSES,
-    "student_coverage": len(set(said)) / CLASSES,
+    "student_coverage": len(set(predictions)) / CLASSES,
     "answer_entropy": -(mean * np.log(mean)).sum(),
     "answer_entropy_share": -(mean * np.log(mean)).sum() / np.log(CLASSES),
     "sample_entropy": -(p * np.log(p)).sum(-1).mean(),
@@ -68,14 +68,14 @@ def by_hand(samples, student):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 500])
-def test_all_is_as_defined(samples, batch_size, monkeypatch):
+def test_metrics_equal_their_definitions(samples, batch_size, monkeypatch):
   monkeypatch.setattr(data_free_metrics, "BATCH_SIZE", batch_size)
   student = linear(0)
   got = data_free_metrics.measure(samples.targets, student, samples, CLASSES)
   assert got == pytest.approx(by_hand(samples, student), rel=1e-4)
 
 
-def test_answers_count_up_to_a_constant_and_may_hold_zeros(samples):
+def test_answers_are_defined_up_to_a_constant_and_may_be_zero(samples):
   student = linear(0)
   shifted = samples.targets + 3.0
   got = data_free_metrics.measure(shifted, student, samples, CLASSES)
@@ -86,7 +86,7 @@ def test_answers_count_up_to_a_constant_and_may_hold_zeros(samples):
   assert all(np.isfinite(value) for value in got.values())
 
 
-def test_labels_alone_tell_less(samples):
+def test_labels_leave_some_metrics_unknown(samples):
   student, labels = linear(0), samples.targets.argmax(-1).astype(jnp.int32)
   got = data_free_metrics.measure(labels, student, samples, CLASSES)
   soft = {"kl", "answer_entropy", "answer_entropy_share", "sample_entropy"}
@@ -96,10 +96,10 @@ def test_labels_alone_tell_less(samples):
     assert got[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
-def test_without_samples_nothing_is_known(samples):
+def test_without_samples_all_metrics_are_unknown(samples):
   none = jax.tree.map(lambda leaf: leaf[:0], samples)
   got = data_free_metrics.measure(none.targets, linear(0), none, CLASSES)
-  assert got == dict.fromkeys(data_free_metrics.FIELDS)
+  assert got == dict.fromkeys(data_free_metrics.METRICS)
 
 
 def test_a_copy_of_the_teacher_agrees(samples):
@@ -115,7 +115,7 @@ def diversity(images, labels):
   return data_free_metrics.measure(samples.labels, linear(0), samples, CLASSES)
 
 
-def test_diversity_falls_to_nothing_with_one_image_a_class():
+def test_diversity_is_zero_with_one_image_per_class():
   rng = np.random.default_rng(0)
   two = rng.uniform(size=(2, 12))
   labels = np.array([0, 1] * 5, np.int32)
@@ -135,7 +135,7 @@ def test_diversity_may_be_unknown(labels):
   assert got["diversity"] is None
 
 
-def test_eight_bits_and_floats_tell_the_same():
+def test_eight_bits_and_floats_give_the_same_metrics():
   rng = np.random.default_rng(1)
   pixels = rng.integers(0, 256, (9, 2, 3, 2), dtype=np.uint8)
   labels = jnp.asarray(rng.integers(0, CLASSES, 9), jnp.int32)
@@ -164,7 +164,7 @@ def test_one_compilation_for_all_students(samples):
   assert calls == [(23, 2, 3, 2)]
 
 
-def test_points_of_a_grid_are_ranked_where_there_is_one():
+def test_grid_points_are_ranked_if_there_is_a_grid():
   spec = DataSpec("points", (2,), CLASSES, (0.0, 0.0), (1.0, 1.0))
   points, labels = np.zeros((1, 2)), np.zeros(1, np.int32)
   data = Dataset(spec, points, labels, points, labels)
@@ -189,7 +189,7 @@ def test_points_of_a_grid_are_ranked_where_there_is_one():
   assert results.prediction_quality(nothing, seeds, grid) is None
 
 
-def test_a_prediction_is_the_estimate_and_what_came_true():
+def test_a_prediction_compares_estimate_and_agreement():
   pairs = [(0.9, 0.8), (0.8, 0.85), (0.7, 0.6), (0.6, 0.5)]
   got = data_free_metrics.prediction(0.9, 0.85, pairs)
   assert got == {
@@ -204,7 +204,7 @@ def test_a_prediction_is_the_estimate_and_what_came_true():
   "pairs",
   [
     [],
-    [(0.9, 0.8), (0.8, 0.7)],  # two are always in one order or the other
+    [(0.9, 0.8), (0.8, 0.7)],  # two pairs are always in order or in reverse
     [(0.9, 0.8), (0.9, 0.7), (0.9, 0.6)],
     [(0.9, None), (0.8, None), (0.7, None)],
   ],

@@ -1,4 +1,4 @@
-"""What is wrong is found, and what is not is left alone."""
+"""Sanity checks find faulty teachers and images, and accept sound ones."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ KERNEL = jax.random.normal(jax.random.key(0), (4 * 6 * 3, 5))
 
 
 def teacher(answer):
-  """Whose logits are `answer` of those of a linear network."""
+  """Returns a teacher that applies `answer` to a linear network's logits."""
 
   def network(kernel, images):
     return answer(images.reshape(len(images), -1) @ kernel)
@@ -28,7 +28,7 @@ def teacher(answer):
   return jaxkd.from_function(network, KERNEL, name="theirs")
 
 
-def test_a_sound_teacher_is_left_alone():
+def test_a_sound_teacher_is_accepted():
   assert sanity_checks.check_teacher(teacher(lambda x: x), SPEC) == []
   assert sanity_checks.check_teacher(teacher(jax.nn.log_softmax), SPEC) == []
   assert (
@@ -49,7 +49,7 @@ def test_untrained_networks_of_the_zoo_are_sound(name):
 @pytest.mark.parametrize(
   ("answer", "message"),
   [
-    (jax.nn.softmax, "gives probabilities, not logits; .*--outputs=prob"),
+    (jax.nn.softmax, "returns probabilities, not logits; .*--outputs=prob"),
     (lambda x: x[:, :3], "answers an image with .3. numbers, .* 5 classes"),
     (lambda x: x.sum(), "answers an image with .. numbers"),
     (lambda x: jnp.log(x - x), "NaN or infinity .100% of"),
@@ -59,7 +59,7 @@ def test_untrained_networks_of_the_zoo_are_sound(name):
     (lambda x: x @ x, "fails on images of shape .8, 4, 6, 3.: TypeError"),
   ],
 )
-def test_a_teacher_that_can_not_be_is_refused(answer, message):
+def test_a_faulty_teacher_is_refused(answer, message):
   with pytest.raises(JaxkdError, match=message) as error:
     sanity_checks.check_teacher(teacher(answer), SPEC)
   assert "'theirs'" in str(error.value)
@@ -73,7 +73,7 @@ def test_a_teacher_for_other_images_is_refused():
     )
 
 
-def test_huge_logits_are_worth_a_word():
+def test_huge_logits_cause_a_warning():
   (line,) = sanity_checks.check_teacher(teacher(lambda x: 1e5 * x), SPEC)
   assert "gradients vanish" in line
   assert "normaliser" in line
@@ -89,13 +89,13 @@ def noise(count, shape=(4, 6, 3)):
   return np.random.default_rng(0).uniform(size=(count, *shape))
 
 
-def test_a_sound_round_is_left_alone():
+def test_a_sound_round_is_accepted():
   assert sanity_checks.check_round(after(noise(20), np.arange(20) % 5), 5) == []
   pixels = np.round(255 * noise(20)).astype(np.uint8)
   assert sanity_checks.check_round(after(pixels, np.arange(20) % 5), 5) == []
 
 
-def test_an_empty_store_is_left_alone():
+def test_an_empty_store_is_accepted():
   empty = stores.init(8, Samples(jnp.zeros((1, 4)), jnp.zeros(1, jnp.int32)))
   assert sanity_checks.check_round(stores.filled(empty), 5) == []
 
@@ -103,7 +103,7 @@ def test_an_empty_store_is_left_alone():
 def test_one_class_is_found():
   labels = np.r_[np.full(19, 3), 1]
   (line,) = sanity_checks.check_round(after(noise(20), labels), 5)
-  assert "95% of the first 20 images are class 3 to the teacher" in line
+  assert "95% of the first 20 images are of class 3 for the teacher" in line
 
 
 def test_copies_are_found_but_not_the_empty_part_of_the_store():

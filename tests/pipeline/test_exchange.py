@@ -239,7 +239,7 @@ def test_white_box_answers_in_chunks_as_at_once(monkeypatch, chunk):
 
   images = noise(jax.random.key(0), 10).images
   whole = WhiteBox(classifier(0)).answer(images)
-  monkeypatch.setattr(predictions, "CHUNK", chunk)
+  monkeypatch.setattr(predictions, "CHUNK_SIZE", chunk)
   np.testing.assert_allclose(
     WhiteBox(classifier(0)).answer(images), whole, atol=1e-6
   )
