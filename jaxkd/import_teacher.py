@@ -1,4 +1,4 @@
-"""Brings a trained classifier in, as a bundle that `teacher.checkpoint` takes.
+"""The command that imports a trained classifier as a teacher bundle.
 
 python -m jaxkd.import_teacher net.safetensors --model=resnet18 \
   --image_shape=32,32,3 --num_classes=10 --mean=0.5 --std=0.5 \
@@ -33,21 +33,21 @@ of jax.export; pickles (.pt, .pth, ...) are refused with the lines that convert
 them"""
 _PROBE_HELP = """\
 safetensors file with `images` [N, C, H, W] or [N, H, W, C] in [0, 1], before
-the normaliser, and `logits` [N, K], what your network says of them"""
+the normaliser, and `logits` [N, K], your network's answers to them"""
 _EPSILON_HELP = """\
-of your network's BatchNorm, if it is not 1e-5 (Keras has 1e-3)"""
+epsilon of your network's BatchNorm, if it is not 1e-5 (Keras has 1e-3)"""
 
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="python -m jaxkd.import_teacher",
-    description="Brings a trained classifier in.",
+    description="Imports a trained classifier as a bundle.",
     formatter_class=argparse.RawTextHelpFormatter,
   )
   add = parser.add_argument
   add("file", metavar="FILE", type=Path, help=_FILE_HELP)
   add("--out", metavar="DIR", required=True, help="folder to make")
-  add("--model", default="", help="network of the zoo, e.g. resnet18")
+  add("--model", default="", help="name in jaxkd.models, e.g. resnet18")
   add("--image_shape", metavar="H,W,C", type=_integers, help="e.g. 32,32,3")
   add("--num_classes", metavar="K", type=int)
   for name in ("mean", "std"):
@@ -55,27 +55,37 @@ def _parser() -> argparse.ArgumentParser:
       f"--{name}",
       metavar="X,...",
       type=_floats,
-      help=f"{name} of your normaliser, of pixels in [0, 1]",
+      help=f"{name} of your normaliser, for pixels in [0, 1]",
     )
   add("--probe", metavar="FILE", type=Path, help=_PROBE_HELP)
-  add("--layout", default="", choices=("nhwc", "nchw"), help="of the probe")
+  add(
+    "--layout",
+    default="",
+    choices=("nhwc", "nchw"),
+    help="layout of the probe's images",
+  )
   add(
     "--unchecked",
     action="store_true",
-    help="do without a probe: nothing shows that the network is right",
+    help="import without a probe, so that the network is not verified",
   )
-  add("--class_names", metavar="FILE", type=Path, help="a text, a line each")
+  add(
+    "--class_names",
+    metavar="FILE",
+    type=Path,
+    help="text file with one name per line",
+  )
   add(
     "--outputs",
     default="logits",
     choices=model_card.OUTPUTS,
-    help="what your network gives, and the probe has",
+    help="outputs of your network, in the probe too",
   )
   add(
     "--flatten",
     default="chw",
     choices=("chw", "hwc"),
-    help="order in which maps become a vector; PyTorch's is chw",
+    help="order in which maps are flattened; PyTorch's is chw",
   )
   add("--batch_norm_epsilon", metavar="X", type=float, help=_EPSILON_HELP)
   return parser
@@ -90,7 +100,7 @@ def _floats(text: str) -> tuple[float, ...]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Imports one file; a mistake ends the process with status 2."""
+  """Imports one file; mistaken arguments end the process with status 2."""
   arguments = _parser().parse_args(argv)
   try:
     for line in _import(arguments):
@@ -101,12 +111,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> list[str]:
-  """Writes the bundle; returns what there is to say."""
+  """Writes the bundle and returns the lines of a summary."""
   spec = _spec(arguments)
   path, epsilon = arguments.file, arguments.batch_norm_epsilon
   if epsilon is not None and not 0 < epsilon < 1:
-    raise JaxkdError(f"--batch_norm_epsilon={epsilon}: it is small, e.g. 1e-3.")
-  found = imported.load(
+    raise JaxkdError(
+      f"--batch_norm_epsilon={epsilon} must be between 0 and 1, e.g. 1e-3."
+    )
+  loaded = imported.load(
     path,
     arguments.model,
     spec,
@@ -114,22 +126,22 @@ def _import(arguments: argparse.Namespace) -> list[str]:
     flatten=arguments.flatten,
     epsilon=epsilon,
   )
-  probe = _probe(arguments, found)
-  off = probes.check(found.classifier, probe, f"The network in {path}")
+  probe = _probe(arguments, loaded)
+  difference = probes.check(loaded.classifier, probe, f"The network in {path}")
   with open(path, "rb") as file:
     source = hashlib.file_digest(file, "sha256").hexdigest()
-  is_artefact = found.architecture == model_card.ARTEFACT
+  is_artefact = loaded.architecture == model_card.ARTEFACT
   card = ModelCard(
-    found.architecture,
-    found.spec,
+    loaded.architecture,
+    loaded.spec,
     _class_names(arguments.class_names),
-    # A network of the zoo gives what the owner's softmax was taken of.
+    # The networks of jaxkd.models return logits, without the owner's softmax.
     arguments.outputs if is_artefact else "logits",
     f"sha256:{source}",
     {
       "file": path.name,
       "probe": "given" if arguments.probe else "unchecked: own answers",
-      "largest_difference": off if arguments.probe else None,
+      "largest_difference": difference if arguments.probe else None,
       "outputs": arguments.outputs,
       "flatten": arguments.flatten,
       "batch_norm_epsilon": epsilon,
@@ -139,25 +151,29 @@ def _import(arguments: argparse.Namespace) -> list[str]:
   )
   model_card.check(card, str(path))
   bundle.write(
-    arguments.out, "teacher", found.classifier, card, probe, found.artefact
+    arguments.out, "teacher", loaded.classifier, card, probe, loaded.artefact
   )
-  return _summary(arguments, found, probe, off)
+  return _summary(arguments, loaded, probe, difference)
 
 
 def _summary(
-  arguments: argparse.Namespace, found: ImportedModel, probe: Probe, off: float
+  arguments: argparse.Namespace,
+  loaded: ImportedModel,
+  probe: Probe,
+  difference: float,
 ) -> list[str]:
   size, tensors = "parameters inside", "inside the artefact"
-  if not found.artefact:
-    count = models.count_parameters(found.classifier.variables)
-    size, tensors = f"{count:,} parameters", f"{found.tensors}, all used"
+  if not loaded.artefact:
+    count = models.count_parameters(loaded.classifier.variables)
+    size, tensors = f"{count:,} parameters", f"{loaded.tensors}, all used"
+  limit = probes.tolerance(probe)
   checked = (
-    f"largest difference {off:.2g}, allowed {probes.tolerance(probe):.2g}"
+    f"largest difference {difference:.2g}, allowed {limit:.2g}"
     if arguments.probe
-    else "NONE: nothing shows that this network is right"
+    else "NONE: the network is not verified"
   )
   return [
-    f"network  {found.architecture}, {size}",
+    f"network  {loaded.architecture}, {size}",
     f"tensors  {tensors}",
     f"probe    {checked}",
     f"written  {arguments.out}",
@@ -167,7 +183,7 @@ def _summary(
 
 
 def _spec(arguments: argparse.Namespace) -> DataSpec | None:
-  """What the flags say of the inputs; None if they say nothing."""
+  """Returns the spec of the inputs from the flags, or None if none is given."""
   flags = ("image_shape", "num_classes", "mean", "std")
   values = [getattr(arguments, flag) for flag in flags]
   missing = [
@@ -177,14 +193,14 @@ def _spec(arguments: argparse.Namespace) -> DataSpec | None:
     return None
   if missing:
     raise JaxkdError(
-      f"Say {' and '.join(f'--{flag}' for flag in missing)} too; --mean=0 "
-      "--std=1 if the network takes images in [0, 1] as they are."
+      f"Give {' and '.join(f'--{flag}' for flag in missing)} too; --mean=0 "
+      "--std=1 if the network does not normalise images in [0, 1]."
     )
   shape, classes, mean, std = values
   channels = shape[-1]
   mean, std = (v * channels if len(v) == 1 else v for v in (mean, std))
   name = re.sub(r"[^\w.-]", "_", arguments.file.stem).lstrip(".")[:100]
-  spec = DataSpec(name or "own", shape, classes, mean, std)
+  spec = DataSpec(name or "user", shape, classes, mean, std)
   weights.check_spec(spec, "These flags")
   return spec
 
@@ -193,40 +209,45 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
   if path is None:
     return ()
   try:
-    if path.stat().st_size > model_card.MOST_BYTES:
-      raise JaxkdError(f"{path} is too long for a list of names.")
+    if path.stat().st_size > model_card.MAX_BYTES:
+      raise JaxkdError(
+        f"{path} is longer than {model_card.MAX_BYTES} bytes; give a text file "
+        "with one class name per line."
+      )
     lines = path.read_text(encoding="utf-8").splitlines()
   except (OSError, UnicodeDecodeError) as error:
-    raise JaxkdError(f"{path} can't be read: {error}.") from error
+    raise JaxkdError(f"{path} cannot be read: {error}.") from error
   return tuple(line.strip() for line in lines if line.strip())
 
 
-def _probe(arguments: argparse.Namespace, found: ImportedModel) -> Probe:
-  """The owner's probe, or our own answers; always with logits."""
+def _probe(arguments: argparse.Namespace, loaded: ImportedModel) -> Probe:
+  """Reads the owner's probe, or makes one of the network's answers."""
   probabilities = arguments.outputs == "probabilities"
   if arguments.probe is None and not arguments.unchecked:
     raise JaxkdError(
-      "Nothing is believed without a probe: say --probe=FILE (--help says what "
-      "is in it), or --unchecked."
+      "A network is imported only with a probe: give --probe=FILE (see "
+      "--help), or --unchecked."
     )
   if arguments.probe is None:
-    images = bundle.probe_images(found.spec)
-    probe = Probe(images, probes.answer(found.classifier, images))
-    if found.artefact and probabilities:
-      _expect(mismatch.are_log_probabilities(probe.logits), "the artefact's")
+    images = bundle.probe_images(loaded.spec)
+    probe = Probe(images, probes.answer(loaded.classifier, images))
+    if loaded.artefact and probabilities:
+      _check_probabilities(
+        mismatch.are_log_probabilities(probe.logits), "artefact"
+      )
     return probe
-  probe = probes.load(arguments.probe, found.spec, arguments.layout)
+  probe = probes.load(arguments.probe, loaded.spec, arguments.layout)
   if not probabilities:
     return probe
-  _expect(mismatch.are_probabilities(probe.logits), "the probe's")
-  return probe._replace(logits=mismatch.logarithm(probe.logits))
+  _check_probabilities(mismatch.are_probabilities(probe.logits), "probe")
+  return probe._replace(logits=mismatch.to_logits(probe.logits))
 
 
-def _expect(right: bool, whose: str) -> None:
-  if not right:
+def _check_probabilities(are_probabilities: bool, source: str) -> None:
+  if not are_probabilities:
     raise JaxkdError(
-      f"--outputs=probabilities, but {whose} answers are none: they do not sum "
-      "to 1; say --outputs=logits."
+      f"--outputs=probabilities, but the answers of the {source} are not: they "
+      "do not sum to 1; set --outputs=logits."
     )
 
 

@@ -1,4 +1,4 @@
-"""Networks from elsewhere, through the command."""
+"""The command that imports a trained classifier."""
 
 import hashlib
 import json
@@ -35,17 +35,17 @@ IMAGES = probes.images(SPEC)
 
 @pytest.fixture(scope="module")
 def network():
-  found = models.init("ideal_lenet", jax.random.key(0), SPEC)
+  loaded = models.init("ideal_lenet", jax.random.key(0), SPEC)
   flat = jax.tree.map(
     lambda leaf: leaf + jnp.linspace(0, 0.3, leaf.size).reshape(leaf.shape),
-    found.variables["batch_stats"],
+    loaded.variables["batch_stats"],
   )
-  return found.replace(variables={**found.variables, "batch_stats": flat})
+  return loaded.replace(variables={**loaded.variables, "batch_stats": flat})
 
 
 @pytest.fixture(autouse=True)
-def there(tmp_path, monkeypatch, network):
-  """A folder with what an owner would bring."""
+def owner_files(tmp_path, monkeypatch, network):
+  """Makes a folder with a network's weights and a probe."""
   monkeypatch.chdir(tmp_path)
   state = to_torch("ideal_lenet", SPEC, network.variables)
   state["bn1.num_batches_tracked"] = np.int64(7) + np.zeros((), np.int64)
@@ -58,16 +58,16 @@ def save_probe(images, rows, path="probe.st"):
   save_file({"images": images, "logits": np.ascontiguousarray(rows)}, path)
 
 
-def bring(*flags, file="net.st", out="out"):
+def run_import(*flags, file="net.st", out="out"):
   main([file, f"--out={out}", *flags])
 
 
-def torch(*flags, probe="--probe=probe.st"):
-  bring("--model=ideal_lenet", *FLAGS, probe, *flags)
+def import_torch(*flags, probe="--probe=probe.st"):
+  run_import("--model=ideal_lenet", *FLAGS, probe, *flags)
 
 
 def refused(capsys, call, *arguments, **options):
-  """What is said, in a line or two, of what ends with status 2."""
+  """Returns the message of a call that ends the process with status 2."""
   with pytest.raises(SystemExit) as ended:
     call(*arguments, **options)
   assert ended.value.code == 2
@@ -77,30 +77,30 @@ def refused(capsys, call, *arguments, **options):
 def test_weights_of_pytorch_become_a_bundle(network, capsys):
   with open("names", "w") as file:
     file.write("cat\ndog\n\nbird\nfish\n")
-  torch("--class_names=names")
-  said = capsys.readouterr().out
+  import_torch("--class_names=names")
+  message = capsys.readouterr().out
   tensors = len(load_file("net.st")) - 1
   count = models.count_parameters(network.variables)
-  assert f"ideal_lenet, {count:,} parameters" in said
-  assert f"{tensors}, all used" in said and "largest difference" in said
-  assert "--config.teacher.checkpoint=out --config.dataset=none" in said
-  found = bundle.read("out")
-  same(found.classifier, network)
-  assert found.card.class_names == ("cat", "dog", "bird", "fish")
-  assert found.card.provenance["probe"] == "given"
+  assert f"ideal_lenet, {count:,} parameters" in message
+  assert f"{tensors}, all used" in message and "largest difference" in message
+  assert "--config.teacher.checkpoint=out --config.dataset=none" in message
+  loaded = bundle.read("out")
+  same(loaded.classifier, network)
+  assert loaded.card.class_names == ("cat", "dog", "bird", "fish")
+  assert loaded.card.provenance["probe"] == "given"
   with open("net.st", "rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
-  assert found.card.source == f"sha256:{digest}"
+  assert loaded.card.source == f"sha256:{digest}"
 
 
 def test_a_checkpoint_of_ours_needs_no_flags(network, tmp_path, capsys):
   weights.save(tmp_path / "ours.st", network, SPEC, "ideal_lenet")
-  bring("--probe=probe.st", file="ours.st")
+  run_import("--probe=probe.st", file="ours.st")
   same(bundle.read("out").classifier, network)
-  said = refused(
-    capsys, bring, "--model=lenet5", "--probe=probe.st", file="ours.st"
+  message = refused(
+    capsys, run_import, "--model=lenet5", "--probe=probe.st", file="ours.st"
   )
-  assert "says itself that it is ideal_lenet" in said
+  assert "holds ideal_lenet for (8, 8, 3)" in message
 
 
 def write_artefact(path, function):
@@ -110,11 +110,11 @@ def write_artefact(path, function):
 def test_an_artefact_becomes_a_bundle(network, tmp_path):
   logits = lambda _, images: network(images).logits
   write_artefact(tmp_path / "net.stablehlo", logits)
-  bring(*FLAGS, "--probe=probe.st", file="net.stablehlo")
-  found = bundle.read("out")
-  assert found.card.architecture == "stablehlo"
+  run_import(*FLAGS, "--probe=probe.st", file="net.stablehlo")
+  loaded = bundle.read("out")
+  assert loaded.card.architecture == "stablehlo"
   np.testing.assert_allclose(
-    found.classifier(IMAGES).logits, network(IMAGES).logits, atol=1e-4
+    loaded.classifier(IMAGES).logits, network(IMAGES).logits, atol=1e-4
   )
 
 
@@ -122,34 +122,34 @@ def test_an_artefact_that_gives_probabilities(network, tmp_path, capsys):
   soft = lambda _, images: jax.nn.softmax(network(images).logits)
   write_artefact(tmp_path / "net.stablehlo", soft)
   flags = (*FLAGS, "--probe=probe.st")
-  said = refused(capsys, bring, *flags, file="net.stablehlo")
-  assert "Softmax is already applied by the network" in said
+  message = refused(capsys, run_import, *flags, file="net.stablehlo")
+  assert "Softmax is already applied by the network" in message
   flags = (*flags, "--outputs=probabilities")
-  said = refused(capsys, bring, *flags, file="net.stablehlo")
-  assert "the probe's answers are none" in said
+  message = refused(capsys, run_import, *flags, file="net.stablehlo")
+  assert "the answers of the probe are not" in message
   rows = jax.nn.softmax(probes.answer(network, IMAGES))
   save_probe(IMAGES, np.asarray(rows))
-  bring(*flags, file="net.stablehlo")
-  found = bundle.read("out")
-  assert found.card.outputs == "probabilities"
+  run_import(*flags, file="net.stablehlo")
+  loaded = bundle.read("out")
+  assert loaded.card.outputs == "probabilities"
   np.testing.assert_allclose(
-    found.classifier(IMAGES).logits,
+    loaded.classifier(IMAGES).logits,
     jax.nn.log_softmax(network(IMAGES).logits),
     atol=1e-4,
   )
 
 
-def test_an_unchecked_artefact_still_gives_what_it_should(
+def test_an_unchecked_artefact_still_has_the_outputs_that_the_flag_names(
   network, tmp_path, capsys
 ):
   logits = lambda _, images: network(images).logits
   write_artefact(tmp_path / "net.stablehlo", logits)
   flags = (*FLAGS, "--unchecked", "--outputs=probabilities")
-  said = refused(capsys, bring, *flags, file="net.stablehlo")
-  assert "the artefact's answers are none" in said
+  message = refused(capsys, run_import, *flags, file="net.stablehlo")
+  assert "the answers of the artefact are not" in message
   soft = lambda _, images: jax.nn.softmax(network(images).logits)
   write_artefact(tmp_path / "net.stablehlo", soft)
-  bring(*flags, file="net.stablehlo")
+  run_import(*flags, file="net.stablehlo")
 
 
 def test_an_artefact_that_calls_back_is_refused(capsys, tmp_path):
@@ -161,45 +161,45 @@ def test_an_artefact_that_calls_back_is_refused(capsys, tmp_path):
   )(jax.ShapeDtypeStruct((3, *SPEC.shape), jnp.float32))
   (tmp_path / "net.stablehlo").write_bytes(exported.serialize())
   flags = (*FLAGS, "--probe=probe.st")
-  said = refused(capsys, bring, *flags, file="net.stablehlo")
-  assert "calls back" in said
+  message = refused(capsys, run_import, *flags, file="net.stablehlo")
+  assert "has callbacks" in message
 
 
-def test_probabilities_of_a_network_of_the_zoo(network, capsys):
+def test_a_probe_of_probabilities_for_pytorch_weights(network, capsys):
   rows = jax.nn.softmax(probes.answer(network, IMAGES))
   save_probe(IMAGES, np.asarray(rows))
-  assert "--outputs=probabilities" in refused(capsys, torch)
-  torch("--outputs=probabilities")
-  found = bundle.read("out")
-  same(found.classifier, network)
-  assert found.card.outputs == "logits"
-  assert found.card.provenance["outputs"] == "probabilities"
+  assert "--outputs=probabilities" in refused(capsys, import_torch)
+  import_torch("--outputs=probabilities")
+  loaded = bundle.read("out")
+  same(loaded.classifier, network)
+  assert loaded.card.outputs == "logits"
+  assert loaded.card.provenance["outputs"] == "probabilities"
 
 
-def test_nothing_is_believed_without_a_probe(network, capsys):
+def test_a_probe_is_required(network, capsys):
   flags = ("--model=ideal_lenet", *FLAGS)
-  said = refused(capsys, bring, *flags)
-  assert "Nothing is believed" in said and "--unchecked" in said
-  bring(*flags, "--unchecked")
+  message = refused(capsys, run_import, *flags)
+  assert "only with a probe" in message and "--unchecked" in message
+  run_import(*flags, "--unchecked")
   assert "NONE" in capsys.readouterr().out
   card = bundle.read("out").card
   assert card.provenance["probe"] == "unchecked: own answers"
 
 
 def test_the_cause_is_named_with_its_flag(network, capsys):
-  said = refused(capsys, torch, "--flatten=hwc")
-  assert "say --flatten=chw" in said
-  said = refused(capsys, torch, "--mean=0", "--std=1")
-  assert "None of the usual" in said  # 0.2,0.4,0.6 are nobody's but ours
-  said = refused(capsys, torch, "--batch_norm_epsilon=1e-2")
-  assert "off by" in said
+  message = refused(capsys, import_torch, "--flatten=hwc")
+  assert "set --flatten=chw" in message
+  message = refused(capsys, import_torch, "--mean=0", "--std=1")
+  assert "None of the usual" in message  # 0.2,0.4,0.6 is no common normaliser
+  message = refused(capsys, import_torch, "--batch_norm_epsilon=1e-2")
+  assert "largest difference" in message
   assert not os.path.exists("out")
 
 
 def test_another_epsilon_is_folded_in(network):
   changed = weights_with_variance(network, 1e-3 - 1e-5)
   save_probe(IMAGES, probes.answer(changed, IMAGES))
-  torch("--batch_norm_epsilon=1e-3")
+  import_torch("--batch_norm_epsilon=1e-3")
   np.testing.assert_allclose(
     bundle.read("out").classifier(IMAGES).logits,
     changed(IMAGES).logits,
@@ -217,7 +217,7 @@ def weights_with_variance(network, more):
 
 
 class Trap:
-  """Creates a file as soon as it is unpickled."""
+  """A pickle that creates a file when it is loaded."""
 
   def __reduce__(self):
     return open, ("sprung", "w")
@@ -225,7 +225,7 @@ class Trap:
 
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "n.st"])
 @pytest.mark.parametrize("kind", ["pickle", "zip"])
-def test_pickles_are_refused_with_what_converts_them(
+def test_pickles_are_refused_with_lines_that_convert_them(
   capsys, tmp_path, name, kind
 ):
   content = pickle.dumps(Trap())
@@ -234,18 +234,18 @@ def test_pickles_are_refused_with_what_converts_them(
   else:
     with zipfile.ZipFile(name, "w") as file:
       file.writestr("archive/data.pkl", content)
-  said = refused(capsys, bring, "--model=vgg8", *FLAGS, file=name)
-  assert f'torch.load("{name}", map_location="cpu")' in said
-  assert "torch.rand(16, 3, 8, 8)" in said
-  assert "([0.2, 0.4, 0.6], [0.3, 0.25, 0.2])" in said
-  assert "--model=vgg8 --image_shape=8,8,3 --num_classes=4" in said
+  message = refused(capsys, run_import, "--model=vgg8", *FLAGS, file=name)
+  assert f'torch.load("{name}", map_location="cpu")' in message
+  assert "torch.rand(16, 3, 8, 8)" in message
+  assert "([0.2, 0.4, 0.6], [0.3, 0.25, 0.2])" in message
+  assert "--model=vgg8 --image_shape=8,8,3 --num_classes=4" in message
   assert not (tmp_path / "sprung").exists()
-  lines = said.split("\n\n")[1]
+  lines = message.split("\n\n")[1]
   compile(lines, "recipe", "exec")
 
 
-def test_a_header_that_begins_like_a_pickle_is_none(network, tmp_path):
-  """Its first two bytes are those of a pickle."""
+def test_a_header_that_begins_like_a_pickle_is_accepted(network, tmp_path):
+  """Writes a header whose first two bytes are those of a pickle."""
   content = bytearray((tmp_path / "net.st").read_bytes())
   length = int.from_bytes(content[:8], "little")
   header = json.loads(content[8 : 8 + length])
@@ -255,21 +255,24 @@ def test_a_header_that_begins_like_a_pickle_is_none(network, tmp_path):
   assert len(text) == wanted
   path = tmp_path / "net.st"
   path.write_bytes(wanted.to_bytes(8, "little") + text + bytes(body))
-  torch()
+  import_torch()
 
 
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
     (("--model=ideal_lenett", *FLAGS), "Did you mean ideal_lenet"),
-    (FLAGS, "say --model"),
+    (FLAGS, "give --model"),
     (("--model=ideal_lenet",), "--image_shape"),
     (("--model=ideal_lenet", *FLAGS[:3]), "--std too"),
     (("--model=ideal_lenet", *FLAGS, "--num_classes=5"), "5"),
     (("--model=ideal_lenet", *FLAGS, "--image_shape=9,9"), "spec.shape"),
     (("--model=ideal_lenet", *FLAGS, "--std=0"), "above 0"),
-    (("--model=ideal_lenet", *FLAGS, "--batch_norm_epsilon=3"), "small"),
-    (("--model=ideal_lenet", *FLAGS, "--class_names=none"), "can't be read"),
+    (
+      ("--model=ideal_lenet", *FLAGS, "--batch_norm_epsilon=3"),
+      "must be between 0 and 1",
+    ),
+    (("--model=ideal_lenet", *FLAGS, "--class_names=none"), "cannot be read"),
     (("--model=ideal_lenet", *FLAGS, "--class_names=two"), "2 class_names"),
     (("--model=ideal_lenet", *FLAGS, "--probe=net.st"), "exactly `images`"),
     (("--model=resnet8_16", *FLAGS), "resnet8_16"),
@@ -277,14 +280,14 @@ def test_a_header_that_begins_like_a_pickle_is_none(network, tmp_path):
 )
 def test_mistakes_are_named_in_a_line_or_two(capsys, tmp_path, flags, message):
   (tmp_path / "two").write_text("a\nb\n")
-  said = refused(capsys, bring, "--probe=probe.st", *flags)
-  assert message in said and said.count("\n") < 4
+  message = refused(capsys, run_import, "--probe=probe.st", *flags)
+  assert message in message and message.count("\n") < 4
   assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_none_is_named(capsys):
-  said = refused(capsys, bring, "--probe=probe.st", file="nothing.st")
-  assert "There is no file nothing.st" in said
+def test_a_missing_file_is_named(capsys):
+  message = refused(capsys, run_import, "--probe=probe.st", file="nothing.st")
+  assert "There is no file nothing.st" in message
 
 
 def test_weights_that_are_not_finite_are_refused(capsys):
@@ -292,15 +295,15 @@ def test_weights_that_are_not_finite_are_refused(capsys):
   name = next(name for name in tensors if name.endswith("weight"))
   tensors[name] = np.full_like(tensors[name], np.inf)
   save_file(tensors, "net.st")
-  assert "not finite" in refused(capsys, torch)
+  assert "not finite" in refused(capsys, import_torch)
 
 
 def test_the_usage_names_every_flag(capsys):
   with pytest.raises(SystemExit):
     main(["--help"])
-  said = capsys.readouterr().out
+  message = capsys.readouterr().out
   for flag in ("probe", "unchecked", "flatten", "outputs", "layout"):
-    assert re.search(rf"--{flag}\b", said)
+    assert re.search(rf"--{flag}\b", message)
 
 
 @pytest.mark.slow
@@ -327,7 +330,7 @@ def test_the_lines_that_convert_a_pickle_work(capsys):
   net(torch.rand(64, 3, 8, 8))  # statistics of a batch
   torch.save(net.state_dict(), "owners.pt")
   flags = ("--model=ideal_lenet", *FLAGS)
-  _, lines, then = refused(capsys, bring, *flags, file="owners.pt").split(
+  _, lines, then = refused(capsys, run_import, *flags, file="owners.pt").split(
     "\n\n"
   )
   exec(lines, {"model": Net()})

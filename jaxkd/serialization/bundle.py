@@ -1,13 +1,12 @@
-"""Networks as folders that others can judge: weights, what they mean, and a
-probe that proves them.
+"""Bundles: folders with a network's weights, a model card and a probe.
 
-    ROLE.json           the card: architecture, inputs, classes, where from
-    ROLE.safetensors    the weights; ROLE.stablehlo if it is an artefact
+    ROLE.json           the card: architecture, inputs, classes, provenance
+    ROLE.safetensors    the weights; ROLE.stablehlo for an artefact
     probe.safetensors   images and the logits that the network must give
 
-ROLE is `teacher` or `student`. Nothing in a bundle is believed: sizes, names
-and values are checked before use, and on every load the network has to answer
-the probe. No path and no code is taken from inside.
+ROLE is `teacher` or `student`. A bundle is not trusted: sizes, names and values
+are checked before use, and on every load the network has to answer the probe.
+No path and no Python code is taken from a bundle.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 from jaxkd.config import checks
 from jaxkd.runtime.files import atomic_folder
 from jaxkd.serialization import model_card, probe as probes, weights
-from jaxkd.serialization.mismatch import LEAST_PROBABILITY
+from jaxkd.serialization.mismatch import MIN_PROBABILITY
 from jaxkd.serialization.model_card import ARTEFACT, ModelCard
 from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.stablehlo import from_export
@@ -35,18 +34,19 @@ from jaxkd.types import (
 
 ROLES = ("teacher", "student")
 PROBE = "probe.safetensors"
-MOST_ARTEFACT_BYTES = 4 * 2**30
+MAX_ARTEFACT_BYTES = 4 * 2**30
 
 probe_images = probes.images
 
 
 class LoadedBundle(NamedTuple):
-  """Attributes:
+  """The network of a bundle.
 
-  classifier: takes images in [0, 1] and gives logits; of a network whose
-    outputs are probabilities, their logarithm.
-  spec: of the inputs.
-  card: all that the bundle says.
+  Attributes:
+    classifier: takes images in [0, 1] and returns logits; if the outputs of the
+      network are probabilities, it returns their logarithm.
+    spec: spec of the inputs.
+    card: the model card.
   """
 
   classifier: Classifier
@@ -62,20 +62,19 @@ def write(
   probe: Probe,
   artefact: bytes = b"",
 ) -> None:
-  """Writes a bundle, all or nothing; what can't be read back is not written.
+  """Writes a bundle atomically, after reading it back.
 
   Args:
-    folder: to make; it must not exist, or be empty.
+    folder: folder to make; it must not exist, or be empty.
     role: `teacher` or `student`.
-    classifier: whose weights are written.
-    card: what to say of it.
-    probe: what it answers.
-    artefact: what is written in place of weights if the architecture is
+    classifier: the network whose weights are written.
+    card: its model card.
+    probe: images and the network's logits.
+    artefact: bytes that are written in place of weights if the architecture is
       `stablehlo`.
 
   Raises:
-    JaxkdError: if the folder holds something, or `read` would refuse the
-      bundle.
+    JaxkdError: if the folder is not empty, or if `read` refuses the bundle.
   """
   folder = Path(folder)
   checks.choice("role", role, ROLES)
@@ -91,21 +90,22 @@ def write(
 
 
 def read(folder: str | Path) -> LoadedBundle:
-  """The network in a bundle, after it has answered the probe.
+  """Reads the network in a bundle and checks it with the probe.
 
   Raises:
-    JaxkdError: if files are missing, lead out of the folder or are damaged; if
-      the card has other fields or values than it may; if weights are not
-      exactly the architecture's, or not finite; if the probe is not answered.
+    JaxkdError: if files are missing, damaged or links out of the folder; if the
+      card has unknown fields or values; if weights are not exactly those of the
+      architecture, or not finite; or if the network does not answer the probe
+      as expected.
   """
   folder = Path(folder)
   role = _role(folder)
-  card = model_card.read(_inside(folder, f"{role}.json"))
-  probe = probes.load(_inside(folder, PROBE), card.spec, "nhwc")
+  card = model_card.read(_file(folder, f"{role}.json"))
+  probe = probes.load(_file(folder, PROBE), card.spec, "nhwc")
   if card.architecture == ARTEFACT:
-    classifier = _artefact(_inside(folder, f"{role}.{ARTEFACT}"), card)
+    classifier = _read_artefact(_file(folder, f"{role}.{ARTEFACT}"), card)
   else:
-    classifier = _zoo(_inside(folder, f"{role}.safetensors"), card)
+    classifier = _read_weights(_file(folder, f"{role}.safetensors"), card)
   probes.check(classifier, probe, f"The {role} in {folder}")
   return LoadedBundle(classifier, card.spec, card)
 
@@ -115,66 +115,75 @@ def _role(folder: Path) -> str:
   if len(roles) == 1:
     return roles[0]
   if roles:
-    raise JaxkdError(f"{folder} has teacher.json and student.json; keep one.")
+    raise JaxkdError(
+      f"{folder} has both teacher.json and student.json; keep one of them."
+    )
   raise JaxkdError(
     f"{folder} is no bundle: it has no teacher.json. Make one with "
     "python -m jaxkd.import_teacher."
   )
 
 
-def _inside(folder: Path, name: str) -> Path:
-  """A file of the bundle; none that a link leads to elsewhere, and no pipe."""
+def _file(folder: Path, name: str) -> Path:
+  """Returns the path of a file in the bundle; refuses links out of it."""
   path = folder / name
   if not path.exists():
-    raise JaxkdError(f"{folder} lacks {name}.")
+    raise JaxkdError(f"{folder} has no file {name}; make the bundle again.")
   if not path.resolve().is_relative_to(folder.resolve()):
-    raise JaxkdError(f"{path} leads out of the bundle; copy the file into it.")
+    raise JaxkdError(
+      f"{path} is a link out of the bundle; copy the file into it."
+    )
   if not path.is_file():
-    raise JaxkdError(f"{path} is no file.")
+    raise JaxkdError(f"{path} is no file; make the bundle again.")
   return path
 
 
-def _zoo(path: Path, card: ModelCard) -> Classifier:
+def _read_weights(path: Path, card: ModelCard) -> Classifier:
   classifier, spec = weights.load_classifier(path)
   if (classifier.name, spec) != (card.architecture, card.spec):
     raise JaxkdError(
       f"{path} holds {classifier.name} for {spec}, and its card says "
-      f"{card.architecture} for {card.spec}."
+      f"{card.architecture} for {card.spec}; make the bundle again."
     )
   return classifier
 
 
-def _artefact(path: Path, card: ModelCard) -> Classifier:
+def _read_artefact(path: Path, card: ModelCard) -> Classifier:
   size = path.stat().st_size
-  if not 0 < size <= MOST_ARTEFACT_BYTES:
-    raise JaxkdError(f"{path} has {size} bytes; that is no artefact.")
+  if not 0 < size <= MAX_ARTEFACT_BYTES:
+    raise JaxkdError(
+      f"{path} has {size} bytes; an artefact has 1 to {MAX_ARTEFACT_BYTES}."
+    )
   return artefact_classifier(path.read_bytes(), card.spec, card.outputs)
 
 
 def artefact_classifier(
   artefact: bytes, spec: DataSpec, outputs: str
 ) -> Classifier:
-  """The classifier in a `jax.export` artefact; see `from_export`.
+  """Loads the classifier in a `jax.export` artefact; see `from_export`.
 
   Args:
-    artefact: its bytes.
+    artefact: bytes of the artefact.
     spec: spec of the inputs.
-    outputs: what the artefact gives, `logits` or `probabilities`.
+    outputs: outputs of the artefact, `logits` or `probabilities`.
+
+  Raises:
+    JaxkdError: if the artefact has callbacks, or if `from_export` refuses it.
   """
   if b"callback" in artefact:
     raise JaxkdError(
-      "This artefact calls back into the process that runs it, which can do "
-      "anything; export the network without callbacks."
+      "This artefact has callbacks into the process that runs it, which can "
+      "run any code; export the network without callbacks."
     )
   classifier = from_export(artefact, spec)
   if outputs == "logits":
     return classifier
-  return classifier.replace(apply=_Logarithm(classifier.apply))
+  return classifier.replace(apply=_LogProbabilities(classifier.apply))
 
 
 @dataclass(frozen=True)
-class _Logarithm:
-  """Logits of a network that gives probabilities."""
+class _LogProbabilities:
+  """Applies a network that returns probabilities, and takes their logarithm."""
 
   apply: ApplyFn
 
@@ -187,5 +196,5 @@ class _Logarithm:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     outputs, changed = self.apply(variables, images, train=train, rng=rng)
-    logits = jnp.log(jnp.clip(outputs.logits, LEAST_PROBABILITY, 1))
+    logits = jnp.log(jnp.clip(outputs.logits, MIN_PROBABILITY, 1))
     return outputs._replace(logits=logits), changed

@@ -1,5 +1,7 @@
-"""Networks from elsewhere, as files that run no code: PyTorch's weights as
-safetensors, `jax.export` artefacts, and checkpoints of jaxkd.
+"""Imports networks from files that run no Python code when they are read.
+
+They are PyTorch's weights as safetensors, `jax.export` artefacts, and
+checkpoints of jaxkd.
 """
 
 import json
@@ -9,17 +11,17 @@ from typing import NamedTuple
 from jaxkd import models
 from jaxkd.config import checks
 from jaxkd.serialization import bundle, weights
-from jaxkd.serialization.mismatch_causes import with_epsilon
+from jaxkd.serialization.answers import with_epsilon
 from jaxkd.serialization.model_card import ARTEFACT
 from jaxkd.serialization.pytorch.weights import from_torch
 from jaxkd.serialization.safetensors_io import read_header, read_tensors
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts; nobody needs it
+COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, not needed
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
-_RECIPE = """\
-{path} is a pickle or a zip file: reading one can run any code, so it is not
-read. Turn it into safetensors where you made it, in Python:
+_PICKLE_MESSAGE = """\
+{path} is a pickle or a zip file, which can run any code when it is read, so it
+is not read. Convert it to safetensors where you made it, in Python:
 
 import torch
 from safetensors.torch import save_file
@@ -37,13 +39,14 @@ Then: python -m jaxkd.import_teacher {weights} --model={model} \
 
 
 class ImportedModel(NamedTuple):
-  """Attributes:
+  """A network that was imported from a file.
 
-  classifier: takes images in [0, 1] and gives logits.
-  spec: of the inputs.
-  architecture: name in `jaxkd.models`, or `stablehlo`.
-  tensors: how many were used.
-  artefact: its bytes, if it is one.
+  Attributes:
+    classifier: takes images in [0, 1] and returns logits.
+    spec: spec of the inputs.
+    architecture: name in `jaxkd.models`, or `stablehlo`.
+    tensors: number of tensors of the file that were used.
+    artefact: bytes of the artefact, if the file is one.
   """
 
   classifier: Classifier
@@ -62,29 +65,30 @@ def load(
   flatten: str = "chw",
   epsilon: float | None = None,
 ) -> ImportedModel:
-  """The network in a file.
+  """Imports the network in a file.
 
   Args:
     path: path of the file.
     model: name in `jaxkd.models`, for PyTorch's weights.
     spec: spec of the inputs, unless jaxkd wrote the file.
     outputs: outputs of an artefact, `logits` or `probabilities`.
-    flatten: order in which the first linear layer was trained to see maps.
+    flatten: order in which maps are flattened before the first linear layer,
+      `chw` or `hwc`.
     epsilon: epsilon of BatchNorm, if it is not 1e-5.
 
   Raises:
-    JaxkdError: if the file is a pickle or damaged, does not fit, or what has to
-      be known of it is not said.
+    JaxkdError: if the file is a pickle, is damaged, does not fit, or if the
+      model or the spec is missing.
   """
   refuse_pickle(path, model, spec)
   if path.suffix == f".{ARTEFACT}":
-    return _artefact(path, model, spec, outputs)
+    return _load_artefact(path, model, spec, outputs)
   header = read_header(path)
   if {"model", "spec"} <= header.texts.keys():
-    return _ours(path, model, spec, len(header.shapes))
+    return _load_checkpoint(path, model, spec, len(header.shapes))
   if not model or spec is None:
     raise JaxkdError(
-      f"{path} does not say what network it is; say --model, --image_shape, "
+      f"{path} does not name its network; give --model, --image_shape, "
       "--num_classes, --mean and --std."
     )
   checks.choice("model", model, models.names())
@@ -103,26 +107,30 @@ def load(
 
 
 def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:
-  """Raises a `JaxkdError` for a pickle or a zip file, by its name or its first
-  bytes; says how to turn it into safetensors.
+  """Refuses a pickle or a zip file, by its name or its first bytes.
 
   Args:
     path: path of the file.
     model: name in `jaxkd.models`, for the message.
     spec: spec of the inputs, for the message.
+
+  Raises:
+    JaxkdError: if the file is missing, a pickle or a zip file; the message has
+      the lines that convert it to safetensors.
   """
   if not path.is_file():
     raise JaxkdError(f"There is no file {path}.")
   with open(path, "rb") as file:
     start = file.read(9)
-  # The first 8 bytes of a safetensors file are a number, which may be anything.
+  # The first 8 bytes of a safetensors file are a number, which may look like
+  # the first bytes of a pickle.
   is_pickle = start[:1] == b"\x80" and start[8:] != b"{"
   if not (path.suffix in _PICKLES or is_pickle or start[:4] == b"PK\x03\x04"):
     return
   if spec is None or len(spec.shape) != 3:
     spec = DataSpec("", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3)
   height, width, channels = spec.shape
-  message = _RECIPE.format(
+  message = _PICKLE_MESSAGE.format(
     path=path,
     name=json.dumps(path.name),
     weights=json.dumps(f"{path.stem}.safetensors"),
@@ -144,29 +152,32 @@ def _comma(values: tuple) -> str:
   return ",".join(map(str, values))
 
 
-def _artefact(
+def _load_artefact(
   path: Path, model: str, spec: DataSpec | None, outputs: str
 ) -> ImportedModel:
   if model or spec is None:
     raise JaxkdError(
-      f"{path} is an artefact, which is a network itself: leave out --model, "
-      "and say --image_shape, --num_classes, --mean and --std."
+      f"{path} is an artefact, which contains the network: leave out --model, "
+      "and give --image_shape, --num_classes, --mean and --std."
     )
-  if path.stat().st_size > bundle.MOST_ARTEFACT_BYTES:
-    raise JaxkdError(f"{path} is larger than any artefact may be.")
+  if path.stat().st_size > bundle.MAX_ARTEFACT_BYTES:
+    raise JaxkdError(
+      f"{path} is larger than {bundle.MAX_ARTEFACT_BYTES} bytes, the largest "
+      "size of an artefact."
+    )
   artefact = path.read_bytes()
   classifier = bundle.artefact_classifier(artefact, spec, outputs)
   return ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
 
 
-def _ours(
+def _load_checkpoint(
   path: Path, model: str, spec: DataSpec | None, count: int
 ) -> ImportedModel:
-  classifier, found = weights.load_classifier(path)
-  if model not in ("", classifier.name) or (spec and spec[1:] != found[1:]):
+  classifier, own = weights.load_classifier(path)
+  if model not in ("", classifier.name) or (spec and spec[1:] != own[1:]):
     raise JaxkdError(
-      f"{path} says itself that it is {classifier.name} for {found.shape} and "
-      f"{found.num_classes} classes, mean {found.mean}, std {found.std}; leave "
-      "out what says otherwise."
+      f"{path} holds {classifier.name} for {own.shape} and {own.num_classes} "
+      f"classes, mean {own.mean}, std {own.std}; leave out the flags that say "
+      "otherwise."
     )
-  return ImportedModel(classifier, found, classifier.name, count)
+  return ImportedModel(classifier, own, classifier.name, count)

@@ -1,81 +1,85 @@
-"""Why a network does not answer as its owner's did: the usual causes, tried one
-after the other.
+"""Finds out why a network does not answer a probe as expected.
 
-A cause fits if the difference falls within the tolerance, or below a hundredth
-of what it was, once it is undone.
+The usual causes of `jaxkd.serialization.mismatch_causes` are tried in order. A
+cause is named if undoing it brings the difference within the tolerance, or
+below a hundredth of what it was.
 """
 
 from jax.nn import log_softmax, logsumexp
 import numpy as np
 
-from jaxkd.serialization.mismatch_causes import NAMES, answer, usual
+from jaxkd.serialization.answers import answer
+from jaxkd.serialization.mismatch_causes import CAUSE_NAMES, usual_causes
 from jaxkd.types import Classifier
 
-LEAST_PROBABILITY = 1e-12  # whose logarithm is taken in place of log 0
+MIN_PROBABILITY = 1e-12  # smaller ones are raised to it before the logarithm
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-  """The largest difference of two `[N, K]`; of log-probabilities where the
-  expected rows are such.
+def difference(answers: np.ndarray, expected: np.ndarray) -> float:
+  """Returns the largest difference of answers and expected logits `[N, K]`.
+
+  If the expected rows are log-probabilities, log-probabilities are compared.
   """
   if are_log_probabilities(expected):
-    floor = np.log(LEAST_PROBABILITY)
-    found = np.maximum(log_softmax(found, -1), floor)
+    floor = np.log(MIN_PROBABILITY)
+    answers = np.maximum(log_softmax(answers, -1), floor)
     expected = np.maximum(expected, floor)
-  return float(np.abs(found - expected).max())
+  return float(np.abs(answers - expected).max())
 
 
 def are_probabilities(rows: np.ndarray) -> bool:
-  """Whether no value is negative, and each row sums to 1."""
+  """Returns whether all values are non-negative and each row sums to 1."""
   return bool((rows >= 0).all() and np.allclose(rows.sum(-1), 1, atol=1e-3))
 
 
 def are_log_probabilities(rows: np.ndarray) -> bool:
-  """Whether they are logarithms of probabilities."""
+  """Returns whether all rows are logarithms of probabilities."""
   normal = np.allclose(logsumexp(rows, -1), 0, atol=1e-3)
   return bool((rows <= 1e-6).all() and normal)
 
 
-def logarithm(probabilities: np.ndarray) -> np.ndarray:
-  """Finite logits of these probabilities."""
-  return np.log(np.clip(probabilities, LEAST_PROBABILITY, 1))
+def to_logits(probabilities: np.ndarray) -> np.ndarray:
+  """Returns finite logits of probabilities."""
+  return np.log(np.clip(probabilities, MIN_PROBABILITY, 1))
 
 
 def explain(
   classifier: Classifier, images: np.ndarray, logits: np.ndarray, limit: float
 ) -> str:
-  """The cause that fits and what mends it, or that none of the usual does.
+  """Names the cause of a mismatch and its remedy, or the causes it tried.
 
   Args:
-    classifier: that does not answer as expected.
-    images: `[N, H, W, C]` that it was asked about.
-    logits: `[N, K]` that were expected.
+    classifier: the network that does not answer as expected.
+    images: images of the probe, `[N, H, W, C]`.
+    logits: expected logits `[N, K]`.
     limit: the tolerance.
   """
-  found = answer(classifier, images)
-  words = ""
-  if are_probabilities(found):
-    same = difference(found, logits) <= limit
+  answers = answer(classifier, images)
+  prefix = ""
+  if are_probabilities(answers):
+    same = difference(answers, logits) <= limit
     expected = log_softmax(logits, -1)
-    if same or difference(logarithm(found), expected) <= limit:
+    if same or difference(to_logits(answers), expected) <= limit:
       return (
-        "Softmax is already applied by the network: say "
+        "Softmax is already applied by the network: set "
         "--outputs=probabilities, and store probabilities in the probe."
       )
   if are_probabilities(logits):
-    logits = logarithm(logits)
-    words = (
-      "Softmax is already applied to the expected answers: say "
+    logits = to_logits(logits)
+    prefix = (
+      "Softmax is already applied to the expected answers: set "
       "--outputs=probabilities, or store logits. "
     )
-    if difference(found, logits) <= limit:
-      return words.strip()
-  before = difference(found, logits)
-  for cause in usual(classifier, images):
+    if difference(answers, logits) <= limit:
+      return prefix.strip()
+  before = difference(answers, logits)
+  for cause in usual_causes(classifier, images):
     after = difference(cause.answer(), logits)
     if after <= limit or after < before / 100:
-      return f"{words}{cause.words} (off by {after:.2g} then)."
+      return (
+        f"{prefix}{cause.description} (the difference is then {after:.2g})."
+      )
   return (
-    f"{words}None of the usual causes fits ({NAMES}); is it the right file, "
-    "the right --model?"
+    f"{prefix}None of the usual causes fits ({CAUSE_NAMES}); check that the "
+    "file and --model are the right ones."
   )

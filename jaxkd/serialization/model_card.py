@@ -1,4 +1,4 @@
-"""What a bundle says of its network."""
+"""The model card of a bundle: what it says about its network."""
 
 from pathlib import Path
 import re
@@ -13,22 +13,22 @@ from jaxkd.types import DataSpec, JaxkdError
 
 OUTPUTS = ("logits", "probabilities")
 ARTEFACT = "stablehlo"
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
 _SOURCE = re.compile(r"(sha256:[0-9a-f]{64})?")
 
 
 class ModelCard(NamedTuple):
-  """The card of a network, `ROLE.json`.
+  """The card of a network, which `ROLE.json` in a bundle holds.
 
   Attributes:
     architecture: name in `jaxkd.models`, or `stablehlo` for an artefact.
     spec: spec of the inputs.
-    class_names: one per class, or none.
-    outputs: what the network itself gives: `logits`, or `probabilities`, which
-      only an artefact may.
-    source: `sha256:...` of the file that it came from; empty if made here.
-    provenance: JSON that tells where it came from, for people.
+    class_names: one name per class, or none.
+    outputs: outputs of the network: `logits`, or `probabilities` for some
+      artefacts.
+    source: `sha256:...` of the imported file; empty if there is none.
+    provenance: JSON about the origin of the network, for people.
   """
 
   architecture: str
@@ -40,26 +40,28 @@ class ModelCard(NamedTuple):
 
 
 def write(path: Path, card: ModelCard) -> None:
-  """Writes a card as JSON."""
+  """Writes a card as a JSON file."""
   fields = {**card._asdict(), "spec": card.spec._asdict()}
   write_json(path, fields)
 
 
 def read(path: Path) -> ModelCard:
-  """The card in a JSON file.
+  """Reads and checks the card in a JSON file.
 
   Raises:
-    JaxkdError: if it is damaged or too long, or a field is missing, unknown, of
-      another type, or can't be.
+    JaxkdError: if the file is damaged or too long, or if a field is missing,
+      unknown or invalid.
   """
-  if path.stat().st_size > MOST_BYTES:
-    raise JaxkdError(f"{path} has more than {MOST_BYTES} bytes.")
+  if path.stat().st_size > MAX_BYTES:
+    raise JaxkdError(
+      f"{path} has more than {MAX_BYTES} bytes, the largest size of a card."
+    )
   try:
     fields = read_json(path.read_bytes())
   except (ValueError, RecursionError) as error:
-    raise JaxkdError(f"{path} is no JSON of ours: {error}.") from error
+    raise JaxkdError(f"{path} is no valid JSON: {error}.") from error
   if not isinstance(fields, dict):
-    raise JaxkdError(f"{path} is no JSON object.")
+    raise JaxkdError(f"{path} must hold a JSON object.")
   checks.keys(str(path), fields, ModelCard._fields)
   names = fields["class_names"]
   if not isinstance(names, list):
@@ -71,11 +73,14 @@ def read(path: Path) -> ModelCard:
 
 
 def check(card: ModelCard, where: str) -> None:
-  """Raises a `JaxkdError` if a field has a value that it can't have.
+  """Checks the values of all fields of a card.
 
   Args:
-    card: to look through.
-    where: it is from, for messages.
+    card: the card.
+    where: where it is from, for messages.
+
+  Raises:
+    JaxkdError: if a field has an invalid value.
   """
   if card.architecture not in (ARTEFACT, *models.names()):
     message = checks.unknown(
@@ -88,21 +93,23 @@ def check(card: ModelCard, where: str) -> None:
     )
   if card.outputs == "probabilities" and card.architecture != ARTEFACT:
     raise JaxkdError(
-      f"{where}: {card.architecture} gives logits; only an artefact may have "
+      f"{where}: {card.architecture} returns logits; only an artefact may have "
       "outputs=probabilities."
     )
   names, classes = card.class_names, card.spec.num_classes
   if names and len(names) != classes:
     raise JaxkdError(
       f"{where}: {len(names)} class_names for {classes} classes; give one for "
-      "each, or none."
+      "each class, or none."
     )
   if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
     raise JaxkdError(
       f"{where}: class_names must be texts of 1 to 200 printable characters."
     )
   if len(set(names)) < len(names):
-    raise JaxkdError(f"{where}: a name is there twice in class_names.")
+    raise JaxkdError(
+      f"{where}: class_names has a name twice; all must be different."
+    )
   source = card.source
   if not (isinstance(source, str) and _SOURCE.fullmatch(source)):
     raise JaxkdError(

@@ -1,5 +1,6 @@
-"""A few images and what the owner's network says of them: the proof that a
-network arrived as it left.
+"""Probes: images and the logits that a network must give for them.
+
+A probe made with the original network shows that an imported one is the same.
 """
 
 from pathlib import Path
@@ -9,19 +10,20 @@ import numpy as np
 from safetensors.numpy import save as to_bytes
 
 from jaxkd.serialization import mismatch, safetensors_io
-from jaxkd.serialization.mismatch_causes import answer
+from jaxkd.serialization.answers import answer
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-MOST_IMAGES = 64
-TOLERANCE = 1e-4  # of the largest logit, or of 1 if that is smaller
+MAX_IMAGES = 64
+TOLERANCE = 1e-4  # relative to the largest logit, or to 1 if that is larger
 
 
 class Probe(NamedTuple):
-  """Attributes:
+  """Images and the logits that a network must give for them.
 
-  images: `[N, H, W, C]` float32 in [0, 1] (points `[N, D]`).
-  logits: `[N, K]` float32. Rows that are log-probabilities are compared as
-    such: logits have no more meaning than up to a constant per row.
+  Attributes:
+    images: `[N, H, W, C]` float32 in [0, 1] (points `[N, D]`).
+    logits: `[N, K]` float32. If rows are log-probabilities, those of the
+      network are compared with them, since logits are defined up to a constant.
   """
 
   images: np.ndarray
@@ -29,8 +31,9 @@ class Probe(NamedTuple):
 
 
 def images(spec: DataSpec, count: int = 8) -> np.ndarray:
-  """Images to ask about, always the same: from coarse blocks to pure noise, no
-  two channels, rows or columns alike.
+  """Draws the fixed images of a probe, from coarse blocks to pure noise.
+
+  No two channels, rows or columns are equal.
 
   Returns:
     `[count, *spec.shape]` float32; images in [0, 1], points around the mean.
@@ -49,49 +52,50 @@ def images(spec: DataSpec, count: int = 8) -> np.ndarray:
 
 
 def tolerance(probe: Probe) -> float:
-  """What the largest difference may be: 1e-4 max(1, largest |logit|)."""
+  """Returns the largest allowed difference, 1e-4 max(1, largest |logit|)."""
   return TOLERANCE * max(1.0, float(np.abs(probe.logits).max()))
 
 
 def check(classifier: Classifier, probe: Probe, what: str) -> float:
-  """Compares a classifier's answers with those that are expected.
+  """Compares a classifier's answers with the expected logits of a probe.
 
   Args:
     classifier: takes images in [0, 1].
     probe: images and expected logits.
-    what: the classifier in words, for messages.
+    what: description of the classifier, for messages.
 
   Returns:
-    The largest difference of logits (of log-probabilities, where the expected
-    rows are such).
+    The largest difference of logits, or of log-probabilities if the expected
+    rows are such.
 
   Raises:
-    JaxkdError: if it exceeds `tolerance`; names the cause that fits.
+    JaxkdError: if the difference exceeds `tolerance`; the message names the
+      cause, if it is a usual one.
   """
   answers = answer(classifier, probe.images)
   if answers.shape != probe.logits.shape:
     raise JaxkdError(
       f"{what} answers {answers.shape[-1]} classes, and the probe has "
-      f"{probe.logits.shape[-1]}; set --num_classes to the network's."
+      f"{probe.logits.shape[-1]}; set --num_classes to the network's number."
     )
-  for whose, rows in ((what, answers), ("The probe", probe.logits)):
+  for source, rows in ((what, answers), ("The probe", probe.logits)):
     if not np.isfinite(rows).all():
-      raise JaxkdError(f"{whose} has answers that are not finite.")
+      raise JaxkdError(f"{source} has answers that are not finite.")
   limit = tolerance(probe)
-  found = mismatch.difference(answers, probe.logits)
-  if found <= limit and not mismatch.are_probabilities(probe.logits):
-    return found
+  difference = mismatch.difference(answers, probe.logits)
+  if difference <= limit and not mismatch.are_probabilities(probe.logits):
+    return difference
   cause = mismatch.explain(classifier, *probe, limit)
   raise JaxkdError(
-    f"{what} does not answer the probe as expected: off by {found:.3g}, "
-    f"allowed {limit:.1g}. {cause}"
+    f"{what} does not answer the probe as expected: the largest difference is "
+    f"{difference:.3g}, {limit:.1g} is allowed. {cause}"
   )
 
 
 def save(path: Path, probe: Probe) -> None:
-  """Writes a probe; the same one always as the same bytes."""
+  """Writes a probe as a safetensors file; equal probes give equal bytes."""
   tensors = {
-    # The format's writer takes the memory as it lies.
+    # The writer ignores strides, so arrays have to be contiguous.
     name: np.asarray(array, np.float32, order="C")
     for name, array in probe._asdict().items()
   }
@@ -99,16 +103,17 @@ def save(path: Path, probe: Probe) -> None:
 
 
 def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
-  """The probe in a file.
+  """Reads and checks the probe in a file.
 
   Args:
-    path: path of a safetensors file with `images` and `logits`, and no more.
-    spec: that they must fit.
-    layout: layout of the images, `nhwc` or `nchw`; empty tells by the shape.
+    path: path of a safetensors file with exactly `images` and `logits`.
+    spec: spec of the images and classes.
+    layout: layout of the images, `nhwc` or `nchw`; empty infers it from the
+      shape.
 
   Raises:
-    JaxkdError: if the file is damaged, or its tensors are no such images and
-      logits: names, types, shapes, values outside [0, 1] or not finite.
+    JaxkdError: if the file is damaged, or if names, types, shapes or values of
+      the tensors are not those of a probe.
   """
   header = safetensors_io.read_header(path)
   if set(header.shapes) != {"images", "logits"}:
@@ -124,12 +129,12 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
   shape, logits = header.shapes["images"], header.shapes["logits"]
   order = _order(path, shape, spec, layout)
   count = shape[0]
-  if logits != (count, spec.num_classes) or not 0 < count <= MOST_IMAGES:
+  if logits != (count, spec.num_classes) or not 0 < count <= MAX_IMAGES:
     raise JaxkdError(
       f"{path} has {count} images and logits {list(logits)}; expected 1 to "
-      f"{MOST_IMAGES} images and as many rows of {spec.num_classes} logits."
+      f"{MAX_IMAGES} images and as many rows of {spec.num_classes} logits."
     )
-  with np.errstate(over="ignore"):  # what is infinite then is refused
+  with np.errstate(over="ignore"):  # infinite values are refused below
     tensors = {
       name: tensor.astype(np.float32)
       for name, tensor in safetensors_io.read_tensors(path).items()
@@ -137,8 +142,8 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
   least, most = tensors["images"].min(), tensors["images"].max()
   if len(spec.shape) == 3 and not (least >= 0 and most <= 1):
     raise JaxkdError(
-      f"{path} has images from {least:.3g} to {most:.3g}; store them in [0, 1],"
-      " as they are before the normaliser."
+      f"{path} has pixels from {least:.3g} to {most:.3g}; store images in "
+      "[0, 1], before the normaliser."
     )
   return Probe(tensors["images"].transpose(order), tensors["logits"])
 
@@ -146,29 +151,30 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
 def _order(
   path: Path, shape: tuple[int, ...], spec: DataSpec, layout: str
 ) -> tuple[int, ...]:
-  """Axes of the images as stored, in our order."""
-  as_they_are = tuple(range(len(shape)))
+  """Returns the axes of the stored images in the order NHWC."""
+  unchanged = tuple(range(len(shape)))
   if len(spec.shape) != 3:
-    fits = {"": as_they_are} if shape[1:] == spec.shape else {}
+    fits = {"": unchanged} if shape[1:] == spec.shape else {}
   else:
     height, width, channels = spec.shape
-    sides = {
-      "nhwc": ((height, width, channels), as_they_are),
+    layouts = {
+      "nhwc": ((height, width, channels), unchanged),
       "nchw": ((channels, height, width), (0, 2, 3, 1)),
     }
     fits = {
       name: axes
-      for name, (side, axes) in sides.items()
-      if shape[1:] == side and layout in ("", name)
+      for name, (sizes, axes) in layouts.items()
+      if shape[1:] == sizes and layout in ("", name)
     }
   if not fits:
     raise JaxkdError(
       f"{path} has images {list(shape)}, which are not N images "
-      f"{list(spec.shape)}{f' in layout {layout}' if layout else ''}."
+      f"{list(spec.shape)}{f' in layout {layout}' if layout else ''}; correct "
+      "the probe or --image_shape."
     )
   if len(fits) > 1:
     raise JaxkdError(
-      f"{path} has images {list(shape)}, which may be NHWC or NCHW; say which "
-      "with --layout=nhwc or --layout=nchw."
+      f"{path} has images {list(shape)}, which may be NHWC or NCHW; set "
+      "--layout=nhwc or --layout=nchw."
     )
   return next(iter(fits.values()))

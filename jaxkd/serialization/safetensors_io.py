@@ -1,7 +1,7 @@
-"""Safetensors files from anywhere: looked through before they are read.
+"""Reads safetensors files that are not trusted.
 
-Nothing in such a file is executed, and no tensor can be larger than the file
-that claims it.
+Nothing in such a file is executed, and its header is checked before any tensor
+is read, so that no tensor can be larger than the file.
 """
 
 import json
@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from jaxkd.runtime.files import Json
 from jaxkd.types import JaxkdError
 
-MOST_HEADER_BYTES = 16 * 2**20
+MAX_HEADER_BYTES = 16 * 2**20
 FLOATS = ("F16", "F32", "F64")
 
 
 class Header(NamedTuple):
-  """What a file says that it holds.
+  """The header of a safetensors file.
 
   Attributes:
-    shapes: shapes of the tensors, by name.
-    dtypes: dtypes of the tensors, in the format's words: F32, I64, ...
-    texts: free texts, by name.
+    shapes: shapes of the tensors by name.
+    dtypes: dtypes of the tensors by name, as F32, I64, ...
+    texts: metadata by name.
   """
 
   shapes: dict[str, tuple[int, ...]]
@@ -32,12 +33,12 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-  """The header, after its sizes and offsets were compared with the file's.
+  """Reads the header of a file and checks it against the size of the file.
 
   Raises:
-    JaxkdError: if there is no such file, or it is damaged: a header longer than
-      the file or than 16 MiB, a name twice, tensors that overlap, leave gaps or
-      end elsewhere than the file, shapes that do not fit their bytes.
+    JaxkdError: if there is no such file, if the header is longer than the file
+      or than 16 MiB, if a name occurs twice, or if offsets or shapes of the
+      tensors do not fit the bytes of the file.
   """
   if not path.is_file():
     what = "a folder" if path.is_dir() else "no file"
@@ -58,36 +59,37 @@ def read_header(path: Path) -> Header:
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-  """All tensors, as they are stored; see `read_header` for errors.
+  """Reads all tensors of a file.
 
   Raises:
-    JaxkdError: also if a floating tensor has values that are not finite, or has
-      a type that NumPy lacks.
+    JaxkdError: if `read_header` refuses the file, or if floats are not finite
+      or have a dtype that NumPy does not have.
   """
   header = read_header(path)
-  exotic = [
+  unsupported = [
     name
     for name, dtype in header.dtypes.items()
     if dtype.startswith(("BF", "F")) and dtype not in FLOATS
   ]
-  if exotic:
+  if unsupported:
+    name = unsupported[0]
     raise JaxkdError(
-      f"{path}: {exotic[0]} is {header.dtypes[exotic[0]]}; store floats as "
-      "float32 (`tensor.float()` in PyTorch)."
+      f"{path}: {name} is {header.dtypes[name]}; store floats as float32 "
+      "(`tensor.float()` in PyTorch)."
     )
   try:
     with safe_open(path, framework="np") as file:
       tensors = {name: file.get_tensor(name) for name in header.shapes}
   except (SafetensorError, OSError, ValueError) as error:
-    raise JaxkdError(f"{path} can't be read: {error}.") from error
+    raise JaxkdError(f"{path} cannot be read: {error}.") from error
   for name, tensor in tensors.items():
     if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
       raise JaxkdError(f"{path}: {name} has values that are not finite.")
   return tensors
 
 
-def read_json(text: str | bytes) -> Any:
-  """JSON without its traps: a key twice, NaN and infinities are refused.
+def read_json(text: str | bytes) -> Json:
+  """Parses strict JSON: repeated keys, NaN and infinities are refused.
 
   Raises:
     ValueError: if it is no such JSON.
@@ -96,25 +98,27 @@ def read_json(text: str | bytes) -> Any:
   {'a': [1, 2.5]}
   """
 
-  def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
       names = [name for name, _ in pairs]
       twice = next(name for name in names if names.count(name) > 1)
-      raise ValueError(f"{twice!r} is there twice")
+      raise ValueError(f"the key {twice!r} occurs twice")
     return dict(pairs)
 
   def constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
-  return json.loads(text, object_pairs_hook=once, parse_constant=constant)
+  return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
 
 
 def _check_names(path: Path) -> None:
-  """The library keeps the last of two tensors of one name; a file with two says
-  one thing to us and another to the next reader.
+  """Refuses a name that occurs twice.
+
+  The library keeps the last of two tensors of one name, and other readers may
+  keep the first.
   """
   with open(path, "rb") as file:
     length = int.from_bytes(file.read(8), "little")
-    if length > min(path.stat().st_size - 8, MOST_HEADER_BYTES):
+    if length > min(path.stat().st_size - 8, MAX_HEADER_BYTES):
       raise ValueError(f"its header claims {length} bytes")
     read_json(file.read(length))

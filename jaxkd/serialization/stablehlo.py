@@ -1,7 +1,7 @@
-"""Classifiers from `jax.export` artefacts: a teacher without its model code.
+"""Classifiers from `jax.export` artefacts, which need no model code.
 
-An artefact is a program. Nothing of Python runs when it is read, but what it
-computes is up to whoever wrote it.
+An artefact is a program of XLA. Reading it runs no Python code, but its author
+decides what it computes.
 """
 
 from collections.abc import Callable
@@ -23,39 +23,37 @@ from jaxkd.types import (
   Variables,
 )
 
-# Targets that would call into the Python of a process that is no more.
+# Targets of calls back into the Python process that exported the artefact.
 _CALLBACK = re.compile(rb"xla_\w*callback")
-_TRIAL = 3  # images; a batch that is no multiple of 2
+_TRIAL_BATCH = 3  # no multiple of 2, to find artefacts for other batch sizes
 
 
 def from_export(
   blob: bytes, spec: DataSpec, name: str = "stablehlo"
 ) -> Classifier:
-  """A classifier from the bytes of a `jax.export` artefact.
+  """Creates a classifier from the bytes of a `jax.export` artefact.
 
-  The artefact takes float32 images `[B, H, W, C]` in [0, 1], with a symbolic
-  B, normalises them itself, and gives float32 logits `[B, K]`; it was written
-  by `serialize(vjp_order=1)`. An exported call can't be vmapped, so mapped axes
-  are folded into the batch.
+  The artefact has to take float32 images `[B, H, W, C]` in [0, 1] with a
+  symbolic B, normalise them itself, and return float32 logits `[B, K]`; it has
+  to be written by `serialize(vjp_order=1)`. An exported call cannot be vmapped,
+  so mapped axes are merged with the batch.
 
-  The weights are inside the program: nothing here can be trained, and the one
-  variable is the SHA-256 of the bytes, by which
-  `jaxkd.serialization.weights.digest` tells one artefact from another.
+  The weights are inside of the program and cannot be trained. The only variable
+  is the SHA-256 of the bytes, so that `jaxkd.serialization.weights.digest`
+  differs between artefacts.
 
   Args:
-    blob: the artefact.
+    blob: bytes of the artefact.
     spec: spec of the inputs; its normaliser is not applied.
     name: for messages and reports.
 
   Raises:
-    JaxkdError: if the bytes are no artefact that this version of JAX runs, or
-      its inputs, outputs or gradient are not as above.
+    JaxkdError: if the bytes are no artefact that this version of JAX can run,
+      or if its inputs, outputs or gradient are not as described.
   """
   try:
     exported = export.deserialize(bytearray(blob))
-  except (
-    Exception
-  ) as error:  # a torn file fails in as many ways as it has bytes
+  except Exception as error:  # a damaged file can raise any error
     raise JaxkdError(
       f"{name} is no jax.export artefact that JAX {jax.__version__} reads "
       f"({_first_line(error)}). It is damaged, from a later JAX, or more than "
@@ -75,6 +73,8 @@ def from_export(
 
 @dataclass(frozen=True)
 class _Exported:
+  """Applies an artefact; two of them are equal if their bytes are."""
+
   digest: str
   logits: Callable[[Array], Array] = field(compare=False, repr=False)
 
@@ -91,9 +91,9 @@ class _Exported:
 
 
 def _differentiable(exported: export.Exported) -> Callable[[Array], Array]:
-  """The exported call with its own gradient, and both with a rule for vmap."""
-  forward = _folding(exported.call)
-  pullback = _folding(lambda *both: exported.vjp().call(*both)[0])
+  """Returns the exported call with its exported gradient and vmap rules."""
+  forward = _merges_mapped_axes(exported.call)
+  pullback = _merges_mapped_axes(lambda *both: exported.vjp().call(*both)[0])
   logits = jax.custom_vjp(forward)
   logits.defvjp(
     lambda images: (forward(images), images),
@@ -102,22 +102,23 @@ def _differentiable(exported: export.Exported) -> Callable[[Array], Array]:
   return logits
 
 
-def _folding(call: Callable[..., Array]) -> Callable[..., Array]:
-  """`call([B, ...], ...) -> [B, ...]` that may be vmapped, any number of
-  times: each mapped axis joins the batch.
-  """
-  folded = jax.custom_batching.custom_vmap(call)
+def _merges_mapped_axes(call: Callable[..., Array]) -> Callable[..., Array]:
+  """Decorates `call([B, ...], ...) -> [B, ...]` with a rule for `jax.vmap`.
 
-  @folded.def_vmap
+  Every mapped axis is merged with the batch.
+  """
+  merged = jax.custom_batching.custom_vmap(call)
+
+  @merged.def_vmap
   def rule(size: int, mapped: list[bool], *batches: Array):
     stacked = [
       batch if is_mapped else jnp.broadcast_to(batch, (size, *batch.shape))
       for batch, is_mapped in zip(batches, mapped, strict=True)
     ]
-    result = folded(*(s.reshape(-1, *s.shape[2:]) for s in stacked))
+    result = merged(*(s.reshape(-1, *s.shape[2:]) for s in stacked))
     return result.reshape(size, -1, *result.shape[1:]), True
 
-  return folded
+  return merged
 
 
 def _check_signature(
@@ -127,36 +128,35 @@ def _check_signature(
   trees = exported.in_tree, exported.out_tree
   if trees != (jax.tree.structure(((0,), {})), jax.tree.structure(0)):
     raise JaxkdError(
-      f"{name} takes {len(exported.in_avals)} arrays and gives "
-      f"{len(exported.out_avals)}; export a function of one argument, the "
-      "images, that returns one array, the logits. Weights go inside."
+      f"{name} takes {len(exported.in_avals)} arrays and returns "
+      f"{len(exported.out_avals)}; export a function of the images alone that "
+      "returns the logits alone, with the weights as constants."
     )
   (images,), (logits,) = exported.in_avals, exported.out_avals
   if images.dtype != jnp.float32 or logits.dtype != jnp.float32:
     raise JaxkdError(
-      f"{name} takes {images.dtype} and gives {logits.dtype}; both must be "
-      "float32. Convert inside the exported function."
+      f"{name} takes {images.dtype} and returns {logits.dtype}; both must be "
+      "float32. Convert inside of the exported function."
     )
   if images.shape[1:] != spec.shape or logits.shape[1:] != (spec.num_classes,):
     raise JaxkdError(
       f"{name} maps inputs {_sizes(images)} to logits {_sizes(logits)}; the "
-      f"spec of {spec.name} says inputs (B, {_listed(spec.shape)}) and logits "
+      f"spec of {spec.name} says inputs (B, {_joined(spec.shape)}) and logits "
       f"(B, {spec.num_classes}). Correct the one that is wrong."
     )
   if not export.is_symbolic_dim(images.shape[0]):
     raise JaxkdError(
-      f"{name} takes batches of {images.shape[0]} alone; export it with a "
+      f"{name} takes only batches of {images.shape[0]}; export it with a "
       "symbolic batch, jax.export.symbolic_shape('batch')."
     )
   if not exported.has_vjp():
     raise JaxkdError(
-      f"{name} has no gradient inside; write it with "
-      "exported.serialize(vjp_order=1)."
+      f"{name} has no gradient; write it with exported.serialize(vjp_order=1)."
     )
 
 
 def _check_program(exported: export.Exported, name: str) -> None:
-  """Refuses a program that would leave XLA."""
+  """Refuses a program that calls back into Python."""
   for program in (exported, exported.vjp()):
     if _CALLBACK.search(program.mlir_module_serialized):
       raise JaxkdError(
@@ -165,13 +165,13 @@ def _check_program(exported: export.Exported, name: str) -> None:
 
 
 def _try(exported: export.Exported, spec: DataSpec, name: str) -> None:
-  """Refuses an artefact that can't be lowered here, before a run begins."""
-  images = jax.ShapeDtypeStruct((_TRIAL, *spec.shape), jnp.float32)
-  logits = jax.ShapeDtypeStruct((_TRIAL, spec.num_classes), jnp.float32)
+  """Refuses an artefact that cannot be lowered on this machine."""
+  images = jax.ShapeDtypeStruct((_TRIAL_BATCH, *spec.shape), jnp.float32)
+  logits = jax.ShapeDtypeStruct((_TRIAL_BATCH, spec.num_classes), jnp.float32)
   try:
     jax.jit(exported.call).lower(images)
     jax.jit(exported.vjp().call).lower(images, logits)
-  except Exception as error:  # of MLIR, of shapes, of platforms
+  except Exception as error:  # MLIR, shape and platform errors
     raise JaxkdError(
       f"{name} does not run on {jax.default_backend()} with JAX "
       f"{jax.__version__} ({_first_line(error)}). Export it again with this "
@@ -184,8 +184,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _sizes(array: jax.core.ShapedArray) -> str:
-  return f"(B, {_listed(array.shape[1:])})"
+  return f"(B, {_joined(array.shape[1:])})"
 
 
-def _listed(sizes: tuple[int, ...]) -> str:
+def _joined(sizes: tuple[int, ...]) -> str:
   return ", ".join(map(str, sizes))

@@ -1,7 +1,7 @@
-"""Networks as safetensors files: weights, and what is needed to use them.
+"""Classifiers as safetensors files: their variables, model name and spec.
 
-Nothing in such a file is executed. Names and shapes are compared with the
-model's before anything is allocated.
+Reading such a file runs no code. Names and shapes are compared with the model's
+before anything is allocated.
 """
 
 import hashlib
@@ -9,7 +9,6 @@ import json
 import math
 from pathlib import Path
 import re
-from typing import Any
 
 import flax
 import jax
@@ -25,16 +24,16 @@ from jaxkd.serialization.safetensors_io import (
   read_json,
   read_tensors,
 )
-from jaxkd.types import Classifier, DataSpec, JaxkdError
+from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
-MOST_VALUES, MOST_CLASSES, MOST_NUMBER = 2**22, 2**17, 2**40
+MAX_VALUES, MAX_CLASSES, MAX_NUMBER = 2**22, 2**17, 2**40
 _SPEC_NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\ud800-\udfff/\\]{1,100}")
 
 
 def save(
   path: Path, classifier: Classifier, spec: DataSpec, model: str
 ) -> None:
-  """`write` on the first process; the others wait until it is done."""
+  """Calls `write` on the first process; the others wait until it is done."""
   with processes.raise_on_all():
     if processes.is_primary():
       write(path, classifier, spec, model)
@@ -43,22 +42,22 @@ def save(
 def write(
   path: Path, classifier: Classifier, spec: DataSpec, model: str
 ) -> None:
-  """Writes parameters and batch statistics to `path`, all or nothing; the same
-  ones always as the same bytes.
+  """Writes a classifier atomically; equal variables give equal bytes.
 
   Args:
-    path: path of the file; its folder is made.
-    classifier: whose variables are written, as `params/layer/kernel` and so on.
-    spec: spec of the inputs, kept in the header.
-    model: name in `jaxkd.models`, kept in the header.
+    path: path of the file; missing folders are made.
+    classifier: the classifier whose variables are written, under names such as
+      `params/layer/kernel`.
+    spec: spec of the inputs, stored in the header.
+    model: name in `jaxkd.models`, stored in the header.
 
   Raises:
-    JaxkdError: if `load_classifier` would refuse the spec, or the file cannot
-      be written.
+    JaxkdError: if `load_classifier` would refuse the spec, or if the file
+      cannot be written.
   """
   check_spec(spec, str(path))
   tensors = {
-    # The format's writer takes the memory as it lies.
+    # The writer ignores strides, so arrays have to be contiguous.
     name: np.asarray(leaf, order="C")
     for name, leaf in _flat(classifier.variables).items()
   }
@@ -67,11 +66,11 @@ def write(
 
 
 def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
-  """The classifier in `path`, and what its inputs look like.
+  """Loads the classifier in a file, and the spec of its inputs.
 
   Raises:
-    JaxkdError: if the file is missing or damaged, is no jaxkd classifier, or
-      its tensors are not exactly the model's, or not finite.
+    JaxkdError: if the file is missing or damaged, was not written by jaxkd, or
+      if its tensors are not exactly the model's, or not finite.
   """
   path = Path(path)
   if not path.exists():
@@ -79,9 +78,9 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
   header = read_header(path)
   if not {"model", "spec"} <= header.texts.keys():
     raise JaxkdError(
-      f"{path} was not written by jaxkd: its header names no model. Bring such "
-      "weights in with python -m jaxkd.import_teacher, or hand the network to "
-      "jaxkd.distill as jaxkd.from_linen(...)."
+      f"{path} was not written by jaxkd: its header names no model. Import "
+      "such weights with python -m jaxkd.import_teacher, or pass the network "
+      "to jaxkd.distill as jaxkd.from_linen(...)."
     )
   model = header.texts["model"]
   try:
@@ -89,14 +88,13 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
   except (ValueError, RecursionError) as error:
     raise JaxkdError(f"{path} is damaged: {error}.") from error
   spec = spec_of(fields, str(path))
-  expected = _flat(models.shapes(model, spec))
-  found = header.shapes
+  expected, shapes = _flat(models.shapes(model, spec)), header.shapes
   wrong = [
     name
-    for name in sorted(expected.keys() | found.keys())
+    for name in sorted(expected.keys() | shapes.keys())
     if name not in expected
-    or name not in found
-    or found[name] != expected[name].shape
+    or name not in shapes
+    or shapes[name] != expected[name].shape
     or header.dtypes[name] != "F32"
   ]
   if wrong:
@@ -115,15 +113,16 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
   return classifier, spec
 
 
-def spec_of(fields: Any, where: str) -> DataSpec:
-  """A `DataSpec` from JSON.
+def spec_of(fields: object, where: str) -> DataSpec:
+  """Creates a `DataSpec` from parsed JSON.
 
   Args:
-    fields: what the JSON says.
-    where: it is from, for messages.
+    fields: the parsed JSON.
+    where: where it is from, for messages.
 
   Raises:
-    JaxkdError: if a field is missing or unknown, or see `check_spec`.
+    JaxkdError: if a field is missing or unknown, or if `check_spec` refuses its
+      value.
 
   >>> spec_of({"name": "a", "shape": [8, 8, 1], "num_classes": 2,
   ...   "mean": [0.5], "std": [0.5]}, "card.json").shape
@@ -140,13 +139,16 @@ def spec_of(fields: Any, where: str) -> DataSpec:
 
 
 def check_spec(spec: DataSpec, where: str) -> None:
-  """Raises a `JaxkdError` if a field is of another type, or can't be: more than
-  2^22 values or 2^17 classes, a name that would lead elsewhere as a part of a
-  file's name, a normaliser that divides by zero.
+  """Checks types and values of all fields of a spec.
 
   Args:
-    spec: to look through.
-    where: it is from, for messages.
+    spec: the spec.
+    where: where it is from, for messages.
+
+  Raises:
+    JaxkdError: if a field has another type, if there are more than 2^22 values
+      or 2^17 classes, if the name cannot be part of a file's name, or if a
+      standard deviation is not positive.
   """
   name, shape, classes, mean, std = spec
   if not (isinstance(name, str) and _SPEC_NAME.fullmatch(name)):
@@ -158,14 +160,13 @@ def check_spec(spec: DataSpec, where: str) -> None:
     raise JaxkdError(
       f"{where}: spec.shape={shape}; it must be [H, W, C], or [D] for points."
     )
-  if math.prod(shape) > MOST_VALUES:
+  if math.prod(shape) > MAX_VALUES:
     raise JaxkdError(
-      f"{where}: spec.shape={shape}; inputs may have up to {MOST_VALUES} "
-      "values."
+      f"{where}: spec.shape={shape}; inputs may have up to {MAX_VALUES} values."
     )
-  if not (_numbers((classes,), int) and 1 < classes <= MOST_CLASSES):
+  if not (_numbers((classes,), int) and 1 < classes <= MAX_CLASSES):
     raise JaxkdError(
-      f"{where}: spec.num_classes={classes}; choose 2 to {MOST_CLASSES}."
+      f"{where}: spec.num_classes={classes}; choose 2 to {MAX_CLASSES}."
     )
   for field, numbers in (("mean", mean), ("std", std)):
     if not _numbers(numbers, int, float) or len(numbers) not in (1, shape[-1]):
@@ -174,23 +175,24 @@ def check_spec(spec: DataSpec, where: str) -> None:
         "one per channel."
       )
   if min(std) <= 0:
-    raise JaxkdError(f"{where}: spec.std={std}; all of it must be above 0.")
+    raise JaxkdError(f"{where}: spec.std={std}; all of them must be above 0.")
 
 
-def _numbers(values: Any, *types: type) -> bool:
-  """Whether it is a tuple of finite numbers of these types; True is none."""
+def _numbers(values: object, *types: type) -> bool:
+  """Returns whether this is a tuple of finite numbers of these types."""
   return (
     isinstance(values, tuple)
     and bool(values)
     and all(isinstance(each, types) for each in values)
     and not any(isinstance(each, bool) for each in values)
-    and all(abs(each) < MOST_NUMBER for each in values)
+    and all(abs(each) < MAX_NUMBER for each in values)
   )
 
 
 def _sorted(file: bytes) -> bytes:
-  """A safetensors file with its header in alphabetical order; the library
-  writes the header's texts in another order each time.
+  """Sorts the header of a safetensors file.
+
+  The library writes its metadata in another order each time.
   """
   end = 8 + int.from_bytes(file[:8], "little")
   header = json.dumps(json.loads(file[8:end]), sort_keys=True).encode()
@@ -199,12 +201,12 @@ def _sorted(file: bytes) -> bytes:
 
 
 def digest(classifier: Classifier) -> str:
-  """Names a classifier by its weights."""
-  found = hashlib.sha256()
+  """Returns a hash of a classifier's variables, 16 hex digits."""
+  sha256 = hashlib.sha256()
   for leaf in jax.tree.leaves(classifier.variables):
-    found.update(np.ascontiguousarray(leaf).tobytes())
-  return found.hexdigest()[:16]
+    sha256.update(np.ascontiguousarray(leaf).tobytes())
+  return sha256.hexdigest()[:16]
 
 
-def _flat(variables) -> dict:
+def _flat(variables: Variables) -> dict[str, Array]:
   return flax.traverse_util.flatten_dict(variables, sep="/")

@@ -275,7 +275,7 @@ def test_transformer_tokens_become_neighbouring_pixels():
     ("upsamplin", spec(), 0, "Did you mean upsampling"),
     ("upsampling", spec(30), 0, "multiples of 4"),
     ("dfme", DataSpec("moons", (2,), 2, (0, 0), (1, 1)), 0, "image_size"),
-    ("transformer", spec(), 100, "multiple of 64; 384"),
+    ("transformer", spec(), 100, "multiple of 64; .* width is 384"),
     ("upsampling", spec(), -2, "width=-2"),
     ("dast", spec(64), 0, "image_size=32"),
   ],

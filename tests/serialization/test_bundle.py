@@ -1,4 +1,4 @@
-"""Bundles, and what hostile ones can't do."""
+"""Bundles: writing, reading, and refusing damaged or hostile ones."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def edit(folder, **fields):
 
 
 def safetensors(header, data=b"", length=None):
-  """A file whose header says this, true or not."""
+  """Returns the bytes of a file with this header, which may be wrong."""
   text = header if isinstance(header, bytes) else json.dumps(header).encode()
   text += b" " * (-len(text) % 8)
   return (
@@ -68,31 +68,33 @@ def parts(path):
   return json.loads(content[8:end]), content[end:]
 
 
-def test_a_bundle_comes_back(folder, network):
-  found = bundle.read(folder)
-  same(found.classifier, network)
-  assert found.card == CARD and found.spec == SPEC
+def test_a_bundle_is_read_as_written(folder, network):
+  loaded = bundle.read(folder)
+  same(loaded.classifier, network)
+  assert loaded.card == CARD and loaded.spec == SPEC
   assert sorted(os.listdir(folder)) == [
     "probe.safetensors", "teacher.json", "teacher.safetensors"
   ]  # fmt: skip
   assert os.listdir(folder.parent) == ["bundle"]
 
 
-def test_a_student_is_one_too(network, probe, tmp_path):
+def test_a_bundle_may_hold_a_student(network, probe, tmp_path):
   bundle.write(tmp_path, "student", network, CARD, probe)
   assert bundle.read(tmp_path).classifier.name == "ideal_lenet"
   assert (tmp_path / "student.safetensors").exists()
 
 
 def test_nothing_is_overwritten(folder, network, probe):
-  with pytest.raises(JaxkdError, match="not empty"):
+  with pytest.raises(JaxkdError, match="is not an empty folder"):
     bundle.write(folder, "teacher", network, CARD, probe)
 
 
-def test_what_could_not_be_read_back_is_not_written(network, probe, tmp_path):
+def test_a_bundle_that_would_be_refused_is_not_written(
+  network, probe, tmp_path
+):
   for card, other, message in (
     (CARD._replace(class_names=("a", "b")), probe, "2 class_names"),
-    (CARD, probe._replace(logits=probe.logits + 1), "off by"),
+    (CARD, probe._replace(logits=probe.logits + 1), "largest difference"),
   ):
     with pytest.raises(JaxkdError, match=message) as error:
       bundle.write(tmp_path / "out", "teacher", network, card, other)
@@ -111,7 +113,7 @@ def test_the_probe_is_checked_on_every_load(folder):
 
 def test_files_that_are_missing_are_named(folder):
   (folder / "probe.safetensors").unlink()
-  refused(folder, "lacks probe.safetensors")
+  refused(folder, "has no file probe.safetensors")
   (folder / "teacher.json").unlink()
   refused(folder, "is no bundle")
 
@@ -129,7 +131,7 @@ def test_two_roles_are_refused(folder):
     ({"architecture": "os:system"}, "Unknown architecture"),
     ({"architecture": ["ideal_lenet"]}, "Unknown architecture"),
     ({"architecture": "ideal_mlp"}, "its card says"),
-    ({"architecture": "stablehlo"}, "lacks teacher.stablehlo"),
+    ({"architecture": "stablehlo"}, "has no file teacher.stablehlo"),
     ({"outputs": "probabilities"}, "only an artefact"),
     ({"outputs": "features"}, "choose logits or"),
     ({"class_names": ["a", "b"]}, "2 class_names for 3"),
@@ -163,7 +165,7 @@ def test_two_roles_are_refused(folder):
     ({"spec": {"path": "x"}}, "exactly"),
   ],
 )
-def test_cards_that_can_not_be_are_refused(folder, fields, message):
+def test_invalid_cards_are_refused(folder, fields, message):
   edit(folder, **fields)
   refused(folder, message)
 
@@ -171,24 +173,24 @@ def test_cards_that_can_not_be_are_refused(folder, fields, message):
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    (b"", "no JSON"),
-    (b"[]", "no JSON object"),
-    (b"[" * 100_000, "no JSON"),
-    (b"\xff\xfe\x00", "no JSON"),
+    (b"", "no valid JSON"),
+    (b"[]", "must hold a JSON object"),
+    (b"[" * 100_000, "no valid JSON"),
+    (b"\xff\xfe\x00", "no valid JSON"),
     (b'{"architecture": "a", "architecture": "b"}', "twice"),
     (b'{"architecture": NaN}', "no number"),
     (b'{"architecture": "a"}', "exactly"),
     (b" " * (2**20 + 1), "more than"),
-    (b"9" * 5000, "no JSON"),
+    (b"9" * 5000, "no valid JSON"),
   ],
 )
-def test_texts_that_are_no_card_are_refused(folder, text, message):
+def test_a_card_file_must_hold_a_card(folder, text, message):
   (folder / "teacher.json").write_bytes(text)
   refused(folder, message)
 
 
-def lies(header, data):
-  """Files that say what is not so: name, content, what is said of them."""
+def damaged_files(header, data):
+  """Returns contents of damaged files and their error messages, by name."""
   name = "params/Dense_0/bias"
   entry = header[name]
   begin, end = entry["data_offsets"]
@@ -272,8 +274,8 @@ def lies(header, data):
   }
 
 
-LIES = list(
-  lies(
+DAMAGED = list(
+  damaged_files(
     {
       "params/Dense_0/bias": {"data_offsets": [0, 4]},
       "__metadata__": {},
@@ -283,15 +285,15 @@ LIES = list(
 )
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_files_that_lie_are_refused(folder, lie):
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_files_are_refused(folder, damage):
   path = folder / "teacher.safetensors"
-  content, message = lies(*parts(path))[lie]
+  content, message = damaged_files(*parts(path))[damage]
   path.write_bytes(content)
   refused(folder, message)
 
 
-def test_a_wrong_class_count_in_all_files_but_the_weights(folder, probe):
+def test_a_wrong_class_count_does_not_fit_the_weights(folder, probe):
   edit(folder, spec={"num_classes": 4}, class_names=[])
   rows = np.zeros((len(probe.images), 4), np.float32)
   save_file(
@@ -315,7 +317,7 @@ def test_nan_in_the_probe_is_refused(folder):
 
 
 class Trap:
-  """Creates a file as soon as it is unpickled."""
+  """A pickle that creates a file when it is loaded."""
 
   def __init__(self, path):
     self.path = path
@@ -325,21 +327,21 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", ["teacher.safetensors", "probe.safetensors"])
-def test_a_pickle_of_another_name_is_not_unpickled(folder, tmp_path, name):
-  sprung = tmp_path / "sprung"
-  (folder / name).write_bytes(pickle.dumps(Trap(sprung)))
+def test_a_pickle_is_not_loaded(folder, tmp_path, name):
+  created = tmp_path / "created"
+  (folder / name).write_bytes(pickle.dumps(Trap(created)))
   refused(folder, "damaged or no safetensors")
-  assert not sprung.exists()
+  assert not created.exists()
 
 
 @pytest.mark.parametrize(
   "name", ["teacher.json", "teacher.safetensors", "probe.safetensors"]
 )
-def test_links_that_lead_out_and_pipes_are_refused(folder, tmp_path, name):
+def test_links_out_of_the_bundle_and_pipes_are_refused(folder, tmp_path, name):
   elsewhere = tmp_path / "elsewhere"
   (folder / name).rename(elsewhere)
   (folder / name).symlink_to(elsewhere)
-  refused(folder, "leads out of the bundle")
+  refused(folder, "is a link out of the bundle")
   (folder / name).unlink()
   os.mkfifo(folder / name)
   refused(folder, "is no file")

@@ -1,4 +1,4 @@
-"""Probes: what arrived as it left, and what is said of what did not."""
+"""Probes accept equal networks and name the causes of differences."""
 
 import functools
 
@@ -14,7 +14,7 @@ from jaxkd.models import lenet
 from jaxkd.models.cpu import conv
 from jaxkd.models.layers import Dense, DepthwiseConv
 from jaxkd.serialization import probe as probes
-from jaxkd.serialization.mismatch_causes import with_epsilon
+from jaxkd.serialization.answers import with_epsilon
 from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -45,7 +45,7 @@ def logits(classifier, images=IMAGES):
 
 
 def refused(classifier, expected, images=IMAGES):
-  """What is said of a classifier that should have answered something else."""
+  """Returns the message for a classifier that does not answer as expected."""
   with pytest.raises(JaxkdError) as error:
     probes.check(classifier, Probe(images, expected), "This network")
   return str(error.value)
@@ -68,10 +68,10 @@ def test_a_difference_above_the_tolerance_is_refused():
     other = expected.copy()
     other[3, 1] += share * 1e-4 * scale
     if fits:
-      found = probes.check(network(), Probe(IMAGES, other), "x")
-      assert found == pytest.approx(share * 1e-4 * scale, rel=0.1)
+      difference = probes.check(network(), Probe(IMAGES, other), "x")
+      assert difference == pytest.approx(share * 1e-4 * scale, rel=0.1)
     else:
-      assert "off by" in refused(network(), other)
+      assert "largest difference" in refused(network(), other)
 
 
 def test_probe_images_are_varied_and_the_same():
@@ -98,8 +98,8 @@ def test_a_network_that_gives_probabilities_is_named():
   )
   answers = logits(soft)
   for expected in (answers, 1 + np.log(answers)):
-    found = refused(soft, expected)
-    assert "Softmax is already applied by the network" in found
+    message = refused(soft, expected)
+    assert "Softmax is already applied by the network" in message
 
 
 def test_log_probabilities_are_accepted_as_logits():
@@ -109,13 +109,13 @@ def test_log_probabilities_are_accepted_as_logits():
 
 def test_a_second_cause_is_found_behind_a_softmax():
   expected = jax.nn.softmax(logits(network(), IMAGES[..., ::-1]))
-  found = refused(network(), np.asarray(expected))
-  assert "--outputs=probabilities" in found and "Channel order" in found
+  message = refused(network(), np.asarray(expected))
+  assert "--outputs=probabilities" in message and "Channel order" in message
 
 
 def test_channel_order_is_named():
-  found = refused(network(), logits(network(), IMAGES[..., ::-1]))
-  assert "Channel order" in found and "BGR" in found
+  message = refused(network(), logits(network(), IMAGES[..., ::-1]))
+  assert "Channel order" in message and "BGR" in message
 
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -141,8 +141,8 @@ NORMALISERS = {
 @pytest.mark.parametrize("case", NORMALISERS)
 def test_the_normaliser_is_named(case):
   mean, std, words = NORMALISERS[case]
-  found = refused(network(), logits(normalised_by(network(), mean, std)))
-  assert "Normaliser" in found and words in found
+  message = refused(network(), logits(normalised_by(network(), mean, std)))
+  assert "Normaliser" in message and words in message
 
 
 def test_padding_of_strided_convolutions_is_named(monkeypatch):
@@ -160,7 +160,7 @@ def test_padding_of_strided_convolutions_is_named(monkeypatch):
 
 
 class Depthwise(nn.Module):
-  """A strided convolution per channel; bare, or padded as flax pads it."""
+  """A strided depthwise convolution, with our padding or with flax's."""
 
   padded: bool = False
 
@@ -207,9 +207,9 @@ def test_flatten_order_is_named(model, order):
   }
   wrong = right.replace(variables={**right.variables, "params": layers})
   other = {"chw": "hwc", "hwc": "chw"}[order]
-  found = refused(wrong, logits(right))
-  assert "Flatten order" in found
-  assert f"--flatten={order}" in found and f"--flatten={other}" not in found
+  message = refused(wrong, logits(right))
+  assert "Flatten order" in message
+  assert f"--flatten={order}" in message and f"--flatten={other}" not in message
 
 
 def test_epsilon_is_named_and_mended(monkeypatch):
@@ -237,15 +237,15 @@ def test_another_network_has_no_usual_cause():
   assert "None of the usual causes" in refused(network(), other)
 
 
-def test_a_plain_function_is_tried_from_outside():
+def test_causes_are_tried_for_a_plain_function():
   kernel = jax.random.normal(jax.random.key(0), (192, 4))
   function = models.from_function(
     lambda kernel, images: images.reshape(len(images), -1) @ kernel, kernel
   )
-  found = refused(function, logits(function, IMAGES[..., ::-1]))
-  assert "Channel order" in found
-  found = refused(function, logits(function, (IMAGES - 0.5) / 0.5))
-  assert "0.5 and 0.5" in found
+  message = refused(function, logits(function, IMAGES[..., ::-1]))
+  assert "Channel order" in message
+  message = refused(function, logits(function, (IMAGES - 0.5) / 0.5))
+  assert "0.5 and 0.5" in message
 
 
 def test_the_number_of_classes_is_named():
@@ -279,20 +279,20 @@ def saved(path, images=IMAGES, rows=None, **others):
   return path
 
 
-def test_layouts_are_told_apart(tmp_path):
+def test_the_layout_is_inferred(tmp_path):
   for images in (IMAGES, IMAGES.transpose(0, 3, 1, 2)):
-    found = probes.load(saved(tmp_path / "probe", images), SPEC)
-    np.testing.assert_array_equal(found.images, IMAGES)
+    probe = probes.load(saved(tmp_path / "probe", images), SPEC)
+    np.testing.assert_array_equal(probe.images, IMAGES)
 
 
-def test_an_ambiguous_layout_has_to_be_said(tmp_path):
+def test_an_ambiguous_layout_has_to_be_given(tmp_path):
   spec = SPEC._replace(shape=(3, 3, 3))
   images = probes.images(spec)
   path = saved(tmp_path / "probe", images)
   with pytest.raises(JaxkdError, match="--layout"):
     probes.load(path, spec)
-  found = probes.load(path, spec, "nchw").images
-  np.testing.assert_array_equal(found, images.transpose(0, 2, 3, 1))
+  loaded = probes.load(path, spec, "nchw").images
+  np.testing.assert_array_equal(loaded, images.transpose(0, 2, 3, 1))
 
 
 NAN = np.full((8, 4), np.nan, np.float32)
@@ -313,6 +313,6 @@ NAN = np.full((8, 4), np.nan, np.float32)
     ({"more": NAN}, "exactly `images` and `logits`"),
   ],
 )
-def test_what_is_no_probe_is_refused(tmp_path, change, message):
+def test_invalid_probes_are_refused(tmp_path, change, message):
   with pytest.raises(JaxkdError, match=message):
     probes.load(saved(tmp_path / "probe", **change), SPEC)

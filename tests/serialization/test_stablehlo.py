@@ -1,4 +1,4 @@
-"""Exported networks, as teachers."""
+"""Classifiers from `jax.export` artefacts."""
 
 import functools
 
@@ -38,19 +38,19 @@ def images(*axes):
   return jax.random.uniform(jax.random.key(1), (*axes, *SPEC.shape))
 
 
-def close(found, expected):
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+def close(actual, expected):
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_logits_are_those_of_the_network(count):
-  found = exported(0)(images(count)).logits
-  assert found.dtype == jnp.float32
-  close(found, network(0)(images(count)).logits)
+  actual = exported(0)(images(count)).logits
+  assert actual.dtype == jnp.float32
+  close(actual, network(0)(images(count)).logits)
 
 
 def loss(classifier, images, labels):
-  """Of a set of images: what they show, and how alike they are."""
+  """Returns the cross entropy plus the distances of logits of a set."""
   logits = classifier(images).logits
   likely = jax.nn.log_softmax(logits)
   right = jnp.take_along_axis(likely, labels[:, None], -1).mean()
@@ -58,7 +58,7 @@ def loss(classifier, images, labels):
 
 
 def ascend(classifier, images, labels):
-  """CAKE's shape: steps on sets that are mapped, in a loop, compiled."""
+  """Takes three gradient steps in a loop, as CAKE does."""
 
   def step(images, _):
     return images - 0.1 * jax.grad(loss, 1)(classifier, images, labels), None
@@ -71,11 +71,11 @@ def synthesise(classifier, sets, labels):
   return jax.vmap(ascend, (None, 0, 0))(classifier, sets, labels)
 
 
-def test_sets_of_images_are_optimised_through_it():
+def test_sets_of_images_are_optimised_through_an_artefact():
   labels = jnp.arange(8).reshape(2, 4) % 3
-  found = synthesise(exported(0), images(2, 4), labels)
-  assert abs(found - images(2, 4)).max() > 1e-3
-  close(found, synthesise(network(0), images(2, 4), labels))
+  actual = synthesise(exported(0), images(2, 4), labels)
+  assert abs(actual - images(2, 4)).max() > 1e-3
+  close(actual, synthesise(network(0), images(2, 4), labels))
 
 
 def test_gradients_of_mapped_calls():
@@ -94,17 +94,17 @@ def test_mapped_twice_also_along_a_later_axis():
     return jax.vmap(jax.vmap(one), in_axes=2, out_axes=1)
 
   sets = images(2, 4, 3)
-  found = logits(exported(0))(sets)
-  assert found.shape == (2, 3, 4, 3)
-  close(found, logits(network(0))(sets))
+  actual = logits(exported(0))(sets)
+  assert actual.shape == (2, 3, 4, 3)
+  close(actual, logits(network(0))(sets))
 
 
-def test_jacobian_in_which_cotangents_alone_are_mapped():
+def test_jacobian_in_which_only_cotangents_are_mapped():
   jacobian = lambda classifier: jax.jacrev(lambda x: classifier(x).logits)
   close(jacobian(exported(0))(images(2)), jacobian(network(0))(images(2)))
 
 
-def test_it_answers_as_a_teacher_on_all_devices():
+def test_an_artefact_answers_as_a_teacher_on_all_devices():
   answers = jax.jit(WhiteBox.answer)(WhiteBox(exported(0)), images(6))
   close(answers, jax.nn.log_softmax(network(0)(images(6)).logits))
 
@@ -147,7 +147,7 @@ def mean(images):
 
 
 def calling_back():
-  """A program as one could write it by hand: it has a callback inside."""
+  """Returns an artefact with a callback, made without JAX's safety check."""
   target = "xla_ffi_python_cpu_callback"
 
   @jax.custom_vjp
@@ -170,14 +170,14 @@ def calling_back():
 WRONG = {
   "calls back into Python": calling_back,
   "no gradient": lambda: written(mean, (0, 8, 8, 1), vjp=0),
-  "batches of 4 alone": lambda: written(mean, (4, 8, 8, 1)),
+  "only batches of 4": lambda: written(mean, (4, 8, 8, 1)),
   r"inputs \(B, 9, 8, 1\)": lambda: written(mean, (0, 9, 8, 1)),
   r"logits \(B, 2\)": lambda: written(lambda x: mean(x)[:, :2], (0, 8, 8, 1)),
   "takes float16": lambda: written(mean, (0, 8, 8, 1), dtype=jnp.float16),
   "takes 2 arrays": lambda: written(
     lambda x, y: mean(x + y), (0, 8, 8, 1), (0, 8, 8, 1)
   ),
-  "gives 2": lambda: written(lambda x: (mean(x), mean(x)), (0, 8, 8, 1)),
+  "returns 2": lambda: written(lambda x: (mean(x), mean(x)), (0, 8, 8, 1)),
   "does not run on cpu": lambda: written(
     mean, (0, 8, 8, 1), platforms=("tpu",)
   ),
@@ -187,8 +187,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("words", WRONG)
-def test_what_can_not_be_a_teacher_is_refused(words):
-  with pytest.raises(JaxkdError, match=words) as error:
-    from_export(WRONG[words](), SPEC, "teacher.stablehlo")
+@pytest.mark.parametrize("message", WRONG)
+def test_other_artefacts_are_refused(message):
+  with pytest.raises(JaxkdError, match=message) as error:
+    from_export(WRONG[message](), SPEC, "teacher.stablehlo")
   assert len(str(error.value).splitlines()) <= 2

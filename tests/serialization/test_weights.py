@@ -1,4 +1,4 @@
-"""Networks as files."""
+"""Classifiers as safetensors files."""
 
 import jax
 from network_weights import same
@@ -20,33 +20,33 @@ def network():
 
 def test_the_same_network_is_the_same_bytes(network, tmp_path):
   written = set()
-  for index in range(12):  # the library shuffles texts afresh for each file
+  for index in range(12):  # the library shuffles metadata in each file
     path = tmp_path / f"{index}.safetensors"
     weights.save(path, network, SPEC, "ideal_lenet")
     written.add(path.read_bytes())
   assert len(written) == 1
 
 
-def test_a_saved_network_comes_back(network, tmp_path):
+def test_a_saved_network_is_loaded(network, tmp_path):
   path = tmp_path / "network.safetensors"
   weights.save(path, network, SPEC, "ideal_lenet")
-  found, spec = weights.load_classifier(path)
+  actual, spec = weights.load_classifier(path)
   assert spec == SPEC
-  same(found, network)
+  same(actual, network)
   header = int.from_bytes(path.read_bytes()[:8], "little")
   assert header % 8 == 0
 
 
-def test_arrays_that_lie_otherwise_in_memory_come_back(network, tmp_path):
-  turned = jax.tree.map(
+def test_arrays_in_fortran_order_are_saved(network, tmp_path):
+  variables = jax.tree.map(
     lambda leaf: np.array(leaf, order="F"), network.variables
   )
   path = tmp_path / "network.safetensors"
-  weights.save(path, network.replace(variables=turned), SPEC, "ideal_lenet")
+  weights.save(path, network.replace(variables=variables), SPEC, "ideal_lenet")
   same(weights.load_classifier(path)[0], network)
 
 
-def test_a_spec_that_could_not_be_loaded_is_not_saved(network, tmp_path):
+def test_an_invalid_spec_is_not_saved(network, tmp_path):
   path = tmp_path / "network.safetensors"
   for name in ("../up", "a\\b", ".hidden", "", "a\nb"):
     with pytest.raises(JaxkdError, match=r"spec\.name"):
@@ -54,7 +54,7 @@ def test_a_spec_that_could_not_be_loaded_is_not_saved(network, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_files_that_are_no_checkpoints_are_named(network, tmp_path):
+def test_other_files_are_refused(network, tmp_path):
   with pytest.raises(JaxkdError, match="no checkpoint"):
     weights.load_classifier(tmp_path / "none")
   with pytest.raises(JaxkdError, match="is a folder"):

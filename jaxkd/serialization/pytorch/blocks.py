@@ -1,4 +1,4 @@
-"""PyTorch's names for the networks of blocks, family by family."""
+"""The names of the layers of networks of blocks in PyTorch."""
 
 from jaxkd.models.resnet import ResNet
 from jaxkd.models.vgg import VGG
@@ -7,11 +7,11 @@ from jaxkd.serialization.pytorch.naming_schemes import (
   Layers,
   Names,
   NamingScheme,
-  at,
-  inside,
-  renamed,
-  sequence,
-  staged,
+  block_names,
+  nest,
+  nest_blocks,
+  replace_in_names,
+  sequential_names,
 )
 
 # ResNet
@@ -33,22 +33,22 @@ _BOTTLENECK = _BLOCK | {
 
 
 def resnet(network: ResNet) -> Names:
-  """Those of torchvision and timm, `layer1.0.conv1`, and those of CIFAR."""
+  """Returns the names of torchvision and timm, and of networks for CIFAR."""
   block = _BOTTLENECK if network.bottleneck else _BLOCK
-  places = staged("layer{}.{}", network.blocks)
+  blocks = block_names("layer{}.{}", network.blocks)
   layers = {"Conv_0": "conv1", "BatchNorm_0": "bn1", "Dense_0": "fc"}
-  layers |= inside("Block", places, block)
-  shortcut = renamed(layers, "downsample", "shortcut")
+  layers |= nest_blocks("Block", blocks, block)
+  shortcut = replace_in_names(layers, "downsample", "shortcut")
   return Names(
     (
       NamingScheme("torchvision and timm", layers),
       NamingScheme(
-        "CIFAR, shortcut and linear", renamed(shortcut, "fc", "linear")
+        "CIFAR, shortcut and linear", replace_in_names(shortcut, "fc", "linear")
       ),
       NamingScheme("CIFAR, shortcut and fc", shortcut),
     ),
-    note="ResNets here have the stem for small images, one 3x3 convolution of "
-    "stride 1 and no pool: a network for ImageNet does not fit.",
+    note="Our ResNets have the stem for small images, one 3x3 convolution of "
+    "stride 1 and no pool; a network for ImageNet does not fit.",
   )
 
 
@@ -56,8 +56,8 @@ def resnet(network: ResNet) -> Names:
 
 
 def vgg(network: VGG) -> Names:
-  """`features.N`, which counts the pools, or blocks of their own numbers."""
-  styles = []
+  """Returns names `features.N` that count the pools, and names of blocks."""
+  schemes = []
   for pools in (4, 3):  # networks for 32x32 images leave the fourth out
     order, number = "", 0
     for block, depth in enumerate(network.depths):
@@ -65,25 +65,25 @@ def vgg(network: VGG) -> Names:
         order += f"Conv_{number} BatchNorm_{number} . "
         number += 1
       order += ". " * (block < pools)
-    features = sequence(order, "features.")
-    for who, head in (
+    features = sequential_names(order, "features.")
+    for library, head in (
       ("torchvision", "classifier"),
       ("torchvision", "classifier.0"),
       ("timm", "head.fc"),
     ):
-      name = f"{who}, {head}" + ", three pools" * (pools == 3)
-      styles.append(NamingScheme(name, features | {"Dense_0": head}))
+      name = f"{library}, {head}" + ", three pools" * (pools == 3)
+      schemes.append(NamingScheme(name, features | {"Dense_0": head}))
   return Names(
-    (*styles, NamingScheme("blocks", _vgg_blocks(network))),
-    note="VGGs here have batch normalisation, and one linear layer behind a "
-    "global pool: torchvision's, with three linear layers, do not fit.",
+    (*schemes, NamingScheme("blocks", _vgg_blocks(network))),
+    note="Our VGGs have batch normalisation, and one linear layer after a "
+    "global pool; torchvision's, with three linear layers, do not fit.",
   )
 
 
 def _vgg_blocks(network: VGG) -> Layers:
   layers = {"Dense_0": "classifier"}
-  for number, place in enumerate(staged("block{}.{}", network.depths, 0)):
-    block, index = place.split(".")
+  for number, name in enumerate(block_names("block{}.{}", network.depths, 0)):
+    block, index = name.split(".")
     layers[f"Conv_{number}"] = f"{block}.{3 * int(index)}"
     layers[f"BatchNorm_{number}"] = f"{block}.{3 * int(index) + 1}"
   return layers
@@ -119,7 +119,7 @@ _MOBILE_CIFAR = {
 
 
 def mobilenet() -> Names:
-  """Those of torchvision, of timm and of CIFAR networks."""
+  """Returns the names of torchvision, of timm and of networks for CIFAR."""
   torchvision = {
     "Conv_0": "features.0.0",
     "BatchNorm_0": "features.0.1",
@@ -142,25 +142,25 @@ def mobilenet() -> Names:
     "Dense_0": "conv2",
   }
   numbered = [f"features.{index}" for index in range(1, 18)]
-  nested = staged("blocks.{}.{}", _MOBILE_BLOCKS, 0)
-  stages = staged("stage{}.{}", _MOBILE_BLOCKS)
-  stages[0], stages[-1] = "stage1", "stage7"  # of a single block
+  nested = block_names("blocks.{}.{}", _MOBILE_BLOCKS, 0)
+  stages = block_names("stage{}.{}", _MOBILE_BLOCKS)
+  stages[0], stages[-1] = "stage1", "stage7"  # they have a single block
   block = "InvertedResidual"
   return Names(
     (
       NamingScheme(
         "torchvision",
-        torchvision | inside(block, numbered, _MOBILE_TORCHVISION),
+        torchvision | nest_blocks(block, numbered, _MOBILE_TORCHVISION),
       ),
-      NamingScheme("timm", timm | inside(block, nested, _MOBILE_TIMM)),
+      NamingScheme("timm", timm | nest_blocks(block, nested, _MOBILE_TIMM)),
       NamingScheme(
         "CIFAR",
-        cifar | inside(block, stages, _MOBILE_CIFAR),
+        cifar | nest_blocks(block, stages, _MOBILE_CIFAR),
         as_conv={"Dense_0": (1, 1)},
       ),
     ),
-    note="MobileNetV2 here has a 1x1 stem, biases in all convolutions, and "
-    "expands in the first block too: torchvision's and timm's do not fit.",
+    note="Our MobileNetV2 has a 1x1 stem, biases in all convolutions, and an "
+    "expansion in the first block too; torchvision's and timm's do not fit.",
   )
 
 
@@ -190,7 +190,7 @@ _SHUFFLE_LATER = {
 
 
 def shufflenet() -> Names:
-  """Those of torchvision and of CIFAR networks."""
+  """Returns the names of torchvision and of networks for CIFAR."""
   layers = {
     "Conv_0": "conv1.0",
     "BatchNorm_0": "conv1.1",
@@ -198,15 +198,16 @@ def shufflenet() -> Names:
     "BatchNorm_1": "conv5.1",
     "Dense_0": "fc",
   }
-  for number, place in enumerate(staged("stage{}.{}", _SHUFFLE_UNITS, 2)):
-    unit = _SHUFFLE_FIRST if place.endswith(".0") else _SHUFFLE_LATER
-    layers |= at(f"ShuffleUnit_{number}", place, unit)
+  for number, name in enumerate(block_names("stage{}.{}", _SHUFFLE_UNITS, 2)):
+    unit = _SHUFFLE_FIRST if name.endswith(".0") else _SHUFFLE_LATER
+    layers |= nest(f"ShuffleUnit_{number}", name, unit)
   cifar = layers | {"Conv_0": "pre.0", "BatchNorm_0": "pre.1"}
-  cifar = renamed(renamed(cifar, "branch1", "shortcut"), "branch2", "residual")
+  cifar = replace_in_names(cifar, "branch1", "shortcut")
+  cifar = replace_in_names(cifar, "branch2", "residual")
   return Names(
     (NamingScheme("torchvision", layers), NamingScheme("CIFAR", cifar)),
-    note="ShuffleNetV2 here has a 3x3 stem of stride 1, no pool, and biases in "
-    "all convolutions: torchvision's does not fit.",
+    note="Our ShuffleNetV2 has a 3x3 stem of stride 1, no pool, and biases in "
+    "all convolutions; torchvision's does not fit.",
   )
 
 
@@ -222,20 +223,19 @@ _WIDE_WIDER = _WIDE_BLOCK | {
 
 
 def wide_resnet(network: WideResNet) -> Names:
-  """`block1.layer.0.conv1`, or as in a ResNet with pre-activation."""
+  """Returns names with `convShortcut`, and those of pre-activation ResNets."""
   layers = {"Conv_0": "conv1", "BatchNorm_0": "bn1", "Dense_0": "fc"}
   depth = (network.depth - 4) // 6
-  for number, place in enumerate(staged("block{}.layer.{}", (depth,) * 3)):
+  for number, name in enumerate(block_names("block{}.layer.{}", (depth,) * 3)):
     wider = number % depth == 0 and (number > 0 or network.widening > 1)
     block = _WIDE_WIDER if wider else _WIDE_EQUAL
-    layers |= at(f"WideBlock_{number}", place, block)
-  flat = {
-    ours: theirs.replace("block", "layer").replace(".layer.", ".")
-    for ours, theirs in renamed(layers, "convShortcut", "shortcut.0").items()
-  }
+    layers |= nest(f"WideBlock_{number}", name, block)
+  resnet_layers = replace_in_names(layers, "convShortcut", "shortcut.0")
+  for old, new in (("block", "layer"), (".layer.", "."), ("fc", "linear")):
+    resnet_layers = replace_in_names(resnet_layers, old, new)
   return Names(
     (
       NamingScheme("convShortcut", layers),
-      NamingScheme("pre-activation ResNet", renamed(flat, "fc", "linear")),
+      NamingScheme("pre-activation ResNet", resnet_layers),
     )
   )

@@ -1,4 +1,4 @@
-"""Where each of our arrays is in a PyTorch state dict, and in which layout."""
+"""Name, shape and layout of each of our arrays in a PyTorch state dict."""
 
 import math
 from typing import NamedTuple
@@ -23,24 +23,25 @@ _SUFFIXES = {
 
 
 class TensorLayout(NamedTuple):
-  """Where one of our arrays is in a state dict.
+  """The tensor of a state dict that holds one of our arrays.
 
   Attributes:
     name: name of the tensor.
     shape: shape of the tensor.
-    ours: the shape of our array.
-    kernel: the tensor as `(O, C, H, W)`; empty where the layout is ours.
-    channels_last: whether it is flat as `(O, H, W, C)` instead.
+    array_shape: shape of our array.
+    kernel: shape of the tensor as `(O, C, H, W)`; empty if only the shapes
+      differ.
+    channels_last: whether the tensor is flattened as `(O, H, W, C)` instead.
   """
 
   name: str
   shape: Shape
-  ours: Shape
+  array_shape: Shape
   kernel: Shape = ()
   channels_last: bool = False
 
   def read(self, tensor: np.ndarray) -> Array:
-    """The tensor as our array."""
+    """Converts the tensor to our array."""
     tensor = np.asarray(tensor, np.float32)
     if self.channels_last:
       out, channels, height, width = self.kernel
@@ -48,61 +49,62 @@ class TensorLayout(NamedTuple):
       tensor = tensor.transpose(1, 2, 3, 0)
     elif self.kernel:
       tensor = tensor.reshape(self.kernel).transpose(2, 3, 1, 0)
-    return jnp.asarray(tensor.reshape(self.ours))
+    return jnp.asarray(tensor.reshape(self.array_shape))
 
   def write(self, array: np.ndarray) -> np.ndarray:
-    """Our array as the tensor."""
+    """Converts our array to the tensor."""
     if self.kernel:
       out, channels, height, width = self.kernel
       array = array.reshape(height, width, channels, out).transpose(3, 2, 0, 1)
     return array.reshape(self.shape).copy()
 
 
-TensorLayouts = dict[str, TensorLayout]  # by the path of our array
+TensorLayouts = dict[str, TensorLayout]  # by the paths of our arrays
 
 
 def layouts_of(
   model: str, spec: DataSpec, names: Names, flatten: str
 ) -> list[TensorLayouts]:
-  """The places of all arrays of `model`, for each style of its names.
+  """Returns the layouts of all arrays of a model, for each naming scheme.
 
   Args:
     model: name in `jaxkd.models`.
     spec: spec of the inputs.
-    names: names of this model.
-    flatten: `chw` or `hwc`, the order in which a map was flattened.
+    names: naming schemes of the model.
+    flatten: order in which maps are flattened, `chw` or `hwc`.
   """
-  ours = flatten_dict(models.shapes(model, spec), sep="/")
+  arrays = flatten_dict(models.shapes(model, spec), sep="/")
   map_shape = _map_shape(model, spec, *names.flattened)
   linear = names.flattened[:1]
 
-  def place(style: NamingScheme, path: str, shape: Shape) -> TensorLayout:
+  def layout(scheme: NamingScheme, path: str, shape: Shape) -> TensorLayout:
     layer, _, leaf = path.partition("/")[2].rpartition("/")
     parameter = f"{layer}/{leaf}".lstrip("/")
-    if parameter in style.layers:
-      # Tokens have an axis for the batch there.
+    if parameter in scheme.layers:
+      # In PyTorch tokens have a batch axis.
       tokens = (1,) * (3 - len(shape)) + shape if shape else ()
-      return TensorLayout(style.layers[parameter], tokens, shape)
-    name = style.layers[layer] + _SUFFIXES[leaf]
+      return TensorLayout(scheme.layers[parameter], tokens, shape)
+    name = scheme.layers[layer] + _SUFFIXES[leaf]
     if leaf != "kernel":
       return TensorLayout(name, shape, shape)
-    size = style.as_conv.get(layer, map_shape if layer in linear else (1, 1))
-    kernel = _kernel(shape, size)
-    is_conv = len(shape) == 4 and layer not in style.as_linear
-    if is_conv or layer in style.as_conv:
+    size = scheme.as_conv.get(layer, map_shape if layer in linear else (1, 1))
+    kernel = _kernel_shape(shape, size)
+    is_conv = len(shape) == 4 and layer not in scheme.as_linear
+    if is_conv or layer in scheme.as_conv:
       return TensorLayout(name, kernel, shape, kernel)
     flat = (kernel[0], math.prod(kernel[1:]))
     return TensorLayout(name, flat, shape, kernel, flatten == "hwc")
 
   return [
-    {path: place(style, path, leaf.shape) for path, leaf in ours.items()}
-    for style in names.styles
+    {path: layout(scheme, path, leaf.shape) for path, leaf in arrays.items()}
+    for scheme in names.schemes
   ]
 
 
-def _kernel(shape: Shape, size: tuple[int, int]) -> Shape:
-  """`(O, C, H, W)` of a kernel of ours, where a linear layer covers a map of
-  this size.
+def _kernel_shape(shape: Shape, size: tuple[int, int]) -> Shape:
+  """Returns `(O, C, H, W)` of a kernel of ours.
+
+  A linear layer is a convolution that covers a map of the given size.
   """
   if len(shape) == 4:
     return shape[3], shape[2], *shape[:2]
@@ -112,10 +114,10 @@ def _kernel(shape: Shape, size: tuple[int, int]) -> Shape:
 def _map_shape(
   model: str, spec: DataSpec, linear: str = "", source: str = ""
 ) -> tuple[int, int]:
-  """Height and width of the map that the layer `linear` sees flat.
+  """Returns height and width of the map whose flattened form `linear` takes.
 
-  Rows and columns go through our networks alike, so that either has the side of
-  the map of a square image.
+  Our networks treat rows and columns in the same way, so that the height is
+  that of the map of a square image, and the width too.
   """
   if source == "images":
     return spec.shape[:2] if len(spec.shape) == 3 else (1, 1)

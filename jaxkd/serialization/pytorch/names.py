@@ -1,4 +1,4 @@
-"""How PyTorch networks name the layers of ours, network by network."""
+"""The names of our networks' layers in PyTorch, network by network."""
 
 import flax.linen as nn
 
@@ -14,14 +14,14 @@ from jaxkd.serialization.pytorch.naming_schemes import (
   Layers,
   Names,
   NamingScheme,
-  at,
-  inside,
+  nest,
+  nest_blocks,
 )
 from jaxkd.serialization.pytorch.plain import plain_names
 
 
-def of(network: nn.Module) -> Names:
-  """The names of a network that `jaxkd.models.create` made."""
+def names_of(network: nn.Module) -> Names:
+  """Returns the naming schemes of a network that `jaxkd.models.create` made."""
   match network:
     case ResNet():
       return torch_blocks.resnet(network)
@@ -92,30 +92,30 @@ def _vit(network: ViT) -> Names:
 
   def layers(prefix: str, table: Layers) -> Layers:
     return {
-      ours.format(layer=layer, even=2 * layer, odd=2 * layer + 1): (
-        f"{prefix}.{layer}.{theirs}"
+      path.format(layer=layer, even=2 * layer, odd=2 * layer + 1): (
+        f"{prefix}.{layer}.{torch_name}"
       )
       for layer in range(network.depth)
-      for ours, theirs in table.items()
+      for path, torch_name in table.items()
     }
 
   kernel = {"ShiftedPatches_0/Dense_0": (network.patch, network.patch)}
-  within = "transformer.layers"
+  prefix = "transformer.layers"
   return Names(
     (
       NamingScheme("timm", timm | layers("blocks", _VIT_TIMM), as_conv=kernel),
-      NamingScheme("vit-pytorch", pytorch | layers(within, _VIT_PYTORCH)),
+      NamingScheme("vit-pytorch", pytorch | layers(prefix, _VIT_PYTORCH)),
       NamingScheme(
-        "vit-pytorch, PreNorm", pytorch | layers(within, _VIT_PRENORM)
+        "vit-pytorch, PreNorm", pytorch | layers(prefix, _VIT_PRENORM)
       ),
     ),
-    note="ViTs here are those for small data sets: shifted patches behind a "
-    "normalisation, a learned temperature, no bias of queries, keys and "
-    "values: timm's own do not fit.",
+    note="Our ViTs are those for small data sets, with normalised shifted "
+    "patches, a learned temperature and no biases of queries, keys and values; "
+    "timm's do not fit.",
   )
 
 
-# Skeptical students: a backbone of its own names, and three exits.
+# Skeptical students: the names of the backbone, and three exits.
 
 _SEPARABLE = {
   "DepthwiseConv_0": "op.0",
@@ -130,18 +130,20 @@ _SEPARABLE = {
 def _skeptical(network: Skeptical) -> Names:
   exits = {}
   for number in range(len(network.stages)):
-    places = [f"scala.{index}" for index in range(len(network.chain))]
+    chain = [f"scala.{index}" for index in range(len(network.chain))]
     layers = {"BatchNorm_0": "attention.1", "Dense_0": "fc"}
-    layers |= inside("SeparableConv", ["attention.0", *places], _SEPARABLE)
-    exits |= at(f"EarlyExit_{number}", f"exits.{number}", layers)
-  backbone = of(network.backbone)
-  styles = tuple(
+    layers |= nest_blocks("SeparableConv", ["attention.0", *chain], _SEPARABLE)
+    exits |= nest(f"EarlyExit_{number}", f"exits.{number}", layers)
+  backbone = names_of(network.backbone)
+  schemes = tuple(
     NamingScheme(
-      style.name,
-      exits | at("backbone", "backbone", style.layers),
-      as_conv={f"backbone/{ours}": k for ours, k in style.as_conv.items()},
+      scheme.name,
+      exits | nest("backbone", "backbone", scheme.layers),
+      as_conv={
+        f"backbone/{layer}": size for layer, size in scheme.as_conv.items()
+      },
     )
-    for style in backbone.styles
+    for scheme in backbone.schemes
   )
-  flattened = tuple(f"backbone/{ours}" for ours in backbone.flattened)
-  return Names(styles, flattened, backbone.note)
+  flattened = tuple(f"backbone/{layer}" for layer in backbone.flattened)
+  return Names(schemes, flattened, backbone.note)

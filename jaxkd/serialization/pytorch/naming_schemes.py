@@ -1,25 +1,26 @@
-"""What the tables of names are made of: styles, and layers that repeat.
+"""Naming schemes of PyTorch networks, and helpers to define them.
 
-Every table goes from our layer to PyTorch's, both as paths: `Block_2/Conv_0` is
-`layer2.0.conv1`. It may list layers that some sizes of a network lack, such as
-the shortcut of a block that needs none.
+A table of names maps the path of a layer of ours to that of PyTorch's, for
+example `Block_2/Conv_0` to `layer2.0.conv1`. It may have layers that some sizes
+of a network do not have, such as the shortcut of a block.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-Layers = dict[str, str]
+Layers = dict[str, str]  # from paths of our layers to PyTorch's
 
 
 class NamingScheme(NamedTuple):
-  """One way to name the layers of a network.
+  """One way to name the layers of a network in PyTorch.
 
   Attributes:
-    name: name of those who name them so, for messages.
-    layers: our layer, or single parameter, to theirs.
-    as_linear: our convolutions that are linear layers there, of a flat map.
-    as_conv: our linear layers that are convolutions there, with the height and
-      width of the kernel.
+    name: name of the scheme, for messages.
+    layers: PyTorch's paths by the paths of our layers, or single parameters.
+    as_linear: our convolutions that are linear layers of a flattened map in
+      PyTorch.
+    as_conv: our linear layers that are convolutions in PyTorch, with the height
+      and width of their kernels.
   """
 
   name: str
@@ -29,25 +30,31 @@ class NamingScheme(NamedTuple):
 
 
 class Names(NamedTuple):
-  """What a network is called elsewhere.
+  """The naming schemes of a network.
 
   Attributes:
-    styles: the first is the one to write.
-    flattened: the linear layer that sees a flat map and the convolution that
-      made it, or `images`; empty where none does.
-    note: how the network differs from those of the same name elsewhere.
+    schemes: schemes that are read, of which the first one is written.
+    flattened: the linear layer whose input is a flattened map, and the
+      convolution that makes the map, or `images`; empty without such a layer.
+    note: how the network differs from PyTorch networks of the same name.
   """
 
-  styles: tuple[NamingScheme, ...]
+  schemes: tuple[NamingScheme, ...]
   flattened: tuple[str, str] | tuple[()] = ()
   note: str = ""
 
 
-def staged(pattern: str, counts: Iterable[int], first: int = 1) -> list[str]:
-  """The places of blocks: `pattern` of the stage, from `first`, and of the
-  block's number in it, from 0.
+def block_names(
+  pattern: str, counts: Iterable[int], first: int = 1
+) -> list[str]:
+  """Lists the names of the blocks of all stages.
 
-  >>> staged("layer{}.{}", (2, 1))
+  Args:
+    pattern: format of a name, with the stage and the block's index in it.
+    counts: number of blocks of each stage.
+    first: number of the first stage.
+
+  >>> block_names("layer{}.{}", (2, 1))
   ['layer1.0', 'layer1.1', 'layer2.0']
   """
   return [
@@ -57,35 +64,42 @@ def staged(pattern: str, counts: Iterable[int], first: int = 1) -> list[str]:
   ]
 
 
-def inside(block: str, places: Iterable[str], layers: Layers) -> Layers:
-  """The layers of equal blocks: our `block_0` is at the first place.
+def nest_blocks(block: str, names: Iterable[str], layers: Layers) -> Layers:
+  """Maps the layers of equal blocks: our `block_0` has the first of the names.
 
-  >>> inside("Block", ["layer1.0"], {"Conv_0": "conv1"})
+  >>> nest_blocks("Block", ["layer1.0"], {"Conv_0": "conv1"})
   {'Block_0/Conv_0': 'layer1.0.conv1'}
   """
-  found = {}
-  for number, place in enumerate(places):
-    found |= at(f"{block}_{number}", place, layers)
-  return found
+  nested = {}
+  for index, name in enumerate(names):
+    nested |= nest(f"{block}_{index}", name, layers)
+  return nested
 
 
-def at(ours: str, theirs: str, layers: Layers) -> Layers:
-  """The layers of one block."""
-  return {f"{ours}/{a}": f"{theirs}.{b}" for a, b in layers.items()}
+def nest(block: str, torch_name: str, layers: Layers) -> Layers:
+  """Puts the layers of one block under its name, ours and PyTorch's."""
+  return {
+    f"{block}/{layer}": f"{torch_name}.{name}" for layer, name in layers.items()
+  }
 
 
-def renamed(layers: Layers, old: str, new: str) -> Layers:
-  return {ours: theirs.replace(old, new) for ours, theirs in layers.items()}
+def replace_in_names(layers: Layers, old: str, new: str) -> Layers:
+  """Replaces a part of all PyTorch names."""
+  return {layer: name.replace(old, new) for layer, name in layers.items()}
 
 
-def sequence(order: str, prefix: str = "") -> Layers:
-  """Numbers, as `nn.Sequential` gives them.
+def sequential_names(order: str, prefix: str = "") -> Layers:
+  """Numbers layers as `nn.Sequential` does.
 
-  >>> sequence("Conv_0 . Dense_0", "features.")
+  Args:
+    order: our layers in order, with a dot for each without parameters.
+    prefix: of all PyTorch names.
+
+  >>> sequential_names("Conv_0 . Dense_0", "features.")
   {'Conv_0': 'features.0', 'Dense_0': 'features.2'}
   """
   return {
-    ours: f"{prefix}{number}"
-    for number, ours in enumerate(order.split())
-    if ours != "."
+    layer: f"{prefix}{number}"
+    for number, layer in enumerate(order.split())
+    if layer != "."
   }

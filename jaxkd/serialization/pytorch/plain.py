@@ -1,4 +1,4 @@
-"""PyTorch's names for plain networks, in the order of their layers."""
+"""The names of the layers of plain networks in PyTorch."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,11 @@ from jaxkd.serialization.pytorch.naming_schemes import (
   Layers,
   Names,
   NamingScheme,
-  sequence,
+  sequential_names,
 )
 
-# Plain networks: their layers in order, and a dot for each without parameters.
-
 _PLAIN = {"Conv": "conv", "BatchNorm": "bn", "Dense": "fc"}
+# The layers of each network in order, with a dot for each without parameters.
 _ORDERS = {
   AlexNet: "Conv_0 BatchNorm_0 . . Conv_1 BatchNorm_1 . . Conv_2 BatchNorm_2 . "
   "Conv_3 BatchNorm_3 . Conv_4 BatchNorm_4 . . . Dense_0 . . BatchNorm_5 "
@@ -51,31 +50,31 @@ def _order(network: nn.Module) -> str:
 
 
 def plain_names(network: nn.Module) -> Names:
-  """`conv1`, `bn1`, `fc1` and so on, or the numbers of an `nn.Sequential`."""
+  """Returns names `conv1`, `bn1`, `fc1`, and the numbers of `nn.Sequential`."""
   order = _order(network)
   plain = {}
-  for ours in order.replace(".", "").split():
-    kind, index = ours.split("_")
-    plain[ours] = f"{_PLAIN[kind]}{int(index) + 1}"
-  convs = [ours for ours in plain if ours.startswith("Conv")]
+  for layer in order.replace(".", "").split():
+    kind, index = layer.split("_")
+    plain[layer] = f"{_PLAIN[kind]}{int(index) + 1}"
+  convs = [layer for layer in plain if layer.startswith("Conv")]
   return Names(
     (
       NamingScheme("plain", plain),
       *_variants(network, plain),
-      NamingScheme("nn.Sequential", sequence(order)),
+      NamingScheme("nn.Sequential", sequential_names(order)),
     ),
     ("Dense_0", convs[-1] if convs else "images"),
   )
 
 
 def _variants(network: nn.Module, plain: Layers) -> Iterator[NamingScheme]:
-  """What else the layers of a plain network are called."""
+  """Yields other naming schemes of a plain network."""
   if "Dense_1" not in plain:
     yield NamingScheme("plain, fc", plain | {"Dense_0": "fc"})
   match network:
     case MLP() | IdealMLP():
       yield NamingScheme(
-        "nn.Sequential, flat inputs", sequence(_order(network)[2:])
+        "nn.Sequential, flat inputs", sequential_names(_order(network)[2:])
       )
     case CNN():
       yield NamingScheme("fcbn1", plain | {"BatchNorm_3": "fcbn1"})

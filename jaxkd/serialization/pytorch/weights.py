@@ -1,8 +1,8 @@
-"""PyTorch state dicts as variables of our networks, and back.
+"""Converts PyTorch state dicts to variables of our networks, and back.
 
-Every tensor is used, or named in an error. What differs is the layout: kernels
-are OIHW there and HWIO here, linear layers are transposed, and the first linear
-layer behind a flatten sees the map channel by channel there.
+Every tensor is used, or named in an error. Kernels are OIHW in PyTorch and HWIO
+here, linear layers are transposed, and a flattened map has channels first in
+PyTorch.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ import numpy as np
 
 from jaxkd import models
 from jaxkd.config import checks
-from jaxkd.serialization.pytorch import names as torch_names
 from jaxkd.serialization.pytorch.layouts import (
   TensorLayout,
   TensorLayouts,
   layouts_of,
 )
+from jaxkd.serialization.pytorch.names import names_of
 from jaxkd.serialization.pytorch.naming_schemes import Names
 from jaxkd.types import DataSpec, JaxkdError, Variables
 
 Tensors = dict[str, np.ndarray]
 
-_OWN = "Bring such a network as your own Flax module, see jaxkd.from_linen."
+_ALTERNATIVE = "Use your own Flax module instead, see jaxkd.from_linen."
 
 
 def from_torch(
@@ -34,45 +34,49 @@ def from_torch(
   *,
   flatten: str = "chw",
 ) -> Variables:
-  """The variables of `model` from a PyTorch state dict.
+  """Converts a PyTorch state dict to variables of `model`.
 
   Args:
     model: name in `jaxkd.models`.
     spec: spec of the inputs.
-    tensors: by name, in a style that `jaxkd.serialization.pytorch.names` has; a
-      prefix that all names share does not matter.
-    flatten: order in which a map was flattened before the linear layers: `chw`
-      as PyTorch's `flatten` does, `hwc` if channels had been moved last.
+    tensors: tensors by name, in a naming scheme of
+      `jaxkd.serialization.pytorch.names`; a prefix of all names is removed.
+    flatten: order in which maps are flattened before the linear layers: `chw`
+      as in PyTorch, `hwc` if channels were moved last.
 
   Returns:
-    Float32 variables as `jaxkd.models.init` makes them.
+    Float32 variables with the structure of `jaxkd.models.init`.
 
   Raises:
-    JaxkdError: if tensors are missing, left over (`num_batches_tracked` may
-      be), of another shape, no floats or not finite.
+    JaxkdError: if tensors are missing, not used (except for
+      `num_batches_tracked`), of another shape, not floats or not finite.
   """
   checks.choice("flatten", flatten, ("chw", "hwc"))
-  given = _stripped(tensors)
-  names = torch_names.of(models.create(model, spec))
-  found = _fitting(model, names, layouts_of(model, spec, names, flatten), given)
-  _check_shapes(model, spec, names.note, found, given)
+  given = _strip(tensors)
+  names = names_of(models.create(model, spec))
+  layouts = _matching(
+    model, names, layouts_of(model, spec, names, flatten), given
+  )
+  _check_shapes(model, spec, names.note, layouts, given)
   for name, tensor in given.items():
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
       raise JaxkdError(f"{name} holds {tensor.dtype}; weights must be floats.")
     if not np.isfinite(np.asarray(tensor, np.float32)).all():
       raise JaxkdError(f"{name} has values that are not finite.")
-  ours = {path: place.read(given[place.name]) for path, place in found.items()}
-  return unflatten_dict(ours, sep="/")
+  variables = {
+    path: layout.read(given[layout.name]) for path, layout in layouts.items()
+  }
+  return unflatten_dict(variables, sep="/")
 
 
 def to_torch(
   model: str, spec: DataSpec, variables: Variables
 ) -> dict[str, np.ndarray]:
-  """A PyTorch state dict of `variables`, in the first style of `model`; the
-  inverse of `from_torch`.
+  """Converts variables of `model` to a PyTorch state dict.
 
-  `load_state_dict` takes it as it is: PyTorch counts batches from zero where
-  `num_batches_tracked` is missing.
+  It is the inverse of `from_torch`, with the first naming scheme of the model.
+  `load_state_dict` accepts the result: `num_batches_tracked`, which is missing,
+  then starts from zero.
 
   Args:
     model: name in `jaxkd.models`.
@@ -82,93 +86,95 @@ def to_torch(
   Raises:
     JaxkdError: if they are not the variables of this model.
   """
-  names = torch_names.of(models.create(model, spec))
-  first, *_ = layouts_of(model, spec, names, "chw")
+  names = names_of(models.create(model, spec))
+  layouts, *_ = layouts_of(model, spec, names, "chw")
   given = flatten_dict(variables, sep="/")
   if {path: leaf.shape for path, leaf in given.items()} != {
-    path: place.ours for path, place in first.items()
+    path: layout.array_shape for path, layout in layouts.items()
   }:
     raise JaxkdError(
       f"These are not the variables of {model!r} for {spec.name}: names or "
       "shapes differ. Give the model and spec that the classifier was made of."
     )
   return {
-    place.name: place.write(np.asarray(given[path]))
-    for path, place in first.items()
+    layout.name: layout.write(np.asarray(given[path]))
+    for path, layout in layouts.items()
   }
 
 
-def _stripped(tensors: Mapping[str, np.ndarray]) -> Tensors:
-  """Without counters of batches, and without a prefix that all names share."""
-  found = {
+def _strip(tensors: Mapping[str, np.ndarray]) -> Tensors:
+  """Removes batch counters, and a prefix that all names share."""
+  stripped = {
     name: tensor
     for name, tensor in tensors.items()
     if name.rpartition(".")[2] != "num_batches_tracked"
   }
-  while len({name.partition(".")[0] for name in found}) == 1 and all(
-    "." in name for name in found
+  while len({name.partition(".")[0] for name in stripped}) == 1 and all(
+    "." in name for name in stripped
   ):
-    found = {name.partition(".")[2]: found[name] for name in found}
-  return found
+    stripped = {name.partition(".")[2]: stripped[name] for name in stripped}
+  return stripped
 
 
-def _fitting(
-  model: str, names: Names, styles: list[TensorLayouts], given: Tensors
+def _matching(
+  model: str, names: Names, candidates: list[TensorLayouts], given: Tensors
 ) -> TensorLayouts:
-  """The places of the style whose names are those of the tensors."""
+  """Returns the layouts of the scheme whose names are those of the tensors."""
 
-  def differences(places: TensorLayouts) -> tuple[list[str], list[str]]:
-    known = [place.name for place in places.values()]
+  def differences(layouts: TensorLayouts) -> tuple[list[str], list[str]]:
+    known = [layout.name for layout in layouts.values()]
     missing = [name for name in known if name not in given]
     return missing, sorted(given.keys() - set(known))
 
-  def distance(places: TensorLayouts) -> int:
-    return sum(map(len, differences(places)))
+  def distance(layouts: TensorLayouts) -> int:
+    return sum(map(len, differences(layouts)))
 
-  nearest = min(styles, key=distance)
-  missing, left_over = differences(nearest)
-  if not (missing or left_over):
+  nearest = min(candidates, key=distance)
+  missing, unused = differences(nearest)
+  if not (missing or unused):
     return nearest
-  style = names.styles[styles.index(nearest)].name
+  scheme = names.schemes[candidates.index(nearest)].name
   parts = []
   if missing:
-    parts.append(f"{_some(missing)} missing")
-  if left_over:
-    parts.append(f"{_some(left_over)} left over")
+    parts.append(f"{_first_three(missing)} missing")
+  if unused:
+    parts.append(f"{_first_three(unused)} not used")
   raise JaxkdError(
-    f"The tensors do not fit {model}. By the nearest names ({style}): "
-    f"{'; '.join(parts)}. " + (f"{names.note} {_OWN}" if names.note else _OWN)
+    f"The tensors do not fit {model}. For the closest names ({scheme}): "
+    f"{'; '.join(parts)}. {names.note} {_ALTERNATIVE}".replace("  ", " ")
   )
 
 
 def _check_shapes(
-  model: str, spec: DataSpec, note: str, places: TensorLayouts, given: Tensors
+  model: str, spec: DataSpec, note: str, layouts: TensorLayouts, given: Tensors
 ) -> None:
   wrong = [
-    place for place in places.values() if given[place.name].shape != place.shape
+    layout
+    for layout in layouts.values()
+    if given[layout.name].shape != layout.shape
   ]
   if not wrong:
     return
   cases = [
-    f"{place.name} is {_times(given[place.name].shape)} where "
-    f"{_times(place.shape)} fits"
-    for place in wrong
+    f"{layout.name} is {_times(given[layout.name].shape)} in place of "
+    f"{_times(layout.shape)}"
+    for layout in wrong
   ]
   raise JaxkdError(
-    f"The tensors do not fit {model}: {_some(cases)}. "
-    + _cause(spec, note, wrong, given)
+    f"The tensors do not fit {model}: {_first_three(cases)}. "
+    + _remedy(spec, note, wrong, given)
   )
 
 
-def _cause(
+def _remedy(
   spec: DataSpec, note: str, wrong: list[TensorLayout], given: Tensors
 ) -> str:
-  """What to do about tensors of another shape."""
+  """Describes what to do about tensors of another shape."""
   classes = {
-    given[place.name].shape[0]
-    for place in wrong
-    if given[place.name].shape[1:] == place.shape[1:]
-    and place.shape[:1] == (spec.num_classes,)
+    given[layout.name].shape[0]
+    for layout in wrong
+    if given[layout.name].shape[1:] == layout.shape[1:]
+    and layout.shape[:1] == (spec.num_classes,)
   }
   if len(classes) == 1 and len(wrong) < 3:
     return (
@@ -179,8 +185,7 @@ def _cause(
   return f"Compare spec.shape={shape} with the network's inputs. {note}".strip()
 
 
-def _some(items: list[str]) -> str:
-  """The first three, and how many there are."""
+def _first_three(items: list[str]) -> str:
   more = f" and {len(items) - 3} more" if len(items) > 3 else ""
   return ", ".join(items[:3]) + more
 

@@ -1,4 +1,4 @@
-"""The networks against PyTorch's, with the same weights."""
+"""Our networks agree with PyTorch's that have the same weights."""
 
 import contextlib
 
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 
 
 def conv(layer):
-  found = {"kernel": layer.weight.detach().numpy().transpose(2, 3, 1, 0)}
+  actual = {"kernel": layer.weight.detach().numpy().transpose(2, 3, 1, 0)}
   if layer.bias is not None:
-    found["bias"] = layer.bias.detach().numpy()
-  return found
+    actual["bias"] = layer.bias.detach().numpy()
+  return actual
 
 
 def norm(layer):
@@ -47,10 +47,9 @@ def classifier(model, network, spec, **options):
 
 
 def compare(model, network, spec, form=contextlib.nullcontext):
-  """Logits and input gradients of a network and its import.
+  """Compares logits and input gradients of a network and its import.
 
-  The gradients are taken in a form of the convolutions, the logits in the one
-  that networks have.
+  `form` is a context in which the gradients are traced.
   """
   rng = np.random.default_rng(0)
   images = np.float32(rng.normal(size=(4, *spec.shape)))
@@ -114,8 +113,8 @@ def test_plain_networks(build, model, side):
 def test_networks_of_blocks(build, args, model, side):
   torch.manual_seed(0)
   network = networks.randomise(build(*args, 3, 7))
-  # The CPU's form rounds by 1e-6, which is enough to carry one of so many units
-  # over the kink of its ReLU, and then no gradient agrees.
+  # The CPU's form rounds by 1e-6, which changes the sign of the input of some
+  # of the many ReLUs, and with it the gradient.
   compare(model, network, spec_for(side), convolutions.reference_form)
 
 
@@ -163,8 +162,8 @@ def test_wrong_flatten_order_gives_other_logits():
   images = np.float32(np.random.default_rng(0).normal(size=(4, 28, 28, 3)))
   expected = network(to_torch(images)).detach().numpy()
   for flatten, agrees in (("chw", True), ("hwc", False)):
-    found = classifier("zsdb3kd_lenet5", network, spec, flatten=flatten)
-    difference = np.abs(found(images).logits - expected).max()
+    actual = classifier("zsdb3kd_lenet5", network, spec, flatten=flatten)
+    difference = np.abs(actual(images).logits - expected).max()
     assert (difference < 1e-4) == agrees
 
 
@@ -197,10 +196,10 @@ def test_resnet_block(train):
   expected = torch.relu(y).permute(0, 2, 3, 1)
 
   block = resnet.Block(8, 2, False, np.float32)
-  found, changed = block.apply(
+  actual, changed = block.apply(
     variables, images, train=train, mutable=["batch_stats"]
   )
-  np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
+  np.testing.assert_allclose(actual, expected.detach(), atol=1e-5)
   for index, layer in enumerate(norms):
     np.testing.assert_allclose(
       changed["batch_stats"][f"BatchNorm_{index}"]["mean"],

@@ -1,4 +1,4 @@
-"""PyTorch state dicts: names, layouts, and what does not fit."""
+"""PyTorch state dicts: names, layouts, and errors."""
 
 import functools
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxkd import models
-from jaxkd.serialization.pytorch import names as torch_names
+from jaxkd.serialization.pytorch.names import names_of
 from jaxkd.serialization.pytorch.weights import from_torch, to_torch
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -17,7 +17,7 @@ SIDES = {"cake_cnn": 28, "dast": 28, "ideal_alexnet": 28, "zsdb3kd_lenet5": 28}
 
 @pytest.fixture(autouse=True, scope="module")
 def traced_once():
-  """Shapes of a deep network take half a second, and are asked for often."""
+  """Caches the shapes of networks, each of which takes up to half a second."""
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(models, "shapes", functools.cache(models.shapes))
     yield
@@ -37,8 +37,8 @@ def random_variables(name, spec):
   )
 
 
-def same(found, expected):
-  jax.tree.map(np.testing.assert_array_equal, found, expected)
+def same(actual, expected):
+  jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -64,12 +64,12 @@ def test_map_that_is_not_square():
   tensors = to_torch("cnn", spec, variables)
   same(from_torch("cnn", spec, tensors), variables)
   kernel = variables["params"]["Dense_0"]["kernel"].reshape(4, 2, 128, 128)
-  found = tensors["fc1.weight"].reshape(128, 128, 4, 2)
-  np.testing.assert_array_equal(found[5, 7, 3, 1], kernel[3, 1, 7, 5])
+  actual = tensors["fc1.weight"].reshape(128, 128, 4, 2)
+  np.testing.assert_array_equal(actual[5, 7, 3, 1], kernel[3, 1, 7, 5])
 
 
-# One tensor of each style, which our network calls so.
-STYLES = [
+# A tensor of each naming scheme, and the path of our array.
+SCHEMES = [
   ("resnet18", "layer2.0.downsample.0.weight", "Block_2/Conv_2/kernel"),
   ("resnet18", "layer2.0.shortcut.0.weight", "Block_2/Conv_2/kernel"),
   ("resnet50", "layer4.2.conv3.weight", "Block_15/Conv_2/kernel"),
@@ -115,33 +115,33 @@ STYLES = [
 ]
 
 
-@pytest.mark.parametrize(("model", "theirs", "ours"), STYLES)
-def test_styles(model, theirs, ours):
-  names = torch_names.of(models.create(model, spec_for(model)))
-  layer, _, leaf = ours.rpartition("/")
+@pytest.mark.parametrize(("model", "tensor", "path"), SCHEMES)
+def test_schemes(model, tensor, path):
+  names = names_of(models.create(model, spec_for(model)))
+  layer, _, leaf = path.rpartition("/")
   assert leaf in ("kernel", "scale")
-  found = [style.layers[layer] + ".weight" for style in names.styles]
-  assert theirs in found
-  for style in names.styles:
-    assert len(set(style.layers.values())) == len(style.layers), style.name
+  tensors = [scheme.layers[layer] + ".weight" for scheme in names.schemes]
+  assert tensor in tensors
+  for scheme in names.schemes:
+    assert len(set(scheme.layers.values())) == len(scheme.layers), scheme.name
 
 
 @pytest.mark.parametrize(
   "model", ["resnet8_16", "mobilenet_v2_quarter", "vgg8"]
 )
-def test_every_style_is_read(model):
+def test_every_scheme_is_read(model):
   spec = spec_for(model)
   variables = random_variables(model, spec)
   written = to_torch(model, spec, variables)
-  first, *others = torch_names.of(models.create(model, spec)).styles
-  for style in others:
+  first, *others = names_of(models.create(model, spec)).schemes
+  for scheme in others:
     tensors = {}
     for name, tensor in written.items():
-      layer, _, leaf = name.rpartition(".")
-      ours = next(a for a, b in first.layers.items() if b == layer)
-      if ours in style.as_conv and leaf == "weight":
+      torch_layer, _, leaf = name.rpartition(".")
+      layer = next(a for a, b in first.layers.items() if b == torch_layer)
+      if layer in scheme.as_conv and leaf == "weight":
         tensor = tensor[:, :, None, None]
-      tensors[f"{style.layers[ours]}.{leaf}"] = tensor
+      tensors[f"{scheme.layers[layer]}.{leaf}"] = tensor
     same(from_torch(model, spec, tensors), variables)
 
 
@@ -182,7 +182,7 @@ def test_prefix(lenet, prefix):
 def test_prefix_of_some(lenet):
   _, _, tensors, read = lenet
   tensors = {f"model.{name}": tensor for name, tensor in tensors.items()}
-  with pytest.raises(JaxkdError, match=r"left over.*|normalise\.mean"):
+  with pytest.raises(JaxkdError, match="not used"):
     read(tensors | {"normalise.mean": np.zeros(1, "f4")})
 
 
@@ -190,9 +190,9 @@ def test_flatten_order(lenet):
   spec, variables, tensors, read = lenet
   expected = np.asarray(variables["params"]["Dense_0"]["kernel"])
   other = read(tensors, flatten="hwc")
-  found = np.asarray(other["params"]["Dense_0"]["kernel"])
-  assert not np.array_equal(found, expected)
-  np.testing.assert_array_equal(found, tensors["fc1.weight"].T)
+  actual = np.asarray(other["params"]["Dense_0"]["kernel"])
+  assert not np.array_equal(actual, expected)
+  np.testing.assert_array_equal(actual, tensors["fc1.weight"].T)
   other["params"]["Dense_0"]["kernel"] = variables["params"]["Dense_0"][
     "kernel"
   ]
@@ -200,21 +200,21 @@ def test_flatten_order(lenet):
   images = np.random.default_rng(1).random((2, *spec.shape), np.float32)
   apply = jax.jit(models.create("zsdb3kd_lenet5_fifth", spec).apply)
   logits = [
-    apply(found, images).logits
-    for found in (variables, read(tensors, flatten="hwc"))
+    apply(actual, images).logits
+    for actual in (variables, read(tensors, flatten="hwc"))
   ]
   assert np.abs(logits[0] - logits[1]).max() > 1e-3
   with pytest.raises(JaxkdError, match="flatten 'cwh'"):
     read(tensors, flatten="cwh")
 
 
-def test_missing_and_left_over(lenet):
+def test_missing_and_unused_tensors(lenet):
   _, _, tensors, read = lenet
   lacking = {k: v for k, v in tensors.items() if k != "fc2.bias"}
   with pytest.raises(JaxkdError, match=r"plain\): fc2.bias missing"):
     read(lacking)
   more = tensors | {f"aux.{i}.weight": tensors["fc2.bias"] for i in range(5)}
-  with pytest.raises(JaxkdError, match=r"aux.2.weight and 2 more left over"):
+  with pytest.raises(JaxkdError, match=r"aux.2.weight and 2 more not used"):
     read(more)
   with pytest.raises(
     JaxkdError, match="conv1.bias, conv1.weight, conv2.*5 more mi"
@@ -222,7 +222,7 @@ def test_missing_and_left_over(lenet):
     read({})
 
 
-def test_batch_counters_may_be_left_over():
+def test_batch_counters_are_ignored():
   spec = spec_for("cnn_quarter")
   variables = random_variables("cnn_quarter", spec)
   tensors = to_torch("cnn_quarter", spec, variables)
@@ -234,7 +234,7 @@ def test_wrong_shapes(lenet):
   _, _, tensors, read = lenet
   wrong = tensors | {"fc1.weight": np.zeros((40, 250), "f4")}
   with pytest.raises(
-    JaxkdError, match=r"fc1.weight is 40x250 where 40x160 fits.*28x28x1"
+    JaxkdError, match=r"fc1.weight is 40x250 in place of 40x160.*28x28x1"
   ):
     read(wrong)
   wrong = tensors | {
@@ -257,7 +257,7 @@ def test_network_for_imagenet():
     tensors[f"classifier.0.{part}"] = tensors.pop(f"classifier.{part}")
     tensors[f"classifier.3.{part}"] = tensors[f"classifier.0.{part}"]
   with pytest.raises(
-    JaxkdError, match=r"classifier.3.weight left.*three linear"
+    JaxkdError, match=r"classifier.3.weight not used.*three linear"
   ):
     from_torch("vgg11", spec, tensors)
 
