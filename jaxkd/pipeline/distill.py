@@ -82,6 +82,7 @@ def distill(
       made = rounds.run_rounds(
         setup, teacher, fresh[0], dataset, folder, metrics
       )
+      students.discard_stale_student(folder, metrics, made.images)
       train, held_out = split(setup, sample_store.filled(made.run.store))
 
       # 3. Students, at each point of the grid.

@@ -6,8 +6,6 @@ interface the host carries images and answers between two compiled functions.
 A method can't tell which of the two it is.
 """
 
-from collections.abc import Callable
-import functools
 from typing import NamedTuple
 
 import chex
@@ -18,15 +16,14 @@ import numpy as np
 
 from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
-from jaxkd.teachers.oracles import HostOracle, Oracle
+from jaxkd.pipeline.method import check_access
+from jaxkd.teachers.oracles import Oracle
 from jaxkd.training import sample_store as stores
 from jaxkd.training.step import EpochInputs, TrainConfig, TrainState, train_step
 from jaxkd.types import (
-  ACCESS_LEVELS,
   Array,
   Classifier,
   DataSpec,
-  JaxkdError,
   LossContext,
   LossTerms,
   Method,
@@ -107,26 +104,6 @@ class RoundCost(NamedTuple):
   kept: int
 
 
-def check_access(method: Method, access: str, eight_bit: bool) -> None:
-  """Refuses a teacher that gives less than the method needs.
-
-  Raises:
-    JaxkdError: naming what is needed and what is given.
-  """
-  needed = method.required_access
-  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(needed):
-    raise JaxkdError(
-      f"The method needs {needed} access to the teacher, which gives {access}; "
-      "choose a method that does with it."
-    )
-  if method.float_pixels and eight_bit:
-    raise JaxkdError(
-      "The method follows differences between almost equal images, which are "
-      "lost on the way to a teacher that takes 8-bit images; choose a method "
-      "that does with them, such as ideal."
-    )
-
-
 def init_state(
   spec: RoundSpec, inputs: RoundInputs, student: TrainState, key: Array
 ) -> RunState:
@@ -141,7 +118,7 @@ def init_state(
 
   def stored_samples(state: chex.ArrayTree) -> Samples:
     run = RunState(state, student, None)
-    state, samples, _ = _ask(spec, phase, run, inputs, key)
+    state, samples, _ = ask(spec, phase, run, inputs, key)
     return phase.tell(state, networks, samples, key)[1]
 
   like = jax.eval_shape(stored_samples, state)
@@ -177,67 +154,19 @@ def run_phase(
   ) -> tuple[RunState, LossTerms]:
     run, _ = carry
     ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
-    state, samples, ask_terms = _ask(spec, phase, run, inputs, ask_key)
+    state, samples, ask_terms = ask(spec, phase, run, inputs, ask_key)
     if phase.queries:
       samples = samples._replace(targets=inputs.teacher.answer(samples.images))
     run = run.replace(state=state)
-    run, tell_terms = _tell(spec, phase, run, inputs, samples, counts, tell_key)
+    run, tell_terms = tell(spec, phase, run, inputs, samples, counts, tell_key)
     return run, ask_terms | tell_terms
 
   no_terms = jax.tree.map(
     lambda term: jnp.zeros(term.shape, term.dtype),
     jax.eval_shape(repeat, 0, (run, None))[1],
   )
-  repeats = _num_repeats(phase, run.store.inserted)
+  repeats = num_repeats(phase, run.store.inserted)
   return jax.lax.fori_loop(0, repeats, repeat, (run, no_terms))
-
-
-def make_host_round(
-  spec: RoundSpec, teacher: HostOracle
-) -> Callable[[RunState, RoundInputs, Array], tuple[RunState, LossTerms]]:
-  """`run_round` for a teacher that the host has to ask: `(run, inputs, key)`.
-
-  Its memory is not reused: if the budget ends within a round, the state before
-  the round is what counts.
-  """
-  phases = spec.method.phases
-  asks = [jax.jit(functools.partial(_ask, spec, phase)) for phase in phases]
-  tells = [jax.jit(functools.partial(_tell, spec, phase)) for phase in phases]
-  whole_phases = [
-    jax.jit(functools.partial(run_phase, spec, index))
-    for index in range(len(phases))
-  ]
-
-  def ask_and_tell(
-    index: int, run: RunState, inputs: RoundInputs, key: Array
-  ) -> tuple[RunState, LossTerms]:
-    counts = stores.label_counts(run.store, spec.data_spec.num_classes)
-    terms: LossTerms = {}
-    for i in range(int(_num_repeats(phases[index], run.store.inserted))):
-      ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
-      state, samples, ask_terms = asks[index](run, inputs, ask_key)
-      targets = teacher.answer(np.asarray(samples.images))
-      samples = samples._replace(targets=jnp.asarray(targets))
-      run, tell_terms = tells[index](
-        run.replace(state=state), inputs, samples, counts, tell_key
-      )
-      terms |= ask_terms | tell_terms
-    return run, terms
-
-  def run_round(
-    run: RunState, inputs: RoundInputs, key: Array
-  ) -> tuple[RunState, LossTerms]:
-    terms: LossTerms = {}
-    for index, phase in enumerate(phases):
-      phase_key = jax.random.fold_in(key, index)
-      if phase.queries:
-        run, phase_terms = ask_and_tell(index, run, inputs, phase_key)
-      else:
-        run, phase_terms = whole_phases[index](run, inputs, phase_key)
-      terms |= phase_terms
-    return run.replace(round=run.round + 1), terms
-
-  return run_round
 
 
 def round_costs(
@@ -249,7 +178,7 @@ def round_costs(
   for _ in range(spec.method.rounds):
     queries = updates = kept = 0
     for phase, batch in zip(phases, batches, strict=True):
-      repeats = int(_num_repeats(phase, np.int32(held)))
+      repeats = int(num_repeats(phase, np.int32(held)))
       queries += repeats * batch * phase.queries
       updates += repeats * phase.student_steps
       kept += repeats * batch * phase.store
@@ -264,18 +193,20 @@ def _num_queries(
   """Images in one repeat of a phase."""
 
   def labels(run: RunState, inputs: RoundInputs) -> Array:
-    return _ask(spec, phase, run, inputs, jax.random.key(0))[1].labels
+    return ask(spec, phase, run, inputs, jax.random.key(0))[1].labels
 
   return jax.eval_shape(labels, run, inputs).shape[0]
 
 
-def _num_repeats(phase: Phase, held: Array) -> int | Array:
+def num_repeats(phase: Phase, held: Array) -> int | Array:
+  """How often a phase is repeated when the store holds `held` samples."""
   return phase.repeats(held) if callable(phase.repeats) else phase.repeats
 
 
-def _ask(
+def ask(
   spec: RoundSpec, phase: Phase, run: RunState, inputs: RoundInputs, key: Array
 ) -> tuple[chex.ArrayTree, Samples, LossTerms]:
+  """The images of a phase, as the teacher is shown them."""
   networks = _networks(spec, inputs, run.student, run.store)
   state, samples, terms = phase.ask(run.state, networks, key)
   if spec.eight_bit:
@@ -285,7 +216,7 @@ def _ask(
   return state, samples, terms
 
 
-def _tell(
+def tell(
   spec: RoundSpec,
   phase: Phase,
   run: RunState,
@@ -294,6 +225,7 @@ def _tell(
   counts: Array,
   key: Array,
 ) -> tuple[RunState, LossTerms]:
+  """Learns from the answers, stores the samples and trains the student."""
   tell_key, train_key = jax.random.split(key)
   networks = _networks(spec, inputs, run.student, run.store)
   state, samples, terms = phase.tell(run.state, networks, answered, tell_key)

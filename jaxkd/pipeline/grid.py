@@ -1,14 +1,15 @@
-"""Several settings of the objective's numbers, trained as one program.
+"""A grid over the numbers of the student's objective, trained as one program.
 
 Temperature, alpha and multiplier are traced, so that students for all points of
 a grid, and all seeds, are one `vmap`. The point is chosen on held-out samples;
-what test data would have chosen stands beside it as the oracle.
+the report also has the point that test data would have chosen, as the oracle.
 """
 
 import itertools
 from typing import Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.config import checks
@@ -23,23 +24,24 @@ from jaxkd.training.step import (
   teacher_log_probs,
   train_step,
 )
-from jaxkd.types import Classifier, JaxkdError, Method, Samples
+from jaxkd.types import Array, Classifier, JaxkdError, Method, Samples
 
-MEMORY_FRACTION = 0.8  # of a device's memory that students may take
+MEMORY_FRACTION = 0.8  # share of a device's memory for students
 
 
 class GridPoint(NamedTuple):
-  """Attributes:
+  """One point of the grid, with its trained students.
 
-  hyper: numbers of the objective.
-  students: trained with them, one per seed.
+  Attributes:
+    hyper: numbers of the objective.
+    students: trained with these numbers, one per seed.
   """
 
   hyper: dict[str, float]
   students: list[Classifier]
 
 
-def expand_grid(block, method: Method) -> list[dict[str, float]]:
+def expand_grid(block: ConfigDict, method: Method) -> list[dict[str, float]]:
   """All combinations of the values in `config.grid`; without a grid the
   method's numbers alone.
 
@@ -61,11 +63,11 @@ def expand_grid(block, method: Method) -> list[dict[str, float]]:
   ]
 
 
-def check(config, method: Method) -> None:
-  """Refuses a grid from which nothing could be chosen.
+def check(config: ConfigDict, method: Method) -> None:
+  """Checks that a point of the grid can be chosen.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if several points have no epochs or no held-out samples.
   """
   checks.not_negative(**{"student.at_once": config.student.at_once})
   if len(expand_grid(config.grid, method)) > 1:
@@ -82,45 +84,49 @@ def check(config, method: Method) -> None:
 
 
 def at_once(
-  recipe: TrainConfig,
+  train_config: TrainConfig,
   state: TrainState,
   batch: Samples,
-  lesson: EpochInputs,
+  inputs: EpochInputs,
 ) -> int | None:
-  """How many networks one device trains together; None where memory sets no
-  limit that is known.
+  """How many networks one device can train together; None if its memory is
+  not known.
 
   Args:
-    recipe: of all of them.
-    state: of one.
-    batch: that a device works on at once, `[B, ...]`.
-    lesson: of one.
+    train_config: how all of them are trained.
+    state: of one network.
+    batch: the samples `[B, ...]` that a device works on at once.
+    inputs: of one network's epoch.
   """
   limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
   if not limit:
     return None
 
-  def step(state, batch, lesson, key):
+  def step(
+    state: TrainState, batch: Samples, inputs: EpochInputs, key: Array
+  ) -> tuple[TrainState, Array]:
     view_key, dropout_key = jax.random.split(key)
-    shown = augment_batch(recipe, batch, view_key)
-    if recipe.per_view:
-      shown = shown._replace(targets=teacher_log_probs(lesson.teacher, shown))
-    return train_step(recipe, state, shown, lesson, dropout_key)
+    views = augment_batch(train_config, batch, view_key)
+    if train_config.per_view:
+      targets = teacher_log_probs(inputs.teacher, views)
+      views = views._replace(targets=targets)
+    return train_step(train_config, state, views, inputs, dropout_key)
 
-  lowered = jax.jit(step).lower(state, batch, lesson, jax.random.key(0))
-  found = lowered.compile().memory_analysis()
-  one = found.temp_size_in_bytes + found.output_size_in_bytes
-  own = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-  return max(int(MEMORY_FRACTION * limit / (one + own)), 1)
+  lowered = jax.jit(step).lower(state, batch, inputs, jax.random.key(0))
+  analysis = lowered.compile().memory_analysis()
+  temporary = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+  permanent = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+  return max(int(MEMORY_FRACTION * limit / (temporary + permanent)), 1)
 
 
 def choose(
   points: list[GridPoint], held_out: Samples
 ) -> tuple[int, list[float]]:
-  """The point whose students are right most often on held-out samples, and
-  every point's score; the first of equal ones.
+  """The index of the point with the best validation accuracy, and the accuracy
+  of every point; the first of equal ones is chosen.
 
-  Right is the label, or where there is none the teacher's answer.
+  Accuracy is measured on held-out samples against their labels, or against the
+  teacher's answers where samples have no label.
   """
   if len(points) == 1:
     return 0, []
@@ -133,8 +139,10 @@ def choose(
   return int(np.argmax(scores)), scores
 
 
-def accuracies(point: GridPoint, images: Any, labels: Any) -> list[float]:
-  """Of each of the point's students."""
+def accuracies(
+  point: GridPoint, images: np.ndarray, labels: np.ndarray
+) -> list[float]:
+  """The accuracy of each of the point's students."""
   return [
     accuracy.evaluate(student, images, labels)["accuracy"]
     for student in point.students
@@ -144,8 +152,8 @@ def accuracies(point: GridPoint, images: Any, labels: Any) -> list[float]:
 def summary(
   points: list[GridPoint], chosen: int, scores: list[float], data: Dataset
 ) -> dict[str, Any] | None:
-  """The grid in the report: every point with what held-out samples
-  (`validation`) and test data (`accuracy`) say of it; None without a grid.
+  """The grid as the report has it: every point with its accuracy on held-out
+  samples (`validation`) and on test data (`accuracy`); None without a grid.
   """
   if len(points) == 1:
     return None

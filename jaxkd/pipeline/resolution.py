@@ -1,4 +1,4 @@
-"""What a config must be, and the values that it leaves to us."""
+"""Checks of a config, and the automatic values that are filled in."""
 
 import jax
 from ml_collections import ConfigDict
@@ -12,7 +12,8 @@ from jaxkd.types import JaxkdError
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
 BATCH_NORMS = ("per_device", "synchronized")
-# Images that one dispatch works on. CPU: a dispatch is as long as a stop takes.
+# Images that one dispatch works on; few on the CPU, because SIGTERM waits for
+# the running dispatch.
 IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
 
@@ -21,7 +22,7 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
   """A checked copy with every automatic value filled in.
 
   Raises:
-    JaxkdError: naming the field, its value, and what is allowed.
+    JaxkdError: for a value that is not allowed.
   """
   config = ConfigDict(config.to_dict())
   for role in ("teacher", "student"):
@@ -78,7 +79,7 @@ def _check_names(role: str, block: ConfigDict) -> None:
 
 
 def _images_per_round(config: ConfigDict, devices: int) -> int:
-  """What accelerators take: as many as fit, if the data set is one of ours."""
+  """Images in a round on an accelerator: as many as fit, as far as known."""
   if config.dataset not in data.DATASETS:
     return IMAGES_PER_ROUND_ACCELERATOR
   spec = data.spec(config.dataset, config.image_size)

@@ -4,7 +4,6 @@ with checkpoints, metrics and the query budget.
 
 from collections.abc import Callable
 from pathlib import Path
-import shutil
 import time
 from typing import NamedTuple
 
@@ -18,10 +17,10 @@ from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.evaluation import sanity_checks
 from jaxkd.pipeline import exchange, scores
 from jaxkd.pipeline.exchange import RoundInputs, RunState
+from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.setup import Setup, init_run
-from jaxkd.runtime import devices, memory, processes
+from jaxkd.runtime import devices, memory
 from jaxkd.runtime.checkpoints import Checkpoints
-from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
@@ -117,7 +116,6 @@ def run_rounds(
         evaluate_at_budget(setup, teacher, student, dataset, run, metrics)
         progress.advance(kept[index])
         checkpoints.maybe_save(index + 1, run, last=index + 1 == count)
-  discard_stale_student(workdir, metrics, sum(kept))
   queries = sum(cost.queries for cost in setup.costs[: len(kept)])
   return SynthesisResult(devices.to_local(run), sum(kept), queries, ended)
 
@@ -167,7 +165,7 @@ def compile_round(
   With a teacher in process it is one dispatch, which donates its input state.
   """
   if not teacher.oracle.in_process:
-    host_round = exchange.make_host_round(setup.round, teacher.oracle)
+    host_round = make_host_round(setup.round, teacher.oracle)
 
     def asking(run: RunState, key: Array) -> tuple[RunState, LossTerms]:
       return host_round(run, setup.inputs, devices.replicate(key))
@@ -250,23 +248,3 @@ def evaluate_at_budget(
     now = student.replace(variables=variables)
     found = scores.on_test_data(dataset, teacher, now)
     metrics.write("queries", number, queries=after, **found)
-
-
-def discard_stale_student(
-  workdir: Path, metrics: MetricsWriter, images: int
-) -> None:
-  """Discards students and ensembles that were trained on fewer images, before
-  the budget was raised.
-  """
-  folder = workdir / "checkpoints"
-  note = folder / "student_images"
-  if processes.broadcast(note.exists() and note.read_text() != str(images)):
-    if processes.is_primary():
-      for stage in (*folder.glob("student*/"), *folder.glob("committee*/")):
-        shutil.rmtree(stage, ignore_errors=True)
-      for member in workdir.glob("committee*.safetensors"):
-        member.unlink()
-    metrics.truncate_after("student", 0)
-  with processes.raise_on_all():
-    if processes.is_primary():
-      write_text(note, str(images))

@@ -3,6 +3,7 @@ samples, for all seeds and all points of the grid.
 """
 
 from pathlib import Path
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.grid import GridPoint
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import processes
+from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.teachers.access import TeacherHandle
@@ -188,3 +190,23 @@ def _num_that_fit(
 
 def _as_arrays(hyper: dict[str, float]) -> dict[str, Array]:
   return {name: jnp.float32(value) for name, value in hyper.items()}
+
+
+def discard_stale_student(
+  workdir: Path, metrics: MetricsWriter, images: int
+) -> None:
+  """Discards students and ensembles that were trained on fewer images, before
+  the budget was raised.
+  """
+  folder = workdir / "checkpoints"
+  note = folder / "student_images"
+  if processes.broadcast(note.exists() and note.read_text() != str(images)):
+    if processes.is_primary():
+      for stage in (*folder.glob("student*/"), *folder.glob("committee*/")):
+        shutil.rmtree(stage, ignore_errors=True)
+      for member in workdir.glob("committee*.safetensors"):
+        member.unlink()
+    metrics.truncate_after("student", 0)
+  with processes.raise_on_all():
+    if processes.is_primary():
+      write_text(note, str(images))

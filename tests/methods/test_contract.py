@@ -17,7 +17,9 @@ from toy_task import KEY, SPEC, Counting
 
 import jaxkd
 from jaxkd import data, methods
-from jaxkd.pipeline import exchange, setup
+from jaxkd.pipeline import exchange
+from jaxkd.pipeline.host_exchange import make_host_round
+from jaxkd.pipeline.method import build_method
 from jaxkd.synthesis import label_only
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
@@ -77,9 +79,7 @@ class Game:
     config = config_of(name)
     # The strawman is for points in the plane.
     self.spec = data.spec("two_moons") if name == "generative" else SPEC
-    self.method = setup.build_method(
-      config, self.spec, reserved=0, num_images=40
-    )
+    self.method = build_method(config, self.spec, reserved=0, num_images=40)
     self.access = self.method.required_access
     self.config, tx = config, optax.adam(0.01)
     self.student = normed(2, self.spec)
@@ -208,7 +208,7 @@ def test_the_teacher_is_asked_as_often_as_declared(name):
   found = game(name)
   counting = Counting(found.teacher)
   rules, table = found.rules, found.table.replace(teacher=None)
-  play_round = exchange.make_host_round(rules, counting)
+  play_round = make_host_round(rules, counting)
   opening = exchange.init_state(
     rules, table, init_state(found.student, rules.train_config.tx), KEY
   )
@@ -229,7 +229,7 @@ def test_numbers_of_the_objective_are_checked(name, hyper, told):
   config = config_of(name)
   config.hyper.update(hyper)
   with pytest.raises(JaxkdError, match=told):
-    setup.build_method(config, SPEC, reserved=0, num_images=40)
+    build_method(config, SPEC, reserved=0, num_images=40)
 
 
 @every_method

@@ -9,6 +9,7 @@ import pytest
 from jaxkd.methods import dast
 from jaxkd.models.generators.registry import Generator
 from jaxkd.pipeline import exchange
+from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
@@ -211,7 +212,7 @@ def test_with_beta_probabilities_are_needed():
   _, now, _, _ = play("probs", hyper={"beta": 0.1})
   assert now.state.targets.shape == (6, 3)
   with pytest.raises(JaxkdError, match="needs probs .* gives label"):
-    exchange.check_access(build(hyper={"beta": 0.1}), "label", False)
+    check_access(build(hyper={"beta": 0.1}), "label", False)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 
 import jaxkd
 from jaxkd import data, methods
-from jaxkd.pipeline import exchange, setup
+from jaxkd.pipeline import exchange
+from jaxkd.pipeline.method import build_method
 from jaxkd.runtime.metrics import read_metrics
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import fit as training, sample_store
@@ -135,7 +136,7 @@ def test_the_plain_student_has_labels_alone():
 
 def built(name="kd", **fields):
   config = small(name, **fields)
-  return setup.build_method(config, SPEC, reserved=0, num_images=80)
+  return build_method(config, SPEC, reserved=0, num_images=80)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_numbers_of_the_objective_are_checked():
   config = small("kd")
   config.hyper = type(config)({"temperature": 4.0})
   with pytest.raises(JaxkdError, match="hyper has temperature; .* alpha"):
-    setup.build_method(config, SPEC, reserved=0, num_images=80)
+    build_method(config, SPEC, reserved=0, num_images=80)
 
 
 def test_images_of_another_set_come_without_labels():
@@ -197,7 +198,7 @@ def test_an_objective_may_be_another_methods():
   spec = data.spec("two_moons")
 
   def build():
-    return setup.build_method(config, spec, reserved=0, num_images=0)
+    return build_method(config, spec, reserved=0, num_images=0)
 
   with pytest.raises(JaxkdError, match=r"hyper \(objective=htc\) .*multiplier"):
     build()
@@ -212,7 +213,7 @@ def test_a_method_without_an_objective_to_lend_names_those_with_one():
   for lender in ("cake", "dfme", "skeptical"):
     config = small("kd", objective=lender)
     with pytest.raises(JaxkdError, match=f"objective={lender}.*htc, kd, .*scm"):
-      setup.build_method(config, SPEC, reserved=0, num_images=80)
+      build_method(config, SPEC, reserved=0, num_images=80)
   with pytest.raises(JaxkdError, match="method 'hct'.*mean htc"):
     built(objective="hct")
 

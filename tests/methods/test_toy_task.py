@@ -22,7 +22,8 @@ from toy_task import KEY, SPEC
 import jaxkd
 from jaxkd import methods
 from jaxkd.models.generators.registry import Generator
-from jaxkd.pipeline import exchange, setup
+from jaxkd.pipeline import exchange
+from jaxkd.pipeline.method import build_method
 from jaxkd.synthesis import replay
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives
@@ -146,7 +147,7 @@ def config_of(row):
 
 def accuracies(config):
   """Of the students of all seeds."""
-  method = setup.build_method(config, SPEC, reserved=0, num_images=0)
+  method = build_method(config, SPEC, reserved=0, num_images=0)
   if not any(phase.student_steps for phase in method.phases):
     learn = replay.phase(100, 33, ())._replace(queries=False)
     method = method._replace(phases=(*method.phases, learn))

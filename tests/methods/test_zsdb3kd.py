@@ -10,6 +10,8 @@ import pytest
 
 from jaxkd.methods import zsdb3kd
 from jaxkd.pipeline import exchange
+from jaxkd.pipeline.host_exchange import make_host_round
+from jaxkd.pipeline.method import check_access
 from jaxkd.synthesis import boundary, class_distances
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
@@ -85,7 +87,7 @@ def play(distances="sd", rounds=1, constant=False):
   table = exchange.RoundInputs(None, student, method.hyper)
   game = exchange.init_state(rules, table, init_state(student, recipe.tx), KEY)
   bills = exchange.round_costs(rules, game, table)
-  play_round = exchange.make_host_round(rules, teacher)
+  play_round = make_host_round(rules, teacher)
   for index in range(rounds):
     game, terms = play_round(game, table, jax.random.fold_in(KEY, index))
   return teacher, game, bills, terms
@@ -257,4 +259,4 @@ def test_it_needs_images_and_real_numbers():
   with pytest.raises(JaxkdError, match="two_moons has inputs of shape"):
     zsdb3kd.build(points, **TINY)
   with pytest.raises(JaxkdError, match="8-bit"):
-    exchange.check_access(build(), "label", True)
+    check_access(build(), "label", True)

@@ -10,6 +10,8 @@ import pytest
 
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec
+from jaxkd.pipeline.host_exchange import make_host_round
+from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives, sample_store as stores
 from jaxkd.training.step import TrainConfig, init_state
@@ -142,8 +144,8 @@ def test_a_teacher_that_gives_too_little_is_refused():
 def test_8_bits_are_refused_where_differences_would_be_lost():
   fine = two_player([])._replace(float_pixels=True)
   with pytest.raises(JaxkdError, match="8-bit"):
-    exchange.check_access(fine, "label", eight_bit=True)
-  exchange.check_access(fine, "label", eight_bit=False)
+    check_access(fine, "label", eight_bit=True)
+  check_access(fine, "label", eight_bit=False)
 
 
 class Service:
@@ -191,7 +193,7 @@ def test_a_remote_teacher_is_asked_the_same_and_teaches_the_same():
   near, _ = play(BlackBox(hidden, "label", eight_bit=False), method, rounds=3)
   service = Service(hidden)
   rules, table, far = begin(service, method, in_process=False)
-  play_round = exchange.make_host_round(rules, service)
+  play_round = make_host_round(rules, service)
   for index in range(3):
     far, terms = play_round(far, table, jax.random.key(index))
   assert service.shown == 24

@@ -15,7 +15,9 @@ import jaxkd
 from jaxkd import methods
 from jaxkd.config import blocks
 from jaxkd.methods import dafl
-from jaxkd.pipeline import exchange, setup
+from jaxkd.pipeline import exchange
+from jaxkd.pipeline.host_exchange import make_host_round
+from jaxkd.pipeline.method import build_method
 from jaxkd.synthesis import label_only
 from jaxkd.types import JaxkdError
 
@@ -33,7 +35,7 @@ def config_of(method, name, **fields):
 
 def build(method, name, **fields):
   config = config_of(method, name, **fields)
-  return setup.build_method(config, SPEC, reserved=0, num_images=0)
+  return build_method(config, SPEC, reserved=0, num_images=0)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_the_teacher_is_asked_as_often_as_is_billed(dense, name):
   rules, play, table = game(method, "label")
   bill = exchange.round_costs(rules, play, table)[0]
   counting = Counting(table.teacher)
-  play_round = exchange.make_host_round(rules, counting)
+  play_round = make_host_round(rules, counting)
   play_round(play, table.replace(teacher=None), KEY)
   assert counting.asked == bill.queries
 

@@ -1,0 +1,133 @@
+"""The method of a run, checked against the teacher and the student."""
+
+from ml_collections import ConfigDict
+
+from jaxkd import data, defenses, methods
+from jaxkd.pipeline import grid
+from jaxkd.synthesis import label_only
+from jaxkd.teachers import access
+from jaxkd.types import (
+  ACCESS_LEVELS,
+  DataSpec,
+  JaxkdError,
+  Method,
+)
+
+
+def build_method(
+  config: ConfigDict, spec: DataSpec, *, reserved: int, num_images: int
+) -> Method:
+  """The method of a resolved config.
+
+  Args:
+    config: resolved.
+    spec: description of the inputs.
+    reserved: queries of the budget that are not for the method.
+    num_images: images of the data set to train on.
+
+  Raises:
+    JaxkdError: if the teacher gives less than the method needs, or a field
+      does not suit the method.
+  """
+  access.check(config, spec)
+  defenses.check(config.teacher)
+  info = methods.info(config.method)
+  label_only.check(config, info)
+  if config.images:
+    num_images = data.train_size(config.images)
+  budget = max(config.queries.budget - reserved, 0)
+  method = methods.build(
+    config.method,
+    spec,
+    hyper=config.hyper.to_dict(),
+    synthesis=label_only.synthesis_of(config, info),
+    objective=config.objective,
+    budget=budget,
+    num_images=num_images,
+  )
+  method = label_only.adapt(config, info, spec, method, budget)
+  remote = bool(config.teacher.url or config.teacher.replay)
+  check_access(method, config.teacher.access, remote)
+  check_student(config, method)
+  grid.check(config, method)
+  return method
+
+
+def check_student(config: ConfigDict, method: Method) -> None:
+  """Checks that the student's fields suit the method.
+
+  Raises:
+    JaxkdError: for a field that contradicts what the method does.
+  """
+  block, name = config.student, config.method
+  learns = trains_student(method)
+  if learns and block.seeds > 1 and not block.epochs:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images, so each of "
+      f"student.seeds={block.seeds} would make, and pay for, its own; set "
+      "student.seeds=1 and run again with another seed, or student.epochs "
+      "above 0, in which all learn from the images of one."
+    )
+  if config.queries.marks and not learns:
+    raise JaxkdError(
+      f"queries.marks: {name} does not train the student until its images "
+      "are made, so there is nothing to evaluate in between; set "
+      "queries.marks=()."
+    )
+  if learns and "round_optimizer" not in block:
+    raise JaxkdError(
+      f"{name} trains the student while it makes images; say how in "
+      "student.round_optimizer."
+    )
+  if not learns and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
+      "or more."
+    )
+  if method.pre_student_stage is not None and not block.epochs:
+    raise JaxkdError(
+      f"student.epochs=0: {name} trains "
+      f"{method.pre_student_stage.description} for the epochs; choose 1 or "
+      "more, or synthesis.committee=0 where there is one."
+    )
+  if (
+    block.epochs
+    and method.relabel_views
+    and config.teacher.access != "white_box"
+  ):
+    raise JaxkdError(
+      f"student.epochs={block.epochs}: {name} would have the teacher answer "
+      f"every view in these epochs, and teacher.access={config.teacher.access} "
+      "is no white box; have each image answered once (synthesis.answers or "
+      "synthesis.mode), or set student.epochs=0."
+    )
+  if method.real_images == "other" and not config.images:
+    raise JaxkdError(
+      "images: say which data set the real images are from, for instance "
+      "--config.images=fashion_mnist."
+    )
+
+
+def trains_student(method: Method) -> bool:
+  """Whether the method's rounds train the student."""
+  return any(phase.student_steps for phase in method.phases)
+
+
+def check_access(method: Method, access: str, eight_bit: bool) -> None:
+  """Refuses a teacher that gives less than the method needs.
+
+  Raises:
+    JaxkdError: naming what is needed and what is given.
+  """
+  needed = method.required_access
+  if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(needed):
+    raise JaxkdError(
+      f"The method needs {needed} access to the teacher, which gives {access}; "
+      "choose a method that does with it."
+    )
+  if method.float_pixels and eight_bit:
+    raise JaxkdError(
+      "The method follows differences between almost equal images, which are "
+      "lost on the way to a teacher that takes 8-bit images; choose a method "
+      "that does with them, such as ideal."
+    )
