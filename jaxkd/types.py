@@ -12,33 +12,7 @@ import chex
 import flax
 import jax
 
-from jaxkd.errors import JaxkdError
-
-__all__ = [
-  "ACCESS_LEVELS",
-  "ApplyFn",
-  "Array",
-  "Ask",
-  "Classifier",
-  "DataSpec",
-  "JaxkdError",
-  "LossContext",
-  "LossTerms",
-  "Method",
-  "MethodInfo",
-  "Networks",
-  "Objective",
-  "Outputs",
-  "PerSampleObjective",
-  "Phase",
-  "RepeatFn",
-  "SampleStore",
-  "Samples",
-  "State",
-  "Tell",
-  "Variables",
-  "passthrough",
-]
+from jaxkd.errors import JaxkdError as JaxkdError  # exported with the types
 
 Array = jax.Array
 Variables = chex.ArrayTree  # of a network: {'params': ..., 'batch_stats': ...}
@@ -227,8 +201,9 @@ class LossContext(NamedTuple):
   label_counts: Array
 
 
+# From hyperparameters, the student's outputs, samples and context to `[B]`.
 Objective = Callable[[dict[str, Array], Outputs, Samples, LossContext], Array]
-# (student's logits [B, K], teacher's answers) -> [B]
+# From the student's logits `[B, K]` and the teacher's answers to `[B]`.
 PerSampleObjective = Callable[[Array, Array], Array]
 
 
@@ -237,12 +212,12 @@ class PreStudentStage(NamedTuple):
 
   Attributes:
     run: `(trainer, teacher, samples) -> (teacher, samples)`: takes a
-      `jaxkd.training.trained_network.Trainer` for these samples and the teacher
-      if it is a white box; returns the network and the samples that the student
-      learns from instead.
-    block: block of the config by which they are trained, `teacher` or
+      `jaxkd.training.trained_network.Trainer` for these samples, and the
+      teacher if it is a white box; returns the network and the samples that the
+      student learns from instead.
+    block: block of the config with the settings of the training, `teacher` or
       `student`.
-    description: of what is trained, in a few words, for the plan of a run.
+    description: what is trained, in a few words, for the plan of a run.
   """
 
   run: Callable[..., tuple[Classifier | None, Samples]]
@@ -255,22 +230,22 @@ class Method(NamedTuple):
 
   Attributes:
     init: `(key, nets) -> state`, a pytree of arrays.
-    phases: one round is these, in order.
-    rounds: how often.
-    capacity: samples that the store holds.
-    steps: updates that one image goes through (0: images are not optimised).
-    objective: `(hyper, outputs, samples, context) -> loss [B]`.
-    hyper: numbers that the objective gets, traced: a grid is a vmap over it.
-    relabel_views: whether a white box labels every augmented view that the
-      student is shown in the epochs; otherwise the answer is stored with the
-      image.
-    required_access: what the teacher must give, one of `ACCESS_LEVELS`; one
-      that gives less is refused before the first round.
-    real_images: which real images it takes: `""` none, `train` those that the
-      teacher was trained on, `other` those of the set `config.images`.
-    pre_student_stage: trainings between the rounds and the student's epochs.
-    float_pixels: whether answers to 8-bit images would not do (finite
-      differences, boundary searches); a teacher that is sent 8 bits is refused.
+    phases: the phases of a round, in order.
+    rounds: number of rounds.
+    capacity: number of samples that the store holds.
+    steps: number of updates of an image; 0 if images are not optimised.
+    objective: the student's loss, `(hyper, outputs, samples, context) -> [B]`.
+    hyper: hyperparameters of the objective; they are traced, so that a grid is
+      a vmap over them.
+    relabel_views: whether a white box labels every augmented view of an image
+      in the student's epochs; otherwise the stored answer is used.
+    required_access: the least access to the teacher, one of `ACCESS_LEVELS`; a
+      teacher with less is refused before the first round.
+    real_images: which real images the method uses: `""` none, `train` those
+      that the teacher was trained on, `other` those of the set `config.images`.
+    pre_student_stage: networks that are trained before the student's epochs.
+    float_pixels: whether the method needs answers to float images (finite
+      differences, boundary searches); teachers that take 8 bits are refused.
   """
 
   init: Callable[[Array, Networks], State]
@@ -288,23 +263,23 @@ class Method(NamedTuple):
 
 
 class MethodInfo(NamedTuple):
-  """Facts about a method that hold for all its configs.
+  """Facts about a method that hold for all of its configs.
 
-  The first five are a row of the README's table.
+  The first five are a row of the README's table of methods.
 
   Attributes:
-    access: the least that the teacher has to give, one of `ACCESS_LEVELS`.
-    source: what the images are.
-    critic: the networks whose outputs the images' loss is made of; empty for
-      real images.
-    objective: of the student.
-    terms: of the images' loss, by the names that `synthesis.weights` has.
-    image_steps: fields of `synthesis`, with dots, that say how far an update
-      moves the images or what makes them. With all of them near 0 images are
-      made and never improved.
-    adaptations: the names in `jaxkd.synthesis.label_only` by which a white-box
-      method can do with a teacher that gives labels alone.
-    label_objective: what the generator of the adaptation `zeroth` raises:
+    access: the least access to the teacher, one of `ACCESS_LEVELS`.
+    source: the origin of the images, in words.
+    critic: the networks whose outputs the loss of the images uses, in words;
+      empty for real images.
+    objective: the student's loss, in words.
+    terms: terms of the images' loss, by their names in `synthesis.weights`.
+    image_steps: dotted fields of `synthesis` that set how far an update changes
+      the images or their generator. With all of them near 0, images are made
+      and never improved.
+    adaptations: names in `jaxkd.synthesis.label_only` of the adaptations with
+      which a white-box method can use a teacher that returns labels only.
+    label_objective: what the generator of the adaptation `zeroth` maximises,
       `(student's logits [B, K], teacher's log-probabilities [B, K]) -> [B]`.
   """
 
@@ -318,5 +293,5 @@ class MethodInfo(NamedTuple):
   label_objective: PerSampleObjective | None = None
 
 
-# What a teacher may give, from least to most.
+# Kinds of access to a teacher, from the least to the most.
 ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")

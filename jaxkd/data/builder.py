@@ -30,8 +30,8 @@ Example = dict[str, Any]  # values of a TFDS example by feature name
 
 def data_root(data_dir: str | os.PathLike | None = None) -> Path:
   """Returns `data_dir`, or `$TFDS_DATA_DIR`, or TFDS' default folder."""
-  chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
-  return Path(chosen or "~/tensorflow_datasets").expanduser()
+  folder = data_dir or os.environ.get("TFDS_DATA_DIR")
+  return Path(folder or "~/tensorflow_datasets").expanduser()
 
 
 def prepared_dir(name: str, data_dir: str | os.PathLike | None) -> Path | None:

@@ -138,8 +138,11 @@ def _read_npz(path: Path) -> RawDataset:
     # NumPy would leave a file open that is no archive.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
       names = file.files
-      wanted = [name for name in names if name.endswith(("images", "labels"))]
-      arrays = {name: file[name] for name in wanted}
+      arrays = {
+        name: file[name]
+        for name in names
+        if name.endswith(("images", "labels"))
+      }
   except Exception as error:  # zipfile, zlib and NumPy raise many types
     raise JaxkdError(
       f"{path} is damaged, or holds more than plain arrays "

@@ -48,10 +48,10 @@ def load(
     JaxkdError: if the name is unknown, the size is not possible, or the set is
       not prepared or damaged.
   """
-  wanted = spec(name, image_size)
+  target = spec(name, image_size)
   native = dataset_info(name).spec
   if name in EMBEDDED:
-    return Dataset(wanted, *_resized(EMBEDDED[name](), native, wanted))
+    return Dataset(target, *_resized(EMBEDDED[name](), native, target))
   folder = prepared_dir(name, data_dir)
   if folder is None:
     raise JaxkdError(
@@ -62,25 +62,25 @@ def load(
   read = lambda: _cached(
     f"{name}-{native.shape[0]}-{fingerprint}", lambda: _read(folder, native)
   )
-  if wanted == native:
-    return Dataset(wanted, *read())
+  if target == native:
+    return Dataset(target, *read())
   return Dataset(
-    wanted,
+    target,
     *_cached(
-      f"{name}-{wanted.shape[0]}-{fingerprint}",
-      lambda: _resized(read(), native, wanted),
+      f"{name}-{target.shape[0]}-{fingerprint}",
+      lambda: _resized(read(), native, target),
     ),
   )
 
 
-def _resized(arrays: Arrays, native: DataSpec, wanted: DataSpec) -> Arrays:
-  if wanted == native:
+def _resized(arrays: Arrays, native: DataSpec, target: DataSpec) -> Arrays:
+  if target == native:
     return arrays
   train_images, train_labels, test_images, test_labels = arrays
   return (
-    _resize(train_images, wanted.shape),
+    _resize(train_images, target.shape),
     train_labels,
-    _resize(test_images, wanted.shape),
+    _resize(test_images, target.shape),
     test_labels,
   )
 

@@ -36,7 +36,7 @@ class Dataset(NamedTuple):
 
 
 class DatasetSummary(NamedTuple):
-  """What is known of a data set without its images.
+  """The spec and the sizes of a data set, without its images.
 
   Attributes:
     spec: shape, classes and normalisation.
@@ -53,7 +53,7 @@ class DatasetInfo(NamedTuple):
   """The description of a named data set.
 
   Attributes:
-    spec: at the native image size.
+    spec: spec with the native image size.
     origin: authors or source of the data, for people.
     train_size: number of train images.
     test_size: number of test images.

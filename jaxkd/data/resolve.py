@@ -42,15 +42,15 @@ def find(
     return Dataset.without_images(teacher)
   if is_path(name):
     return user_data.load_path(name, teacher, image_size)
-  found = load(name, image_size=_size(name, image_size, teacher))
-  _check(found.spec, teacher)
-  return found
+  dataset = load(name, image_size=_size(name, image_size, teacher))
+  _check(dataset.spec, teacher)
+  return dataset
 
 
 def describe(
   name: str, *, image_size: int = 0, teacher: DataSpec | None = None
 ) -> DatasetSummary:
-  """What `find` would give, without the images of a named set.
+  """Returns the summary of the data of a run; no named set is read.
 
   Args:
     name: as in `find`.
@@ -58,7 +58,7 @@ def describe(
     teacher: as in `find`.
 
   Raises:
-    JaxkdError: see `find`.
+    JaxkdError: if there is no such data, or if it does not fit the teacher.
   """
   if name == NONE or is_path(name):
     return summary_of(find(name, image_size=image_size, teacher=teacher))
@@ -69,7 +69,7 @@ def describe(
 
 
 def summary_of(dataset: Dataset) -> DatasetSummary:
-  """The summary of a data set in memory."""
+  """Returns the summary of a data set in memory."""
   sizes = len(dataset.train_labels), len(dataset.test_labels)
   return DatasetSummary(dataset.spec, *sizes)
 
@@ -87,14 +87,14 @@ def _size(name: str, image_size: int, teacher: DataSpec | None) -> int:
   return 0 if name not in DATASETS else teacher.shape[0]
 
 
-def _check(found: DataSpec, teacher: DataSpec | None) -> None:
+def _check(spec: DataSpec, teacher: DataSpec | None) -> None:
   if teacher is None:
     return
-  wanted = (teacher.shape, teacher.num_classes)
-  if wanted != (found.shape, found.num_classes):
+  expected = (teacher.shape, teacher.num_classes)
+  if expected != (spec.shape, spec.num_classes):
     raise JaxkdError(
       f"The teacher takes inputs {teacher.shape} and has "
-      f"{teacher.num_classes} classes; {found.name} has {found.shape} and "
-      f"{found.num_classes}. Choose other data, another image_size, or "
+      f"{teacher.num_classes} classes; {spec.name} has {spec.shape} and "
+      f"{spec.num_classes}. Choose other data, another image_size, or "
       "--config.dataset=none."
     )

@@ -70,10 +70,10 @@ def evaluate(
   sums = []
   for start in range(0, count, batch_size):
     rows = np.arange(start, start + batch_size)
-    taken = np.minimum(rows, count - 1)
+    indices = np.minimum(rows, count - 1)
     sums.append(
       _batch_sums(
-        classifier, teacher, images[taken], labels[taken], rows < count
+        classifier, teacher, images[indices], labels[indices], rows < count
       )
     )
   return {

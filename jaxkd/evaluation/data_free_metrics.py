@@ -146,12 +146,12 @@ def _sums(
   totals: dict[str, np.ndarray] = {}
   for start in range(0, count, size):
     rows = np.arange(start, start + size)
-    taken = np.minimum(rows, count - 1)
+    indices = np.minimum(rows, count - 1)
     batch = _batch_sums(
       num_classes,
       student,
-      images[taken],
-      answers[taken],
+      images[indices],
+      answers[indices],
       rows < count,
       images[0],
     )

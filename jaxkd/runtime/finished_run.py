@@ -84,17 +84,15 @@ def read_samples(workdir: Path) -> Samples:
 
 
 def _store(checkpoint: Path) -> dict[str, Any]:
-  """`store` of a checkpoint; arrays lie on the host, whatever devices the
-  run had.
-  """
+  """Reads the sample store of a checkpoint, on any devices, as NumPy arrays."""
   as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
   fields = dict.fromkeys(("images", "labels", "targets"), as_numpy)
-  wanted = {"store": {"inserted": as_numpy, "samples": fields}}
+  tree = {"store": {"inserted": as_numpy, "samples": fields}}
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    found = reader.restore(
+    restored = reader.restore(
       checkpoint,
       args=ocp.args.PyTreeRestore(
-        item=wanted, restore_args=wanted, partial_restore=True
+        item=tree, restore_args=tree, partial_restore=True
       ),
     )
-  return found["store"]
+  return restored["store"]

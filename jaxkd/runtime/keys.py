@@ -1,4 +1,4 @@
-"""The tree of random keys: every key of a run has a named place in it.
+"""The tree of random keys, in which every key of a run has a path of names.
 
 A key is drawn from once, or split once, or folded with different numbers, and
 never two of these, because `split(key, n)[i]` is `fold_in(key, i)` since jax
@@ -45,7 +45,7 @@ class Purpose(enum.IntEnum):
   ROUNDS = 3
   NETWORKS = 4
   HOLDOUT = 5  # choice of the images that no teacher is trained on
-  EXTRA_IMAGES = 6  # images that an ensemble labels in the teacher's place
+  EXTRA_IMAGES = 6  # images that an ensemble labels instead of the teacher
 
 
 def fold(key: Array, *path: int) -> Array:

@@ -61,25 +61,25 @@ def lock_workdir(
   processes the first takes the lock, and all have to see the same folder.
 
   Args:
-    workdir: the folder; None: one under `runs/` named after `name` and
-      `record`.
-    record: `config` as the user wrote it, and what else may not change.
-    name: for the folder under `runs/`.
-    resolved: the config with automatic values, kept beside the record.
+    workdir: folder of the run; None is `default(name, record)`.
+    record: `config` as the user wrote it, and other values that must not
+      change.
+    name: name for the default folder.
+    resolved: the config with automatic values, saved beside the record.
 
   Raises:
-    JaxkdError: if it cannot be written, is in use, was made by another version
-      of the layout, or belongs to a run with another config (the fields are
-      named).
+    JaxkdError: if the folder cannot be written, is in use, has the layout of
+      another version, or holds a run with another config; the message then
+      names the fields.
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
   folder = Path(workdir) if workdir else default(name, record)
   folder = folder.absolute()
-  with contextlib.ExitStack() as locks:
+  with contextlib.ExitStack() as lock:
     with processes.raise_on_all():
       if processes.is_primary():
-        locks.enter_context(_locked(folder))
+        lock.enter_context(_lock(folder))
         _check_record(folder, record)
         write_json(
           folder / CONFIG_NAME,
@@ -98,7 +98,7 @@ def lock_workdir(
     yield folder
 
 
-def _locked(folder: Path) -> IO[str]:
+def _lock(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / ".lock").open("w")
@@ -132,8 +132,8 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
   if version != FORMAT:
     raise JaxkdError(
       f"{folder} has the layout of another version of jaxkd (format "
-      f"{version or 1}, this is {FORMAT}); go on with that version, or choose "
-      "another --workdir."
+      f"{version or 1}, this is {FORMAT}); resume it with that version, or "
+      "choose another --workdir."
     )
   before, now = _fields(saved), _fields(to_json(record))
   differing = [
@@ -150,24 +150,27 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
-  """What is compared, by the names that a user knows."""
+  """Returns the compared values by the dotted names of config fields."""
   return flatten(record["config"]) | flatten(record.get("plan", {}), "plan")
 
 
-def changeable(
-  field: str, saved: dict[str, Any], wanted: dict[str, Any]
-) -> bool:
-  """Whether a run may go on although this field of its config differs.
+def changeable(field: str, saved: dict[str, Any], now: dict[str, Any]) -> bool:
+  """Returns whether a run may be resumed with another value of this field.
 
-  A budget may be raised; what follows from it, the rounds, may not change.
+  A budget may be raised, but the number of rounds may not change with it.
+
+  Args:
+    field: dotted name.
+    saved: the flattened config in the folder of the run.
+    now: the flattened config to resume it with.
   """
   if field == "queries.budget":
-    return wanted[field] >= saved[field]
+    return now[field] >= saved[field]
   return field in CHANGEABLE
 
 
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  """Nested dicts as one, with dotted names.
+def flatten(tree: object, prefix: str = "") -> dict[str, Any]:
+  """Flattens nested dicts into one with dotted names.
 
   >>> flatten({"teacher": {"epochs": 3}, "seed": 0})
   {'teacher.epochs': 3, 'seed': 0}
