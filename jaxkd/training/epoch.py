@@ -1,4 +1,4 @@
-"""One epoch of training as one dispatch, for several networks at once."""
+"""An epoch of training as one dispatch, for several networks at once."""
 
 from collections.abc import Callable
 import functools
@@ -14,75 +14,71 @@ from jaxkd.training.step import (
   teacher_log_probs,
   train_step,
 )
-from jaxkd.types import (
-  Array,
-  Samples,
-)
+from jaxkd.types import Array, Samples
 
 
 @functools.cache
 def epoch_function(
   train_config: TrainConfig,
 ) -> Callable[..., tuple[TrainState, Array]]:
-  """`((states, lesson, samples), order) -> (states, loss)`, compiled once per
-  train_config.
+  """Returns `((states, inputs, samples), indices) -> (states, loss)`.
 
-  All networks see the same views, which the teacher answers once for all of
-  them, before the first of them learns.
+  It is compiled once for each `train_config`. All networks see the same views,
+  which the teacher labels once for all of them, before the first update.
 
-  Args of the result: states stacked over networks `[E, ...]`; samples
-  `[N, ...]`; which of them make up the batches, see `order`. The loss is `[E]`,
-  the mean over the epoch.
+  The states are stacked over networks, `[E, ...]`; the samples are `[N, ...]`;
+  the indices are those of `epoch_indices`. The loss is `[E]`, the mean over the
+  epoch.
   """
 
-  def epoch(carry, order: Array):
-    states, lesson, samples = carry
-    key = jax.random.fold_in(lesson.key, parallel.device_index())
-    taken = states.step[0] + jnp.arange(len(order))
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, taken)
+  def epoch(carry, indices: Array):
+    states, inputs, samples = carry
+    key = jax.random.fold_in(inputs.key, parallel.device_index())
+    steps = states.step[0] + jnp.arange(len(indices))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, steps)
     pairs = jax.vmap(jax.random.split)(keys)
     view_keys, dropout_keys = pairs[:, 0], pairs[:, 1]
 
-    def shown(rows: Array, key: Array) -> Samples:
+    def views(rows: Array, key: Array) -> Samples:
       return augment_batch(train_config, gather(samples, rows), key)
 
     targets = None
     if train_config.per_view:
       targets = jax.lax.map(
-        lambda batch: teacher_log_probs(lesson.teacher, shown(*batch)),
-        (order, view_keys),
+        lambda batch: teacher_log_probs(inputs.teacher, views(*batch)),
+        (indices, view_keys),
       )
 
     def train(state: TrainState, hyper: dict[str, Array], index: Array):
-      mine = lesson._replace(hyper=hyper)
+      own_inputs = inputs._replace(hyper=hyper)
 
-      def step(state: TrainState, turn: tuple[Array, ...]):
-        rows, targets, view_key, dropout_key = turn
-        batch = shown(rows, view_key)
+      def step(state: TrainState, xs: tuple[Array, ...]):
+        rows, targets, view_key, dropout_key = xs
+        batch = views(rows, view_key)
         if train_config.per_view:
           batch = batch._replace(targets=targets)
         dropout_key = jax.random.fold_in(dropout_key, index)
         return train_step(
-          train_config, state, batch, mine, dropout_key, parallel.mean
+          train_config, state, batch, own_inputs, dropout_key, parallel.mean
         )
 
       state, losses = jax.lax.scan(
-        step, state, (order, targets, view_keys, dropout_keys)
+        step, state, (indices, targets, view_keys, dropout_keys)
       )
       return state, losses.mean()
 
-    networks = lesson.first + jnp.arange(len(states.step))
-    return parallel.vmap_networks(train)(states, lesson.hyper, networks)
+    networks = inputs.first + jnp.arange(len(states.step))
+    return parallel.vmap_networks(train)(states, inputs.hyper, networks)
 
   return parallel.data_parallel(epoch)
 
 
 @functools.partial(jax.jit, static_argnames=("count", "batch_size"))
 def epoch_indices(key: Array, count: int, batch_size: int) -> Array:
-  """One epoch's batches as rows of `count` samples, `[D, steps, B / D]`.
+  """Draws the batches of an epoch as indices of samples, `[D, steps, B / D]`.
 
-  The permutation is global, so the batches do not depend on the number of
-  devices; the last incomplete batch is left out.
+  The permutation of the `count` samples is global, so the batches do not depend
+  on the number of devices. The last, incomplete batch is left out.
   """
   steps = count // batch_size
   rows = jax.random.permutation(key, count)[: steps * batch_size]
@@ -90,7 +86,7 @@ def epoch_indices(key: Array, count: int, batch_size: int) -> Array:
 
 
 def gather(samples: Samples, rows: Array) -> Samples:
-  """The samples of these rows, all of which there are."""
+  """Returns the samples at these rows; all indices are in bounds."""
   return jax.tree.map(
     lambda leaf: leaf.at[rows].get(mode="promise_in_bounds"), samples
   )

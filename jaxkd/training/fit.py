@@ -1,5 +1,6 @@
-"""Training networks on samples: teachers on real data, students on stored
-samples. An epoch is one dispatch; seeds and points of a grid train at once.
+"""The training loop of teachers and students: epochs, checkpoints and metrics.
+
+An epoch is one dispatch; seeds and points of a grid are trained at once.
 """
 
 from collections.abc import Callable
@@ -17,17 +18,11 @@ from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
 from jaxkd.training.epoch import epoch_function, epoch_indices
 from jaxkd.training.step import EpochInputs, TrainConfig, TrainState
-from jaxkd.types import (
-  Array,
-  Classifier,
-  JaxkdError,
-  LossContext,
-  Samples,
-)
+from jaxkd.types import Array, Classifier, JaxkdError, LossContext, Samples
 
 
 def check_batch_size(batch_size: int, count: int, field: str) -> int:
-  """`batch_size`, or all samples if there are fewer, rounded to the devices.
+  """Returns the batch size, at most `count` rounded down to the devices.
 
   Raises:
     JaxkdError: if it can't be split evenly over the devices.
@@ -60,29 +55,29 @@ def fit(
   first: int = 0,
   on_epoch_end: Callable[[int, TrainState], None] = lambda epoch, states: None,
 ) -> TrainState:
-  """Trains `states [E, ...]` for `epochs` over `samples`.
+  """Trains the networks `states [E, ...]` for `epochs` on `samples`.
 
-  It goes on where the stage's checkpoints in `workdir` stand. The networks may
-  differ in their initial weights and in `hyper` (numbers, or arrays `[E]`);
-  they see the same batches and the same views of them.
+  It continues from the newest checkpoint of the stage in `workdir`. The
+  networks may differ in their initial weights and in `hyper` (numbers, or
+  arrays `[E]`); they see the same batches and the same views of them.
 
   Args:
     hint: fields of the config that keep the loss finite, for messages.
-    first: networks that train apart with the same key, before these.
+    first: number of networks with the same key that are trained before these.
     on_epoch_end: is called with every epoch (from 1) and its states; after a
       resume it may see an epoch again.
 
   Raises:
-    JaxkdError: if no network's loss is finite any more. One of several that
-      diverges alone goes on as it is, and is judged as it is.
-    Preempted: if the run was told to stop; the state is saved.
+    JaxkdError: if no network's loss is finite. If only some diverge, training
+      goes on, and these are evaluated like the others.
+    Preempted: if a signal stops the run; the state is saved.
   """
   states, samples, teacher = parallel.replicate((states, samples, teacher))
   labels = labels_of(samples)
   counts = class_counts(labels, num_classes)
-  together = len(states.step)
+  num_networks = len(states.step)
   hyper = {
-    name: jnp.broadcast_to(jnp.float32(value), (together,))
+    name: jnp.broadcast_to(jnp.float32(value), (num_networks,))
     for name, value in hyper.items()
   }
   run_epoch = epoch_function(train_config)
@@ -93,19 +88,19 @@ def fit(
     metrics.truncate_after(stage, start)
     with (
       Progress(epochs, stage, "epochs", done=start) as progress,
-      metrics.traced(stage, range(start, epochs)) as turns,
+      metrics.traced(stage, range(start, epochs)) as steps,
     ):
-      for epoch in turns:
+      for epoch in steps:
         began = time.monotonic()
-        shuffle_key, lesson_key = jax.random.split(
+        shuffle_key, inputs_key = jax.random.split(
           jax.random.fold_in(key, epoch)
         )
         context = LossContext(jnp.int32(epoch), counts)
-        lesson = EpochInputs(
-          hyper, context, lesson_key, teacher, jnp.int32(first)
+        inputs = EpochInputs(
+          hyper, context, inputs_key, teacher, jnp.int32(first)
         )
         states, loss = run_epoch(
-          (states, lesson, samples),
+          (states, inputs, samples),
           epoch_indices(shuffle_key, len(labels), batch_size),
         )
         loss = jax.device_get(loss)  # also keeps forced host devices in step

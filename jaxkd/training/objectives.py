@@ -1,8 +1,10 @@
-"""What a student is trained with: `(hyper, outputs, samples, context) -> [B]`.
+"""Objectives of students: `(hyper, outputs, samples, context) -> losses [B]`.
 
-A teacher that gives labels alone leaves integers `[B]` in `samples.targets`,
-any other log-probabilities `[B, K]`.
+`samples.targets` are integers `[B]` from a teacher that returns labels only,
+otherwise log-probabilities `[B, K]`.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import optax
 
 from jaxkd import losses
 from jaxkd.data.labels import hard_labels
-from jaxkd.types import Array, LossContext, Outputs, Samples
+from jaxkd.types import Array, LossContext, Objective, Outputs, Samples
 
 Hyper = dict[str, Array]
 
@@ -18,7 +20,7 @@ Hyper = dict[str, Array]
 def cross_entropy(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Cross entropy against the labels: real ones, or the classes meant."""
+  """Computes the cross entropy against `samples.labels`."""
   del hyper, context
   return optax.softmax_cross_entropy_with_integer_labels(
     outputs.logits, samples.labels
@@ -28,7 +30,7 @@ def cross_entropy(
 def kd(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`kd_loss` with `hyper` `temperature` and `alpha`, against soft answers."""
+  """Computes `kd_loss`; `hyper` has `temperature` and `alpha`."""
   del context
   return losses.kd_loss(
     outputs.logits, samples.targets, samples.labels, **hyper
@@ -38,9 +40,7 @@ def kd(
 def htc(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`htc_loss` with `hyper` `temperature`, `alpha` and `multiplier`, against
-  soft answers and the labels.
-  """
+  """Computes `htc_loss`; `hyper` has `temperature`, `alpha`, `multiplier`."""
   del context
   return losses.htc_loss(
     outputs.logits, samples.targets, samples.labels, **hyper
@@ -50,7 +50,10 @@ def htc(
 def scm(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`scm_loss`, likewise; the answers are those of the whole ensemble."""
+  """Computes `scm_loss` against the mean answers of a sequence of networks.
+
+  `hyper` has `temperature`, `alpha` and `multiplier`.
+  """
   del context
   return losses.scm_loss(
     outputs.logits, samples.targets[None], samples.labels, **hyper
@@ -60,8 +63,9 @@ def scm(
 def nasty(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`nasty_loss` with `hyper` `temperature` and `omega`: right about the label,
-  and far from the answers.
+  """Computes `nasty_loss`; `hyper` has `temperature` and `omega`.
+
+  It is low for networks that classify well and differ from the targets.
   """
   del context
   return losses.nasty_loss(
@@ -72,7 +76,7 @@ def nasty(
 def teacher_cross_entropy(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """Cross entropy against the teacher's answers, hard or soft."""
+  """Computes the cross entropy against the teacher's answers, hard or soft."""
   del hyper, context
   logits = outputs.logits
   if jnp.issubdtype(samples.targets.dtype, jnp.integer):
@@ -85,7 +89,10 @@ def teacher_cross_entropy(
 def ldam(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`ldam_loss` on the teacher's labels, with `hyper` `max_margin`, `scale`."""
+  """Computes `ldam_loss` against the teacher's labels.
+
+  `hyper` has `max_margin` and `scale`.
+  """
   return losses.ldam_loss(
     outputs.logits,
     hard_labels(samples.targets),
@@ -97,8 +104,9 @@ def ldam(
 def focal(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:
-  """`class_balanced_focal_loss` on the teacher's labels, with `hyper` `beta`
-  and `gamma`.
+  """Computes `class_balanced_focal_loss` against the teacher's labels.
+
+  `hyper` has `beta` and `gamma`.
   """
   return losses.class_balanced_focal_loss(
     outputs.logits,
@@ -106,3 +114,19 @@ def focal(
     class_counts=context.label_counts,
     **hyper,
   )
+
+
+def from_distance(distance: Callable[..., Array]) -> Objective:
+  """Returns the objective that is a distance from the teacher's answers.
+
+  Args:
+    distance: `(logits [B, K], targets, **hyper) -> [B]`.
+  """
+
+  def objective(
+    hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
+  ) -> Array:
+    del context
+    return distance(outputs.logits, samples.targets, **hyper)
+
+  return objective

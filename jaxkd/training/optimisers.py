@@ -1,6 +1,8 @@
-"""optax chains from a config block, schedules, and Langevin dynamics."""
+"""Optimisers and schedules from a block of the config; Langevin dynamics."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +17,11 @@ SCHEDULES = ("constant", "one_cycle", "multistep", "cosine")
 def cosine_cycle(
   total_steps: int, start: float, peak: float, end: float, rise: float = 0.3
 ) -> optax.Schedule:
-  """From `start` to `peak` over the first `rise` of the steps, then to `end`.
+  """Returns a schedule from `start` to `peak` and on to `end`.
 
-  Both arcs are half cosines with the corner points of PyTorch's OneCycleLR:
-  the peak falls on step `rise * total_steps - 1`, the end on the last step.
+  It rises over the fraction `rise` of the steps. Both arcs are half cosines
+  with the corner points of PyTorch's OneCycleLR: the peak falls on step
+  `rise * total_steps - 1`, the end on the last step.
 
   `optax.cosine_onecycle_schedule` is not used because it is a different curve:
   its peak falls on step `rise * total_steps` and its end on the step after the
@@ -41,8 +44,7 @@ def cosine_cycle(
 
 
 def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
-  """The schedule that `block.schedule` names, peaking at
-  `block.learning_rate`.
+  """Returns the schedule `block.schedule` of the rate `block.learning_rate`.
 
   `multistep` multiplies by `block.factor` at the start of each 0-based epoch
   in `block.milestones`; `one_cycle` starts at 1/25 of the peak and ends at
@@ -69,13 +71,14 @@ def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
 def optimiser(
   block, steps_per_epoch: int, epochs: int
 ) -> optax.GradientTransformation:
-  """The chain of `block`: `{name, learning_rate, schedule, momentum,
-  weight_decay, milestones, factor, clip_norm}`.
+  """Returns the optimiser that a block of the config describes.
 
-  A `clip_norm` above 0 is what the gradient's norm is at most. Weight decay is
-  coupled (added to the gradient before momentum or Adam's averages), on all
-  parameters, as the published recipes have it. With `one_cycle` SGD's momentum
-  cycles .95, .85, .95 against the rate, which replaces `block.momentum`.
+  The block has `name`, `learning_rate`, `schedule`, `momentum`, `weight_decay`,
+  `milestones`, `factor` and `clip_norm`. A `clip_norm` above 0 limits the norm
+  of the gradient. Weight decay is coupled (added to the gradient before
+  momentum or Adam's averages), on all parameters, as in the published code.
+  With `one_cycle` SGD's momentum cycles .95, .85, .95 against the rate, which
+  replaces `block.momentum`.
   """
   rate = learning_rate(block, steps_per_epoch, epochs)
   if block.name == "adam":
@@ -96,19 +99,35 @@ def optimiser(
   return decayed
 
 
+def generator_optimiser(
+  fields: dict[str, Any], num_updates: int
+) -> optax.GradientTransformation:
+  """Returns the `optimiser` of a generator, whose updates are one epoch.
+
+  So `milestones` are fractions of all updates.
+
+  Args:
+    fields: of the block that `optimiser` takes.
+    num_updates: in all rounds.
+  """
+  return optimiser(SimpleNamespace(**fields), num_updates, epochs=1)
+
+
 def step_sizes(num_sets: int, step_size: float, decades: float) -> Array:
-  """Pixel step size of each set, `[num_sets]`: falls log-linearly over the
-  sets by `decades` powers of ten, the last one excluded (CAKE).
+  """Returns CAKE's step size of each set, `[num_sets]`.
+
+  It falls log-linearly over the sets by `decades` powers of ten, the last one
+  excluded.
   """
   fraction = jnp.arange(num_sets) / num_sets
   return step_size * 10.0 ** (-decades * fraction)
 
 
 def langevin(step_size: Array, key: Array) -> optax.GradientTransformation:
-  """Unadjusted Langevin dynamics: `x <- x - eta grad + sqrt(2 eta) noise`.
+  """Returns unadjusted Langevin dynamics: `x - eta grad + sqrt(2 eta) noise`.
 
   Args:
-    step_size: eta, a scalar, may be traced.
+    step_size: eta, a scalar that may be traced.
     key: of the noise, which is standard normal.
   """
 

@@ -1,5 +1,6 @@
-"""Samples that the student is trained on: a ring buffer of arrays on the
-device.
+"""The store of the samples that the student is trained on.
+
+It is a ring buffer of arrays on the device, see `jaxkd.types.SampleStore`.
 """
 
 import jax
@@ -12,12 +13,12 @@ FEISTEL_ROUNDS = 4  # of two half-rounds each
 
 
 def unlabelled(images: Array) -> Samples:
-  """Images `[N, ...]` for which no class was meant."""
+  """Returns images `[N, ...]` as samples without a class."""
   return Samples(images, jnp.full(len(images), -1, jnp.int32))
 
 
 def init(capacity: int, like: Samples) -> SampleStore:
-  """An empty store for samples of the shapes and types of `like [N, ...]`."""
+  """Returns an empty store for samples with the shapes of `like [N, ...]`."""
 
   def empty(leaf: jax.ShapeDtypeStruct) -> Array:
     return jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype)
@@ -26,14 +27,14 @@ def init(capacity: int, like: Samples) -> SampleStore:
 
 
 def insert(store: SampleStore, samples: Samples) -> SampleStore:
-  """Writes the samples behind the last ones; a full store loses its oldest."""
+  """Writes samples into the next slots; a full store loses its oldest ones."""
   count = samples.labels.shape[0]
   if count > store.capacity:
     raise ValueError(f"{count} samples into a store of {store.capacity}.")
   slots = (store.inserted + jnp.arange(count)) % store.capacity
   return SampleStore(
     jax.tree.map(
-      lambda kept, new: kept.at[slots].set(new, unique_indices=True),
+      lambda old, new: old.at[slots].set(new, unique_indices=True),
       store.samples,
       samples,
     ),
@@ -42,12 +43,12 @@ def insert(store: SampleStore, samples: Samples) -> SampleStore:
 
 
 def gather(store: SampleStore, indices: Array) -> Samples:
-  """The samples at `indices`, of any shape, as `[*indices.shape, ...]`."""
+  """Returns the samples at `indices`, `[*indices.shape, ...]`."""
   return jax.tree.map(lambda leaf: leaf[indices], store.samples)
 
 
 def filled(store: SampleStore) -> Samples:
-  """The samples that the store holds, without its empty slots."""
+  """Returns the samples that the store holds, without its empty slots."""
   count = min(int(store.inserted), store.capacity)
   return jax.tree.map(lambda leaf: leaf[:count], store.samples)
 
@@ -55,22 +56,23 @@ def filled(store: SampleStore) -> Samples:
 def shuffled_batch(
   store: SampleStore, key: Array, index: Array, size: int
 ) -> Samples:
-  """Batch `index` of the pass through the store that `key` shuffles.
+  """Returns batch `index` of a pass through the store in random order.
 
-  The last batch of a pass is filled up from its beginning. A batch costs the
-  same however much the store holds.
+  The key determines the order. The last batch of a pass is filled up from the
+  beginning of the pass. The time of a batch does not depend on the number of
+  samples in the store.
   """
-  held = jnp.maximum(jnp.minimum(store.inserted, store.capacity), 1)
-  places = (index * size + jnp.arange(size)) % held
-  return gather(store, _permuted(key, places, held))
+  count = jnp.maximum(jnp.minimum(store.inserted, store.capacity), 1)
+  places = (index * size + jnp.arange(size)) % count
+  return gather(store, _permuted(key, places, count))
 
 
 def _permuted(key: Array, numbers: Array, count: Array) -> Array:
-  """Where a random permutation of `range(count)` sends `numbers [B]`.
+  """Applies a random permutation of `range(count)` to `numbers [B]`.
 
-  A Feistel network over a rectangle with hardly more than `count` places; who
-  lands behind the last one goes through it again (Black and Rogaway, "Ciphers
-  with Arbitrary Finite Domains", 2002).
+  It is a Feistel network over a rectangle with hardly more than `count` places;
+  a number that is mapped to one of the others goes through it again (Black and
+  Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
   """
   count = count.astype(jnp.uint32)
   height = jnp.ceil(jnp.sqrt(count.astype(jnp.float32))).astype(jnp.uint32)
@@ -93,23 +95,22 @@ def _permuted(key: Array, numbers: Array, count: Array) -> Array:
 
 
 def _mixed(words: Array) -> Array:
-  """Every bit of a uint32 spread over all of them (MurmurHash3's last step)."""
+  """Mixes the bits of uint32 words, as the last step of MurmurHash3 does."""
   for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
     words = (words ^ (words >> shift)) * jnp.uint32(factor)
   return words ^ (words >> 16)
 
 
 def sample(store: SampleStore, key: Array, count: int) -> Samples:
-  """`count` of the samples that the store holds, each drawn from all of them;
-  there must be one at least.
-  """
-  held = jnp.minimum(store.inserted, store.capacity)
-  return gather(store, jax.random.randint(key, (count,), 0, held))
+  """Draws `count` samples independently from a store with at least one."""
+  filled_slots = jnp.minimum(store.inserted, store.capacity)
+  return gather(store, jax.random.randint(key, (count,), 0, filled_slots))
 
 
 def label_counts(store: SampleStore, num_classes: int) -> Array:
-  """How often the store holds each class, `[K]`; see
-  `jaxkd.data.labels.class_counts`.
+  """Counts the samples of each class in the store, `[K]`.
+
+  See `jaxkd.data.labels.class_counts`.
   """
   filled = jnp.arange(store.capacity) < store.inserted
   labels = jnp.where(filled, labels_of(store.samples), -1)

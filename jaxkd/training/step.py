@@ -1,8 +1,9 @@
-"""One update of a network in training."""
+"""One update of a network in training, and what it needs."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from chex import ArrayTree
 import flax
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,12 @@ from jaxkd.types import (
 
 @flax.struct.dataclass
 class TrainState:
-  """A network in training; leaves have a leading axis where several train
-  together.
+  """A network in training; several networks are stacked along a leading axis.
+
+  Attributes:
+    variables: of the network.
+    opt_state: of its optimiser.
+    step: number of updates so far, int32.
   """
 
   variables: Variables
@@ -34,16 +39,16 @@ class TrainState:
 
 
 class TrainConfig(NamedTuple):
-  """How a network is trained; hashable, so that it can be static.
+  """Says how a network is trained; hashable, so that it can be static.
 
   Attributes:
     apply: of the network.
     tx: the optimiser.
     objective: see `jaxkd.types.Objective`.
     augment: names in `jaxkd.data.augmentation.AUGMENTATIONS`, in order.
-    per_view: whether the teacher answers every augmented view.
-    synchronized: whether BatchNorm takes its statistics from the whole batch,
-      not from each device's share of it.
+    per_view: whether the teacher labels every augmented view.
+    synchronized: whether batch normalisation uses the statistics of the whole
+      batch, not those of each device's part of it.
   """
 
   apply: ApplyFn
@@ -55,10 +60,14 @@ class TrainConfig(NamedTuple):
 
 
 class EpochInputs(NamedTuple):
-  """What an epoch needs beside the batches; the same on every device.
+  """The inputs of an epoch beside the batches, the same on every device.
 
-  `hyper` has leaves `[E]` where E networks train together; `first` is the index
-  of the first of them among all that have this key.
+  Attributes:
+    hyper: numbers of the objective, `[E]` where E networks are trained.
+    context: for the objective.
+    key: of augmentation and dropout.
+    teacher: that labels every view, if `TrainConfig.per_view`.
+    first: index of the first network among all that have this key.
   """
 
   hyper: dict[str, Array]
@@ -71,7 +80,7 @@ class EpochInputs(NamedTuple):
 def init_state(
   network: Classifier, tx: optax.GradientTransformation
 ) -> TrainState:
-  """The state before the first step."""
+  """Returns the state before the first update."""
   opt_state = tx.init(network.variables["params"])
   return TrainState(network.variables, opt_state, jnp.zeros((), jnp.int32))
 
@@ -79,13 +88,13 @@ def init_state(
 def augment_batch(
   train_config: TrainConfig, batch: Samples, key: Array
 ) -> Samples:
-  """The batch `[B, ...]` as networks are shown it: as floats, augmented."""
+  """Returns the batch `[B, ...]` with augmented float images."""
   images = augmentation.apply(train_config.augment, key, to_float(batch.images))
   return batch._replace(images=images)
 
 
 def teacher_log_probs(teacher: Classifier, batch: Samples) -> Array:
-  """The teacher's log-probabilities `[B, K]` for a view of a batch."""
+  """Computes the teacher's log-probabilities `[B, K]` for a batch."""
   answers = jax.nn.log_softmax(teacher(batch.images).logits)
   return jax.lax.stop_gradient(answers)
 
@@ -94,14 +103,15 @@ def train_step(
   train_config: TrainConfig,
   state: TrainState,
   batch: Samples,
-  lesson: EpochInputs,
+  inputs: EpochInputs,
   key: Array,
-  average: Callable[[Any], Any] = lambda tree: tree,
+  average: Callable[[ArrayTree], ArrayTree] = lambda tree: tree,
 ) -> tuple[TrainState, Array]:
-  """One update on `batch [B, ...]`; returns the new state and the mean loss.
+  """Makes one update on `batch [B, ...]`; returns the state and the mean loss.
 
-  `average` is applied to all that depends on the batch: over devices, the
-  gradients, the loss and the batch statistics. `key` is that of dropout.
+  `average` is applied to everything that depends on the batch: it averages the
+  gradients, the loss and the batch statistics over devices. `key` is that of
+  dropout.
   """
   images = to_float(batch.images)
 
@@ -112,7 +122,7 @@ def train_step(
         {**state.variables, "params": params}, images, train=True, rng=key
       )
     losses = train_config.objective(
-      lesson.hyper, outputs, batch, lesson.context
+      inputs.hyper, outputs, batch, inputs.context
     )
     return losses.mean(), changed
 

@@ -92,11 +92,11 @@ def trained_teacher():
   recipe = TrainConfig(
     network.apply, optax.adam(0.01), objectives.cross_entropy
   )
-  lesson = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
+  inputs = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
 
   def step(state, key):
     batch = Samples(*draw(key, 300))
-    return train_step(recipe, state, batch, lesson, key)
+    return train_step(recipe, state, batch, inputs, key)
 
   keys = jax.random.split(KEY, 400)
   train = jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])

@@ -90,12 +90,12 @@ def test_an_epoch_equals_a_plain_loop_on_one_device(tmp_path):
   shuffle_key, _ = jax.random.split(jax.random.fold_in(jax.random.key(3), 0))
   order = jax.random.permutation(shuffle_key, 24).reshape(3, 8)
   state = init_state(network(), TX)
-  lesson = EpochInputs(
+  inputs = EpochInputs(
     {"scale": 1.0}, LossContext(jnp.int32(0), jnp.zeros(3)), jax.random.key(0)
   )
   for rows in order:
     batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], samples())
-    state, _ = train_step(RECIPE, state, batch, lesson, jax.random.key(0))
+    state, _ = train_step(RECIPE, state, batch, inputs, jax.random.key(0))
   for found, expected in zip(
     jax.tree.leaves(states.variables),
     jax.tree.leaves(state.variables),
@@ -164,9 +164,9 @@ def test_teachers_that_are_asked_per_view_see_what_the_student_sees(tmp_path):
   shown = augment_batch(train_config, batch, jax.random.key(2))
   assert 0 < np.sum(np.any(shown.images != images, axis=(1, 2, 3))) < 16
   context = LossContext(jnp.int32(0), jnp.zeros(3))
-  lesson = EpochInputs({}, context, jax.random.key(0), teacher)
+  inputs = EpochInputs({}, context, jax.random.key(0), teacher)
   order = epoch_indices(jax.random.key(3), 16, 8)
-  _, loss = epoch_function(train_config)((states, lesson, batch), order)
+  _, loss = epoch_function(train_config)((states, inputs, batch), order)
   np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
@@ -219,22 +219,22 @@ def normalised_epoch(synchronized):
     network.apply, TX, objective, synchronized=synchronized
   )
   order = epoch_indices(jax.random.key(2), 24, 8)
-  lesson = EpochInputs(
+  inputs = EpochInputs(
     {"scale": jnp.ones(1)}, LossContext(jnp.int32(0), jnp.zeros(3)),
     jax.random.key(3),
   )  # fmt: skip
   state = init_state(network, TX)
   states = jax.tree.map(lambda leaf: leaf[None], state)
-  states, _ = epoch_function(train_config)((states, lesson, samples()), order)
-  lesson = lesson._replace(hyper={"scale": 1.0})
+  states, _ = epoch_function(train_config)((states, inputs, samples()), order)
+  inputs = inputs._replace(hyper={"scale": 1.0})
   for step in range(3):
     batch = gather(samples(), order[:, step].ravel())
     state, _ = train_step(
       train_config._replace(synchronized=False),
       state,
       batch,
-      lesson,
-      lesson.key,
+      inputs,
+      inputs.key,
     )
   return (
     jax.tree.map(lambda leaf: leaf[0], states.variables),
