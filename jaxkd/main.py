@@ -5,34 +5,48 @@
   python -m jaxkd.main --config=configs/cake.py --plan
   python -m jaxkd.main --config=configs/nasty_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/cake.py --workdir=DIR --distributed
+  python -m jaxkd.main --config=configs/cake.py --fields
   python -m jaxkd.main --list
 
 Exit status: 0 done, 2 wrong input (one or two lines say what), 143 stopped by
 SIGTERM and 130 by SIGINT, with everything saved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import errno
 import signal
 import sys
 
 from absl import app, flags, logging
 import jax
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from jaxkd import config as configs, data, defenses, methods, models
+from jaxkd.config import fields, overrides
+from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
-from jaxkd.pipeline import distill, plan
+from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
 from jaxkd.tables import runner
 
+# New attributes are accepted, so that a field can be set that the config leaves
+# out; unknown ones are refused by their declarations, before any work.
 CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, with arguments behind a colon."
+  "config",
+  None,
+  "Config file, with arguments behind a colon.",
+  lock_config=False,
+  accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the run; the same folder goes on."
 )
 LIST = flags.DEFINE_bool("list", False, "Name methods, models and data sets.")
+FIELDS = flags.DEFINE_bool(
+  "fields",
+  False,
+  "Print every field of the config and what it takes, and stop.",
+)
 PLAN = flags.DEFINE_bool("plan", False, "Say what a run would do, and stop.")
 DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Run as one of several processes, see launch/."
@@ -62,13 +76,30 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
       if argument.startswith(option):  # the flag would bury its mistakes
         name = configs.resolve_path(argument.removeprefix(option))
         given[place] = option + name
-        configs.load_config(name)
+        check_overrides(configs.load_config(name), given)
     return flags.FLAGS(given)
   except (JaxkdError, flags.Error) as error:
     fail(str(error))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     told = str(error).replace("\\n", " ").replace("\\'", "'")
     fail(f"The config does not take that: {told}")
+
+
+def check_overrides(config: ConfigDict, argv: Sequence[str]) -> None:
+  """Refuses flags that set unknown fields, or what a field does not take.
+
+  Raises:
+    JaxkdError: naming the field.
+  """
+  texts = overrides.overrides(argv)
+  first = {name: texts[name] for name in resolution.FIRST if texts.get(name)}
+  config.update(first)
+  overrides.check(declared(config), texts)
+
+
+def declared(config: ConfigDict) -> Block:
+  """The fields of a run, or of a table of runs."""
+  return (runner if "cells" in config else resolution).declared(config)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -84,7 +115,9 @@ def main(argv: Sequence[str]) -> None:
   if CONFIG.value is None:
     fail("--config is missing; try --config=configs/cake.py, or --list.")
   try:
-    if PLAN.value:
+    if FIELDS.value:
+      print("\n".join(listed_fields()))
+    elif PLAN.value:
       print(described())
     else:
       run()
@@ -94,6 +127,17 @@ def main(argv: Sequence[str]) -> None:
     if not disk_full(error):
       raise
     fail("No space left on the disk. Make room; the same command goes on.")
+
+
+def listed_fields() -> Iterator[str]:
+  """Every field of the config: its value, what it takes, what it means."""
+  config = CONFIG.value
+  block = declared(config)
+  if "cells" in config:  # their fields are alike
+    *own, cells = block.fields
+    cells = cells._replace(fields=cells.fields[:1])
+    block = block._replace(fields=(*own, cells))
+  return fields.describe(block, config)
 
 
 def described() -> str:

@@ -55,9 +55,19 @@ def test_plan_says_what_a_run_would_do():
   assert "64,000,000 image-steps" in result.stdout
 
 
+def test_fields_are_printed_with_what_they_take():
+  result = run("--config=configs/dafl.py", "--fields")
+  assert result.returncode == 0, result.stderr
+  assert "synthesis.student_steps = 3\n    an integer of at least 1." in (
+    result.stdout
+  )
+  assert "grid.temperature = (not set)" in result.stdout
+
+
 @pytest.mark.parametrize(
   "arguments, message",
   [
+    ([TOY, "--config.student.augment=5"], "student.augment=(5,): choose a tup"),
     ([TOY, "--config.method=cakee"], "Did you mean cake"),
     (["--config=configs/cake.py", "--config.student.epochs=many"], "epochs"),
     ([TOY, "--workdir=/dev/null/run"], "cannot be written"),

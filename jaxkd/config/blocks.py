@@ -1,71 +1,15 @@
-"""The blocks that configs are made of, with everything that a user may set."""
+"""The blocks that configs are made of."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-# A teacher of our own is loaded or trained; `network` (module:function) brings
-# any other; with a `url` it is a service, and with `replay` a ledger of one
-# answers again. `authorization`: who allowed it.
-# `holdout`: share of its training images that judge its epochs, if one is to be
-# chosen. `batch_norm`: statistics `per_device`, averaged afterwards, or
-# `synchronized`, those of the whole batch; one device knows no difference.
-TEACHER = {
-  "checkpoint": "",
-  "network": "",
-  "holdout": 0.0,
-  "augment": (),
-  "batch_norm": "per_device",
-  "access": "white_box",
-  "top_k": 1,
-  "url": "",
-  "protocol": "v2",
-  "model_name": "",
-  "token_env": "",
-  "authorization": "",
-  "template": {
-    "body": "raw",
-    "header": "Authorization",  # any other carries the token alone
-    "content_type": "image/png",
-    "datatype": "FP32",
-    "response": "label",
-    "labels": (),
-  },
-  "replay": "",
-}
-# Omega and temperature are CIFAR-10's. `index`: which member the `scm` defence
-# publishes. `target_accuracy`: where `nasty_early_stop` stops.
-DEFENSE = {
-  "name": "",
-  "omega": 0.04,
-  "temperature": 4.0,
-  "index": 2,
-  "target_accuracy": 0.0,
-}
-# How a white-box method does with labels; all but the name are of `zeroth`.
-ADAPTATION = {
-  "name": "",
-  "generator": "dfme",
-  "num_directions": 1,
-  "radius": 1e-3,
-  "student_steps": 5,
-  "step_size": 1e-4,
-  "label_floor": 0.01,
-}
-# Counts are images. `evaluate`: whether a paid teacher may be asked about test
-# images, out of the same budget; `marks`: at which shares of the budget the
-# student is judged in between.
-QUERIES = {
-  "budget": 0,
-  "price_per_1000": 0.0,
-  "max_in_flight": 4,
-  "images_per_request": 64,
-  "bytes_per_request": 1_000_000,
-  "deadline_s": 120.0,
-  "evaluate": False,
-  "marks": (),
-}
+from jaxkd.config.fields import defaults, filled
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.run_fields import RUN
+from jaxkd.config.teacher_fields import DEFENSE
+
 # Networks of a smoke run, by image size; 0 is that of the data, 28.
 SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
 EMBEDDED = ("mnist_5k", "two_moons")
@@ -76,21 +20,17 @@ def optimizer(
 ) -> dict[str, Any]:
   """The block that `jaxkd.training.optimisers.optimiser` reads."""
   return {
+    **defaults(OPTIMIZER),
     "name": name,
     "learning_rate": learning_rate,
     "schedule": schedule,
-    "momentum": 0.9,
-    "weight_decay": 0.0,
-    "milestones": (),
-    "factor": 0.1,
-    "clip_norm": 0.0,
     **others,
   }
 
 
 def defense(**fields: Any) -> dict[str, Any]:
-  """The block that `jaxkd.defenses` reads, see `DEFENSE`."""
-  return {**DEFENSE, **fields}
+  """The block that `jaxkd.defenses` reads."""
+  return {**defaults(DEFENSE), **fields}
 
 
 def experiment(
@@ -105,15 +45,15 @@ def experiment(
   grid: dict[str, tuple[float, ...]] | None = None,
   image_size: int = 0,
 ) -> ConfigDict:
-  """A whole config.
+  """A whole config, with the defaults of all fields that are not given.
 
   Args:
     method: name in `jaxkd.methods`.
     found: what `arguments` gave.
-    teacher: `model`, `epochs`, `batch_size`, `optimizer`; see `TEACHER`.
+    teacher: `model`, `epochs`, `batch_size`, `optimizer` and others.
     student: likewise; with `round_optimizer` where the method trains it.
     synthesis: keyword arguments of the method's `build`.
-    queries: what may be asked of a black box, see `QUERIES`.
+    queries: what may be asked of a black box.
     hyper: traced numbers of the student's objective.
     grid: values of some of them, of which every combination is tried.
     image_size: pixels that images are resized to; 0 leaves them.
@@ -122,34 +62,18 @@ def experiment(
     "method": method,
     "dataset": found["dataset"],
     "image_size": image_size,
-    "seed": 0,
-    "images": "",
-    "compute_dtype": "float32",  # of networks; all weights and pixels are
-    "teacher": {
-      **TEACHER,
-      "defense": defense(),
-      **teacher,
-      **_named(found, "teacher"),
-    },
+    "teacher": {**teacher, **_named(found, "teacher")},
     "student": {
       "seeds": int(found.get("seeds", 1)),
-      "at_once": 0,  # of seeds and points of the grid; 0: what memory allows
-      "augment": (),
-      "batch_norm": "per_device",
-      "holdout": 0.01,
       **student,
       **_named(found, "student"),
     },
     "synthesis": synthesis,
-    "queries": {**QUERIES, **(queries or {})},
-    "adaptation": dict(ADAPTATION),
-    "objective": "",  # another method's, in place of the method's own
+    "queries": queries or {},
     "hyper": {"temperature": 1.0, "alpha": 1.0} if hyper is None else hyper,
     "grid": grid or {},
-    "tensorboard": False,
-    "profile": {"steps": 0},  # turns of each stage that are traced
   }
-  config = block(**fields)
+  config = block(**filled(RUN, fields))
   return smoke(config, found) if found["smoke"] else config
 
 

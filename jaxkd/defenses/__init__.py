@@ -26,8 +26,6 @@ def check(block) -> None:
   if not defense.name:
     return
   checks.choice("teacher.defense.name", defense.name, names())
-  checks.not_negative(**{"teacher.defense.omega": defense.omega})
-  checks.positive(**{"teacher.defense.temperature": defense.temperature})
   if block.url or block.replay:
     raise JaxkdError(
       f"teacher.defense.name={defense.name}: a teacher behind an interface is "

@@ -16,7 +16,7 @@ from jaxkd.types import Classifier, JaxkdError
 
 
 def check(block) -> None:
-  """Refuses what leaves nothing to judge on, and targets that can't be.
+  """Refuses what leaves no images to judge on.
 
   Raises:
     JaxkdError: naming the field and what it may be.
@@ -26,13 +26,6 @@ def check(block) -> None:
       "teacher.holdout=0: nasty_early_stop judges its epochs on held-out "
       "images; choose 0.1, for instance."
     )
-  if not 0 <= block.defense.target_accuracy < 1:
-    raise JaxkdError(
-      f"teacher.defense.target_accuracy={block.defense.target_accuracy}: "
-      "choose a fraction from 0 (that of the scm defence) to below 1."
-    )
-  if not block.defense.target_accuracy:
-    scm.check(block)
 
 
 def defend(trainer: Any, normal: Classifier, block) -> Classifier:

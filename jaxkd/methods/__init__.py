@@ -7,8 +7,8 @@ import inspect
 import pkgutil
 from types import ModuleType
 
-from jaxkd.config import checks
-from jaxkd.training import objectives
+from jaxkd.config import checks, fields
+from jaxkd.config.fields import Block
 from jaxkd.types import DataSpec, JaxkdError, Method, MethodInfo
 
 
@@ -77,53 +77,73 @@ def build(
 
   Raises:
     JaxkdError: for a field of `synthesis` or `hyper` that the method does not
-      have or lacks, or a value that can't be.
+      have or lacks, or a value that it does not take.
   """
+  given = {"synthesis": synthesis, "hyper": hyper}
+  for block in declared(name, objective)[:2]:
+    fields.check(block, given[block.name], f"{block.name}.")
+    given[block.name] = fields.filled(block, given[block.name])
   factory = find(name).build
-  parameters = inspect.signature(factory).parameters
-  given = {"spec", "hyper", *plans}
-  expected = [p for p in parameters if p not in given]
-  for field in synthesis:
-    if field not in expected:
-      raise JaxkdError(
-        f"{name}: " + checks.unknown("field synthesis", field, expected)
-      )
-  missing = [
-    field
-    for field in expected
-    if field not in synthesis
-    and parameters[field].default is inspect.Parameter.empty
-  ]
-  if missing:
-    raise JaxkdError(f"{name} needs synthesis.{', synthesis.'.join(missing)}.")
-  known = {name: plans[name] for name in plans if name in parameters}
-  method = factory(spec, hyper=hyper, **synthesis, **known)
+  known = plans.keys() & inspect.signature(factory).parameters.keys()
+  method = factory(
+    spec,
+    hyper=given["hyper"],
+    **given["synthesis"],
+    **{plan: plans[plan] for plan in known},
+  )
   if objective:
-    method = with_objective(method, objective)
-  elif method.objective is objectives.kd:
-    checks.keys("hyper", method.hyper, ("temperature", "alpha"))
-  if "temperature" in method.hyper:
-    checks.positive(**{"hyper.temperature": method.hyper["temperature"]})
+    method = method._replace(objective=find(objective).objective)
   return method
 
 
-def exports_objective(method: ModuleType) -> bool:
-  """Whether its objective, and the numbers of that, are not its own affair."""
-  return hasattr(method, "objective") and hasattr(method, "HYPER")
+def declared(name: str, objective: str = "") -> tuple[Block, Block, Block]:
+  """The blocks `synthesis`, `hyper` and `grid` in the configs of a method.
 
-
-def with_objective(method: Method, name: str) -> Method:
-  """The method with the objective of method `name`.
+  Args:
+    name: of the method.
+    objective: name of the method whose objective replaces its own.
 
   Raises:
-    JaxkdError: if that has none to lend, or takes other numbers.
+    JaxkdError: if there is no such method, or no such objective to lend.
   """
-  lender = find(name)
-  if not exports_objective(lender):
+  method = find(name)
+  for part in ("FIELDS", "HYPER", "build"):
+    if not hasattr(method, part):
+      raise JaxkdError(
+        f"Method {name!r} has no {part}; see README on how a method is added."
+      )
+  numbers = lender(objective).HYPER if objective else method.HYPER
+  values = (
+    number._replace(
+      type=tuple[number.type, ...],
+      default=None,
+      meaning=f"Values that take the place of hyper.{number.name}.",
+    )
+    for number in numbers
+  )
+  return (
+    Block("synthesis", "How images are made.", method.FIELDS),
+    Block("hyper", "Numbers of the student's objective.", numbers),
+    Block("grid", "Numbers of which all are tried.", tuple(values)),
+  )
+
+
+def exports_objective(method: ModuleType) -> bool:
+  """Whether its objective is not its own affair."""
+  return hasattr(method, "objective")
+
+
+def lender(name: str) -> ModuleType:
+  """The method `name`, whose objective another one takes.
+
+  Raises:
+    JaxkdError: if that has none to lend.
+  """
+  method = find(name)
+  if not exports_objective(method):
     lenders = [other for other in names() if exports_objective(find(other))]
     raise JaxkdError(
       f"objective={name}: its objective belongs to its own images; choose "
       f"one of {', '.join(lenders)}."
     )
-  checks.keys(f"hyper (objective={name})", method.hyper, lender.HYPER)
-  return method._replace(objective=lender.objective)
+  return method

@@ -26,6 +26,13 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
+from jaxkd.config.synthesis_fields import (
+  ALPHA,
+  NUM_STEPS,
+  TEMPERATURE,
+  weights_of,
+)
 from jaxkd.models.layers import to_pixels
 from jaxkd.runtime import devices
 from jaxkd.synthesis import pixels, priors
@@ -51,7 +58,48 @@ INFO = MethodInfo(
   image_steps=("step_size",),
 )
 
-CONTRASTS = ("groups", "all_pairs")
+FIELDS = (
+  Field("num_sets", int, ..., "M, sets in all; one step size each.", COUNT),
+  Field("set_size", int, ..., "N, images in a set.", COUNT),
+  Field(
+    "group_size",
+    int,
+    ...,
+    "G, images in a group, all of different classes.",
+    COUNT,
+  ),
+  NUM_STEPS,
+  Field("step_size", float, ..., "Step size of the first set.", POSITIVE),
+  Field(
+    "step_size_decades",
+    float,
+    ...,
+    "Powers of ten that it falls by over the sets.",
+  ),
+  weights_of(INFO.terms),
+  Field(
+    "contrast",
+    str,
+    "groups",
+    "Which samples are told apart.",
+    ("groups", "all_pairs"),
+  ),
+  Field(
+    "dynamics",
+    str,
+    "sgd",
+    "Steps of CAKE (sgd) or LAKE (langevin).",
+    optimisers.DYNAMICS,
+  ),
+  Field(
+    "sets_per_round",
+    int,
+    0,
+    "S, sets that one dispatch works on; 0: chosen from the device.",
+    NOT_NEGATIVE,
+  ),
+)
+HYPER = (TEMPERATURE, ALPHA)
 
 
 def build(
@@ -74,29 +122,12 @@ def build(
   Args:
     spec: shape, classes and normaliser of the data.
     hyper: `temperature` and `alpha` of the student's `kd_loss`; CAKE has 1, 1.
-    num_sets: M, sets in all; one step size each.
-    set_size: N, images in a set.
-    group_size: G, images in a group, all of different classes.
-    num_steps: T, updates of a set.
-    step_size: of the first set.
-    step_size_decades: powers of ten that it falls over the sets.
-    weights: of the terms `classification`, `contrast`, `total_variation`.
-    contrast: `groups` or `all_pairs`.
-    dynamics: `sgd` (CAKE) or `langevin` (LAKE).
-    sets_per_round: S, sets that one dispatch works on.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    num_sets=num_sets, set_size=set_size, group_size=group_size,
-    num_steps=num_steps, step_size=step_size, sets_per_round=sets_per_round,
-  )  # fmt: skip
-  checks.choice("contrast", contrast, CONTRASTS)
-  checks.choice("dynamics", dynamics, tuple(optimisers.DYNAMICS))
-  checks.keys(
-    "weights", weights, ("classification", "contrast", "total_variation")
-  )
+  checks.positive(sets_per_round=sets_per_round)  # chosen by now
   checks.at_most("group_size", group_size, spec.num_classes, "classes")
   checks.multiple("set_size", set_size, "group_size", group_size)
   checks.multiple("num_sets", num_sets, "sets_per_round", sets_per_round)

@@ -29,6 +29,17 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
+from jaxkd.config.synthesis_fields import (
+  ALPHA,
+  BATCH_SIZE,
+  GENERATOR,
+  NUM_ROUNDS,
+  STEP_SIZE,
+  STUDENT_BATCH_SIZE,
+  TEMPERATURE,
+  weights_of,
+)
 from jaxkd.data import augmentation
 from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import create_generator
@@ -69,8 +80,6 @@ INFO = MethodInfo(
   adaptations=("frozen", "surrogate"),
 )
 
-WEIGHTS = ("classification", "batch_norm", "adversarial", "contrast")
-FEATURES = ("batch_norms", "taps")
 HEAD = feature_bank.ProjectionHead()
 
 
@@ -91,6 +100,65 @@ STUDENTS = {
   "soft": (objectives.kd, ("temperature", "alpha")),
   "hard": (hard, ()),
 }
+
+FIELDS = (
+  NUM_ROUNDS,
+  BATCH_SIZE,
+  Field(
+    "num_steps",
+    int,
+    ...,
+    "T, updates of a generator; with 0 it stays random.",
+    NOT_NEGATIVE,
+  ),
+  *GENERATOR,
+  STEP_SIZE,
+  Field(
+    "head_step_size", float, ..., "Learning rate of the projection.", POSITIVE
+  ),
+  weights_of(INFO.terms),
+  Field(
+    "features",
+    str,
+    ...,
+    "Features that are contrasted: the inputs of batch normalisations, or the "
+    "maps that the teacher shows.",
+    ("batch_norms", "taps"),
+  ),
+  Field("temperature", float, ..., "Temperature of the contrast.", POSITIVE),
+  Field(
+    "bank_size", int, ..., "M, images whose features are remembered.", COUNT
+  ),
+  Field(
+    "num_negatives",
+    int,
+    ...,
+    "Of them that an update is contrasted with.",
+    COUNT,
+  ),
+  Field(
+    "global_views",
+    tuple[str, ...],
+    ...,
+    "Augmentations of the images that are judged and learned from.",
+  ),
+  Field(
+    "local_views",
+    tuple[str, ...],
+    ...,
+    "Augmentations of the images that are contrasted with them.",
+  ),
+  Field(
+    "student",
+    str,
+    ...,
+    "What the student learns: soft (CMI) or hard (CMI*) answers.",
+    STUDENTS,
+  ),
+  Field("student_steps", int, ..., "Updates of the student in a round.", COUNT),
+  STUDENT_BATCH_SIZE,
+)
+HYPER = tuple(f._replace(default=None) for f in (TEMPERATURE, ALPHA))
 
 
 def build(
@@ -122,41 +190,12 @@ def build(
     spec: shape and classes of the data.
     hyper: of the student's objective: `temperature` and `alpha` of `kd_loss`,
       or none for `student=hard`.
-    num_rounds: batches that are made.
-    batch_size: B, images in a batch.
-    num_steps: T, updates of a generator; with 0 it stays random.
-    generator: name of a generator, see `jaxkd.models.generators.registry`.
-    latents: Z, numbers that the generator starts from; 0: as published.
-    width: channels of the generator's first map; 0: as published.
-    step_size: of the Adam of generator and latents.
-    head_step_size: of the projection's.
-    weights: of the terms `classification`, `batch_norm`, `adversarial` and
-      `contrast`.
-    features: `batch_norms` or `taps`.
-    temperature: of the contrast.
-    bank_size: M, images whose features are remembered.
-    num_negatives: of them that one update is contrasted with.
-    global_views: augmentations of the images that teacher and student judge,
-      and of those that the student learns from.
-    local_views: of those that are contrasted with them.
-    student: `soft` (CMI) or `hard` (CMI*).
-    student_steps: updates of the student in a round.
-    student_batch_size: images in one.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be; at the first round, if the
       teacher shows no features.
   """
-  checks.positive(
-    num_rounds=num_rounds, batch_size=batch_size, step_size=step_size,
-    head_step_size=head_step_size, temperature=temperature,
-    num_negatives=num_negatives, student_steps=student_steps,
-    student_batch_size=student_batch_size,
-  )  # fmt: skip
-  checks.not_negative(num_steps=num_steps)
-  checks.keys("weights", weights, WEIGHTS)
-  checks.choice("features", features, FEATURES)
-  checks.choice("student", student, STUDENTS)
   checks.at_most("batch_size", batch_size, bank_size, "places in the bank")
   checks.at_most("num_negatives", num_negatives, bank_size, "in the bank")
   objective, expected = STUDENTS[student]

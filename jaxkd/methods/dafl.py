@@ -29,6 +29,18 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field
+from jaxkd.config.synthesis_fields import (
+  ALPHA,
+  BATCH_SIZE,
+  CAPACITY,
+  GENERATOR,
+  NUM_ROUNDS,
+  STEP_SIZE,
+  STUDENT_STEPS,
+  TEMPERATURE,
+  weights_of,
+)
 from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order, pixels
@@ -74,7 +86,28 @@ INFO = MethodInfo(
 MODES = {"original": 0.9, "datafree": 0.5}
 # what a nat is, in the sum over the classes
 BALANCES = {"log10_sum": 1 / math.log(10), "ln_sum": 1.0}
-WEIGHTS = ("one_hot", "balance", "activation")
+
+FIELDS = (
+  NUM_ROUNDS,
+  Field(
+    "steps_per_round",
+    int,
+    ...,
+    "Batches in a round, in datafree those that the student learns from.",
+    COUNT,
+  ),
+  BATCH_SIZE,
+  Field("mode", str, ..., "Which of the two released codes it follows.", MODES),
+  STUDENT_STEPS,
+  *GENERATOR,
+  STEP_SIZE,
+  weights_of(INFO.terms),
+  Field(
+    "balance", str, ..., "Unit of the term balance: bans or nats.", BALANCES
+  ),
+  CAPACITY,
+)
+HYPER = (TEMPERATURE, ALPHA)
 
 
 def build(
@@ -100,33 +133,12 @@ def build(
     spec: shape, classes and normaliser of the data.
     hyper: of the student's objective; of `kd_loss`, which is DAFL's own,
       `temperature` and `alpha`.
-    num_rounds: epochs.
-    steps_per_round: batches in an epoch, those of both networks in `original`,
-      of the student in `datafree`.
-    batch_size: B, images in an update of either network.
-    mode: `original` or `datafree`.
-    student_steps: updates of the student for one of the generator; in
-      `original` they are all on the same images, and 1 is what was published.
-    generator: name of a generator, see `jaxkd.models.generators.registry`.
-    latents: Z, numbers that an image is made from; 0: as published.
-    width: channels of the generator's first map; 0: as published.
-    step_size: of the generator's Adam.
-    weights: of the terms `one_hot`, `balance` and `activation`.
-    balance: `log10_sum`, in [-log10 K, 0], or `ln_sum`, in [-ln K, 0].
-    capacity: samples that are kept, the latest ones.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be; at the first round, if a
       teacher without features is to be excited.
   """
-  checks.positive(
-    num_rounds=num_rounds, steps_per_round=steps_per_round,
-    batch_size=batch_size, student_steps=student_steps, step_size=step_size,
-    capacity=capacity,
-  )  # fmt: skip
-  checks.choice("mode", mode, MODES)
-  checks.choice("balance", balance, BALANCES)
-  checks.keys("weights", weights, WEIGHTS)
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   unit = spec.num_classes * BALANCES[balance]
 

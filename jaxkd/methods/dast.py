@@ -25,12 +25,20 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd.config import checks
+from jaxkd.config.fields import NOT_NEGATIVE, POSITIVE, Field
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  LATENTS,
+  PAID_ROUNDS,
+  STEP_SIZE,
+  WIDTH,
+)
 from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.types import (
   Array,
   DataSpec,
-  JaxkdError,
   LossContext,
   LossTerms,
   Method,
@@ -49,6 +57,31 @@ INFO = MethodInfo(
   objective="cross entropy, mean squares of probabilities",
   terms=("imitation", "label"),
   image_steps=("step_size",),
+)
+
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  LATENTS,
+  WIDTH,
+  Field(
+    "alpha",
+    float,
+    ...,
+    "Weight of the generator's label loss, at first.",
+    POSITIVE,
+  ),
+  STEP_SIZE,
+  CAPACITY,
+)
+HYPER = (
+  Field(
+    "beta",
+    float,
+    ...,
+    "Weight of the probabilities; 0 learns from labels alone.",
+    NOT_NEGATIVE,
+  ),
 )
 
 LOW_LABEL_LOSS = 0.1
@@ -91,26 +124,14 @@ def build(
     spec: shape and classes of the data.
     hyper: `beta`, weight of the probabilities; 0 learns from labels alone.
     budget: images that the teacher may be asked for.
-    num_rounds: rounds; 0 plays as many as the budget pays.
-    batch_size: B, images in a round, as many of each class.
-    latents: Z, numbers that an image is made from.
-    width: channels of the generator.
-    alpha: weight of the generator's label loss, at first.
-    step_size: of the generator's Adam.
-    capacity: samples that are kept, the latest ones.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    batch_size=batch_size, alpha=alpha, step_size=step_size, capacity=capacity
-  )
-  checks.keys("hyper", hyper, ("beta",))
   checks.multiple("batch_size", batch_size, "classes", spec.num_classes)
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   beta = hyper["beta"]
-  if beta < 0:
-    raise JaxkdError(f"hyper.beta={beta}: choose 0 for labels alone, or more.")
   rounds = checks.rounds_within(budget, batch_size, num_rounds)
   generator = create_generator("dast", spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)
@@ -192,7 +213,7 @@ def build(
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * batch_size),
-    objective=objective,
+    objective=student_loss,
     hyper=hyper,
     required_access="probs" if beta else "label",
   )
@@ -216,7 +237,7 @@ def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
   return error + beta * jnp.mean(gap**2, axis=-1)
 
 
-def objective(
+def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,

@@ -25,6 +25,15 @@ from typing import Any
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  GENERATOR,
+  NUM_ROUNDS,
+  STUDENT_STEPS,
+)
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order
 from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
@@ -61,6 +70,19 @@ INFO = MethodInfo(
   label_objective=recovered_distance,
 )
 
+FIELDS = (
+  NUM_ROUNDS,
+  Field(
+    "steps_per_round", int, ..., "Updates of the student in a round.", COUNT
+  ),
+  BATCH_SIZE,
+  STUDENT_STEPS,
+  *GENERATOR,
+  OPTIMIZER,
+  CAPACITY,
+)
+HYPER = ()
+
 
 def build(
   spec: DataSpec,
@@ -81,25 +103,13 @@ def build(
   Args:
     spec: shape, classes and normaliser of the data.
     hyper: nothing.
-    num_rounds: epochs.
-    steps_per_round: updates of the student in an epoch.
-    batch_size: B, images in an update of either network.
-    student_steps: n_S, updates of the student for one of the generator.
-    generator: name of a generator, see `jaxkd.models.generators.registry`.
-    latents: Z, numbers that an image is made from; 0: as published.
-    width: channels of the generator's first map; 0: as published.
-    optimizer: of the generator, see `jaxkd.training.optimisers.optimiser`; all
-      its updates are one epoch, so that `milestones` are fractions of them.
-    capacity: samples that are kept, the latest ones.
+    optimizer: of the generator; all its updates are one epoch, so that
+      `milestones` are fractions of them.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    num_rounds=num_rounds, steps_per_round=steps_per_round,
-    batch_size=batch_size, student_steps=student_steps, capacity=capacity,
-  )  # fmt: skip
-  checks.keys("hyper", hyper, ())
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   batches = num_rounds * steps_per_round
   updates = -(-batches // student_steps)

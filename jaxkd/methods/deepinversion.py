@@ -30,7 +30,17 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd import losses
-from jaxkd.config import checks
+from jaxkd.config.fields import FRACTION, NOT_NEGATIVE, Field
+from jaxkd.config.synthesis_fields import (
+  ALPHA,
+  BATCH_SIZE,
+  NUM_ROUNDS,
+  NUM_STEPS,
+  STEP_SIZE,
+  STUDENT_BATCH_SIZE,
+  TEMPERATURE,
+  weights_of,
+)
 from jaxkd.data import augmentation
 from jaxkd.models.layers import clip_to_pixels, to_pixels
 from jaxkd.synthesis import batch_statistics, pixels, priors, replay
@@ -72,14 +82,49 @@ COMPETITIONS = {
   "clipped": lambda gap: 1 - jnp.clip(gap, 0.0, 1.0),
   "plain": lambda gap: -gap,
 }
-WEIGHTS = (
-  "classification",
-  "batch_norm",
-  "total_variation",
-  "norm",
-  "competition",
+COMPETITION_TEMPERATURE = 3.0  # in both codes
+
+FIELDS = (
+  NUM_ROUNDS,
+  BATCH_SIZE,
+  NUM_STEPS,
+  STEP_SIZE,
+  Field(
+    "betas", tuple[float, float], ..., "Decays of Adam's averages.", FRACTION
+  ),
+  Field(
+    "jitter",
+    int,
+    ...,
+    "Pixels by which a batch is rolled at most, each way.",
+    NOT_NEGATIVE,
+  ),
+  Field("mirror", bool, ..., "Whether it is also mirrored, at random."),
+  Field(
+    "clip",
+    bool,
+    ...,
+    "Whether images are kept to pixels in [0, 1], after each update.",
+  ),
+  Field("variation", str, ..., "Kind of the term total_variation.", VARIATIONS),
+  Field("competition", str, ..., "Kind of the term competition.", COMPETITIONS),
+  weights_of(INFO.terms),
+  Field(
+    "student_steps",
+    int,
+    ...,
+    "Updates of the student after each batch, on all images so far.",
+    NOT_NEGATIVE,
+  ),
+  STUDENT_BATCH_SIZE,
+  Field(
+    "views",
+    tuple[str, ...],
+    ...,
+    "Augmentations of the images that the student learns from.",
+  ),
 )
-TEMPERATURE = 3.0  # of the competition, in both codes
+HYPER = (TEMPERATURE, ALPHA)
 
 
 def build(
@@ -106,35 +151,12 @@ def build(
   Args:
     spec: shape, classes and normaliser of the data.
     hyper: `temperature` and `alpha` of the student's `kd_loss`.
-    num_rounds: batches that are made.
-    batch_size: B, images in a batch, whose statistics are compared.
-    num_steps: T, updates of a batch.
-    step_size: of Adam, in the normalised space.
-    betas: of Adam.
-    jitter: pixels by which a batch is rolled at most, each way.
-    mirror: whether it is also mirrored, at random.
-    clip: whether images are kept to pixels in [0, 1], after each update.
-    variation: `frobenius` or `absolute`.
-    competition: `clipped` or `plain`.
-    weights: of the terms `classification`, `batch_norm`, `total_variation`,
-      `norm` and, in ADI, `competition`.
-    student_steps: updates of the student after each batch, on all images so
-      far; 0 leaves all to its epochs.
-    student_batch_size: images in one of these.
-    views: augmentations of these images.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be; at the first round, if the
       teacher has no batch normalisations to watch.
   """
-  checks.positive(
-    num_rounds=num_rounds, batch_size=batch_size, num_steps=num_steps,
-    step_size=step_size, student_batch_size=student_batch_size,
-  )  # fmt: skip
-  checks.not_negative(jitter=jitter, student_steps=student_steps)
-  checks.choice("variation", variation, VARIATIONS)
-  checks.choice("competition", competition, COMPETITIONS)
-  checks.keys("weights", weights, WEIGHTS)
   if weights["competition"] and not student_steps:
     raise JaxkdError(
       f"synthesis.weights.competition={weights['competition']}: a student that "
@@ -165,7 +187,7 @@ def build(
         nets.student(images).logits,
         outputs.logits,
         kind="js",
-        temperature=TEMPERATURE,
+        temperature=COMPETITION_TEMPERATURE,
       )
       terms["competition"] = COMPETITIONS[competition](gap.mean())
     return terms

@@ -25,6 +25,18 @@ from typing import Any
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  FINITE_DIFFERENCES,
+  LABEL_FLOOR,
+  LATENTS,
+  PAID_ROUNDS,
+  STUDENT_STEPS,
+  WIDTH,
+)
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
 from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
@@ -48,6 +60,25 @@ INFO = MethodInfo(
   terms=("disagreement",),
   image_steps=("optimizer.learning_rate",),
 )
+
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  LATENTS,
+  WIDTH,
+  *FINITE_DIFFERENCES,
+  Field(
+    "generator_steps",
+    int,
+    ...,
+    "n_G, updates of the generator in a round.",
+    COUNT,
+  ),
+  STUDENT_STEPS,
+  OPTIMIZER,
+  CAPACITY,
+)
+HYPER = (LABEL_FLOOR,)
 
 
 def build(
@@ -73,28 +104,15 @@ def build(
     hyper: `label_floor`, what a smoothed one-hot answer spreads over all
       classes; only labels are smoothed.
     budget: images that the teacher may be asked for.
-    num_rounds: rounds; 0 plays as many as the budget pays.
-    batch_size: B, images in an update of either network.
-    latents: Z, numbers that an image is made from; 0 is what was published.
-    width: channels of the generator; 0 is what was published.
-    num_directions: M, finite differences of an image.
-    radius: their length, in pre-activations of the generator.
-    generator_steps: n_G, updates of the generator in a round.
-    student_steps: n_S, updates of the student in a round.
-    optimizer: of the generator, see `jaxkd.training.optimisers.optimiser`; all
-      its updates are one epoch, so that `milestones` are fractions of them.
-    capacity: samples that are kept, the latest ones.
+    optimizer: of the generator; all its updates are one epoch, so that
+      `milestones` are fractions of them.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    batch_size=batch_size, num_directions=num_directions, radius=radius,
-    generator_steps=generator_steps, student_steps=student_steps,
-    capacity=capacity,
-  )  # fmt: skip
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
-  floor = label_smoothing.label_floor(hyper)
+  floor = hyper["label_floor"]
   cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
   updates = rounds * generator_steps
@@ -119,7 +137,7 @@ def build(
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * student_steps * batch_size),
-    objective=objective,
+    objective=student_loss,
     hyper=hyper,
     required_access="label",
     float_pixels=True,
@@ -133,7 +151,7 @@ def distance(logits: Array, targets: Array, floor: float) -> Array:
   return losses.disagreement_loss(logits, recovered, kind="l1")
 
 
-def objective(
+def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,

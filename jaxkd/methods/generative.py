@@ -11,7 +11,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field
+from jaxkd.config.synthesis_fields import (
+  ALPHA,
+  BATCH_SIZE,
+  STEP_SIZE,
+  TEMPERATURE,
+)
 from jaxkd.models.layers import to_pixels
 from jaxkd.models.mlp import ConditionalMLP
 from jaxkd.synthesis import generator as engine
@@ -37,6 +43,17 @@ INFO = MethodInfo(
 
 LATENTS = 5
 
+FIELDS = (
+  Field(
+    "num_sets", int, ..., "M, sets that are drawn from the generator.", COUNT
+  ),
+  Field("set_size", int, ..., "N, samples in a set.", COUNT),
+  Field("num_steps", int, ..., "T, updates of the generator.", COUNT),
+  BATCH_SIZE,
+  STEP_SIZE,
+)
+HYPER = (TEMPERATURE, ALPHA)
+
 
 def build(
   spec: DataSpec,
@@ -53,19 +70,11 @@ def build(
   Args:
     spec: shape, classes and normaliser of the data.
     hyper: `temperature` and `alpha` of the student's `kd_loss`.
-    num_sets: M, sets that are drawn from the generator.
-    set_size: N, samples in a set.
-    num_steps: T, updates of the generator.
-    batch_size: samples in one update.
-    step_size: learning rate of Adam.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    num_sets=num_sets, set_size=set_size, num_steps=num_steps,
-    batch_size=batch_size, step_size=step_size,
-  )  # fmt: skip
   network = ConditionalMLP(spec.shape, spec.num_classes)
 
   def sample(params, key: Array, count: int) -> tuple[Array, Array]:

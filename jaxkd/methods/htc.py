@@ -12,7 +12,8 @@ label smoothing, which therefore belongs beside it as a control. With
 `objective="htc"` no data (table 4).
 """
 
-from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.config.synthesis_fields import ALPHA, MULTIPLIER, TEMPERATURE
+from jaxkd.synthesis import real_images
 from jaxkd.training.objectives import htc
 from jaxkd.types import DataSpec, Method, MethodInfo
 
@@ -24,7 +25,13 @@ INFO = MethodInfo(
 )
 
 objective = htc
-HYPER = ("temperature", "alpha", "multiplier")
+FIELDS = (
+  real_images.FRACTION,
+  real_images.SOURCE,
+  real_images.LABELS,
+  real_images.ANSWERS,
+)
+HYPER = (TEMPERATURE, ALPHA, MULTIPLIER)
 
 
 def build(
@@ -44,16 +51,15 @@ def build(
     hyper: `temperature`, `alpha` and `multiplier`.
     num_images: real images that there are.
     fraction, source, labels, answers: see
-      `jaxkd.synthesis.real_images.real_image_method`.
+      `jaxkd.synthesis.real_images`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return real_image_method(
+  return real_images.real_image_method(
     objective,
     hyper=hyper,
-    expected=HYPER,
     num_images=num_images,
     fraction=fraction,
     source=source,

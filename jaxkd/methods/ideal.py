@@ -31,6 +31,20 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import (
+  COUNT,
+  FRACTION,
+  NOT_NEGATIVE,
+  POSITIVE,
+  Field,
+)
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  GENERATOR,
+  PAID_ROUNDS,
+  STEP_SIZE,
+  weights_of,
+)
 from jaxkd.data import augmentation, to_float
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import generator as engine, pixels, priors
@@ -63,21 +77,92 @@ INFO = MethodInfo(
   image_steps=("step_size",),
 )
 
-MODES = ("label_once", "relabel", "algorithm1")
-BALANCES = ("batch", "sample")
-TONES = ("plain", "random")
 STUDENT_LOSSES = {
   "cross_entropy": objectives.teacher_cross_entropy,
   "ldam": objectives.ldam,
   "cb_focal": objectives.focal,
 }
-HYPER = {
+NUMBERS = {
   "cross_entropy": (),
   "ldam": ("max_margin", "scale"),
   "cb_focal": ("beta", "gamma"),
 }
-LABELS = ("teacher", "meant")
-SOURCES = ("generator", "real")
+
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  Field(
+    "num_steps",
+    int,
+    ...,
+    "E_G, updates of the generator in a round.",
+    NOT_NEGATIVE,
+  ),
+  *GENERATOR,
+  STEP_SIZE,
+  Field(
+    "tones",
+    str,
+    ...,
+    "Whether light and contrast of an image are the generator's (plain) or "
+    "drawn at random.",
+    ("plain", "random"),
+  ),
+  weights_of(INFO.terms),
+  Field(
+    "balance",
+    str,
+    ...,
+    "The term balance of the paper (batch) or of the released code (sample).",
+    ("batch", "sample"),
+  ),
+  Field(
+    "restart", bool, ..., "Whether every round starts with a new generator."
+  ),
+  Field(
+    "mode",
+    str,
+    ...,
+    "When the teacher is asked: see jaxkd.methods.ideal.",
+    ("label_once", "relabel", "algorithm1"),
+  ),
+  Field("passes", int, ..., "Passes over the pool in every round.", COUNT),
+  Field("pass_batch_size", int, ..., "Images in one update of a pass.", COUNT),
+  Field(
+    "views", tuple[str, ...], ..., "Augmentations of the images in a pass."
+  ),
+  Field("student_loss", str, ..., "The student's loss.", STUDENT_LOSSES),
+  Field(
+    "labels",
+    str,
+    ...,
+    "Whether the teacher is asked, or the class that was meant is trusted.",
+    ("teacher", "meant"),
+  ),
+  Field(
+    "source",
+    str,
+    ...,
+    "Whether images are made, or real ones of the set `images`.",
+    ("generator", "real"),
+  ),
+  *committees.FIELDS,
+)
+# Those that `student_loss` takes.
+HYPER = (
+  Field("max_margin", float, None, "Largest margin of ldam.", POSITIVE),
+  Field("scale", float, None, "Scale of the logits of ldam.", POSITIVE),
+  Field(
+    "beta", float, None, "Of cb_focal: how far classes are balanced.", FRACTION
+  ),
+  Field(
+    "gamma",
+    float,
+    None,
+    "Of cb_focal: how much hard samples count.",
+    NOT_NEGATIVE,
+  ),
+)
 
 
 def build(
@@ -113,44 +198,11 @@ def build(
     hyper: of the student's loss: none for `cross_entropy`, `max_margin` and
       `scale` for `ldam`, `beta` and `gamma` for `cb_focal`.
     budget: Q, queries that may be spent.
-    num_rounds: E, rounds; 0: as many as the budget pays for.
-    batch_size: B, images that a round asks about.
-    num_steps: E_G, updates of the generator in a round.
-    generator: name of a generator, see `jaxkd.models.generators.registry`.
-    latents: Z, numbers that the generator starts from; 0: as published.
-    width: channels of the generator's first map; 0: as published.
-    step_size: of the generator's Adam.
-    tones: `plain` leaves light and contrast of the images to the generator,
-      which starts from grey and does not get far in E_G steps; `random` draws
-      both for each image (ours).
-    weights: of the terms `classification` and `balance`.
-    balance: `batch` (the paper) or `sample` (the released code).
-    restart: whether every round starts with a new generator.
-    mode: `label_once`, `relabel` or `algorithm1`.
-    passes: over the pool, in every round.
-    pass_batch_size: images in one update of a pass.
-    views: augmentations of the pool's images in a pass; with `relabel` the
-      teacher sees these.
-    student_loss: `cross_entropy`, `ldam` or `cb_focal`.
-    labels: `teacher` asks; `meant` trusts the classes that the generator was
-      told to make, without a query.
-    source: `generator`, or `real` images of the set `config.images`.
-    committee, unasked: see `jaxkd.training.ensemble_labeling.EnsembleConfig`.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    batch_size=batch_size, step_size=step_size, passes=passes,
-    pass_batch_size=pass_batch_size,
-  )  # fmt: skip
-  checks.choice("mode", mode, MODES)
-  checks.choice("balance", balance, BALANCES)
-  checks.choice("tones", tones, TONES)
-  checks.choice("student_loss", student_loss, tuple(STUDENT_LOSSES))
-  checks.choice("labels", labels, LABELS)
-  checks.choice("source", source, SOURCES)
-  checks.keys("weights", weights, ("classification", "balance"))
   if labels == "meant" and (source == "real" or mode == "algorithm1"):
     raise JaxkdError(
       f"synthesis.labels=meant: with source={source} and mode={mode} no class "
@@ -171,8 +223,7 @@ def build(
       f"synthesis.unasked={unasked}: source=real makes no images; set "
       "synthesis.unasked=0."
     )
-  checks.keys("hyper", hyper, HYPER[student_loss])
-  checks.not_negative(num_steps=num_steps)
+  checks.keys("hyper", hyper, NUMBERS[student_loss])
   if mode == "relabel":
     num_rounds = num_rounds or _relabelled(
       budget, batch_size, passes, pass_batch_size

@@ -7,7 +7,8 @@ for; with images of another set (source=other) it is the out-of-domain control
 of IDEAL, table 8.
 """
 
-from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.config.synthesis_fields import ALPHA, TEMPERATURE
+from jaxkd.synthesis import real_images
 from jaxkd.training.objectives import kd
 from jaxkd.types import DataSpec, Method, MethodInfo
 
@@ -19,7 +20,13 @@ INFO = MethodInfo(
 )
 
 objective = kd
-HYPER = ("temperature", "alpha")
+FIELDS = (
+  real_images.FRACTION,
+  real_images.SOURCE,
+  real_images.LABELS,
+  real_images.ANSWERS,
+)
+HYPER = (TEMPERATURE, ALPHA)
 
 
 def build(
@@ -39,16 +46,15 @@ def build(
     hyper: `temperature` and `alpha`.
     num_images: real images that there are.
     fraction, source, labels, answers: see
-      `jaxkd.synthesis.real_images.real_image_method`.
+      `jaxkd.synthesis.real_images`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return real_image_method(
+  return real_images.real_image_method(
     objective,
     hyper=hyper,
-    expected=HYPER,
     num_images=num_images,
     fraction=fraction,
     source=source,

@@ -22,6 +22,17 @@ from typing import Any
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field, Interval
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  FINITE_DIFFERENCES,
+  LABEL_FLOOR,
+  LATENTS,
+  PAID_ROUNDS,
+  WIDTH,
+)
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import label_smoothing
 from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
@@ -29,7 +40,6 @@ from jaxkd.training import optimisers, sample_store as stores
 from jaxkd.types import (
   Array,
   DataSpec,
-  JaxkdError,
   LossContext,
   Method,
   MethodInfo,
@@ -47,6 +57,32 @@ INFO = MethodInfo(
   terms=("disagreement",),
   image_steps=("optimizer.learning_rate",),
 )
+
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  LATENTS,
+  WIDTH,
+  *FINITE_DIFFERENCES,
+  Field(
+    "student_steps",
+    int,
+    ...,
+    "n_S, updates of the student in a round: one on the generator's batch, the "
+    "others on fresh ones.",
+    Interval(2),
+  ),
+  Field(
+    "replay_steps",
+    int,
+    ...,
+    "n_R, updates of the student on stored samples.",
+    COUNT,
+  ),
+  OPTIMIZER,
+  CAPACITY,
+)
+HYPER = (LABEL_FLOOR,)
 
 
 def build(
@@ -71,31 +107,14 @@ def build(
     spec: shape and classes of the data.
     hyper: `label_floor`, see `dfme.build`.
     budget: images that the teacher may be asked for.
-    num_rounds: rounds; 0 plays as many as the budget pays.
-    batch_size: B, images in an update of either network.
-    latents: Z, numbers that an image is made from; 0 is what was published.
-    width: channels of the generator; 0 is what was published.
-    num_directions: M, finite differences of an image.
-    radius: their length, in pre-activations of the generator.
-    student_steps: n_S, updates of the student in a round before replay.
-    replay_steps: n_R, updates of the student on stored samples.
     optimizer: of the generator, see `dfme.build`.
-    capacity: samples that are kept, the latest ones.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    batch_size=batch_size, num_directions=num_directions, radius=radius,
-    replay_steps=replay_steps, capacity=capacity,
-  )  # fmt: skip
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
-  if student_steps < 2:
-    raise JaxkdError(
-      f"student_steps={student_steps}: the first has the generator's batch, "
-      "replay needs a fresh one; choose 2 or more."
-    )
-  floor = label_smoothing.label_floor(hyper)
+  floor = hyper["label_floor"]
   fresh_steps = student_steps - 1
   cost = batch_size * (num_directions + 1 + fresh_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
@@ -128,7 +147,7 @@ def build(
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * fresh_steps * batch_size),
-    objective=objective,
+    objective=student_loss,
     hyper=hyper,
     required_access="label",
     float_pixels=True,
@@ -141,7 +160,7 @@ def distance(logits: Array, targets: Array, floor: float) -> Array:
   return losses.disagreement_loss(logits, answers, kind="kl")
 
 
-def objective(
+def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,

@@ -13,8 +13,9 @@ whether the nasty teacher counts; logits, and yes unless `include_teacher` says
 otherwise. k counts the nasty teacher: k = 3 means two trainings.
 """
 
-from jaxkd.synthesis.real_images import real_image_method
-from jaxkd.training.contrastive_sequence import ContrastiveSequence, prepare
+from jaxkd.config.synthesis_fields import ALPHA, MULTIPLIER, TEMPERATURE
+from jaxkd.synthesis import real_images
+from jaxkd.training import contrastive_sequence as sequence
 from jaxkd.training.objectives import scm
 from jaxkd.types import DataSpec, Method, MethodInfo
 
@@ -26,7 +27,13 @@ INFO = MethodInfo(
 )
 
 objective = scm
-HYPER = ("temperature", "alpha", "multiplier")
+FIELDS = (
+  real_images.FRACTION,
+  real_images.LABELS,
+  real_images.ANSWERS,
+  *sequence.FIELDS,
+)
+HYPER = (TEMPERATURE, ALPHA, MULTIPLIER)
 
 
 def build(
@@ -49,26 +56,24 @@ def build(
     spec: of the inputs.
     hyper: `temperature`, `alpha` and `multiplier`.
     num_images: real images that there are.
-    fraction, labels, answers: see
-    `jaxkd.synthesis.real_images.real_image_method`. length, member,
-      include_teacher, omega, temperature: see
-      `jaxkd.training.contrastive_sequence.ContrastiveSequence`.
+    fraction, labels, answers: see `jaxkd.synthesis.real_images`.
+    length, member, include_teacher, omega, temperature: see
+      `jaxkd.training.contrastive_sequence`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  sequence = ContrastiveSequence(
+  models = sequence.ContrastiveSequence(
     length, member, include_teacher, omega, temperature
   )
-  return real_image_method(
+  return real_images.real_image_method(
     objective,
     hyper=hyper,
-    expected=HYPER,
     num_images=num_images,
     fraction=fraction,
     source="train",
     labels=labels,
     answers=answers,
-    pre_student_stage=prepare(sequence),
+    pre_student_stage=sequence.prepare(models),
   )

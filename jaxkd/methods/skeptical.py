@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd.config import checks
-from jaxkd.synthesis.real_images import real_image_method
-from jaxkd.training import objectives
-from jaxkd.training.contrastive_sequence import ContrastiveSequence, prepare
+from jaxkd.config.fields import NOT_NEGATIVE, Field, Interval
+from jaxkd.config.synthesis_fields import ALPHA, MULTIPLIER, TEMPERATURE
+from jaxkd.synthesis import real_images
+from jaxkd.training import contrastive_sequence as sequence, objectives
 from jaxkd.types import (
   Array,
   DataSpec,
@@ -49,7 +50,36 @@ TERMS = {
   "htc": (objectives.htc, ("temperature", "alpha", "multiplier")),
   "scm": (objectives.scm, ("temperature", "alpha", "multiplier")),
 }
-SELF_TARGETS = ("through", "stopped")
+
+FIELDS = (
+  real_images.FRACTION,
+  real_images.LABELS,
+  real_images.ANSWERS,
+  Field("term", str, ..., "The teacher's term.", TERMS),
+  Field(
+    "loc",
+    int,
+    ...,
+    "Exit that hears the teacher: 1 the deepest early one, 0 the last.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "kd_delay",
+    int,
+    ...,
+    "0-based epoch after which the teacher is heard; -1: from the start.",
+    Interval(-1),
+  ),
+  Field(
+    "self_target",
+    str,
+    ...,
+    "Whether the gradient flows through the last exit where it is a target.",
+    ("through", "stopped"),
+  ),
+  *sequence.FIELDS,
+)
+HYPER = (TEMPERATURE, ALPHA, MULTIPLIER._replace(default=None))
 
 
 def build(
@@ -76,37 +106,27 @@ def build(
     spec: of the inputs.
     hyper: `temperature` and `alpha`, for `htc` and `scm` also `multiplier`.
     num_images: real images that there are.
-    fraction, labels, answers: see
-    `jaxkd.synthesis.real_images.real_image_method`. term: `kd`, `htc` or `scm`:
-    the teacher's. loc: exit that hears the teacher: 1 the deepest early one, 0
-    the last. kd_delay: 0-based epoch after which the teacher is heard; -1 from
-    the start. self_target: `through` or `stopped`, see above.
-    length, member, include_teacher, omega, temperature: of the sequence that
-      takes the teacher's place if the term is `scm`, see
-      `jaxkd.training.contrastive_sequence.ContrastiveSequence`.
+    The others are declared in `FIELDS`; those of `sequence` are for a term of
+      `scm`, whose sequence takes the teacher's place.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  checks.choice("synthesis.term", term, TERMS)
-  checks.choice("synthesis.self_target", self_target, SELF_TARGETS)
-  checks.at_least("synthesis.loc", loc, 0)
-  checks.at_least("synthesis.kd_delay", kd_delay, -1)
   teachers, expected = TERMS[term]
-  sequence = ContrastiveSequence(
+  checks.keys("hyper", hyper, expected)
+  models = sequence.ContrastiveSequence(
     length, member, include_teacher, omega, temperature
   )
-  return real_image_method(
+  return real_images.real_image_method(
     skeptical(teachers, loc, kd_delay, self_target),
     hyper=hyper,
-    expected=expected,
     num_images=num_images,
     fraction=fraction,
     source="train",
     labels=labels,
     answers=answers,
-    pre_student_stage=prepare(sequence) if term == "scm" else None,
+    pre_student_stage=sequence.prepare(models) if term == "scm" else None,
   )
 
 

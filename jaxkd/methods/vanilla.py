@@ -5,7 +5,7 @@ thief could not train as good a network alone (Jandial et al., ECCV 2022,
 equation 3).
 """
 
-from jaxkd.synthesis.real_images import real_image_method
+from jaxkd.synthesis import real_images
 from jaxkd.training.objectives import cross_entropy
 from jaxkd.types import DataSpec, Method, MethodInfo
 
@@ -17,6 +17,7 @@ INFO = MethodInfo(
 )
 
 objective = cross_entropy
+FIELDS = (real_images.FRACTION,)
 HYPER = ()
 
 
@@ -35,10 +36,9 @@ def build(
     JaxkdError: naming the field and what it may be.
   """
   del spec
-  return real_image_method(
+  return real_images.real_image_method(
     objective,
     hyper=hyper,
-    expected=HYPER,
     num_images=num_images,
     fraction=fraction,
     source="train",

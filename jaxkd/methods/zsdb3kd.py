@@ -36,6 +36,8 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
+from jaxkd.config.synthesis_fields import MULTIPLIER, TEMPERATURE
 from jaxkd.data.labels import hard_labels
 from jaxkd.synthesis import boundary, class_distances, noise_pool, sign_opt
 from jaxkd.synthesis.boundary import Search
@@ -62,7 +64,80 @@ INFO = MethodInfo(
   image_steps=("longest_move",),
 )
 
-DISTANCES = ("sd", "bd", "mbd")
+FIELDS = (
+  Field(
+    "num_rounds",
+    int,
+    0,
+    "Rounds that the walks are spread over; 0: as few as the memory allows.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "num_walks",
+    int,
+    0,
+    "Walks in all; 0: as many as the budget pays for.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "noise",
+    int,
+    ...,
+    "Images of noise that are asked about, for a walk.",
+    COUNT,
+  ),
+  Field("moves", int, ..., "Moves of a walk, away from the boundary.", COUNT),
+  Field(
+    "longest_move",
+    float,
+    ...,
+    "Largest length of a move, in pixel space; 0.5 is published.",
+    POSITIVE,
+  ),
+  Field(
+    "moves_per_sample",
+    int,
+    ...,
+    "Moves after which a walk leaves a sample.",
+    COUNT,
+  ),
+  Field(
+    "refinements",
+    int,
+    ...,
+    "Iterations of Sign-OPT in a search; 0: as many as the budget pays for.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "probes", int, ..., "W, images that a search asks for in one step.", COUNT
+  ),
+  Field(
+    "directions",
+    int,
+    ...,
+    "Random turns that a slope is estimated from.",
+    COUNT,
+  ),
+  Field(
+    "smoothing",
+    float,
+    ...,
+    "Length of such a turn, beta of Sign-OPT.",
+    POSITIVE,
+  ),
+  Field(
+    "tolerance", float, ..., "Fraction to which a distance is found.", POSITIVE
+  ),
+  Field(
+    "distances",
+    str,
+    ...,
+    "What a distance is: see jaxkd.methods.zsdb3kd.",
+    ("sd", "bd", "mbd"),
+  ),
+)
+HYPER = (TEMPERATURE, MULTIPLIER)
+
 AT_ONCE = 16_384  # directions that are held at once, where it can be helped
 
 Program = tuple[boundary.Step, ...]
@@ -96,31 +171,11 @@ def build(
     spec: shape and classes of the data.
     hyper: `temperature` T and `multiplier` m of the student's objective.
     budget: images that the teacher may be asked for.
-    num_rounds: that the walks are spread over; 0: so that not too many
-      directions are held at once.
-    num_walks: walks in all; 0: from the budget.
-    noise: images of noise that are asked for, per walk.
-    moves: away from the boundary, per walk.
-    longest_move: its length, in pixel space, where the label stays; 0.5 is
-      published.
-    moves_per_sample: a walk leaves a sample every so many moves.
-    refinements: iterations of Sign-OPT in one search; 0: from the budget.
-    probes: W, images that a search asks for in one step.
-    directions: random turns that one slope is estimated from.
-    smoothing: length of such a turn (Sign-OPT's beta).
-    tolerance: to which fraction a distance is found.
-    distances: `sd`, `bd` or `mbd`.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    noise=noise, moves=moves, longest_move=longest_move,
-    moves_per_sample=moves_per_sample, probes=probes, directions=directions,
-    smoothing=smoothing, tolerance=tolerance,
-  )  # fmt: skip
-  checks.choice("distances", distances, DISTANCES)
-  checks.keys("hyper", hyper, ("temperature", "multiplier"))
   checks.multiple("directions", directions, "probes", probes)
   checks.multiple("moves", moves, "moves_per_sample", moves_per_sample)
   if len(spec.shape) != 3:
@@ -235,7 +290,7 @@ def build(
     ),
     rounds=num_rounds,
     capacity=num_rounds * walks * samples,
-    objective=objective,
+    objective=student_loss,
     hyper=hyper,
     required_access="label",
     float_pixels=True,
@@ -268,7 +323,7 @@ def _probing(program: Program, name: str) -> Phase:
   return Phase(ask, tell, repeats=len(program), store=False)
 
 
-def objective(
+def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,

@@ -36,6 +36,16 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, Field
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  GENERATOR,
+  NUM_ROUNDS,
+  STEP_SIZE,
+  STUDENT_STEPS,
+  TEMPERATURE,
+)
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import first_order
 from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
@@ -65,10 +75,55 @@ INFO = MethodInfo(
   label_objective=losses.disagreement_loss,
 )
 
-MODES = ("original", "datafree")
-REDUCTIONS = ("element_mean", "batch_mean")
-HYPER_NAMES = ("temperature", "attention")
 CLIP_NORM = 5.0
+
+FIELDS = (
+  NUM_ROUNDS,
+  Field(
+    "steps_per_round",
+    int,
+    ...,
+    "Batches of latents in a round; in datafree those that the student learns "
+    "from.",
+    COUNT,
+  ),
+  BATCH_SIZE,
+  Field(
+    "mode",
+    str,
+    ...,
+    "Which of the two released codes it follows.",
+    ("original", "datafree"),
+  ),
+  Field(
+    "generator_steps",
+    int,
+    ...,
+    "n_G, updates of the generator on a batch of latents; 1 in datafree.",
+    COUNT,
+  ),
+  STUDENT_STEPS,
+  *GENERATOR,
+  STEP_SIZE,
+  Field(
+    "reduction",
+    str,
+    ...,
+    "D as 1/K of the divergence (element_mean), or all of it.",
+    ("element_mean", "batch_mean"),
+  ),
+  CAPACITY,
+)
+HYPER = (
+  TEMPERATURE,
+  Field(
+    "attention",
+    float,
+    ...,
+    "beta, weight of the attention; 0 does without the networks' maps.",
+    NOT_NEGATIVE,
+  ),
+)
 
 
 def build(
@@ -94,35 +149,12 @@ def build(
     spec: shape, classes and normaliser of the data.
     hyper: `temperature`, which divides the logits of both networks, and
       `attention`, beta; 0 does without the networks' maps.
-    num_rounds: epochs.
-    steps_per_round: batches of latents in an epoch; in `datafree` those that
-      the student is trained on.
-    batch_size: B, images in an update of either network.
-    mode: `original` or `datafree`.
-    generator_steps: n_G, updates of the generator on a batch of latents; 1 in
-      `datafree`.
-    student_steps: n_S, updates of the student that follow.
-    generator: name of a generator, see `jaxkd.models.generators.registry`.
-    latents: Z, numbers that an image is made from; 0: as published.
-    width: channels of the generator's first map; 0: as published.
-    step_size: of the generator's Adam.
-    reduction: `element_mean`, D / K, or `batch_mean`.
-    capacity: samples that are kept, the latest ones.
+    The others are declared in `FIELDS`.
 
   Raises:
     JaxkdError: naming the field and what it may be; at the first round, if
       there is attention to compare and the networks' maps do not pair.
   """
-  checks.positive(
-    num_rounds=num_rounds, steps_per_round=steps_per_round,
-    batch_size=batch_size, generator_steps=generator_steps,
-    student_steps=student_steps, step_size=step_size, capacity=capacity,
-  )  # fmt: skip
-  checks.choice("mode", mode, MODES)
-  checks.choice("reduction", reduction, REDUCTIONS)
-  checks.keys("hyper", hyper, HYPER_NAMES)
-  checks.positive(temperature=hyper["temperature"])
-  checks.not_negative(attention=hyper["attention"])
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   original = mode == "original"
   if not original and generator_steps > 1:

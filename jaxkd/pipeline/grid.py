@@ -12,7 +12,6 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from jaxkd.config import checks
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.evaluation import accuracy
@@ -69,7 +68,6 @@ def check(config: ConfigDict, method: Method) -> None:
   Raises:
     JaxkdError: if several points have no epochs or no held-out samples.
   """
-  checks.not_negative(**{"student.at_once": config.student.at_once})
   if len(expand_grid(config.grid, method)) > 1:
     if not config.student.epochs:
       raise JaxkdError(

@@ -3,15 +3,15 @@
 import jax
 from ml_collections import ConfigDict
 
-from jaxkd import data, models
-from jaxkd.config import checks
+from jaxkd import data, methods, models
+from jaxkd.config import checks, fields
+from jaxkd.config.fields import Block
+from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
 from jaxkd.data import augmentation
 from jaxkd.synthesis import memory_estimate
-from jaxkd.training import optimisers
 from jaxkd.types import JaxkdError
 
-COMPUTE_DTYPES = ("float32", "bfloat16")
-BATCH_NORMS = ("per_device", "synchronized")
+FIRST = (METHOD.name, OBJECTIVE.name)  # they say which fields there are
 # Images that one dispatch works on; few on the CPU, because SIGTERM waits for
 # the running dispatch.
 IMAGES_PER_ROUND = {"cpu": 1_000}
@@ -24,39 +24,12 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
   Raises:
     JaxkdError: for a value that is not allowed.
   """
-  config = ConfigDict(config.to_dict())
+  block = declared(config)
+  fields.check(block, config)
+  config = ConfigDict(fields.filled(block, config))
   for role in ("teacher", "student"):
-    block = config[role]
-    checks.positive(
-      **{
-        f"{role}.batch_size": block.batch_size,
-        f"{role}.optimizer.learning_rate": block.optimizer.learning_rate,
-      }
-    )
-    _check_names(role, block)
-  checks.positive(
-    **{
-      "teacher.epochs": config.teacher.epochs,
-      "student.seeds": config.student.seeds,
-      "queries.max_in_flight": config.queries.max_in_flight,
-      "queries.images_per_request": config.queries.images_per_request,
-      "queries.bytes_per_request": config.queries.bytes_per_request,
-      "queries.deadline_s": config.queries.deadline_s,
-    }
-  )
-  if config.student.epochs < 0:
-    raise JaxkdError(
-      f"student.epochs={config.student.epochs}: choose 0 or more."
-    )
-  for role in ("teacher", "student"):
-    if not 0 <= config[role].holdout < 1:
-      raise JaxkdError(
-        f"{role}.holdout={config[role].holdout}: choose a fraction from 0 to "
-        "below 1."
-      )
-    checks.choice(f"{role}.batch_norm", config[role].batch_norm, BATCH_NORMS)
-  checks.not_negative(**{"profile.steps": config.profile.steps})
-  checks.choice("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
+    for view in config[role].augment:
+      checks.choice(f"{role}.augment", view, augmentation.AUGMENTATIONS)
   synthesis = config.synthesis
   if synthesis.get("sets_per_round") == 0:
     images = IMAGES_PER_ROUND.get(backend) or _images_per_round(config, devices)
@@ -66,16 +39,16 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
   return config
 
 
-def _check_names(role: str, block: ConfigDict) -> None:
-  for field in ("optimizer", "round_optimizer"):
-    if field in block:
-      name = f"{role}.{field}"
-      checks.choice(f"{name}.name", block[field].name, optimisers.OPTIMISERS)
-      checks.choice(
-        f"{name}.schedule", block[field].schedule, optimisers.SCHEDULES
-      )
-  for view in block.augment:
-    checks.choice(f"{role}.augment", view, augmentation.AUGMENTATIONS)
+def declared(config: ConfigDict) -> Block:
+  """The fields of a run's config: those of every run, and of its method.
+
+  Raises:
+    JaxkdError: if the config names no method.
+  """
+  names = RUN._replace(fields=(METHOD, OBJECTIVE))
+  fields.check(names, {n: config[n] for n in FIRST if n in config})
+  found = methods.declared(config.method, config.get("objective", ""))
+  return RUN._replace(fields=(*RUN.fields, *found))
 
 
 def _images_per_round(config: ConfigDict, devices: int) -> int:

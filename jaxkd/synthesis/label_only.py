@@ -44,7 +44,6 @@ from jaxkd.types import (
   Phase,
 )
 
-NAMES = ("frozen", "surrogate", "zeroth")
 NEGLIGIBLE_LR = 1e-30  # a learning rate that is in effect none
 
 
@@ -62,7 +61,6 @@ def check(config, info: MethodInfo) -> None:
   name, method = config.adaptation.name, config.method
   if not name:
     return
-  checks.choice("adaptation.name", name, NAMES)
   if name not in info.adaptations:
     known = " or ".join(info.adaptations) or "''"
     raise JaxkdError(
@@ -179,13 +177,6 @@ def zeroth(
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.positive(
-    **{
-      f"adaptation.{field}": block[field]
-      for field in ("num_directions", "radius", "student_steps", "step_size")
-    }
-  )
-  label_smoothing.label_floor({"label_floor": block.label_floor})
   cost = batch_size * (block.num_directions + 1 + block.student_steps)
   trainer = ZerothOrderTrainer(
     create_generator(block.generator, spec),

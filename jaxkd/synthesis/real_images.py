@@ -5,6 +5,7 @@ import math
 import jax
 
 from jaxkd.config import checks
+from jaxkd.config.fields import SHARE, Field
 from jaxkd.data.labels import hard_labels
 from jaxkd.types import (
   Array,
@@ -16,16 +17,40 @@ from jaxkd.types import (
   Samples,
 )
 
-SOURCES = ("train", "other")
-LABELS = ("truth", "teacher")
-ANSWERS = ("per_view", "once")
+FRACTION = Field(
+  "fraction",
+  float,
+  1.0,
+  "Share of the real images that the student has; the seed says which.",
+  SHARE,
+)
+SOURCE = Field(
+  "source",
+  str,
+  "train",
+  "Images that the teacher was trained on, or other ones, of the set `images`.",
+  ("train", "other"),
+)
+LABELS = Field(
+  "labels",
+  str,
+  "truth",
+  "Labels that came with the images, or the teacher's classes.",
+  ("truth", "teacher"),
+)
+ANSWERS = Field(
+  "answers",
+  str,
+  "per_view",
+  "Whether the teacher answers every augmented view, or each image once.",
+  ("per_view", "once"),
+)
 
 
 def real_image_method(
   objective: Objective,
   *,
   hyper: dict[str, float],
-  expected: tuple[str, ...],
   num_images: int,
   fraction: float,
   source: str,
@@ -39,26 +64,14 @@ def real_image_method(
   Args:
     objective: of the student.
     hyper: its numbers.
-    expected: their names.
     num_images: that there are.
-    fraction: of them that the method has; which ones depends on the seed.
-    source: `train`, what the teacher was trained on, or `other` images, those
-      of the set `config.images`, which have no labels that mean anything.
-    labels: `truth`, or the likeliest class of the `teacher`, where images come
-      without labels.
-    answers: `per_view`, the teacher is shown every augmented view, or `once`:
-      the unchanged image's answer stays with it.
+    fraction, source, labels, answers: declared above.
     queries: whether the teacher is asked at all.
     pre_student_stage: see `jaxkd.types.Method`.
 
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.keys("hyper", hyper, expected)
-  checks.share(**{"synthesis.fraction": fraction})
-  checks.choice("synthesis.source", source, SOURCES)
-  checks.choice("synthesis.labels", labels, LABELS)
-  checks.choice("synthesis.answers", answers, ANSWERS)
   if source == "other" and labels == "truth":
     checks.choice("synthesis.labels (source=other)", labels, ("teacher",))
   count = max(math.floor(fraction * num_images), 1)

@@ -16,8 +16,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxkd.config import checks
-from jaxkd.pipeline import distill, plan
+from jaxkd.config import checks, fields
+from jaxkd.config.fields import Block
+from jaxkd.config.table_fields import CELL, TABLE
+from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import (
@@ -107,13 +109,13 @@ def describe_cell(config: ConfigDict) -> str:
 
 
 def check(config: ConfigDict) -> None:
-  """Checks the unit, the figures, and the names and positions of the cells.
+  """Checks all fields, also those of the cells, and where the cells stand.
 
   Raises:
     JaxkdError: for a value that is not allowed, a name that can't be a folder,
       or two cells in one position.
   """
-  checks.choice("unit", config.unit, UNITS)
+  fields.check(declared(config), config)
   for figure in config.figures:
     checks.choice("figure", figure, page.CAPTIONS)
   positions = {}
@@ -130,6 +132,23 @@ def check(config: ConfigDict) -> None:
         f"The cells {other} and {name} have the same row and column; change "
         "those of one of them."
       )
+
+
+def declared(config: ConfigDict) -> Block:
+  """The fields of a table, its cells and the runs in them.
+
+  Raises:
+    JaxkdError: if a cell's config names no method.
+  """
+  cells = []
+  for name, cell in config.cells.items():
+    try:
+      run = resolution.declared(cell.config)._replace(name="config")
+    except JaxkdError as error:
+      raise JaxkdError(f"cells.{name}.config: {error}") from None
+    cells.append(CELL._replace(name=name, fields=(*CELL.fields, run)))
+  block = Block("cells", "Cells of the table.", tuple(cells))
+  return TABLE._replace(fields=(*TABLE.fields, block))
 
 
 def ordered_cells(config: ConfigDict) -> list[str]:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from ml_collections import ConfigDict
 import numpy as np
 
-from jaxkd.config import checks
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
@@ -105,13 +104,6 @@ def check(config: ConfigDict, spec: DataSpec) -> None:
   """
   block, queries = config.teacher, config.queries
   check_access(block.access, block.top_k, spec.num_classes)
-  checks.not_negative(**{"queries.price_per_1000": queries.price_per_1000})
-  for share in queries.marks:
-    if not (isinstance(share, (int, float)) and 0 < share <= 1):
-      raise JaxkdError(
-        f"queries.marks={tuple(queries.marks)}: choose shares of the budget, "
-        "above 0 and up to 1."
-      )
   if block.access == "white_box":
     if block.url or block.replay:
       raise JaxkdError(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxkd import models
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.evaluation.predictions import predict_log_probs
 from jaxkd.training.supervision import nasty_supervision
 from jaxkd.types import (
@@ -21,17 +22,39 @@ from jaxkd.types import (
   Variables,
 )
 
+FIELDS = (
+  Field(
+    "length",
+    int,
+    ...,
+    "k, members of the sequence with the nasty teacher.",
+    COUNT,
+  ),
+  Field(
+    "member",
+    str,
+    "",
+    "Name of the network of those that are trained; '' is the teacher's.",
+  ),
+  Field(
+    "include_teacher",
+    bool,
+    ...,
+    "Whether the nasty teacher counts in the mean.",
+  ),
+  Field(
+    "omega",
+    float,
+    ...,
+    "Weight of the distance to the member before.",
+    NOT_NEGATIVE,
+  ),
+  Field("temperature", float, ..., "Softens both networks in it.", POSITIVE),
+)
+
 
 class ContrastiveSequence(NamedTuple):
-  """Attributes:
-
-  length: k, members with the nasty teacher.
-  member: name in `jaxkd.models` of those that are trained; empty takes the
-    teacher's.
-  include_teacher: whether the nasty teacher counts in the mean.
-  omega: weight of the distance to the member before.
-  temperature: that both are softened by in it.
-  """
+  """What `FIELDS` say of a sequence."""
 
   length: int
   member: str
@@ -50,9 +73,6 @@ def prepare(sequence: ContrastiveSequence) -> PreStudentStage:
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  checks.at_least("synthesis.length", sequence.length, 1)
-  checks.not_negative(**{"synthesis.omega": sequence.omega})
-  checks.positive(**{"synthesis.temperature": sequence.temperature})
   if sequence.member:
     checks.choice("synthesis.member", sequence.member, models.names())
   if sequence.length == 1 and not sequence.include_teacher:

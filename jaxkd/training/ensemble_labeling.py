@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from jaxkd.config import checks
+from jaxkd.config.fields import NOT_NEGATIVE, Field
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.evaluation.predictions import predict_log_probs
 from jaxkd.runtime import devices, keys
@@ -38,6 +38,24 @@ FOLDER = "committee_images"  # of the checkpoints
 
 # (whom they are made against, key) -> images and the classes meant
 Maker = Callable[[Classifier, Array], Samples]
+
+
+FIELDS = (
+  Field(
+    "committee",
+    int,
+    0,
+    "Students that answer together; 0: there is no committee.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "unasked",
+    int,
+    0,
+    "Images that the committee answers, for each that the teacher answered.",
+    NOT_NEGATIVE,
+  ),
+)
 
 
 class EnsembleConfig(NamedTuple):
@@ -69,9 +87,6 @@ def prepare(
     JaxkdError: naming the field and what it may be.
   """
   size, unasked = committee
-  checks.not_negative(
-    **{"synthesis.committee": size, "synthesis.unasked": unasked}
-  )
   if unasked and not size:
     raise JaxkdError(
       f"synthesis.unasked={unasked} images would have nobody to answer them; "

@@ -1,6 +1,6 @@
 from pathlib import Path
-import re
 
+from config_commands import commands
 from ml_collections import ConfigDict
 import pytest
 
@@ -54,11 +54,8 @@ def test_an_override_changes_the_field_that_it_names_and_no_other(path):
   """Every field of every block gets a value of its own, and so does a new field
   that an override may add; two fields that share a block can't both keep it.
   """
-  commands = rf"--config=configs/{path.name}:?([\w=,.]*)"
-  arguments = set(re.findall(commands, path.read_text()))
-  assert arguments
-  for argument in arguments:
-    config = c.load_config(f"{path}:{argument}")
+  for command in commands(path):
+    config = c.load_config(command)
     blocks = dict(blocks_of("config", config))
     fields = [(name, f) for name, b in blocks.items() for f in (*b, "new")]
     for order in (fields, fields[::-1]):  # either would hide a one-way link

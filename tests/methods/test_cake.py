@@ -136,7 +136,7 @@ def test_langevin_adds_noise_of_its_step_size(contrast):
     ({"dynamics": "sgld"}, "'sgld'"),
     ({"num_steps": 0}, "num_steps=0"),
     ({"sets_per_round": 3}, "num_sets=4 is not a multiple of sets_per_round=3"),
-    ({"weights": {"classification": 1.0}}, "must have exactly"),
+    ({"weights": {"classification": 1.0}}, "weights.contrast is missing"),
     ({"set_sise": 3}, "Did you mean set_size"),
   ],
 )

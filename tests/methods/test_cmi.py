@@ -6,6 +6,7 @@ from batch_norm_network import normed
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 from network_weights import same
 import numpy as np
 import optax
@@ -19,7 +20,7 @@ from jaxkd.synthesis import batch_statistics
 from jaxkd.types import JaxkdError, LossContext, Networks, Outputs, Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NO_WEIGHTS = dict.fromkeys(cmi.WEIGHTS, 0.0)
+NO_WEIGHTS = dict.fromkeys(cmi.INFO.terms, 0.0)
 TINY = {
   "hyper": {"temperature": 20.0, "alpha": 1.0},
   "num_rounds": 2,
@@ -50,7 +51,7 @@ NETS = Networks(normed(1, SPEC), normed(2, SPEC))
 
 
 def build(**changes):
-  return cmi.build(SPEC, **{**TINY, **changes})
+  return build_method("cmi", SPEC, **{**TINY, **changes})
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def test_where_the_students_class_differs_it_is_no_adversary(factor, silent):
 def test_each_term_is_lowered_by_images_of_its_own():
   """The terms of the first step are the same, whatever the weights."""
   *_, few = made(echo(0.1), local_views=())
-  for name in cmi.WEIGHTS:
+  for name in cmi.INFO.terms:
     weights = {**NO_WEIGHTS, name: 1.0}
     *_, many = made(
       echo(0.1), num_steps=20, step_size=0.01, weights=weights, local_views=()
@@ -225,7 +226,7 @@ def test_a_teacher_without_features():
     ({"features": "tabs"}, "Did you mean taps"),
     ({"student": "firm"}, "soft, hard"),
     ({"student": "hard"}, "hyper has alpha, temperature"),
-    ({"weights": {"classification": 1.0}}, "exactly classification, batch"),
+    ({"weights": {"classification": 1.0}}, "weights.batch_norm is missing"),
     ({"num_negatives": 13}, "only 12 in the bank"),
     ({"bank_size": 7}, "only 7 places"),
     ({"student_steps": 0}, "student_steps=0"),

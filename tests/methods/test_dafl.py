@@ -6,6 +6,7 @@ import math
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import optax
 import pytest
@@ -42,7 +43,7 @@ MODES = pytest.mark.parametrize(
 
 def build(**changes):
   hyper = {"temperature": 1.0, "alpha": 1.0}
-  return dafl.build(SPEC, hyper=hyper, **{**TINY, **changes})
+  return build_method("dafl", SPEC, hyper=hyper, **{**TINY, **changes})
 
 
 def teacher_apply(variables, images, *, train=False, rng=None):
@@ -118,7 +119,9 @@ def test_the_balance_term(balance, least, dense):
   """Uniform predictions are at its least, one class at zero."""
   spec = DataSpec("toy", SPEC.shape, 10, (0.5,), (0.5,))
   hyper = {"temperature": 1.0, "alpha": 1.0}
-  method = dafl.build(spec, hyper=hyper, **{**TINY, "balance": balance})
+  method = build_method(
+    "dafl", spec, hyper=hyper, **{**TINY, "balance": balance}
+  )
 
   def constant(variables, images, *, train=False, rng=None):
     rows = jnp.zeros((len(images), 1)) + variables
@@ -296,7 +299,7 @@ def test_a_teacher_without_features():
   [
     ({"mode": "orignal"}, "Did you mean original"),
     ({"balance": "sum"}, "log10_sum, ln_sum"),
-    ({"weights": {"one_hot": 1.0}}, "exactly one_hot, balance, activation"),
+    ({"weights": {"one_hot": 1.0}}, "weights.balance is missing"),
     ({"step_size": 0.0}, "step_size=0.0"),
     ({"capacity": 7}, "only 7 places"),
   ],

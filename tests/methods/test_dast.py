@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import optax
 import pytest
@@ -69,7 +70,7 @@ def dense(monkeypatch):
 
 
 def build(**changes):
-  return dast.build(SPEC, **{**FIELDS, **changes})
+  return build_method("dast", SPEC, **{**FIELDS, **changes})
 
 
 def play(access="label", rounds=1, **changes):
@@ -197,7 +198,7 @@ def test_probabilities_add_their_mean_square():
   square = ((1 / 6) ** 2 + 2 * (1 / 12) ** 2) / 3
   np.testing.assert_allclose(found, np.log(3) + 3.0 * square, rtol=1e-5)
   samples = Samples(None, None, jnp.array([0]))
-  found = dast.objective({"beta": 3.0}, Outputs(logits), samples, CONTEXT)
+  found = dast.student_loss({"beta": 3.0}, Outputs(logits), samples, CONTEXT)
   np.testing.assert_allclose(found, np.log(3), rtol=1e-5)
 
 
@@ -221,7 +222,7 @@ def test_with_beta_probabilities_are_needed():
     ({"batch_size": 7}, "batch_size=7 is not a multiple of classes=3"),
     ({"budget": 5}, "queries.budget=5"),
     ({"hyper": {"beta": -1.0}}, "hyper.beta=-1.0"),
-    ({"hyper": {}}, "must have exactly beta"),
+    ({"hyper": {}}, "hyper.beta is missing"),
     ({"capacity": 5}, "batch_size=6: there are only 5"),
     ({"alpha": 0.0}, "alpha=0.0"),
   ],

@@ -6,6 +6,7 @@ from pathlib import Path
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 from network_weights import same
 import numpy as np
 import optax
@@ -49,7 +50,7 @@ TINY = {
 
 
 def build(**changes):
-  return dd.build(SPEC, **{**TINY, **changes})
+  return build_method("dd", SPEC, **{**TINY, **changes})
 
 
 def only(seed, mode):
@@ -176,7 +177,7 @@ def test_milestones_are_fractions_of_the_generators_updates(monkeypatch):
 @pytest.mark.parametrize(
   "changes, message",
   [
-    ({"hyper": {"temperature": 1.0}}, "hyper has temperature"),
+    ({"hyper": {"temperature": 1.0}}, "hyper.temperature: hyper has no"),
     ({"student_steps": 0}, "student_steps=0"),
     ({"capacity": 7}, "only 7 places"),
     ({"generator": "dalf"}, "Did you mean dafl"),

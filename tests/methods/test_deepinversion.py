@@ -5,6 +5,7 @@ from pathlib import Path
 
 from batch_norm_network import normed
 import jax
+from method_builder import build_method
 from network_weights import same
 import numpy as np
 import optax
@@ -20,7 +21,7 @@ from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Networks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NO_WEIGHTS = dict.fromkeys(deepinversion.WEIGHTS, 0.0)
+NO_WEIGHTS = dict.fromkeys(deepinversion.INFO.terms, 0.0)
 TINY = {
   "num_rounds": 2,
   "batch_size": 8,
@@ -42,7 +43,7 @@ NETS = Networks(normed(1, SPEC), normed(2, SPEC))
 
 
 def build(**changes):
-  return deepinversion.build(SPEC, hyper=HYPER, **{**TINY, **changes})
+  return build_method("deepinversion", SPEC, hyper=HYPER, **{**TINY, **changes})
 
 
 def only(**weights):
@@ -97,8 +98,8 @@ def test_a_student_like_its_teacher_is_no_competition(kind, value):
 
 def test_each_term_is_lowered_by_images_of_its_own():
   """The terms of the first step are the same, whatever the weights."""
-  _, few = made(weights=dict.fromkeys(deepinversion.WEIGHTS, 1.0))
-  for name in deepinversion.WEIGHTS:
+  _, few = made(weights=dict.fromkeys(deepinversion.INFO.terms, 1.0))
+  for name in deepinversion.INFO.terms:
     _, many = made(num_steps=20, step_size=0.02, **only(**{name: 1.0}))
     assert many[name] < few[name] - 1e-3, name
 
@@ -165,7 +166,7 @@ def test_a_teacher_without_batch_normalisations():
   [
     ({"variation": "frobenious"}, "Did you mean frobenius"),
     ({"competition": "fair"}, "clipped, plain"),
-    ({"weights": {"classification": 1.0}}, "exactly classification, batch"),
+    ({"weights": {"classification": 1.0}}, "weights.batch_norm is missing"),
     ({"step_size": 0.0}, "step_size=0.0"),
     ({"jitter": -1}, "jitter=-1"),
     ({"student_steps": 0, **only(competition=1.0)}, "student_steps above 0"),
@@ -179,7 +180,7 @@ def test_values_that_can_not_be(changes, message):
 def test_points_are_refused():
   spec = SPEC._replace(name="moons", shape=(2,))
   with pytest.raises(JaxkdError, match=r"moons has inputs of shape \(2,\)"):
-    deepinversion.build(spec, hyper=HYPER, **TINY)
+    build_method("deepinversion", spec, hyper=HYPER, **TINY)
 
 
 @pytest.mark.slow

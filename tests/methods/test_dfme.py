@@ -5,6 +5,7 @@ import functools
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import pytest
 from toy_task import KEY, SPEC, game, network
@@ -37,7 +38,7 @@ TINY = {"batch_size": 8, "latents": 4, "num_rounds": 3, "capacity": 64}
 
 
 def build(**changes):
-  return dfme.build(SPEC, **{**PUBLISHED, **changes})
+  return build_method("dfme", SPEC, **{**PUBLISHED, **changes})
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_budget_that_does_not_pay():
     ({"radius": 0.0}, "radius=0.0"),
     ({"capacity": 255}, "only 255 places in the store"),
     ({"hyper": {"label_floor": 0.0}}, "label_floor=0.0"),
-    ({"hyper": {"temperature": 1.0}}, "must have exactly label_floor"),
+    ({"hyper": {"temperature": 1.0}}, "hyper 'temperature'.*label_floor"),
   ],
 )
 def test_values_that_can_not_be(changes, message):
@@ -183,5 +184,7 @@ def test_the_student_is_taught_what_the_generator_raises():
   answers = jax.random.normal(KEY, (5, 3))
   logits = jax.random.normal(jax.random.key(1), (5, 3))
   samples = exchange.Samples(None, jnp.full(5, -1), answers)
-  found = dfme.objective(PUBLISHED["hyper"], Outputs(logits), samples, CONTEXT)
+  found = dfme.student_loss(
+    PUBLISHED["hyper"], Outputs(logits), samples, CONTEXT
+  )
   np.testing.assert_allclose(found, dfme.distance(logits, answers, 0.01))

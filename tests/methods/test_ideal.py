@@ -3,6 +3,7 @@
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import pytest
 
@@ -46,7 +47,7 @@ def dense(monkeypatch):
 
 
 def build(**changes):
-  return ideal.build(SPEC, **{**DEFAULTS, **changes})
+  return build_method("ideal", SPEC, **{**DEFAULTS, **changes})
 
 
 @pytest.fixture(scope="module")

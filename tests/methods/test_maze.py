@@ -5,6 +5,7 @@ import functools
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import pytest
 from toy_task import KEY, SPEC, game, network
@@ -35,7 +36,7 @@ TINY = {"batch_size": 8, "latents": 4, "num_rounds": 3, "capacity": 64}
 
 
 def build(**changes):
-  return maze.build(SPEC, **{**PUBLISHED, **changes})
+  return build_method("maze", SPEC, **{**PUBLISHED, **changes})
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_no_distance_and_no_slope_where_the_student_is_the_teacher():
 
   def objective(logits, targets):
     samples = Samples(None, jnp.full(5, -1), targets)
-    return maze.objective(PUBLISHED["hyper"], Outputs(logits), samples, None)
+    return maze.student_loss(PUBLISHED["hyper"], Outputs(logits), samples, None)
 
   same = jax.nn.log_softmax(logits)
   np.testing.assert_allclose(objective(logits, same), np.zeros(5), atol=1e-6)

@@ -178,7 +178,7 @@ def test_what_can_not_be_is_refused_by_its_field(name, fields, message):
 def test_numbers_of_the_objective_are_checked():
   config = small("kd")
   config.hyper = type(config)({"temperature": 4.0})
-  with pytest.raises(JaxkdError, match="hyper has temperature; .* alpha"):
+  with pytest.raises(JaxkdError, match="hyper.alpha is missing"):
     build_method(config, SPEC, reserved=0, num_images=80)
 
 
@@ -200,7 +200,7 @@ def test_an_objective_may_be_another_methods():
   def build():
     return build_method(config, spec, reserved=0, num_images=0)
 
-  with pytest.raises(JaxkdError, match=r"hyper \(objective=htc\) .*multiplier"):
+  with pytest.raises(JaxkdError, match="hyper.multiplier is missing"):
     build()
   config.hyper = small("htc").hyper
   method = build()

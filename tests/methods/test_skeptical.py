@@ -5,6 +5,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 from network_weights import same
 import numpy as np
 import optax
@@ -12,7 +13,6 @@ import pytest
 
 import jaxkd
 from jaxkd import models
-from jaxkd.methods import skeptical
 from jaxkd.training import objectives
 from jaxkd.training.contrastive_sequence import ensemble
 from jaxkd.types import (
@@ -45,8 +45,12 @@ SYNTHESIS = {
 
 
 def build(hyper=None, **changes):
-  return skeptical.build(
-    SPEC, hyper=hyper or HYPER, num_images=20, **SYNTHESIS | changes
+  return build_method(
+    "skeptical",
+    SPEC,
+    hyper=hyper or HYPER,
+    num_images=20,
+    **SYNTHESIS | changes,
   )
 
 

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 import numpy as np
 import optax
 import pytest
@@ -73,7 +74,7 @@ def linear(variables, images, *, train=False, rng=None):
 
 
 def build(**changes):
-  return zsdb3kd.build(SPEC, **{**TINY, **changes})
+  return build_method("zsdb3kd", SPEC, **{**TINY, **changes})
 
 
 @functools.cache
@@ -142,7 +143,7 @@ def test_walks_leave_the_boundary():
 
 
 def test_distances_from_farther_to_nearer_estimates():
-  games = [play(kind)[1] for kind in zsdb3kd.DISTANCES]
+  games = [play(kind)[1] for kind in ("sd", "bd", "mbd")]
   sd, bd, mbd = map(distances_of, games)
   assert np.isfinite(sd).all()
   assert (sd > bd).all() and (bd >= mbd).all()
@@ -193,7 +194,7 @@ def test_a_teacher_with_one_answer_ends_the_search_too():
 def test_the_objective_by_hand():
   logits, soft = jnp.array([[1.0, 0.0, -1.0]]), jnp.array([[3.0, 2.0, 1.0]])
   samples = Samples(None, jnp.array([0]), jax.nn.log_softmax(soft))
-  found = zsdb3kd.objective(
+  found = zsdb3kd.student_loss(
     HYPER, Outputs(logits), samples, LossContext(jnp.int32(0), jnp.zeros(3))
   )
 
@@ -241,11 +242,11 @@ def test_many_walks_are_spread_over_rounds():
     ({"num_walks": 0, "refinements": 0}, "num_walks=0, .*refinements=0"),
     ({"budget": 100}, "queries.budget=100: .*a walk costs 426 queries"),
     ({"budget": 0, "num_walks": 0}, "queries.budget=0: at most"),
-    ({"distances": "md"}, "Unknown distances 'md'"),
+    ({"distances": "md"}, "distances 'md'. Did you mean mbd"),
     ({"directions": 6}, "directions=6 is not a multiple of probes=4"),
     ({"moves": 3}, "moves=3 is not a multiple of moves_per_sample=2"),
     ({"num_rounds": 7}, "num_rounds=7: there are only 6 walks"),
-    ({"hyper": {"temperature": 1.0}}, "must have exactly temperature, mult"),
+    ({"hyper": {"temperature": 1.0}}, "hyper.multiplier is missing"),
     ({"tolerance": 0.0}, "tolerance=0.0"),
   ],
 )
@@ -257,6 +258,6 @@ def test_values_that_can_not_be(changes, message):
 def test_it_needs_images_and_real_numbers():
   points = SPEC._replace(name="two_moons", shape=(2,))
   with pytest.raises(JaxkdError, match="two_moons has inputs of shape"):
-    zsdb3kd.build(points, **TINY)
+    build_method("zsdb3kd", points, **TINY)
   with pytest.raises(JaxkdError, match="8-bit"):
     check_access(build(), "label", True)

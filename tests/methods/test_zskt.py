@@ -7,6 +7,7 @@ from pathlib import Path
 from dense_generator import dense_generator
 import jax
 import jax.numpy as jnp
+from method_builder import build_method
 from network_weights import same
 import numpy as np
 import optax
@@ -53,7 +54,7 @@ MODES = pytest.mark.parametrize(
 
 
 def build(hyper=HYPER, **changes):
-  return zskt.build(SPEC, hyper=hyper, **{**TINY, **changes})
+  return build_method("zskt", SPEC, hyper=hyper, **{**TINY, **changes})
 
 
 def gazing(*modes):
@@ -325,7 +326,7 @@ def test_gradients_are_clipped():
   [
     ({"mode": "orignal"}, "Did you mean original"),
     ({"reduction": "mean"}, "element_mean, batch_mean"),
-    ({"hyper": {"temperature": 1.0}}, "exactly temperature, attention"),
+    ({"hyper": {"temperature": 1.0}}, "hyper.attention is missing"),
     ({"hyper": {**HYPER, "attention": -1.0}}, "attention=-1.0"),
     ({"hyper": {**HYPER, "temperature": 0.0}}, "temperature=0.0"),
     ({"capacity": 7}, "only 7 places"),

@@ -54,7 +54,6 @@ def config(block, **student):
     ({"alpha": ()}, {}, "grid.alpha is empty"),
     ({"alpha": (0.1, 0.9)}, {"epochs": 0}, "student.epochs"),
     ({"alpha": (0.1, 0.9)}, {"holdout": 0.0}, "student.holdout=0"),
-    ({}, {"at_once": -1}, "student.at_once=-1"),
   ],
 )
 def test_what_can_not_be_is_refused_by_its_field(block, student, message):

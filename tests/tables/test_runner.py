@@ -15,8 +15,11 @@ from jaxkd.types import JaxkdError
 DATE = "2024-01-02T03:04:05+00:00"
 
 
-def report_of(config, **changes):
-  accuracy = config["accuracy"]
+ACCURACIES = {"cnn_kd": 0.8, "cnn_htc": 0.7, "mob_kd": 0.123}
+
+
+def report_of(cell, **changes):
+  accuracy = ACCURACIES[cell]
   student = {"accuracy": accuracy, "accuracy_std": None, "seeds": 1}
   return {
     "student": student | changes.pop("student", {}),
@@ -54,7 +57,7 @@ class Runs:
       raise self.errors[workdir.name]
     changes = dict(self.changes.get(workdir.name, {}))
     (workdir / "report.json").write_text(
-      json.dumps(report_of(config, **changes))
+      json.dumps(report_of(workdir.name, **changes))
     )
 
 
@@ -66,14 +69,15 @@ def runs(monkeypatch):
 
 
 def a_table(**changes):
-  def one(row, column, accuracy, **more):
-    config = ConfigDict({"accuracy": accuracy, "seed": 0})
+  def one(row, column, **more):
+    config = configs.load_config("configs/kd.py:smoke")
+    config.student.model = f"{row}_{column}"
     return configs.cell(row, column, config, **more)
 
   cells = {
-    "cnn_kd": one("CNN", "KD", 0.8, published=81.5),
-    "cnn_htc": one("CNN", "HTC", 0.7, published=87.38),
-    "mob_kd": one("Mob", "KD", 0.123),
+    "cnn_kd": one("CNN", "KD", published=81.5),
+    "cnn_htc": one("CNN", "HTC", published=87.38),
+    "mob_kd": one("Mob", "KD"),
   }
   return configs.table(
     "nasty", "A | title", ("Mob", "CNN"), ("KD", "HTC"), cells, **changes
@@ -263,7 +267,7 @@ def toy_table():
   other = ConfigDict(config.to_dict())
   other.seed = 1
   wrong = ConfigDict(config.to_dict())
-  wrong.method = "cakee"
+  wrong.synthesis.set_size = 101
   cells = {
     "zero": configs.cell("moons", "seed 0", config),
     "one": configs.cell("moons", "seed 1", other),
@@ -281,7 +285,7 @@ def test_the_plan_marks_finished_and_refused_cells(tmp_path):
   text = runner.describe(toy_table(), tmp_path)
   assert "zero: moons, seed 0\n  finished" in text
   assert "one: moons, seed 1\nnetworks" in text
-  assert "refused: Unknown method 'cakee'" in text
+  assert "refused: set_size=101 is not a multiple" in text
   assert "step_size" not in text  # of the config
   assert list(tmp_path.iterdir()) == [tmp_path / "cells"]
 

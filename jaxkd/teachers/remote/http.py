@@ -205,9 +205,6 @@ def open_teacher(
     JaxkdError: for a value that is not allowed, or a model that does not fit.
   """
   check(spec, teacher)
-  limits = ("max_in_flight", "images_per_request", "bytes_per_request")
-  limits += ("deadline_s",)
-  checks.positive(**{f"queries.{name}": queries[name] for name in limits})
   transport = Http(
     teacher.url,
     protocols.build(spec, teacher),

@@ -406,8 +406,6 @@ def test_fields_that_cannot_be(open_to):
     open_to("http://host", authorization=" ")
   with pytest.raises(JaxkdError, match="teacher.access 'white_box'"):
     open_to("http://host", access="white_box")
-  with pytest.raises(JaxkdError, match="queries.max_in_flight=0"):
-    open_to("http://host", {"max_in_flight": 0})
 
 
 def test_retry_after_in_all_forms():

@@ -1,0 +1,57 @@
+"""Overrides on a command line, as `--config.student.epochs=3`."""
+
+import ast
+from collections.abc import Mapping, Sequence
+import re
+from typing import Any, get_args
+
+from jaxkd.config import fields
+from jaxkd.config.fields import Block
+
+FLAG = re.compile(r"--?(no)?config\.(?P<path>[^=]+)(=(?P<text>.*))?", re.DOTALL)
+BOOLEANS = {"true": True, "t": True, "1": True}
+BOOLEANS |= {"false": False, "f": False, "0": False}
+
+
+def overrides(argv: Sequence[str]) -> dict[str, str | None]:
+  """The text behind `=` by the path of the field; None where there is none.
+
+  >>> overrides(["--config=a.py", "--config.seed=1", "--config.tensorboard"])
+  {'seed': '1', 'tensorboard': None}
+  """
+  found = map(FLAG.fullmatch, argv)
+  return {match["path"]: match["text"] for match in found if match}
+
+
+def check(block: Block, texts: Mapping[str, str | None]) -> None:
+  """Refuses unknown fields, and texts that a field does not take.
+
+  Raises:
+    JaxkdError: naming the field.
+  """
+  for path, text in texts.items():
+    field = fields.find(block, path)
+    if text is None:
+      continue
+    if isinstance(field, Block):
+      fields.check(field, _literal(text), f"{path}.")
+    else:
+      field.check(path, _value(field.type, text))
+
+
+def _value(kind: Any, text: str) -> Any:
+  if kind is str:
+    return text
+  if kind is bool:
+    return BOOLEANS.get(text.lower(), text)
+  value = _literal(text)
+  one = get_args(kind) and not isinstance(value, (tuple, list))
+  return (value,) if one else value
+
+
+def _literal(text: str) -> Any:
+  """What a text means as a number, a tuple or a dict; else the text."""
+  try:
+    return ast.literal_eval(text)
+  except (SyntaxError, ValueError):
+    return text

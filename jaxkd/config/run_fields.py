@@ -1,0 +1,168 @@
+"""Fields that every config has; a method declares its own, see
+`jaxkd.config.synthesis_fields`.
+"""
+
+from jaxkd.config.fields import (
+  COUNT,
+  NOT_NEGATIVE,
+  OPEN_UNIT,
+  POSITIVE,
+  SHARE,
+  Block,
+  Field,
+  Interval,
+)
+from jaxkd.config.network_fields import STUDENT
+from jaxkd.config.teacher_fields import TEACHER
+
+QUERIES = Block(
+  "queries",
+  "What a black box may be asked; counts are images.",
+  (
+    Field(
+      "budget",
+      int,
+      0,
+      "Images that it may be asked about in all.",
+      NOT_NEGATIVE,
+    ),
+    Field("price_per_1000", float, 0.0, "Price of 1,000 images.", NOT_NEGATIVE),
+    Field(
+      "max_in_flight", int, 4, "Requests that are under way at once.", COUNT
+    ),
+    Field("images_per_request", int, 64, "Most images in a request.", COUNT),
+    Field(
+      "bytes_per_request", int, 1_000_000, "Most bytes of a request.", COUNT
+    ),
+    Field(
+      "deadline_s",
+      float,
+      120.0,
+      "Seconds for which a request is repeated until it is answered.",
+      POSITIVE,
+    ),
+    Field(
+      "evaluate",
+      bool,
+      False,
+      "Whether a paid teacher is asked about test images, out of the budget.",
+    ),
+    Field(
+      "marks",
+      tuple[float, ...],
+      (),
+      "Shares of the budget at which the student is judged in between.",
+      SHARE,
+    ),
+  ),
+)
+ADAPTATION = Block(
+  "adaptation",
+  "How a method that looks into its teacher does with labels alone, see "
+  "jaxkd.adaptation; all but the name are of zeroth.",
+  (
+    Field(
+      "name",
+      str,
+      "",
+      "Name of the adaptation; '' is none.",
+      ("", "frozen", "surrogate", "zeroth"),
+    ),
+    Field(
+      "generator",
+      str,
+      "dfme",
+      "Name of a generator in jaxkd.models.generators.",
+    ),
+    Field(
+      "num_directions", int, 1, "M, finite differences of an image.", COUNT
+    ),
+    Field(
+      "radius",
+      float,
+      1e-3,
+      "Their length, in pre-activations of the generator.",
+      POSITIVE,
+    ),
+    Field(
+      "student_steps",
+      int,
+      5,
+      "Updates of the student for one of the generator.",
+      COUNT,
+    ),
+    Field(
+      "step_size", float, 1e-4, "Learning rate of the generator.", POSITIVE
+    ),
+    Field(
+      "label_floor",
+      float,
+      0.01,
+      "Share of a one-hot answer that is spread over all classes.",
+      OPEN_UNIT,
+    ),
+  ),
+)
+METHOD = Field(
+  "method", str, ..., "Name of a method, or its dotted path; --list prints all."
+)
+OBJECTIVE = Field(
+  "objective", str, "", "Name of a method whose objective the student takes."
+)
+RUN = Block(
+  "",
+  "A run.",
+  (
+    METHOD,
+    Field(
+      "dataset",
+      str,
+      ...,
+      "Name of a data set, a path, or none; --list prints all.",
+    ),
+    Field(
+      "image_size",
+      int,
+      0,
+      "Side that images are resized to, in pixels; 0 leaves them.",
+      NOT_NEGATIVE,
+    ),
+    Field(
+      "seed", int, 0, "Seed of all random numbers.", Interval(0, 2**32 - 1)
+    ),
+    Field(
+      "images",
+      str,
+      "",
+      "Data set of the real images that are not the teacher's.",
+    ),
+    Field(
+      "compute_dtype",
+      str,
+      "float32",
+      "Type that networks compute in; weights and pixels are float32.",
+      ("float32", "bfloat16"),
+    ),
+    TEACHER,
+    STUDENT,
+    QUERIES,
+    ADAPTATION,
+    OBJECTIVE,
+    Field(
+      "tensorboard", bool, False, "Whether TensorBoard events are written."
+    ),
+    Block(
+      "profile",
+      "A trace of the first steps.",
+      (
+        Field(
+          "steps",
+          int,
+          0,
+          "Rounds and epochs of each stage that are traced.",
+          NOT_NEGATIVE,
+        ),
+      ),
+    ),
+  ),
+)

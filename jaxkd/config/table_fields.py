@@ -1,0 +1,35 @@
+"""Fields of tables of runs."""
+
+from jaxkd.config.fields import Block, Field
+
+CELL = Block(
+  "",
+  "A cell.",
+  (
+    Field("row", str, ..., "Row that the cell stands in."),
+    Field("column", str, ..., "Column that it stands in."),
+    Field(
+      "value",
+      str,
+      "student.accuracy",
+      "Where its number stands in report.json.",
+    ),
+    Field(
+      "published", float, None, "Number of the paper, in the unit of the table."
+    ),
+  ),
+)
+TABLE = Block(
+  "",
+  "A table of runs.",
+  (
+    Field("table", str, ..., "Name of the table."),
+    Field("title", str, ..., "Which table of which paper it is, on what data."),
+    Field("rows", tuple[str, ...], ..., "Names of its rows, in order."),
+    Field("columns", tuple[str, ...], ..., "Names of its columns, in order."),
+    Field("unit", str, "percent", "Unit of all numbers.", ("percent", "nats")),
+    Field(
+      "figures", tuple[str, ...], (), "Figures that are drawn from the cells."
+    ),
+  ),
+)

@@ -1,0 +1,128 @@
+"""Fields of the block `teacher`, with its defence and its interface."""
+
+from jaxkd.config.fields import (
+  COUNT,
+  FRACTION,
+  NOT_NEGATIVE,
+  POSITIVE,
+  Block,
+  Field,
+  Interval,
+)
+from jaxkd.config.network_fields import NETWORK
+
+TEMPLATE = Block(
+  "template",
+  "Requests and replies of teacher.protocol=template.",
+  (
+    Field(
+      "body",
+      str,
+      "raw",
+      "What is sent: raw, or a text with {{image_b64}} in it.",
+    ),
+    Field(
+      "header",
+      str,
+      "Authorization",
+      "Header of the token; any other name carries the token alone.",
+    ),
+    Field("content_type", str, "image/png", "Content type of a request."),
+    Field("datatype", str, "FP32", "Type of the pixels in protocol=v1."),
+    Field("response", str, "label", "Path to the answer in the reply."),
+    Field(
+      "labels", tuple[str, ...], (), "Names of the classes, in their order."
+    ),
+  ),
+)
+DEFENSE = Block(
+  "defense",
+  "What is done to the teacher before it is published, see jaxkd.defenses.",
+  (
+    Field("name", str, "", "Name of a defence; --list prints all, '' is none."),
+    Field(
+      "omega",
+      float,
+      0.04,
+      "Weight of the distance to the normal teacher; .04 is CIFAR-10's.",
+      NOT_NEGATIVE,
+    ),
+    Field(
+      "temperature",
+      float,
+      4.0,
+      "Softens both teachers in that distance; 4 is CIFAR-10's.",
+      POSITIVE,
+    ),
+    Field(
+      "index",
+      int,
+      2,
+      "Member of the sequence that scm publishes; 1 is the nasty teacher.",
+      Interval(2),
+    ),
+    Field(
+      "target_accuracy",
+      float,
+      0.0,
+      "Accuracy at which nasty_early_stop stops; 0: that of the scm defence.",
+      FRACTION,
+    ),
+  ),
+)
+TEACHER = Block(
+  "teacher",
+  "The network that is copied.",
+  (
+    *NETWORK,
+    Field(
+      "epochs",
+      int,
+      ...,
+      "Epochs of its training, where it is trained here.",
+      COUNT,
+    ),
+    Field(
+      "holdout",
+      float,
+      0.0,
+      "Share of the training images that is held out, to choose an epoch by.",
+      FRACTION,
+    ),
+    Field(
+      "checkpoint",
+      str,
+      "",
+      "Weights of an earlier run, or a folder of jaxkd.import_teacher.",
+    ),
+    Field(
+      "network",
+      str,
+      "",
+      "Function that returns a jaxkd.Classifier, as module:function.",
+    ),
+    DEFENSE,
+    Field(
+      "access",
+      str,
+      "white_box",
+      "What an answer tells: label, top_k, probs, logits, or white_box.",
+    ),
+    Field(
+      "top_k", int, 1, "Classes whose probabilities access=top_k tells.", COUNT
+    ),
+    Field("url", str, "", "Address of a service that answers."),
+    Field(
+      "protocol", str, "v2", "Protocol of the service: v2, v1 or template."
+    ),
+    Field(
+      "model_name", str, "", "Name of the model on the server, in protocol=v2."
+    ),
+    Field("token_env", str, "", "Environment variable that holds the token."),
+    Field(
+      "authorization", str, "", "Who allowed the queries; the report prints it."
+    ),
+    TEMPLATE,
+    Field("replay", str, "", "Ledger of an earlier run, which answers again."),
+  ),
+)
