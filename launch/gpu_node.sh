@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# One node, all of its GPUs, one process.
+# Runs one process with all GPUs of one node.
 #
 #   launch/gpu_node.sh --config=configs/cake.py --workdir=DIR [more flags]
 #
-# A SIGTERM saves everything and ends with status 143; start it again to go on.
+# After SIGTERM it saves its state and ends with status 143; the same command
+# continues.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then
@@ -11,7 +12,7 @@ if [[ $# -eq 0 ]]; then
   exit 2
 fi
 
-# Take what is there from the start; pieces would be lost to fragmentation.
+# Allocate most memory at the start, because fragmentation would waste some.
 export XLA_PYTHON_CLIENT_MEM_FRACTION="${XLA_PYTHON_CLIENT_MEM_FRACTION:-0.92}"
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# A TPU pod slice: the same command on all of its hosts.
+# Runs one process on each host of a TPU pod slice.
 #
 #   TPU=NAME ZONE=us-east5-b launch/tpu_pod.sh \
 #     --config=configs/cake.py --workdir=/mnt/shared/run [more flags]
 #
-# NAME has this checkout in ~/jaxkd on every host, with `pip install -e . -U
-# "jax[tpu]"` done there, and the folder of the workdir is the same disk on all
-# of them (Filestore or a mounted bucket). PROJECT, CHECKOUT and PYTHON may be
-# set as well.
+# Every host of NAME needs this checkout in ~/jaxkd, installed by
+# `pip install -e . -U "jax[tpu]"`, and the workdir on a disk that all hosts share
+# (Filestore or a mounted bucket). PROJECT, CHECKOUT and PYTHON may be set too.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then

@@ -1,4 +1,4 @@
-"""The launchers, as far as a machine without a cluster can tell."""
+"""Tests of the launchers that need no cluster."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def launch(script, *arguments, **environment):
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-  """Puts a program in front of all others that notes how it is called."""
+  """Makes programs that record their arguments, first on the PATH."""
   folder = tmp_path / "bin"
   folder.mkdir()
   monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -69,16 +69,14 @@ def test_a_node_runs_a_smoke_config(tmp_path):
 
 
 @pytest.mark.parametrize("script", ["gpu_node.sh", "tpu_pod.sh"])
-def test_without_flags_usage_is_told(script):
+def test_a_script_without_flags_prints_its_usage(script):
   done = launch(script)
   assert done.returncode == 2
   assert "usage:" in done.stderr
 
 
 @pytest.mark.parametrize("status", [0, 1, 143])
-def test_slurm_goes_back_into_the_queue_when_preempted(
-  stand_in, tmp_path, status
-):
+def test_slurm_requeues_a_preempted_job(stand_in, tmp_path, status):
   calls, requeued = stand_in("srun", status), stand_in("scontrol")
   done = launch(
     "slurm.sbatch", TOY, "--workdir=/runs/a run",
@@ -185,7 +183,7 @@ def fits(value, schema, path=""):
     assert type(value) is schema, path
 
 
-def test_the_job_set_has_its_fields_and_meets_where_it_says():
+def test_the_job_set_has_its_fields_and_coordinator():
   jobset = yaml.safe_load((LAUNCH / "jobset.yaml").read_text())
   fits(jobset, JOBSET)
   assert jobset["apiVersion"] == "jobset.x-k8s.io/v1alpha2"
