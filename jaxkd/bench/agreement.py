@@ -1,9 +1,9 @@
-"""Whether the rival does what we do: the same images, the same weights.
+"""Checks that PyTorch computes the same images and weights as we do.
 
-In float32 at full precision, from the same start, after one step and after
-several. A step of total variation is a sign, which differs where neighbours are
-equal to rounding, so single pixels may part; hence the 99th percentile. Needs
-the extra `torch`.
+Both compute in float32 at full precision from the same start, for one step and
+for several. The gradient of total variation is a sign, which differs where
+neighbours are equal up to rounding, so single pixels may differ; therefore the
+99th percentile is compared. Needs the extra `torch`.
 """
 
 import jax
@@ -16,12 +16,12 @@ from jaxkd.training.epoch import gather
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
 STEPS = (1, 4)
-MOST_IMAGES = 100  # in a set that is compared
-TOLERANCE = 1e-3  # of images in the normalised space, of weights against 1
+MAX_IMAGES = 100  # in a set that is compared
+TOLERANCE = 1e-3  # of normalised images, and of weights
 
 
-def in_torch(classifier: Classifier, spec: DataSpec) -> torch.nn.Module:
-  """Our network in PyTorch, with its weights as they stand."""
+def to_torch_network(classifier: Classifier, spec: DataSpec) -> torch.nn.Module:
+  """Makes the network in PyTorch, with the classifier's weights."""
   variables = jax.device_get(classifier.variables)
   return torch_networks.create(
     classifier.name, spec.shape[-1], spec.num_classes, variables
@@ -29,59 +29,58 @@ def in_torch(classifier: Classifier, spec: DataSpec) -> torch.nn.Module:
 
 
 def to_torch(images: Array) -> torch.Tensor:
-  """`[N, H, W, C]` to `[N, C, H, W]`."""
+  """Converts `[N, H, W, C]` to a tensor `[N, C, H, W]`."""
   return torch.tensor(np.asarray(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def check_images(case: Case, size: Size) -> float:
-  """The difference of the images of both, in the normalised space.
+  """Returns the difference of both's normalised images.
 
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.
   """
-  torch_training.prepare(precise=True)
+  torch_training.configure(precise=True)
   teacher = network(case.teacher, case.spec, TEACHER)
-  sets, set_size = jax.device_count(), min(size.set_size, MOST_IMAGES)
+  sets, set_size = jax.device_count(), min(size.set_size, MAX_IMAGES)
   starts = to_torch(synthesis.starts(sets, set_size, case.spec))
-  found = 0.0
+  difference = 0.0
   for steps in STEPS:
-    few = size._replace(sets=sets, set_size=set_size, steps=steps)
+    small = size._replace(sets=sets, set_size=set_size, steps=steps)
     with jax.default_matmul_precision("highest"):
-      samples = (
-        synthesis.synthesis_runner(case, few, teacher, sets).run().store.samples
-      )
-    theirs = torch_training.synthesis(
-      in_torch(teacher, case.spec),
+      runner = synthesis.synthesis_runner(case, small, teacher, sets)
+      samples = runner.run().store.samples
+    theirs = torch_training.synthesis_function(
+      to_torch_network(teacher, case.spec),
       torch_training.TorchMode(),
       starts,
       torch.tensor(np.asarray(samples.labels)).long(),
       set_size=set_size,
       at_once=sets,
       num_steps=steps,
-      **synthesis.RIVAL,
+      **synthesis.TORCH_ARGUMENTS,
     )()
     ours = to_torch(synthesis.normalise(samples.images, case.spec))
-    found = max(found, _difference(ours, theirs.cpu()))
-    _require(found, f"images of {case.name} after {steps} steps")
-  return found
+    difference = max(difference, _difference(ours, theirs.cpu()))
+    _require(difference, f"images of {case.name} after {steps} steps")
+  return difference
 
 
 def check_students(case: Case, size: Size) -> float:
-  """The difference of the weights of both after a few updates.
+  """Returns the difference of both's weights after a few updates.
 
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.
   """
-  torch_training.prepare(precise=True)
+  torch_training.configure(precise=True)
   net = network(case.student, case.spec, STUDENT)
-  batch_size = min(size.batch_size, MOST_IMAGES)
+  batch_size = min(size.batch_size, MAX_IMAGES)
   samples = student.random_samples(STEPS[-1] * batch_size, case.spec)
-  pupil = student.StudentRunner(net, samples, batch_size)
-  rows = pupil.order().swapaxes(0, 1).reshape(STEPS[-1], -1)
+  runner = student.StudentRunner(net, samples, batch_size)
+  rows = runner.epoch_indices().swapaxes(0, 1).reshape(STEPS[-1], -1)
   batches = gather(samples, rows)
   with jax.default_matmul_precision("highest"):
-    pupil.epoch()
-  theirs = in_torch(net, case.spec)
+    runner.epoch()
+  theirs = to_torch_network(net, case.spec)
   loader = [
     (
       to_torch(synthesis.normalise(images, case.spec)),
@@ -89,26 +88,26 @@ def check_students(case: Case, size: Size) -> float:
     )
     for images, targets in zip(batches.images, batches.targets, strict=True)
   ]
-  torch_training.learner(
+  torch_training.epoch_function(
     theirs, torch_training.TorchMode(), **student.OPTIMISER
   )(loader)
-  ours = in_torch(net.replace(variables=pupil.variables()), case.spec)
-  found = max(
-    _difference(mine, other.detach().cpu())
-    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True)
+  ours = to_torch_network(net.replace(variables=runner.variables()), case.spec)
+  pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+  difference = max(_difference(a, b.detach().cpu()) for a, b in pairs)
+  _require(
+    difference, f"weights of {case.name}'s student after {STEPS[-1]} updates"
   )
-  _require(found, f"weights of {case.name}'s student after {STEPS[-1]} updates")
-  return found
+  return difference
 
 
 def _difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-  parted = (ours - theirs).abs().flatten()
-  return float(np.percentile(parted.detach().numpy(), 99))
+  differences = (ours - theirs).abs().flatten()
+  return float(np.percentile(differences.detach().numpy(), 99))
 
 
-def _require(found: float, what: str) -> None:
-  if not found <= TOLERANCE:
+def _require(difference: float, what: str) -> None:
+  if not difference <= TOLERANCE:
     raise JaxkdError(
-      f"The {what} differ from the rival's by {found:.2g}, above "
-      f"{TOLERANCE:g}: times of different work are no comparison."
+      f"The {what} differ from PyTorch's by {difference:.2g}, which is more "
+      f"than {TOLERANCE:g}; times can only be compared for the same work."
     )

@@ -1,4 +1,4 @@
-"""What is measured: networks, shapes and sizes, by name."""
+"""The cases of the benchmark: networks, data and sizes, by name."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,15 @@ TEACHER, STUDENT = 1, 2  # seeds
 
 
 class Size(NamedTuple):
-  """Attributes:
+  """The size of the work that is measured.
 
-  sets: M, of all rounds.
-  set_size: N, images in a set.
-  steps: T, updates of an image.
-  samples: images in the student's epoch.
-  batch_size: of the student.
-  epochs: of the student, in the whole.
+  Attributes:
+    sets: M, the number of sets in all rounds.
+    set_size: N, the number of images in a set.
+    steps: T, the number of updates of an image.
+    samples: the number of images in the student's epoch.
+    batch_size: the student's batch size.
+    epochs: the number of the student's epochs in an end-to-end run.
   """
 
   sets: int
@@ -33,19 +34,20 @@ class Size(NamedTuple):
 
   @property
   def image_steps(self) -> int:
+    """The number of updates of all images together."""
     return self.sets * self.set_size * self.steps
 
 
 class Case(NamedTuple):
-  """CAKE with given networks.
+  """A run of CAKE with given networks.
 
   Attributes:
-    name: of the case.
-    spec: of the images.
-    teacher: name of the network that images are made from.
-    student: name of the network that learns from them.
-    published: the size in CAKE's released experiments.
-    sizes: what is measured, by name.
+    name: the case's name.
+    spec: the shape and classes of the images.
+    teacher: the name of the teacher's network.
+    student: the name of the student's network.
+    published: the size of CAKE's released experiments.
+    sizes: the sizes that are measured, by name.
   """
 
   name: str
@@ -56,7 +58,7 @@ class Case(NamedTuple):
   sizes: dict[str, Size]
 
   def share(self, size: Size) -> float:
-    """Of the published image-steps."""
+    """Returns a size's image-steps as a share of the published ones."""
     return size.image_steps / self.published.image_steps
 
 
@@ -65,8 +67,8 @@ _CIFAR = data_spec("cifar10")
 _DIGITS = Size(512, 500, 256, 256_000, 256, 30)
 _COLOUR = Size(500, 500, 256, 250_000, 256, 30)
 
-# The small sizes still have enough steps for what comes once per dispatch, such
-# as memory that the system hands out, to weigh as little as in a run.
+# The small sizes have enough steps for the costs of each dispatch, such as the
+# allocation of memory, to be as small a part as in a run.
 CASES = {
   case.name: case
   for case in (
@@ -100,11 +102,15 @@ CASES = {
 
 
 def find(name: str) -> Case:
-  """The case of that name; an unknown name is a `JaxkdError`."""
+  """Returns the case of a name.
+
+  Raises:
+    JaxkdError: if there is no such case.
+  """
   checks.choice("case", name, CASES)
   return CASES[name]
 
 
 def network(name: str, spec: DataSpec, seed: int) -> Classifier:
-  """The network `name` with random weights."""
+  """Initialises the network `name` with random weights."""
   return models.init(name, jax.random.key(seed), spec)

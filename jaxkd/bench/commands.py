@@ -1,4 +1,4 @@
-"""What the command line measures, by name."""
+"""The measurements of the command line, by name."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,27 +20,27 @@ from jaxkd.bench.comparison import BenchConfig
 from jaxkd.bench.results import Row
 from jaxkd.runtime.environment import environment
 
-SETS = (1, 2, 4, 8)  # per device, on the CPU
+SETS = (1, 2, 4, 8)  # sets for each device, on the CPU
 
 
 class Options(NamedTuple):
-  """Of the command line, checked.
+  """The checked options of the command line.
 
   Attributes:
-    part: of a case, or `all`.
-    repeats: how often each side is timed.
+    part: a part of a case, or `all`.
+    repeats: the number of times that each contender is timed.
     size: `full` or `small`.
-    rivals: of `RIVALS`.
-    dtypes: that networks compute in.
-    minutes: that `gpu` has.
-    sustained: share of the peak that jobs keep up; 0: as measured.
-    folder: for results; None prints them alone.
+    torch_modes: keys of `TORCH_MODES`.
+    dtypes: the types that networks compute in.
+    minutes: the time after which `gpu` starts no measurement.
+    sustained: the share of the peak in estimates; 0 for the measured share.
+    folder: the folder for results; None only prints them.
   """
 
   part: str
   repeats: int
   size: str
-  rivals: tuple[str, ...]
+  torch_modes: tuple[str, ...]
   dtypes: tuple[str, ...]
   minutes: float
   sustained: float
@@ -48,30 +48,30 @@ class Options(NamedTuple):
 
 
 def on_cpu() -> bool:
-  """Whether there is no accelerator."""
+  """Returns whether there is no accelerator."""
   return jax.default_backend() == "cpu"
 
 
-def case(name: str, options: Options) -> str:
-  """A named case."""
-  found = cases.find(name)
+def measure_case(name: str, options: Options) -> str:
+  """Measures a case, and returns its table."""
+  case = cases.find(name)
   limits = roofline.measure(options.dtypes, options.repeats)
-  settings = BenchConfig(
-    options.dtypes, options.rivals, options.repeats, limits
+  config = BenchConfig(
+    options.dtypes, options.torch_modes, options.repeats, limits
   )
   rows = comparison.measure(
-    found, found.sizes[options.size], options.part, settings
+    case, case.sizes[options.size], options.part, config
   )
-  return _told(name, rows, options, limits)
+  return _render(name, rows, options, limits)
 
 
 def _engines(name: str, options: Options) -> str:
   rows = engines.measure(options.size, options.dtypes, options.repeats)
-  return _told(name, rows, options)
+  return _render(name, rows, options)
 
 
 def _grid(name: str, options: Options) -> str:
-  return _told(name, [grid.row(options.repeats)], options)
+  return _render(name, [grid.row(options.repeats)], options)
 
 
 def _gpu(name: str, options: Options) -> str:
@@ -79,7 +79,7 @@ def _gpu(name: str, options: Options) -> str:
   return gpu.measure(
     options.folder or Path(),
     options.size,
-    options.rivals,
+    options.torch_modes,
     options.dtypes,
     repeats=options.repeats,
     minutes=options.minutes,
@@ -87,42 +87,42 @@ def _gpu(name: str, options: Options) -> str:
 
 
 def _scan(name: str, options: Options) -> str:
-  return _told(name, scan.measure(repeats=options.repeats), options)
+  return _render(name, scan.measure(repeats=options.repeats), options)
 
 
 def _scale(name: str, options: Options) -> str:
-  found = cases.find("lenet5")
-  size = found.sizes["small"]
+  case = cases.find("lenet5")
+  size = case.sizes["small"]
   counts = gpu.SETS if options.size == "full" else SETS
   dtype = options.dtypes[-1]
-  memory, points = scale.points(found, size, counts, options.repeats, dtype)
+  memory, points = scale.measure(case, size, counts, options.repeats, dtype)
   limits = roofline.measure((dtype,), options.repeats)
   best = max(point.image_steps_per_s for point in points)
-  share, whose = options.sustained, "as given"
+  share, origin = options.sustained, "as given"
   if not share:
-    share = scale.sustained(found, best, limits, dtype)
-    whose = (
-      f"what {found.name} keeps up of this device's matrix product in {dtype}, "
-      "which is below its peak: a lower bound of the hours"
+    share = scale.matrix_share(case, best, limits, dtype)
+    origin = (
+      f"the share that {case.name} reaches of this device's matrix product in "
+      f"{dtype}, which is below its peak: a lower bound of the hours"
     )
-  jobs = scale.described(share, whose)
-  rows = scale.rows(found, points, size, dtype)
-  told = _told(
+  jobs = scale.describe_jobs(share, origin)
+  rows = scale.rows(case, points, size, dtype)
+  text = _render(
     name, rows, options, limits,
     memory=memory._asdict(),
-    bytes_by_steps=scale.by_steps(found, size, (8, 64, 256)),
-    flop_by_shape=scale.by_shape(),
+    bytes_by_steps=scale.bytes_by_steps(case, size, (8, 64, 256)),
+    flop_by_shape=scale.flop_by_shape(),
     jobs=jobs,
   )  # fmt: skip
-  return "\n".join([told, *jobs])
+  return "\n".join([text, *jobs])
 
 
-def _told(
+def _render(
   name: str,
   rows: list[Row],
   options: Options,
   limits: roofline.Roofline | None = None,
-  **more,
+  **more: object,
 ) -> str:
   if options.folder:
     return results.write(options.folder, name, rows, limits, **more)

@@ -1,11 +1,11 @@
-"""One case: both sides, checked and then timed."""
+"""The comparison of a case: results are checked first, and then timed."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jaxkd.bench import contenders
 from jaxkd.bench.cases import Case, Size
-from jaxkd.bench.results import RIVALS, Row, baseline
+from jaxkd.bench.results import TORCH_MODES, Row, baseline
 from jaxkd.bench.roofline import Roofline
 from jaxkd.config import checks
 
@@ -13,97 +13,109 @@ PARTS = ("synthesis", "student", "end_to_end")
 
 
 class BenchConfig(NamedTuple):
-  """Attributes:
+  """The options of a comparison.
 
-  dtypes: that networks compute in.
-  rivals: of `RIVALS`; none are compared if empty.
-  repeats: how often each side is timed.
-  ceilings: of the device, None if they are not wanted.
+  Attributes:
+    dtypes: the types that networks compute in.
+    torch_modes: keys of `TORCH_MODES`; if empty, PyTorch is not timed.
+    repeats: the number of times that each contender is timed.
+    roofline: the rates of the device; None leaves out the shares of them.
   """
 
   dtypes: tuple[str, ...]
-  rivals: tuple[str, ...]
+  torch_modes: tuple[str, ...]
   repeats: int
-  ceilings: Roofline | None = None
+  roofline: Roofline | None = None
 
 
 def measure(
-  case: Case, size: Size, part: str, settings: BenchConfig
+  case: Case, size: Size, part: str, config: BenchConfig
 ) -> list[Row]:
-  """The rows of one part of a case, or of `all`.
+  """Measures one part of a case, or `all` parts.
 
   Raises:
-    JaxkdError: for an unknown part, or if the rival does not do the same.
+    JaxkdError: for an unknown part, or if PyTorch's results differ from ours.
   """
   checks.choice("part", part, (*PARTS, "all"))
   rows: list[Row] = []
   for name in PARTS if part == "all" else (part,):
     print(f"{case.name} {name} ...", flush=True)
-    rows += MEASURES[name](case, size, settings, rows)
+    rows += MEASURES[name](case, size, config, rows)
   return rows
 
 
 def _synthesis(
-  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
+  case: Case, size: Size, config: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   del rows
-  if settings.rivals:
+  if config.torch_modes:
+    # PyTorch is an optional package.
     from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_images(case, size)
-  found = []
-  for dtype in settings.dtypes:
+  measured = []
+  for dtype in config.dtypes:
     ours = contenders.our_synthesis(case, size, dtype)
-    both = [ours]
-    if settings.rivals:
-      both += torch_contenders.synthesis_sides(
-        case, size, dtype, settings.rivals, ours.row.at_once // size.set_size
+    timed = [ours]
+    if config.torch_modes:
+      sets_at_once = ours.row.at_once // size.set_size
+      timed += torch_contenders.synthesis_contenders(
+        case, size, dtype, config.torch_modes, sets_at_once
       )
-    found += contenders.timed(both, settings.repeats, settings.ceilings)
-  return found
+    measured += contenders.time_contenders(
+      timed, config.repeats, config.roofline
+    )
+  return measured
 
 
 def _student(
-  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
+  case: Case, size: Size, config: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   del rows
-  if settings.rivals:
+  if config.torch_modes:
+    # PyTorch is an optional package.
     from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_students(case, size)
-  found = []
-  for dtype in settings.dtypes:
-    both = [contenders.our_student(case, size, dtype)]
-    if settings.rivals:
-      both += torch_contenders.student_sides(case, size, dtype, settings.rivals)
-    found += contenders.timed(both, settings.repeats, settings.ceilings)
-  return found
+  measured = []
+  for dtype in config.dtypes:
+    timed = [contenders.our_student(case, size, dtype)]
+    if config.torch_modes:
+      timed += torch_contenders.student_contenders(
+        case, size, dtype, config.torch_modes
+      )
+    measured += contenders.time_contenders(
+      timed, config.repeats, config.roofline
+    )
+  return measured
 
 
 def _end_to_end(
-  case: Case, size: Size, settings: BenchConfig, rows: Sequence[Row]
+  case: Case, size: Size, config: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
-  """Ours is measured; the rival's follows from its rates, if they are known."""
-  found = [contenders.our_whole(case, size, dtype) for dtype in settings.dtypes]
-  like = Row(
-    case.name, "", RIVALS["eager"], "float32", 0, None, "", None
+  """Measures our time; computes PyTorch's from its rates if they are known."""
+  measured = [
+    contenders.our_end_to_end(case, size, dtype) for dtype in config.dtypes
+  ]
+  torch_row = Row(
+    case.name, "", TORCH_MODES["eager"], "float32", 0, None, "", None
   )  # fmt: skip
-  making, learning = (
-    baseline(like._replace(part=part), rows) for part in PARTS[:2]
+  synthesis, student = (
+    baseline(torch_row._replace(part=part), rows) for part in PARTS[:2]
   )
-  if making and learning:
+  if synthesis and student:
     epoch = size.sets * size.set_size // size.batch_size * size.batch_size
-    seconds = size.image_steps / making.rate
-    seconds += size.epochs * epoch / learning.rate
-    found.append(
-      like._replace(
+    seconds = size.image_steps / synthesis.rate
+    seconds += size.epochs * epoch / student.rate
+    measured.append(
+      torch_row._replace(
         part="end_to_end",
-        at_once=making.at_once,
+        at_once=synthesis.at_once,
         seconds=seconds,
-        note="from its rates",
+        note="computed from its rates",
       )
     )
-  return found
+  return measured
 
 
 Measure = Callable[[Case, Size, BenchConfig, Sequence[Row]], list[Row]]

@@ -1,7 +1,7 @@
-"""The sides of a comparison, and the rows that they give."""
+"""The contenders of a comparison: what is timed, and the rows that it gives."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -13,109 +13,112 @@ from jaxkd.bench.roofline import Roofline
 
 
 class Contender(NamedTuple):
-  """Something that is timed.
+  """A program that is timed.
 
   Attributes:
-    row: of the table, without its numbers.
-    run: does the work, and waits; it is warm. None if it can't be run, for the
-      reason in the row's note.
-    work: that one run does, in the row's unit.
-    flop: of a unit of work.
-    bytes: that one run moves, None if not known.
+    row: the row of the table, without its numbers.
+    run: runs the program, which is compiled, and waits for its result; None if
+      it can't be run, for the reason in the row's note.
+    work: the work of one run, in the row's unit.
+    flop: the FLOP of a unit of work.
+    bytes: the bytes that one run moves; None if unknown.
   """
 
   row: Row
-  run: Callable[[], Any] | None
+  run: Callable[[], object] | None
   work: float = 0.0
   flop: float = 0.0
   bytes: float | None = None
 
 
-def timed(
-  sides: Sequence[Contender], repeats: int, ceilings: Roofline | None
+def time_contenders(
+  contenders: Sequence[Contender], repeats: int, roofline: Roofline | None
 ) -> list[Row]:
-  """The rows of all sides, which take turns."""
-  runs = {i: side.run for i, side in enumerate(sides) if side.run}
+  """Times all contenders in alternation, and returns their rows."""
+  runs = {i: each.run for i, each in enumerate(contenders) if each.run}
   seconds = timing.interleaved(runs, repeats)
   return [
-    _filled(side, seconds[i], ceilings) if i in seconds else side.row
-    for i, side in enumerate(sides)
+    _fill_row(each, seconds[i], roofline) if i in seconds else each.row
+    for i, each in enumerate(contenders)
   ]
 
 
-def _filled(side: Contender, seconds: float, ceilings: Roofline | None) -> Row:
-  row = side.row._replace(seconds=seconds, rate=side.work / seconds)
-  if ceilings is None:
+def _fill_row(
+  contender: Contender, seconds: float, roofline: Roofline | None
+) -> Row:
+  rate, moved = contender.work / seconds, contender.bytes
+  row = contender.row._replace(seconds=seconds, rate=rate)
+  if roofline is None:
     return row
-  flops = ceilings.flops.get(row.dtype)
+  flops = roofline.flops.get(row.dtype)
   return row._replace(
-    matrix_share=flops and row.rate * side.flop / flops,
-    copy_share=side.bytes and side.bytes / seconds / ceilings.bytes,
+    matrix_share=flops and rate * contender.flop / flops,
+    copy_share=moved and moved / seconds / roofline.bytes,
   )
 
 
 def our_synthesis(case: Case, size: Size, dtype: str) -> Contender:
-  """One round: as many sets as a run takes at once, T steps."""
+  """Prepares a round of T steps with as many sets as a run takes at once."""
   teacher = network(case.teacher, case.spec, TEACHER)
   at_once = synthesis.sets_at_once(size, teacher, case.spec)
-  maker = synthesis.synthesis_runner(case, size, teacher, at_once, dtype=dtype)
-  moved = costs.moved_bytes(maker.compiled)
-  maker.run()
+  runner = synthesis.synthesis_runner(case, size, teacher, at_once, dtype=dtype)
+  step_bytes = costs.moved_bytes(runner.compiled)
+  runner.run()
   return Contender(
     Row(
       case.name, "synthesis", OURS, dtype, at_once * size.set_size, None,
       "image-steps", None, note=f"{size.steps} steps",
     ),
-    maker.run,
-    maker.image_steps,
+    runner.run,
+    runner.image_steps,
     costs.image_step(teacher, case.spec),
-    moved and moved * size.steps * jax.device_count(),
+    step_bytes and step_bytes * size.steps * jax.device_count(),
   )  # fmt: skip
 
 
 def our_student(case: Case, size: Size, dtype: str) -> Contender:
-  """One epoch, in one dispatch."""
+  """Prepares an epoch of the student, in one dispatch."""
   net = models.with_compute_dtype(
     network(case.student, case.spec, STUDENT), dtype
   )
   samples = student.random_samples(size.samples, case.spec)
-  pupil = student.StudentRunner(net, samples, size.batch_size)
-  pupil.epoch()
+  runner = student.StudentRunner(net, samples, size.batch_size)
+  runner.epoch()
   return Contender(
     Row(
       case.name, "student", OURS, dtype, size.batch_size, None, "images", None,
       note=f"{case.student}, {size.samples:,} samples on the device",
     ),
-    pupil.epoch,
+    runner.epoch,
     size.samples // size.batch_size * size.batch_size,
     costs.training_step(net, case.spec),
   )  # fmt: skip
 
 
-def our_whole(case: Case, size: Size, dtype: str) -> Row:
-  """All rounds and all epochs, after compilation: the end-to-end time."""
+def our_end_to_end(case: Case, size: Size, dtype: str) -> Row:
+  """Times all rounds and all epochs, after compilation."""
   teacher = network(case.teacher, case.spec, TEACHER)
   at_once = synthesis.sets_at_once(size, teacher, case.spec)
-  maker = synthesis.synthesis_runner(
+  runner = synthesis.synthesis_runner(
     case, size, teacher, at_once, rounds=size.sets // at_once, dtype=dtype
   )
   net = models.with_compute_dtype(
     network(case.student, case.spec, STUDENT), dtype
   )
-  # The first run compiles what is left, and makes the samples.
-  samples = maker.run().store.samples
+  # This run also completes the compilation.
+  samples = runner.run().store.samples
   samples = samples._replace(extras={})
-  pupil = student.StudentRunner(net, samples, size.batch_size)
-  pupil.epoch()
+  student_runner = student.StudentRunner(net, samples, size.batch_size)
+  student_runner.epoch()
 
-  def learn() -> None:
+  def train() -> None:
     for _ in range(size.epochs):
-      pupil.epoch()
+      student_runner.epoch()
 
-  making, learning = timing.seconds(maker.run), timing.seconds(learn)
+  synthesis_s, student_s = timing.seconds(runner.run), timing.seconds(train)
   return Row(
     case.name, "end_to_end", OURS, dtype, at_once * size.set_size, None, "",
-    making + learning,
-    note=f"synthesis {making:.3g} s, {size.epochs} epochs {learning:.3g} s; "
-    f"{case.share(size):.3g} of the published image-steps",
+    synthesis_s + student_s,
+    note=f"synthesis {synthesis_s:.3g} s, {size.epochs} epochs "
+    f"{student_s:.3g} s; {case.share(size):.3g} of the published image-steps",
   )  # fmt: skip

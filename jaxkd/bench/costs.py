@@ -1,14 +1,13 @@
-"""FLOP, bytes and memory, as XLA counts them.
+"""FLOP, bytes and memory of programs, as XLA counts them.
 
 XLA's cost analysis counts the body of a loop once, however often it runs. A
-program that makes images is one loop over T steps and little else, so T times
-its bytes is what it moves, slightly overrated by what stands outside the loop.
-FLOP are those of the definition: the forward pass and the gradient of one batch
-without any loop (`jaxkd.evaluation.network_costs.count_flops`).
+program that makes images is mostly one loop over T steps, so it moves about T
+times its bytes; what is outside the loop is counted T times as well. FLOP are
+counted for the forward pass and the gradient of one batch without a loop
+(`jaxkd.evaluation.network_costs.count_flops`).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +20,17 @@ BATCH = 8
 
 
 def shapes(model: str, spec: DataSpec) -> Classifier:
-  """The network `model` as shapes; there is nothing in it."""
+  """Returns the network `model` with shapes in place of weights."""
   return jax.eval_shape(
     lambda key: models.init(model, key, spec), jax.random.key(0)
   )
 
 
 def image_step(classifier: Classifier, spec: DataSpec) -> float:
-  """FLOP of one update of one image: the network forwards, and its gradient
-  with respect to the image. The parts of the loss are left out.
+  """Counts the FLOP of one update of one image.
+
+  They are those of the forward pass and of the gradient with respect to the
+  image, without the terms of the loss.
   """
 
   def run(classifier: Classifier, images: jax.Array) -> jax.Array:
@@ -39,8 +40,10 @@ def image_step(classifier: Classifier, spec: DataSpec) -> float:
 
 
 def training_step(classifier: Classifier, spec: DataSpec) -> float:
-  """FLOP of one image in one update of the weights: forwards, and the gradient
-  with respect to the weights.
+  """Counts the FLOP of one image in one update of the weights.
+
+  They are those of the forward pass and of the gradient with respect to the
+  weights.
   """
 
   def run(classifier: Classifier, images: jax.Array) -> Variables:
@@ -54,33 +57,34 @@ def training_step(classifier: Classifier, spec: DataSpec) -> float:
 
 
 def _flops(
-  run: Callable[..., Any], classifier: Classifier, spec: DataSpec
+  run: Callable[..., object], classifier: Classifier, spec: DataSpec
 ) -> float:
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
-  found = count_flops(run, classifier, images)
-  if found is None:
+  flops = count_flops(run, classifier, images)
+  if flops is None:
     raise JaxkdError(
-      "FLOP are counted by JAX's CPU backend, and JAX_PLATFORMS leaves it out; "
-      "add it: JAX_PLATFORMS=cuda,cpu."
+      "FLOP are counted by JAX's CPU backend, which JAX_PLATFORMS leaves out; "
+      "set JAX_PLATFORMS=cuda,cpu."
     )
-  return found / BATCH
+  return flops / BATCH
 
 
 def moved_bytes(compiled: jax.stages.Compiled) -> float | None:
-  """Bytes that a program moves on a device, each loop's body once; None where
-  XLA does not say, as on GPUs, whose libraries it leaves out of the count.
+  """Counts the bytes that a program moves on a device, each loop's body once.
+
+  Returns:
+    None where XLA does not count them, as on GPUs, where it leaves out the
+    libraries' kernels.
   """
   if jax.default_backend() == "gpu":
     return None
   try:
-    found = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
+    moved = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
   except RuntimeError:
     return None
-  return float(found) if found > 0 else None
+  return float(moved) if moved > 0 else None
 
 
 def working_bytes(compiled: jax.stages.Compiled) -> int:
-  """Memory that a program takes while it runs, beside its arguments and
-  results.
-  """
+  """Returns a program's temporary memory: without arguments and results."""
   return compiled.memory_analysis().temp_size_in_bytes

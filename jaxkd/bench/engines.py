@@ -1,22 +1,23 @@
-"""The other engines' steps, each with the numbers of its own config.
+"""The steps of further synthesis engines, each with its own config.
 
-  dafl           one update of the generator through the teacher, and the
-                 student's on the same images
+  dafl           one update of the generator through the teacher, and of the
+                 student on the same images
   dfme           one update of the generator by finite differences: the teacher
-                 and the student are asked about (M + 1) B images
-  deepinversion  one update of a batch of images, whose statistics in all batch
-                 normalisations are compared
+                 and the student evaluate (M + 1) B images
+  deepinversion  one update of a batch of images, with the terms on all batch
+                 normalisations
 
-`full` is the published recipe for CIFAR-10 with ResNet-34 and ResNet-18, cut
-to a few steps; `small` ours of `mnist_5k`.
+The size `full` is the published recipe for CIFAR-10 with ResNet-34 and
+ResNet-18, with a few steps only; `small` is our recipe for `mnist_5k`.
 """
 
 from collections.abc import Callable
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import optax
 
 from jaxkd import config as configs, data, methods, models
@@ -28,20 +29,21 @@ from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 
-STEPS = 8  # of a dispatch
+STEPS = 8  # in a dispatch
 
 
 class Engine(NamedTuple):
-  """Attributes:
+  """An engine that is measured, by a method that uses it.
 
-  config: of the method, without its data set.
-  steps: the field of `synthesis` that says how many steps the first phase has.
-  others: fields that keep the store small.
+  Attributes:
+    config: the config of the method, without its data set.
+    steps: the field of `synthesis` with the number of steps of the first phase.
+    others: fields of `synthesis` that keep the store small.
   """
 
   config: str
   steps: str
-  others: dict[str, Any]
+  others: dict[str, int]
 
 
 ENGINES = {
@@ -57,15 +59,17 @@ DATA = {"full": "cifar10", "small": "mnist_5k"}
 def measure(
   size: str, dtypes: tuple[str, ...], repeats: int, steps: int = STEPS
 ) -> list[Row]:
-  """A row for every engine and dtype, in steps per second."""
+  """Measures steps per second for every engine and type."""
   return [
-    _row(name, size, dtype, repeats, steps)
+    _measure_engine(name, size, dtype, repeats, steps)
     for name in ENGINES
     for dtype in dtypes
   ]
 
 
-def _row(name: str, size: str, dtype: str, repeats: int, steps: int) -> Row:
+def _measure_engine(
+  name: str, size: str, dtype: str, repeats: int, steps: int
+) -> Row:
   engine = ENGINES[name]
   config = configs.load_config(f"{engine.config}:dataset={DATA[size]}")
   with config.unlocked():
@@ -83,8 +87,8 @@ def _row(name: str, size: str, dtype: str, repeats: int, steps: int) -> Row:
   )  # fmt: skip
 
 
-def _phase(config: Any, dtype: str) -> Callable[[], RunState]:
-  """The method's first phase, one dispatch from the same state."""
+def _phase(config: ConfigDict, dtype: str) -> Callable[[], RunState]:
+  """Compiles a method's first phase; every call runs it from the same state."""
   spec = data.spec(config.dataset, config.image_size)
   method = methods.build(
     config.method,
@@ -102,9 +106,9 @@ def _phase(config: Any, dtype: str) -> Callable[[], RunState]:
   round_spec = RoundSpec(method, recipe, spec, "white_box", compute_dtype=dtype)
   hyper = {name: jnp.float32(value) for name, value in method.hyper.items()}
   inputs = RoundInputs(WhiteBox(teacher), student, hyper)
-  opening_key, key = jax.random.split(jax.random.key(0))
+  init_key, key = jax.random.split(jax.random.key(0))
   state = exchange.init_state(
-    round_spec, inputs, init_state(student, recipe.tx), opening_key
+    round_spec, inputs, init_state(student, recipe.tx), init_key
   )
   step = jax.jit(functools.partial(exchange.run_phase, round_spec, 0))
   return lambda: jax.block_until_ready(step(state, inputs, key))

@@ -1,7 +1,7 @@
-"""All that is asked of one accelerator, in one command.
+"""All measurements of one accelerator, within a time limit.
 
-The cells come in the order in which they matter; those for which there is no
-time left are said to be so. What is done is on disk after every cell.
+They run in the order of their importance. Results are written after every
+measurement; one that there was no time for has a row that says so.
 """
 
 from collections.abc import Callable
@@ -20,78 +20,80 @@ from jaxkd.bench import (
 from jaxkd.bench.comparison import BenchConfig
 from jaxkd.bench.results import OURS, Row
 
-SETS = (1, 4, 16, 64)  # per device
+SETS = (1, 4, 16, 64)  # sets for each device
 
-Cell = Callable[[], list[Row]]
+Measurement = Callable[[], list[Row]]
 
 
 def measure(
   folder: Path,
   size: str,
-  rivals: tuple[str, ...],
+  torch_modes: tuple[str, ...],
   dtypes: tuple[str, ...],
   *,
   repeats: int = 3,
   minutes: float,
 ) -> str:
-  """Measures as many cells as there is time for; returns the table.
+  """Runs the measurements that there is time for, and returns their table.
 
   Args:
-    folder: of `gpu.json` and `gpu.md`.
+    folder: the folder of `gpu.json` and `gpu.md`.
     size: `full` or `small`.
-    rivals: none, or of `RIVALS`; CUDA graphs are tried with LeNet-5 alone.
-    dtypes: of LeNet-5; of deeper networks the last one.
-    repeats: how often each side is timed.
-    minutes: after which no cell is begun; the last may take three more.
+    torch_modes: keys of `TORCH_MODES`; CUDA graphs are used with LeNet-5 only.
+    dtypes: the types of LeNet-5; deeper networks use the last one.
+    repeats: the number of times that each contender is timed.
+    minutes: the time after which no measurement starts; the last one may take
+      three minutes more.
   """
   began = time.monotonic()
-  found = roofline.measure(dtypes, repeats, 1.0 if size == "full" else 0.25)
+  limits = roofline.measure(dtypes, repeats, 1.0 if size == "full" else 0.25)
   rows: list[Row] = []
   text = ""
-  for name, cell in _cells(size, rivals, dtypes, repeats, found, rows).items():
-    spent = (time.monotonic() - began) / 60
-    if spent > minutes:
-      rows.append(_without_numbers(name, f"{minutes:g} minutes were over"))
+  measurements = _measurements(size, torch_modes, dtypes, repeats, limits, rows)
+  for name, run in measurements.items():
+    elapsed = (time.monotonic() - began) / 60
+    if elapsed > minutes:
+      rows.append(_empty_row(name, f"{minutes:g} minutes were over"))
     else:
-      print(f"{60 * spent:4.0f} s  {name}", flush=True)
+      print(f"{60 * elapsed:4.0f} s  {name}", flush=True)
       try:
-        rows += cell()
-      except Exception as error:  # the others may still do
+        rows += run()
+      except Exception as error:  # the other measurements may still succeed
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        rows.append(_without_numbers(name, reason))
-    text = results.write(folder, "gpu", rows, found, minutes=minutes)
+        rows.append(_empty_row(name, reason))
+    text = results.write(folder, "gpu", rows, limits, minutes=minutes)
   return text
 
 
-def _without_numbers(name: str, reason: str) -> Row:
+def _empty_row(name: str, reason: str) -> Row:
   case, _, part = name.partition(" ")
   return Row(
     case, part, OURS, "", 0, None, "", None, note=f"not measured: {reason}"
   )
 
 
-def _cells(
+def _measurements(
   size: str,
-  rivals: tuple[str, ...],
+  torch_modes: tuple[str, ...],
   dtypes: tuple[str, ...],
   repeats: int,
-  found: roofline.Roofline,
+  limits: roofline.Roofline,
   rows: list[Row],
-) -> dict[str, Cell]:
-  few = tuple(rival for rival in rivals if rival != "graphs")
-  deep = BenchConfig(dtypes[-1:], few, repeats, found)
-  settings = {
-    "lenet5": BenchConfig(dtypes, rivals, repeats, found),
+) -> dict[str, Measurement]:
+  without_graphs = tuple(mode for mode in torch_modes if mode != "graphs")
+  deep = BenchConfig(dtypes[-1:], without_graphs, repeats, limits)
+  configs = {
+    "lenet5": BenchConfig(dtypes, torch_modes, repeats, limits),
     "resnet34": deep,
     "vit8": deep,
   }
 
-  def part_of(name: str, part: str) -> Cell:
+  def measure_part(name: str, part: str) -> Measurement:
     case = cases.find(name)
     measure = comparison.MEASURES[part]
-    return lambda: measure(case, case.sizes[size], settings[name], rows)
+    return lambda: measure(case, case.sizes[size], configs[name], rows)
 
-  order = [
+  first = [
     ("lenet5", "synthesis"),
     ("lenet5", "student"),
     ("lenet5", "end_to_end"),
@@ -100,17 +102,18 @@ def _cells(
   ]
   later = [("resnet34", "student"), ("vit8", "student")]
   return {
-    **{f"{name} {part}": part_of(name, part) for name, part in order},
+    **{f"{name} {part}": measure_part(name, part) for name, part in first},
     "engines": lambda: engines.measure(size, dtypes[-1:], repeats),
-    "lenet5 sets": lambda: _flat_in_sets(size, repeats),
-    **{f"{name} {part}": part_of(name, part) for name, part in later},
+    "lenet5 sets": lambda: _measure_sets(size, repeats),
+    **{f"{name} {part}": measure_part(name, part) for name, part in later},
     "grid": lambda: [grid.row(repeats)],
   }
 
 
-def _flat_in_sets(size: str, repeats: int) -> list[Row]:
-  """Image-steps per second for 1 to 64 sets at once."""
+def _measure_sets(size: str, repeats: int) -> list[Row]:
+  """Measures image-steps per second for 1 to 64 sets at once."""
   case = cases.find("lenet5")
   counts = SETS if size == "full" else SETS[:2]
-  steps = case.sizes[size]._replace(steps=min(case.sizes[size].steps, 64))
-  return scale.rows(case, scale.points(case, steps, counts, repeats)[1], steps)
+  short = case.sizes[size]._replace(steps=min(case.sizes[size].steps, 64))
+  _, points = scale.measure(case, short, counts, repeats)
+  return scale.rows(case, points, short)

@@ -1,4 +1,4 @@
-"""What a grid of students costs."""
+"""The cost of training students at points of a grid, beside one student."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ BATCH_SIZE, NETWORKS = 128, 16
 
 
 def row(repeats: int) -> Row:
-  """An epoch of all `NETWORKS`, and how much longer it takes than one's."""
+  """Measures an epoch of `NETWORKS` students and its ratio to one student's."""
   seconds = epochs(repeats=repeats)
   times = seconds[NETWORKS] / seconds[1]
   return Row(
@@ -35,10 +35,10 @@ def row(repeats: int) -> Row:
 def epochs(
   networks: int = NETWORKS, num_steps: int = 8, repeats: int = 3
 ) -> dict[int, float]:
-  """Seconds of an epoch of one student, and of `networks` at points of a grid.
+  """Times an epoch of one student, and of `networks` at points of a grid.
 
-  The plain CNN on 28x28 images in batches of 128, trained by HTC on stored
-  answers; both take turns.
+  The student is the plain CNN on 28x28 images in batches of 128, trained by HTC
+  on stored answers. Returns seconds by the number of students.
   """
   spec = data_spec("fashion_mnist")
   samples = devices.replicate(random_samples(BATCH_SIZE * num_steps, spec))
@@ -57,8 +57,8 @@ def epochs(
       "alpha": jnp.linspace(0.1, 0.9, size),
       "multiplier": jnp.linspace(1.0, 50.0, size),
     }
-    lesson = EpochInputs(hyper, context, jax.random.key(3))
-    carry = states, lesson, samples
+    inputs = EpochInputs(hyper, context, jax.random.key(3))
+    carry = states, inputs, samples
     return lambda: jax.block_until_ready(run_epoch(carry, order))
 
   runs = {size: epoch_of(size) for size in (1, networks)}

@@ -1,4 +1,4 @@
-"""Results as JSON and as a markdown table."""
+"""The results of a benchmark as JSON and as a Markdown table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from jaxkd.runtime.environment import environment
 from jaxkd.runtime.files import write_json, write_text
 
 OURS = "jaxkd"
-RIVALS = {
+TORCH_MODES = {
   "eager": "PyTorch eager",
   "compile": "PyTorch compile",
   "graphs": "PyTorch compile, CUDA graphs",
 }
 COLUMNS = (
-  "case", "part", "side", "dtype", "at once", "rate", "seconds", "x eager",
+  "case", "part", "program", "dtype", "at once", "rate", "seconds", "x eager",
   "of matrix", "of copy", "note",
 )  # fmt: skip
 
@@ -24,24 +24,25 @@ class Row(NamedTuple):
   """One measurement.
 
   Attributes:
-    case: name of what was measured.
-    part: `synthesis`, `student`, `end_to_end`, or an engine's step.
-    side: `OURS`, or one of `RIVALS`.
-    dtype: that the networks compute in.
-    at_once: images in one batch.
-    rate: in `unit` per second; None where only seconds make sense, or where
-      nothing was measured.
-    unit: of the rate.
-    seconds: median of the repeats.
-    matrix_share: of the device's own matrix product in that dtype, in FLOP/s of
-    the definition; a form that multiplies less may exceed it.
-    copy_share: of its copy, in bytes/s; above 1 where caches do the work.
-    note: how it was measured, or why not.
+    case: the name of the case, engine or network.
+    part: `synthesis`, `student`, `end_to_end`, or another step.
+    program: `OURS`, a value of `TORCH_MODES`, or the form of a loop.
+    dtype: the type that the networks compute in.
+    at_once: the number of images in one batch.
+    rate: `unit` per second; None if there is no rate or no measurement.
+    unit: the unit of the rate.
+    seconds: the median over the repeats.
+    matrix_share: FLOP/s, counted for the plain operations, as a share of the
+      device's matrix product in that type. Algorithms that multiply less may
+      exceed 1.
+    copy_share: bytes/s as a share of the device's copy; caches may make it
+      exceed 1.
+    note: how it was measured, or why it was not.
   """
 
   case: str
   part: str
-  side: str
+  program: str
   dtype: str
   at_once: int
   rate: float | None
@@ -53,54 +54,62 @@ class Row(NamedTuple):
 
 
 def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
-  """The eager rival of the same case and part: in float32 if it is there, with
-  the smallest batch; of two, the first.
+  """Returns the row of eager PyTorch for the same case and part.
+
+  It prefers float32, then the smallest batch, then the first row.
   """
-  rivals = [
+  candidates = [
     each
     for each in rows
     if (each.case, each.part) == (row.case, row.part)
-    and each.side == RIVALS["eager"]
+    and each.program == TORCH_MODES["eager"]
     and each.seconds is not None
   ]
   return min(
-    rivals, key=lambda each: (each.dtype != "float32", each.at_once),
+    candidates, key=lambda each: (each.dtype != "float32", each.at_once),
     default=None,
   )  # fmt: skip
 
 
 def ratio(row: Row, rows: Sequence[Row]) -> float | None:
-  """How many times as fast as its `baseline`; None where there is none."""
-  rival = baseline(row, rows)
-  if rival is None or row.seconds is None:
+  """Returns a row's speed relative to its `baseline`, if there is one."""
+  base = baseline(row, rows)
+  if base is None or row.seconds is None:
     return None
-  if row.rate and rival.rate:
-    return row.rate / rival.rate
-  return rival.seconds / row.seconds
+  if row.rate and base.rate:
+    return row.rate / base.rate
+  return base.seconds / row.seconds
 
 
 def markdown(
-  rows: Sequence[Row], ceilings: Roofline | None, where: dict[str, Any]
+  rows: Sequence[Row], roofline: Roofline | None, origin: dict[str, Any]
 ) -> str:
-  """The rows as a table, under what they were measured on: `environment()`."""
-  versions = where["versions"]
+  """Renders rows as a table, below where they were measured.
+
+  Args:
+    rows: the rows.
+    roofline: the rates of the device, if they were measured.
+    origin: what `environment()` returns.
+  """
+  versions = origin["versions"]
   about = [
-    f"{' + '.join(where['devices'])}, "
+    f"{' + '.join(origin['devices'])}, "
     f"{', '.join(f'{name} {version}' for name, version in versions.items())}, "
-    f"commit {where['commit'] or 'unknown'}, {where['date']}"
+    f"commit {origin['commit'] or 'unknown'}, {origin['date']}"
   ]
-  if ceilings:
+  if roofline:
     products = ", ".join(
-      f"{dtype} {rate / 1e12:.3g}" for dtype, rate in ceilings.flops.items()
+      f"{dtype} {rate / 1e12:.3g}" for dtype, rate in roofline.flops.items()
     )
     about.append(
-      f"Ceilings measured on this device: matrix products {products} TFLOP/s, "
-      f"copy {ceilings.bytes / 1e9:.3g} GB/s."
+      f"Measured rates of this device: matrix products {products} TFLOP/s, "
+      f"copy {roofline.bytes / 1e9:.3g} GB/s."
     )
-  if any(row.side in RIVALS.values() for row in rows):
+  if any(row.program in TORCH_MODES.values() for row in rows):
     about.append(
-      "x eager: times as fast as PyTorch eager, in float32 if it is there, at "
-      "its smallest batch, and with its DataLoader. PyTorch has one device."
+      "x eager: the rate as a multiple of eager PyTorch's, in float32 if it "
+      "was measured, at its smallest batch, and with its DataLoader. PyTorch "
+      "uses one device."
     )
   lines = [COLUMNS, ("---",) * len(COLUMNS)]
   lines += [_cells(row, ratio(row, rows)) for row in rows]
@@ -112,11 +121,11 @@ def _cells(row: Row, times: float | None) -> tuple[str, ...]:
   return (
     row.case,
     row.part,
-    row.side,
+    row.program,
     row.dtype,
     f"{row.at_once:,}" if row.at_once else "",
-    f"{_short(row.rate)} {row.unit}/s" if row.rate else "",
-    _short(row.seconds),
+    f"{_format(row.rate)} {row.unit}/s" if row.rate else "",
+    _format(row.seconds),
     "" if times is None else f"{times:.2f}",
     _percent(row.matrix_share),
     _percent(row.copy_share),
@@ -124,10 +133,10 @@ def _cells(row: Row, times: float | None) -> tuple[str, ...]:
   )
 
 
-def _short(number: float | None) -> str:
-  """Three digits.
+def _format(number: float | None) -> str:
+  """Formats a number to three digits or to a whole number.
 
-  >>> _short(12_345.6), _short(0.012345), _short(None)
+  >>> _format(12_345.6), _format(0.012345), _format(None)
   ('12,346', '0.0123', '')
   """
   if number is None:
@@ -143,19 +152,27 @@ def write(
   folder: Path,
   name: str,
   rows: Sequence[Row],
-  ceilings: Roofline | None = None,
-  **more: Any,
+  roofline: Roofline | None = None,
+  **more: object,
 ) -> str:
-  """Writes `NAME.json` and `NAME.md` into `folder`; returns the latter."""
-  where = environment()
-  found = {
+  """Writes `NAME.json` and `NAME.md` into `folder`; returns the table.
+
+  Args:
+    folder: the folder of the files.
+    name: their name.
+    rows: the measurements.
+    roofline: the rates of the device, if they were measured.
+    **more: further fields of the JSON file.
+  """
+  origin = environment()
+  fields = {
     "name": name,
-    **where,
-    "ceilings": ceilings and ceilings._asdict(),
+    **origin,
+    "roofline": roofline and roofline._asdict(),
     "rows": [{**row._asdict(), "ratio": ratio(row, rows)} for row in rows],
     **more,
   }
-  write_json(folder / f"{name}.json", found)
-  text = markdown(rows, ceilings, where)
+  write_json(folder / f"{name}.json", fields)
+  text = markdown(rows, roofline, origin)
   write_text(folder / f"{name}.md", text)
   return text

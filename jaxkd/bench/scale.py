@@ -1,18 +1,18 @@
-"""Cost and memory of synthesis: a small model, and jobs on many devices.
+"""A model of the cost and memory of synthesis, and estimates for large jobs.
 
-Sets need nothing of each other. With S sets of N images, T steps and D devices
+Sets are independent. With S sets of N images, T steps and D devices
 
-  FLOP      = S N T f          f: of one image in one step, by XLA's count for
-                               the network, the side and the classes
-  bytes     = w + (S / D) m    on a device: w is there without any set, m is a
-                               set's part, N times what the network keeps of an
-                               image between the passes, and the image itself
-  seconds   = FLOP / (D r)     r: FLOP/s that a device keeps up, measured
+  FLOP      = S N T f          f: FLOP of one image in one step, as XLA counts
+                               them for the network, image size and classes
+  bytes     = w + (S / D) m    of a device; w: bytes without any set, m: bytes
+                               of a set, that is N times an image and what the
+                               network stores of it for the backward pass
+  seconds   = FLOP / (D r)     r: FLOP/s that a device sustains, measured
 
-T is in no term of the memory: a step reuses the memory of the last. w and m
-come from the compiled programs of one and of two sets; what the compiler says
-of more sets is the check. f and m grow with the area of the image, and hardly
-with the classes.
+T is in no term of the memory, because a step reuses the memory of the one
+before. w and m follow from the compiled programs of one set and of two; the
+model is checked against the compiled programs of more sets. f and m grow with
+the area of the image, and little with the number of classes.
 """
 
 from collections.abc import Sequence
@@ -28,30 +28,30 @@ from jaxkd.types import DataSpec
 
 
 class Memory(NamedTuple):
-  """Bytes that a device works with, beside networks and stored samples.
+  """A device's temporary memory, without networks and stored samples.
 
   Attributes:
-    fixed: w.
-    per_set: m.
+    fixed: w, bytes without any set.
+    per_set: m, bytes of each set.
   """
 
   fixed: float
   per_set: float
 
   def bytes(self, sets: int, devices: int = 1) -> float:
-    """Of one device; the sets are split evenly."""
+    """Returns the bytes of one device; sets are split evenly over devices."""
     return self.fixed + self.per_set * sets / devices
 
 
 class GridPoint(NamedTuple):
-  """One number of sets.
+  """The memory and rate of synthesis for one number of sets.
 
   Attributes:
-    sets: S, on a device.
-    steps: T.
+    sets: S, the number of sets on a device.
+    steps: T, the number of steps.
     predicted: bytes by the model.
     compiled: bytes by the compiler.
-    image_steps_per_s: None if it was not run.
+    image_steps_per_s: the rate; None if it was not measured.
   """
 
   sets: int
@@ -62,7 +62,7 @@ class GridPoint(NamedTuple):
 
   @property
   def error(self) -> float:
-    """Of the prediction, relative."""
+    """The relative error of the prediction."""
     return self.predicted / self.compiled - 1
 
 
@@ -70,10 +70,10 @@ class Job(NamedTuple):
   """Synthesis on many devices.
 
   Attributes:
-    name: of the devices.
-    devices: D.
-    peak: FLOP/s of one, as its maker has it for bfloat16.
-    sustained: share of the peak that synthesis keeps up.
+    name: the name of the devices.
+    devices: D, the number of devices.
+    peak: FLOP/s of one device in bfloat16, by its manufacturer.
+    sustained: the share of the peak that synthesis sustains.
   """
 
   name: str
@@ -82,63 +82,65 @@ class Job(NamedTuple):
   sustained: float
 
   def hours(self, image_steps: float, flop: float) -> float:
-    """For `image_steps` of `flop` each."""
+    """Returns the hours for `image_steps` of `flop` each."""
     return (
       image_steps * flop / (self.devices * self.peak * self.sustained) / 3600
     )
 
 
-# ImageNet-size synthesis: as many images as there are to train on, with the
-# updates of DeepInversion's first code for it.
+# Synthesis at the size of ImageNet: the number of its training images, and the
+# number of updates in DeepInversion's first released code.
 IMAGENET_IMAGES, IMAGENET_STEPS = 1_281_167, 2_000
 PEAKS = {"v5e-256": (256, 197e12), "64 H100/H200": (64, 989e12)}
 
 
-def points(
+def measure(
   case: Case,
   size: Size,
   counts: Sequence[int],
   repeats: int = 0,
   dtype: str = "float32",
 ) -> tuple[Memory, list[GridPoint]]:
-  """The model of a case, and what the compiler and the clock say.
+  """Fits the memory model of a case, and measures it for numbers of sets.
 
   Args:
-    case: whose teacher and images.
-    size: of a set, and T.
-    counts: numbers of sets per device.
-    repeats: how often each is timed; 0 runs nothing.
-    dtype: that the teacher computes in.
+    case: the case with the teacher and the images.
+    size: the size of a set, and the number of steps.
+    counts: numbers of sets for each device.
+    repeats: the number of times that each is timed; 0 runs nothing.
+    dtype: the type that the teacher computes in.
   """
   teacher = network(case.teacher, case.spec, TEACHER)
   devices = jax.device_count()
 
-  def maker(sets: int) -> synthesis.SynthesisRunner:
+  def compile_sets(sets: int) -> synthesis.SynthesisRunner:
     return synthesis.synthesis_runner(
       case, size, teacher, sets * devices, dtype=dtype
     )
 
-  makers = {sets: maker(sets) for sets in sorted({1, 2, *counts})}
-  found = {sets: _bytes(each) for sets, each in makers.items()}
-  memory = Memory(2 * found[1] - found[2], found[2] - found[1])
+  runners = {sets: compile_sets(sets) for sets in sorted({1, 2, *counts})}
+  compiled = {sets: _bytes(runner) for sets, runner in runners.items()}
+  memory = Memory(2 * compiled[1] - compiled[2], compiled[2] - compiled[1])
   rates: dict[int, float | None] = dict.fromkeys(counts)
   if repeats:
     for sets in counts:
-      makers[sets].run()
-    seconds = timing.interleaved({n: makers[n].run for n in counts}, repeats)
-    rates = {n: makers[n].image_steps / seconds[n] for n in counts}
+      runners[sets].run()
+    seconds = timing.interleaved({n: runners[n].run for n in counts}, repeats)
+    rates = {n: runners[n].image_steps / seconds[n] for n in counts}
   return memory, [
-    GridPoint(sets, size.steps, memory.bytes(sets), found[sets], rates[sets])
+    GridPoint(sets, size.steps, memory.bytes(sets), compiled[sets], rates[sets])
     for sets in counts
   ]
 
 
-def _bytes(maker: synthesis.SynthesisRunner) -> int:
-  return costs.working_bytes(maker.compiled)
+def _bytes(runner: synthesis.SynthesisRunner) -> int:
+  return costs.working_bytes(runner.compiled)
 
 
-def by_steps(case: Case, size: Size, steps: Sequence[int]) -> dict[int, int]:
-  """Bytes for one set and various T; they do not depend on it."""
+def bytes_by_steps(
+  case: Case, size: Size, steps: Sequence[int]
+) -> dict[int, int]:
+  """Returns the bytes of one set by T, on which they do not depend."""
   teacher = network(case.teacher, case.spec, TEACHER)
   devices = jax.device_count()
   return {
@@ -152,9 +154,9 @@ def by_steps(case: Case, size: Size, steps: Sequence[int]) -> dict[int, int]:
 
 
 def rows(
-  case: Case, found: Sequence[GridPoint], size: Size, dtype: str = "float32"
+  case: Case, points: Sequence[GridPoint], size: Size, dtype: str = "float32"
 ) -> list[Row]:
-  """The points as rows of the table."""
+  """Returns the points as rows of a table."""
   return [
     Row(
       case.name, "sets", OURS, dtype, point.sets * size.set_size,
@@ -162,16 +164,16 @@ def rows(
       note=f"{point.sets} sets per device: {point.compiled / 1e6:.1f} MB, "
       f"predicted {point.predicted / 1e6:.1f} MB",
     )
-    for point in found
+    for point in points
   ]  # fmt: skip
 
 
-def by_shape(
+def flop_by_shape(
   model: str = "resnet18",
   sides: Sequence[int] = (16, 32, 64),
   classes: Sequence[int] = (10, 1_000),
 ) -> list[dict[str, float]]:
-  """F for sides and numbers of classes."""
+  """Counts the FLOP of one image in one step by side and number of classes."""
   return [
     {
       "side": side,
@@ -190,37 +192,38 @@ def _flop(model: str, side: int, classes: int) -> float:
 
 
 def imagenet_flop() -> float:
-  """FLOP of one 224x224 image in one step, for a ResNet-50 of 1,000 classes.
+  """Counts the FLOP of one 224x224 image in one step of a ResNet-50.
 
-  Our ResNet-50 has the stem for small images. Behind ImageNet's stem, a 7x7
-  convolution of stride 2 and a pool, the body sees 56x56 positions: it is ours
-  on 56x56 images. The stem is added by hand, twice for its gradient.
+  Our ResNet-50 has the stem for small images. ImageNet's stem, a 7x7
+  convolution of stride 2 and a pool, leaves 56x56 positions, so the body is
+  counted with ours on 56x56 images. The FLOP of the stem and of its gradient
+  are added.
   """
   stem = 2 * 112 * 112 * 64 * 7 * 7 * 3
   return _flop("resnet50", 56, 1_000) + 2 * stem
 
 
-def sustained(
-  case: Case, image_steps_per_s: float, ceilings: Roofline, dtype: str
+def matrix_share(
+  case: Case, image_steps_per_s: float, roofline: Roofline, dtype: str
 ) -> float:
-  """Share of the device's matrix product that a rate comes to."""
+  """Returns a rate as a share of the device's matrix product."""
   network = costs.shapes(case.teacher, case.spec)
   flop = costs.image_step(network, case.spec)
-  return image_steps_per_s * flop / ceilings.flops[dtype]
+  return image_steps_per_s * flop / roofline.flops[dtype]
 
 
-def described(share: float, whose: str) -> list[str]:
-  """What ImageNet-size synthesis takes on the devices of `PEAKS`, in words.
+def describe_jobs(share: float, origin: str) -> list[str]:
+  """Describes the hours of ImageNet-size synthesis on the devices of `PEAKS`.
 
   Args:
-    share: of the peak that is kept up.
-    whose: where the share comes from.
+    share: the share of the peak that is sustained.
+    origin: where the share comes from.
   """
   flop, image_steps = imagenet_flop(), IMAGENET_IMAGES * IMAGENET_STEPS
   lines = [
     f"{IMAGENET_IMAGES:,} images of 224x224, {IMAGENET_STEPS:,} steps each, "
     f"ResNet-50 ({flop / 1e9:.1f} GFLOP per image-step), at {share:.1%} of the "
-    f"peak for bfloat16, {whose}:"
+    f"peak for bfloat16, {origin}:"
   ]
   for name, (devices, peak) in PEAKS.items():
     job = Job(name, devices, peak, share)

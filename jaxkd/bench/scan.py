@@ -1,13 +1,12 @@
-"""A step inside `lax.scan` against the same step outside of it.
+"""The time of steps inside `lax.scan`, beside the same steps outside of it.
 
 XLA:CPU runs the gradients of a plain convolution in a loop up to a hundred
 times slower than outside (see `jaxkd.models.cpu.conv`). One network of every
-family of the zoo shows that ours are not: T steps in one dispatch, and one by
-one.
+family is measured with T steps in one dispatch, and with a dispatch for each.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +24,10 @@ from jaxkd.training.step import (
   init_state,
   train_step,
 )
-from jaxkd.types import Classifier, DataSpec, LossContext, Samples
+from jaxkd.types import Array, Classifier, DataSpec, LossContext, Samples
 
 BATCH_SIZE, STEPS = 32, 4
-# network: side and channels of its images
+# Side and channels of the images of each network.
 FAMILIES = {
   "lenet5": (32, 1),
   "ideal_lenet": (28, 1),
@@ -48,7 +47,7 @@ FAMILIES = {
   "skeptical_cnn_quarter": (32, 3),
 }
 
-Steps = Callable[[], Any]
+Carry = TypeVar("Carry")
 
 
 def measure(
@@ -58,8 +57,10 @@ def measure(
   steps: int = STEPS,
   repeats: int = 3,
 ) -> list[Row]:
-  """Four rows for every network: synthesis and training, in one `scan` and one
-  by one. The note of the former has the ratio; above 1 the scan is slower.
+  """Measures synthesis and training of every network, in a scan and outside.
+
+  The note of the scan's row has the ratio of their times; above 1, the scan is
+  slower.
   """
   return [
     row
@@ -78,8 +79,8 @@ def _rows(
   network = models.init(name, jax.random.key(0), spec)
   samples = random_samples(batch_size, spec)
   runs = {
-    form: _run(*PARTS[part](network, samples), steps, form == "scan")
-    for form in ("scan", "one by one")
+    program: _run(*PARTS[part](network, samples), steps, program == "scan")
+    for program in ("scan", "one by one")
   }
   for run in runs.values():
     run()
@@ -87,35 +88,39 @@ def _rows(
   ratio = seconds["scan"] / seconds["one by one"]
   return [
     Row(
-      name, part, form, "float32", batch_size,
-      steps * batch_size / seconds[form], "image-steps", seconds[form],
-      note=f"{ratio:.2f} of one by one" if form == "scan" else "",
+      name, part, program, "float32", batch_size,
+      steps * batch_size / seconds[program], "image-steps", seconds[program],
+      note=f"{ratio:.2f} of one by one" if program == "scan" else "",
     )
-    for form in runs
+    for program in runs
   ]  # fmt: skip
 
 
-def _run(step: Callable[[Any], Any], carry: Any, count: int, scanned: bool):
-  """`count` steps from `carry`, in one dispatch or in as many."""
+def _run(
+  step: Callable[[Carry], Carry], start: Carry, count: int, scanned: bool
+) -> Callable[[], Carry]:
+  """Returns a function that runs `count` steps, in one dispatch or in many."""
   if scanned:
-    together = jax.jit(
+    scan = jax.jit(
       lambda carry: jax.lax.scan(
         lambda carry, _: (step(carry), None), carry, length=count
       )[0]
     )
-    return lambda: jax.block_until_ready(together(carry))
-  alone = jax.jit(step)
+    return lambda: jax.block_until_ready(scan(start))
+  compiled = jax.jit(step)
 
-  def run() -> Any:
-    now = carry
+  def run() -> Carry:
+    carry = start
     for _ in range(count):
-      now = alone(now)
-    return jax.block_until_ready(now)
+      carry = compiled(carry)
+    return jax.block_until_ready(carry)
 
   return run
 
 
-def _synthesis(network: Classifier, samples: Samples):
+def _synthesis(
+  network: Classifier, samples: Samples
+) -> tuple[Callable[[Array], Array], Array]:
   def loss(images: jax.Array) -> jax.Array:
     logits = network(images).logits
     return optax.softmax_cross_entropy_with_integer_labels(
@@ -126,15 +131,17 @@ def _synthesis(network: Classifier, samples: Samples):
   return step, samples.images
 
 
-def _training(network: Classifier, samples: Samples):
+def _training(
+  network: Classifier, samples: Samples
+) -> tuple[Callable[[TrainState], TrainState], TrainState]:
   tx = optax.sgd(0.01, 0.9)
   recipe = TrainConfig(network.apply, tx, objectives.cross_entropy)
   context = LossContext(jnp.int32(0), jnp.ones(samples.targets.shape[-1]))
-  lesson = EpochInputs({}, context, jax.random.key(1))
+  inputs = EpochInputs({}, context, jax.random.key(1))
 
   def step(state: TrainState) -> TrainState:
-    key = jax.random.fold_in(lesson.key, state.step)
-    return train_step(recipe, state, samples, lesson, key)[0]
+    key = jax.random.fold_in(inputs.key, state.step)
+    return train_step(recipe, state, samples, inputs, key)[0]
 
   return step, init_state(network, tx)
 

@@ -1,4 +1,4 @@
-"""Epochs of a student as a run trains it."""
+"""The training of a student, epoch by epoch as in a run."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ OPTIMISER = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 
 def optimiser() -> optax.GradientTransformation:
-  """SGD with momentum and weight decay, as PyTorch's."""
+  """Makes SGD with momentum and weight decay, as PyTorch defines them."""
   return optax.chain(
     optax.add_decayed_weights(OPTIMISER["weight_decay"]),
     optax.sgd(OPTIMISER["learning_rate"], OPTIMISER["momentum"]),
@@ -23,8 +23,9 @@ def optimiser() -> optax.GradientTransformation:
 
 
 def random_samples(count: int, spec: DataSpec) -> Samples:
-  """Images with soft answers, `[count, ...]`; the work does not depend on what
-  they show.
+  """Makes random images and log-probabilities `[count, ...]`.
+
+  The time of training does not depend on the content of images.
   """
   keys = jax.random.split(jax.random.key(3), 3)
   labels = jax.random.randint(keys[1], (count,), 0, spec.num_classes)
@@ -37,7 +38,13 @@ def random_samples(count: int, spec: DataSpec) -> Samples:
 
 
 class StudentRunner:
-  """A student in training, alone: every epoch goes on where the last ended."""
+  """Trains a student; every epoch continues from the one before.
+
+  Args:
+    student: the network to start from.
+    samples: the samples of an epoch.
+    batch_size: the number of images in a batch.
+  """
 
   def __init__(self, student: Classifier, samples: Samples, batch_size: int):
     self.student, self.samples = student, devices.replicate(samples)
@@ -50,21 +57,21 @@ class StudentRunner:
     hyper = {name: jnp.float32([value]) for name, value in HYPER.items()}
     counts = jnp.ones(samples.targets.shape[-1])
     key = jax.random.key(5)
-    self.lesson = EpochInputs(hyper, LossContext(jnp.int32(0), counts), key)
+    self.inputs = EpochInputs(hyper, LossContext(jnp.int32(0), counts), key)
 
-  def order(self) -> Array:
-    """Rows of the samples in the epoch to come, `[D, steps, B / D]`."""
+  def epoch_indices(self) -> Array:
+    """Returns the rows of samples in the next epoch, `[D, steps, B / D]`."""
     key = jax.random.fold_in(jax.random.key(4), self.epochs)
     return epoch_indices(key, len(self.samples.labels), self.batch_size)
 
   def epoch(self) -> float:
-    """Trains for one; returns the mean loss."""
+    """Trains for one epoch and returns the mean loss."""
     self.states, loss = self.run_epoch(
-      (self.states, self.lesson, self.samples), self.order()
+      (self.states, self.inputs, self.samples), self.epoch_indices()
     )
     self.epochs += 1
     return float(jax.device_get(loss)[0])
 
   def variables(self) -> dict[str, Array]:
-    """Of the student as it stands."""
+    """Returns the student's current variables."""
     return jax.tree.map(lambda leaf: leaf[0], self.states.variables)

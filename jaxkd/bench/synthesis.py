@@ -1,4 +1,4 @@
-"""CAKE's rounds as a run plays them, and their starts for the rival."""
+"""The rounds of CAKE as in a run, and their initial images for PyTorch."""
 
 from collections.abc import Callable
 import functools
@@ -21,20 +21,20 @@ from jaxkd.types import Array, Classifier, DataSpec
 WEIGHTS = {"classification": 1e3, "contrast": 10.0, "total_variation": 1e5}
 GROUP_SIZE, STEP_SIZE = 10, 0.01
 HYPER = {"temperature": 1.0, "alpha": 1.0}
-# What the rival has to know.
-RIVAL = {
+# Arguments of the same synthesis in PyTorch.
+TORCH_ARGUMENTS = {
   "group_size": GROUP_SIZE, "weights": WEIGHTS, "step_size": STEP_SIZE,
 }  # fmt: skip
 
 
 class SynthesisRunner(NamedTuple):
-  """Rounds that make images, answer them and store them.
+  """Rounds that make, label and store images.
 
   Attributes:
-    run: plays them all, and waits.
-    compiled: one round.
-    sets_at_once: in a round.
-    image_steps: of all rounds.
+    run: runs all rounds and waits for them.
+    compiled: the program of one round.
+    sets_at_once: the number of sets in a round.
+    image_steps: the number of updates of all images together.
   """
 
   run: Callable[[], RunState]
@@ -52,11 +52,10 @@ def synthesis_runner(
   rounds: int = 1,
   dtype: str = "float32",
 ) -> SynthesisRunner:
-  """CAKE with `teacher`: `rounds` rounds of `sets_at_once` sets.
+  """Compiles CAKE with `teacher`: `rounds` rounds of `sets_at_once` sets.
 
-  Every run starts afresh from the same key. The number of sets is that of the
-  rounds; all have the same step size. The gradient computes in `dtype`, answers
-  and pixels are float32.
+  Every run starts from the same key, and all sets have the same step size.
+  Gradients are computed in `dtype`; labels and pixels are float32.
   """
   method = methods.build(
     "cake",
@@ -73,15 +72,15 @@ def synthesis_runner(
   round_spec = RoundSpec(
     method, recipe, case.spec, "white_box", compute_dtype=dtype
   )
-  # The student is not asked; any network will do.
+  # CAKE does not use the student, so any network can stand for it.
   inputs = RoundInputs(WhiteBox(teacher), teacher, HYPER)
   state, key = init_state(teacher, recipe.tx), jax.random.key(0)
   rounds_key = jax.random.key(1)
 
-  # Compiled, since tracing takes longer than a few steps.
-  opening = jax.jit(functools.partial(exchange.init_state, round_spec))
+  # Compiled, because tracing takes longer than a few steps.
+  initialise = jax.jit(functools.partial(exchange.init_state, round_spec))
   start = (inputs, state, key)
-  shapes = jax.eval_shape(opening, *start)
+  shapes = jax.eval_shape(initialise, *start)
   compiled = (
     jax.jit(functools.partial(exchange.run_round, round_spec), donate_argnums=0)
     .lower(shapes, inputs, key)
@@ -89,7 +88,7 @@ def synthesis_runner(
   )
 
   def run() -> RunState:
-    state = opening(*start)
+    state = initialise(*start)
     for index in range(rounds):
       state, _ = compiled(state, inputs, jax.random.fold_in(rounds_key, index))
     return jax.block_until_ready(state)
@@ -99,7 +98,7 @@ def synthesis_runner(
 
 
 def starts(count: int, set_size: int, spec: DataSpec) -> Array:
-  """Where a maker's first sets start: `[S N, H, W, C]`, normalised."""
+  """Returns the first sets' initial images `[S N, H, W, C]`, normalised."""
 
   def start(index: Array) -> Array:
     start_key = jax.random.split(
@@ -111,12 +110,12 @@ def starts(count: int, set_size: int, spec: DataSpec) -> Array:
 
 
 def normalise(images: Array, spec: DataSpec) -> Array:
-  """From pixel space to the normalised space."""
+  """Normalises images from pixel space."""
   return (images - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
 
 
 def sets_at_once(size: Size, teacher: Classifier, spec: DataSpec) -> int:
-  """Sets in a round: as many as a run takes, and no more than fit."""
+  """Returns the number of sets that a run takes in a round."""
   devices = jax.device_count()
   images = resolution.IMAGES_PER_ROUND.get(jax.default_backend())
   images = images or memory_estimate.images_per_round(

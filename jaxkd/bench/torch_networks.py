@@ -1,7 +1,7 @@
 """LeNet-5, ResNets and the vision transformer in PyTorch, with our weights.
 
-Layers have the names of ours, so that weights go over by name. Inputs are
-normalised images `[N, C, H, W]`. Needs the extra `torch`.
+Layers have our names, so that weights are copied by name. Inputs are normalised
+images `[N, C, H, W]`. Needs the extra `torch`.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 
 class LeNet(nn.Module):
-  """See `jaxkd.models.lenet.LeNet`."""
+  """LeNet-5, or its half; see `jaxkd.models.lenet.LeNet`."""
 
   def __init__(self, inputs: int, classes: int, half: bool = False):
     super().__init__()
@@ -35,7 +35,7 @@ class LeNet(nn.Module):
 
 
 class Block(nn.Module):
-  """See `jaxkd.models.resnet.Block`."""
+  """A basic residual block; see `jaxkd.models.resnet.Block`."""
 
   def __init__(self, inputs: int, width: int, stride: int):
     super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-  """See `jaxkd.models.resnet.ResNet`."""
+  """A ResNet of basic blocks; see `jaxkd.models.resnet.ResNet`."""
 
   def __init__(self, inputs: int, classes: int, blocks: tuple[int, ...]):
     super().__init__()
@@ -81,7 +81,7 @@ class ResNet(nn.Module):
 
 
 class ShiftedPatches(nn.Module):
-  """See `jaxkd.models.vit.ShiftedPatches`."""
+  """Shifted patch tokenization; see `jaxkd.models.vit.ShiftedPatches`."""
 
   def __init__(self, inputs: int, dim: int, patch: int = 4):
     super().__init__()
@@ -106,7 +106,10 @@ class ShiftedPatches(nn.Module):
 
 
 class LocalityAttention(nn.Module):
-  """See `jaxkd.models.vit.LocalityAttention`; PyTorch's fused attention."""
+  """Attention without the own token; see `jaxkd.models.vit.LocalityAttention`.
+
+  It uses PyTorch's fused attention.
+  """
 
   def __init__(self, dim: int, heads: int = 8, head_dim: int = 64):
     super().__init__()
@@ -126,7 +129,7 @@ class LocalityAttention(nn.Module):
 
 
 class ViT(nn.Module):
-  """See `jaxkd.models.vit.ViT`, for 32x32 images."""
+  """A vision transformer for 32x32 images; see `jaxkd.models.vit.ViT`."""
 
   def __init__(self, inputs: int, classes: int, depth: int, dim: int = 64):
     super().__init__()
@@ -143,6 +146,7 @@ class ViT(nn.Module):
     self.add_module(f"Dense_{2 * depth}", nn.Linear(dim, classes))
 
   def layer(self, kind: str, index: int) -> nn.Module:
+    """Returns a layer by its kind and index."""
     return self.get_submodule(f"{kind}_{index}")
 
   def forward(self, x: Tensor) -> Tensor:
@@ -166,7 +170,7 @@ NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
   "vit4": lambda *sizes: ViT(*sizes, 4),
   "vit8": lambda *sizes: ViT(*sizes, 8),
 }
-# Names of a layer's arrays: ours and PyTorch's.
+# PyTorch's names of a layer's arrays, by ours.
 _NAMES = {
   "kernel": "weight",
   "scale": "weight",
@@ -178,22 +182,29 @@ _NAMES = {
 def create(
   name: str, channels: int, classes: int, variables: dict[str, Any]
 ) -> nn.Module:
-  """The network `name` with the weights of ours."""
+  """Makes the network `name` with our weights.
+
+  Args:
+    name: one of `NETWORKS`.
+    channels: the number of channels of an image.
+    classes: K.
+    variables: the variables of our network.
+  """
   network = NETWORKS[name](channels, classes)
-  found = {}
+  state = {}
   for collection in variables.values():
     for path, leaf in flax.traverse_util.flatten_dict(collection).items():
       *layers, array = path
       key = ".".join([*layers, _NAMES.get(array, array)])
-      found[key] = torch.tensor(_transposed(np.asarray(leaf), array))
-  missing, unknown = network.load_state_dict(found, strict=False)
-  # Counters of batches, which have no counterpart.
+      state[key] = torch.tensor(_transpose(np.asarray(leaf), array))
+  missing, unknown = network.load_state_dict(state, strict=False)
+  # Only PyTorch's counters of batches have no counterpart.
   assert not unknown and all("num_batches" in name for name in missing)
   return network
 
 
-def _transposed(leaf: np.ndarray, array: str) -> np.ndarray:
-  """A kernel `[i, j, C, O]` or `[D, O]` as PyTorch lays it out."""
+def _transpose(leaf: np.ndarray, array: str) -> np.ndarray:
+  """Transposes a kernel `[i, j, C, O]` or `[D, O]` to PyTorch's layout."""
   if array != "kernel":
     return leaf
   return leaf.transpose((3, 2, 0, 1) if leaf.ndim == 4 else (1, 0))

@@ -1,4 +1,4 @@
-"""What the benchmark measures of ours, at tiny sizes."""
+"""Tests of the benchmark's own measurements, at tiny sizes."""
 
 from types import SimpleNamespace
 
@@ -41,7 +41,7 @@ def test_full_size_is_the_published_one():
 
 
 @pytest.mark.parametrize("answer", [None, {}, RuntimeError()])
-def test_bytes_are_none_where_the_backend_does_not_say(answer):
+def test_bytes_are_none_where_the_backend_does_not_count_them(answer):
   def cost_analysis():
     if isinstance(answer, Exception):
       raise answer
@@ -51,7 +51,7 @@ def test_bytes_are_none_where_the_backend_does_not_say(answer):
   assert costs.moved_bytes(compiled) is None
 
 
-def test_flop_that_nobody_counts_are_an_error(monkeypatch):
+def test_flop_that_are_not_counted_are_an_error(monkeypatch):
   monkeypatch.setattr(costs, "count_flops", lambda *_: None)
   with pytest.raises(JaxkdError, match="JAX_PLATFORMS=cuda,cpu"):
     costs.image_step(lenet(), LENET.spec)
@@ -59,20 +59,20 @@ def test_flop_that_nobody_counts_are_an_error(monkeypatch):
 
 @pytest.mark.slow
 def test_every_part_has_a_row_and_the_shares_are_consistent():
-  settings = BenchConfig(("float32",), (), 1, Roofline({"float32": 1e9}, 1e9))
-  rows = comparison.measure(LENET, TINY, "all", settings)
+  config = BenchConfig(("float32",), (), 1, Roofline({"float32": 1e9}, 1e9))
+  rows = comparison.measure(LENET, TINY, "all", config)
   assert [row.part for row in rows] == list(comparison.PARTS)
-  assert {row.side for row in rows} == {OURS}
-  making, learning, _ = rows
+  assert {row.program for row in rows} == {OURS}
+  made, trained, _ = rows
   work = TINY.image_steps
-  assert making.rate == pytest.approx(work / making.seconds)
+  assert made.rate == pytest.approx(work / made.seconds)
   flop = costs.image_step(lenet(), LENET.spec)
-  assert making.matrix_share == pytest.approx(making.rate * flop / 1e9)
-  assert learning.rate == pytest.approx(80 / learning.seconds)
+  assert made.matrix_share == pytest.approx(made.rate * flop / 1e9)
+  assert trained.rate == pytest.approx(80 / trained.seconds)
 
 
 @pytest.mark.slow
-def test_starts_are_those_of_the_maker():
+def test_starts_are_those_of_the_first_round():
   one = TINY._replace(steps=1)
   found = synthesis.synthesis_runner(LENET, one, lenet(), 2).run().store.samples
   starts = synthesis.starts(2, 20, LENET.spec)
@@ -95,11 +95,11 @@ def test_flop_of_lenet_are_those_of_its_layers():
 @pytest.mark.slow
 def test_memory_is_predicted_and_does_not_depend_on_the_steps():
   size = TINY._replace(set_size=50)
-  memory, (point,) = scale.points(LENET, size, (8,))
+  memory, (point,) = scale.measure(LENET, size, (8,))
   assert memory.per_set > 50 * 32 * 32 * 4  # more than the images
   assert abs(point.error) < 0.03
   assert memory.bytes(8, devices=4) == pytest.approx(memory.bytes(2))
-  many = scale.by_steps(LENET, size, (48,))[48]
+  many = scale.bytes_by_steps(LENET, size, (48,))[48]
   assert many == pytest.approx(memory.bytes(1), rel=0.01)
 
 
@@ -113,11 +113,11 @@ def test_jobs_follow_from_rates():
   flop = scale.imagenet_flop()
   # ResNet-50 takes 8.2 GFLOP forwards, as much again for the gradient.
   assert 14e9 < flop < 19e9
-  assert any("v5e-256" in line for line in scale.described(0.4, "as given"))
+  assert any("v5e-256" in line for line in scale.describe_jobs(0.4, "as given"))
 
 
 def test_flop_grow_with_the_area():
-  found = scale.by_shape("resnet8_16", sides=(16, 32), classes=(10,))
+  found = scale.flop_by_shape("resnet8_16", sides=(16, 32), classes=(10,))
   assert found[1]["flop"] == pytest.approx(4 * found[0]["flop"], rel=0.15)
 
 

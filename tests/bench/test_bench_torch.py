@@ -1,4 +1,4 @@
-"""The rival in PyTorch does what we do, and is timed beside us."""
+"""Tests that PyTorch gives our results, and is timed beside us."""
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ from jaxkd import models
 from jaxkd.bench import cases, comparison
 from jaxkd.bench.cases import Size
 from jaxkd.bench.comparison import BenchConfig
-from jaxkd.bench.results import OURS, RIVALS, ratio
+from jaxkd.bench.results import OURS, TORCH_MODES, ratio
 from jaxkd.types import JaxkdError
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def torch():
 @pytest.mark.parametrize(
   "name", ["lenet5", "lenet5_half", "resnet18", "resnet34", "vit4", "vit8"]
 )
-def test_networks_answer_alike(name, torch):
+def test_networks_give_the_same_logits(name, torch):
   from jaxkd.bench import agreement
 
   spec = cases.CASES["lenet5" if "lenet" in name else "vit8"].spec
@@ -31,7 +31,7 @@ def test_networks_answer_alike(name, torch):
   images = np.random.default_rng(0).random((3, *spec.shape), np.float32)
   normalised = (images - np.float32(spec.mean)) / np.float32(spec.std)
   with torch.no_grad():
-    theirs = agreement.in_torch(network, spec).eval()(
+    theirs = agreement.to_torch_network(network, spec).eval()(
       agreement.to_torch(normalised)
     )
   np.testing.assert_allclose(network(images).logits, theirs, atol=2e-4)
@@ -44,7 +44,7 @@ def test_images_are_ours_step_by_step(name):
   assert agreement.check_images(cases.find(name), TINY) < 1e-3
 
 
-def test_students_learn_alike():
+def test_students_get_the_same_weights():
   from jaxkd.bench import agreement
 
   assert agreement.check_students(cases.find("lenet5"), TINY) < 1e-3
@@ -53,18 +53,18 @@ def test_students_learn_alike():
 def test_another_image_is_an_error(monkeypatch):
   from jaxkd.bench import agreement, synthesis
 
-  monkeypatch.setitem(synthesis.RIVAL, "step_size", 0.02)
+  monkeypatch.setitem(synthesis.TORCH_ARGUMENTS, "step_size", 0.02)
   with pytest.raises(JaxkdError, match="images of lenet5 after 1 steps"):
     agreement.check_images(cases.find("lenet5"), TINY)
 
 
-def test_both_sides_are_timed():
-  settings = BenchConfig(("float32",), ("eager",), 1)
+def test_both_programs_are_timed():
+  config = BenchConfig(("float32",), ("eager",), 1)
   case = cases.find("lenet5")
-  rows = comparison.measure(case, TINY, "all", settings)
-  sides = [(row.part, row.side, row.at_once) for row in rows]
-  eager = RIVALS["eager"]
-  assert sides == [
+  rows = comparison.measure(case, TINY, "all", config)
+  timed = [(row.part, row.program, row.at_once) for row in rows]
+  eager = TORCH_MODES["eager"]
+  assert timed == [
     ("synthesis", OURS, 40),
     ("synthesis", eager, 20),
     ("synthesis", eager, 40),
