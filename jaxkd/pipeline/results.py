@@ -10,7 +10,7 @@ from jaxkd.evaluation.network_costs import measure
 from jaxkd.pipeline import scores
 from jaxkd.pipeline.rounds import SynthesisResult
 from jaxkd.pipeline.setup import Setup
-from jaxkd.runtime import memory
+from jaxkd.runtime import profiling
 from jaxkd.runtime.environment import environment
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.teachers.access import TeacherHandle
@@ -156,9 +156,9 @@ def stage_seconds(metrics: MetricsWriter) -> dict[str, float]:
 
 def stage_memory(metrics: MetricsWriter) -> dict[str, Any]:
   """The most bytes in use up to the end of each stage, and whose memory it is
-  (`jaxkd.runtime.memory`); None for a stage in which nothing was done.
+  (`jaxkd.runtime.profiling`); None for a stage in which nothing was done.
   """
-  peaks = {"of": memory.memory_scope(), **dict.fromkeys(STAGES)}
+  peaks = {"of": profiling.memory_scope(), **dict.fromkeys(STAGES)}
   for stage in metrics.stages():
     kind = _kind(stage)
     if kind in STAGES:

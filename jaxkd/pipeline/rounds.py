@@ -19,7 +19,7 @@ from jaxkd.pipeline import exchange, scores
 from jaxkd.pipeline.exchange import RoundInputs, RunState
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.setup import Setup, init_run
-from jaxkd.runtime import devices, memory
+from jaxkd.runtime import devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
@@ -110,7 +110,7 @@ def run_rounds(
           index + 1,
           seconds=time.monotonic() - began,
           compile_seconds=compile_s if index == first else 0.0,
-          peak_bytes=memory.peak_bytes(),
+          peak_bytes=profiling.peak_bytes(),
           **{name: term.mean() for name, term in terms.items()},
         )
         evaluate_at_budget(setup, teacher, student, dataset, run, metrics)

@@ -7,10 +7,9 @@ files.py         atomic writes of files and folders, JSON
 finished_run.py  reading the folder of a finished run
 formatting.py    numbers as text
 keys.py          the tree of random keys
-memory.py        peak memory
 metrics.py       the metrics of a run, on disk
 processes.py     several processes that run one program
-profiling.py     profiler traces
+profiling.py     profiler traces and peak memory
 progress.py      progress on the terminal
 run_folder.py    the folder of a run, its config and its lock
 """

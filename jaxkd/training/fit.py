@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd.data.labels import class_counts, labels_of
-from jaxkd.runtime import devices as parallel, memory
+from jaxkd.runtime import devices as parallel, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
@@ -115,7 +115,7 @@ def fit(
           epoch + 1,
           loss=loss,
           seconds=seconds,
-          peak_bytes=memory.peak_bytes(),
+          peak_bytes=profiling.peak_bytes(),
         )
         progress.advance(1, loss=loss.mean())
         on_epoch_end(epoch + 1, parallel.to_local(states))

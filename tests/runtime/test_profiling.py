@@ -10,7 +10,7 @@ import pytest
 import jaxkd
 from jaxkd.pipeline import results
 from jaxkd.report import summary
-from jaxkd.runtime import memory, processes, profiling, run_folder
+from jaxkd.runtime import processes, profiling, run_folder
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -104,15 +104,15 @@ def test_the_largest_peak_of_the_devices_counts(monkeypatch):
     return SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": peak})
 
   monkeypatch.setattr(jax, "local_devices", lambda: [device(3), device(5)])
-  assert memory.peak_bytes() == 5
-  assert memory.memory_scope() == "device"
+  assert profiling.peak_bytes() == 5
+  assert profiling.memory_scope() == "device"
 
 
 def test_without_device_statistics_the_process_is_measured(monkeypatch):
   silent = SimpleNamespace(memory_stats=lambda: None)
   monkeypatch.setattr(jax, "local_devices", lambda: [silent])
-  assert memory.memory_scope() == "process"
-  assert 1e7 < memory.peak_bytes() < 1e12
+  assert profiling.memory_scope() == "process"
+  assert 1e7 < profiling.peak_bytes() < 1e12
 
 
 def test_members_and_defences_count_to_their_stages(tmp_path):
