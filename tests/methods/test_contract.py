@@ -17,10 +17,10 @@ from toy_task import KEY, SPEC, Counting
 
 import jaxkd
 from jaxkd import data, methods
+from jaxkd.config.run_fields import ADAPTATION
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import build_method
-from jaxkd.synthesis import label_only
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
@@ -260,7 +260,7 @@ def test_images_that_are_made_can_be_left_as_they_began(name):
 @every_method
 def test_adaptations_are_of_white_boxes_and_complete(name):
   info = methods.info(name)
-  assert set(info.adaptations) <= set(label_only.NAMES)
+  assert set(info.adaptations) <= set(ADAPTATION.fields[0].allowed)
   assert not info.adaptations or info.access == "white_box"
   assert ("zeroth" in info.adaptations) == (info.label_objective is not None)
 
