@@ -1,6 +1,4 @@
-"""The result of an audit of a black box: how far it was copied, for how many
-queries.
-"""
+"""The result of an audit: how closely a black box was copied."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -29,7 +29,10 @@ class AlexNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, 32, 32, C]`, normalised; training needs a dropout key."""
+    """Applies the network to normalised images `[B, 32, 32, C]`.
+
+    Training needs a dropout key.
+    """
     check_side(images, 32, "AlexNet")
     norm = batch_norm(train=train, dtype=self.dtype)
     x = images
@@ -74,7 +77,10 @@ class IdealAlexNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, 28x28 in IDEAL and at least 12x12."""
+    """Applies the network to normalised images `[B, H, W, C]`.
+
+    Images have 28x28 pixels in IDEAL, and need at least 12x12.
+    """
     del train  # the network is the same in training
     x = images
     features = []

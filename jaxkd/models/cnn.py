@@ -28,7 +28,7 @@ class CNN(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, at least 8x8."""
+    """Applies the network to normalised images `[B, H, W, C]`, at least 8x8."""
     norm = batch_norm(train=train, dtype=self.dtype)
     x = images
     features = []
@@ -60,7 +60,10 @@ class CakeCNN(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, 28x28 in CAKE."""
+    """Applies the network to normalised images `[B, H, W, C]`.
+
+    Images have 28x28 pixels in CAKE.
+    """
     del train  # the network is the same in training
     x = nn.relu(Conv(self.channels[0], 3, dtype=self.dtype)(images))
     features = [x]
@@ -88,7 +91,10 @@ class IdealCNN(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, 32x32 in IDEAL and at least 18x18."""
+    """Applies the network to normalised images `[B, H, W, C]`.
+
+    Images have 32x32 pixels in IDEAL, and need at least 18x18.
+    """
     del train  # the network is the same in training
     first = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(images)))
     second = nn.relu(max_pool(Conv(256, 3, dtype=self.dtype)(first)))

@@ -28,7 +28,7 @@ class Branch(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array) -> Array:
-    """`[N, Z]` to `[N, 32, 32, width]`."""
+    """Maps `[N, Z]` to `[N, 32, 32, width]`."""
     norm = batch_norm(train=self.train, dtype=jnp.float32)
     x = latents[:, None, None]
     x = Conv(self.width, 3, padding=1, use_bias=False)(x)
@@ -57,7 +57,7 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[N, 32, 32, width]` to `[N, side, side, channels]`, unbounded."""
+    """Maps `[N, 32, 32, width]` to `[N, side, side, channels]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     slope = 0.2 if self.side == 28 else 0.0
     width = self.width
@@ -100,7 +100,7 @@ class DaST(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
+    """Maps `latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     count = len(latents)
     checks.multiple("number of latents", count, "classes", self.num_classes)
     branches = nn.vmap(
@@ -136,7 +136,7 @@ class Substitute(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, 28, 28, C]`, normalised."""
+    """Applies the network to normalised images `[B, 28, 28, C]`."""
     del train  # the network is the same in training
     check_side(images, 28, "DaST's substitute")
     x = images

@@ -40,7 +40,7 @@ class Conv(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   def __call__(self, x: Array) -> Array:
-    """`[B, H, W, C]` to `[B, H', W', features]`."""
+    """Maps `[B, H, W, C]` to `[B, H', W', features]`."""
     kernel, bias = self.weights(x.shape[-1])
     y = conv.conv_general_dilated(
       x.astype(self.dtype),
@@ -75,7 +75,7 @@ class DepthwiseConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """`[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`."""
+    """Maps `[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`."""
     shape = (self.size, self.size, 1, x.shape[-1])
     kernel, bias = _weights(self, shape, self.use_bias)
     x = x.astype(self.dtype)
@@ -98,7 +98,7 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """`[..., D]` to `[..., features]`."""
+    """Maps `[..., D]` to `[..., features]`."""
     shape = (x.shape[-1], self.features)
     kernel, bias = _weights(self, shape, self.use_bias)
     y = x.astype(self.dtype) @ kernel

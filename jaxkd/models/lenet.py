@@ -34,7 +34,7 @@ class LeNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, side, side, C]`, normalised."""
+    """Applies the network to normalised images `[B, side, side, C]`."""
     del train  # the network is the same in training
     check_side(images, self.side, "This LeNet")
     layers = [Conv(width, 5, dtype=self.dtype) for width in self.channels]
@@ -77,7 +77,10 @@ class IdealLeNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, 28x28 in IDEAL."""
+    """Applies the network to normalised images `[B, H, W, C]`.
+
+    Images have 28x28 pixels in IDEAL.
+    """
     norm = batch_norm(train=train, dtype=self.dtype)
     x = images
     features = []

@@ -12,7 +12,7 @@ from jaxkd.types import Array, Outputs
 
 
 class MLP(nn.Module):
-  """CAKE's linear layers with ReLU; `features` are their outputs.
+  """CAKE's perceptron: linear layers with ReLU, whose outputs are `features`.
 
   CAKE counts the hidden layers after the first: its `num_hidden=2` is
   `layers=3` here.
@@ -31,7 +31,7 @@ class MLP(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, ...]`, normalised."""
+    """Applies the network to normalised images `[B, ...]`."""
     del train  # the network is the same in training
     x = images.reshape(images.shape[0], -1)
     features = []
@@ -57,7 +57,7 @@ class ConditionalMLP(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, labels: Array) -> Array:
-    """`latents [N, Z]`, `labels [N]` to `[N, *shape]`, unbounded."""
+    """Maps `latents [N, Z]`, `labels [N]` to `[N, *shape]`, unbounded."""
     onehot = jax.nn.one_hot(labels, self.num_classes)
     x = jnp.concatenate([latents, onehot], axis=-1)
     for width in self.hidden:
@@ -67,7 +67,7 @@ class ConditionalMLP(nn.Module):
 
 
 class IdealMLP(nn.Module):
-  """IDEAL's linear layers with ReLU; `features` are their outputs.
+  """IDEAL's perceptron: linear layers with ReLU, whose outputs are `features`.
 
   The released network ends in a softmax, and its cross entropy applies another
   softmax, so that no class can get a probability above e / (e + K - 1) and
@@ -85,7 +85,7 @@ class IdealMLP(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, ...]`, normalised."""
+    """Applies the network to normalised images `[B, ...]`."""
     del train  # the network is the same in training
     x = images.reshape(images.shape[0], -1)
     features = []

@@ -46,7 +46,7 @@ class InvertedResidual(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
+    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     y = Conv(self.expansion * x.shape[-1], 1, dtype=self.dtype)(x)
     y = self.activation(norm()(y))
@@ -77,7 +77,7 @@ class MobileNetV2(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     x = Conv(32 // self.divisor, 1, padding=1, dtype=self.dtype)(images)
     x = self.activation(norm()(x))

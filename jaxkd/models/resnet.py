@@ -28,7 +28,7 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]` to `[B, H / stride, W / stride, C']`."""
+    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, C']`."""
     norm = batch_norm(train=train, dtype=self.dtype)
 
     def conv_norm(x: Array, features: int, size: int, stride: int = 1) -> Array:
@@ -70,7 +70,7 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     x = Conv(self.width, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
     x = nn.relu(norm()(x))

@@ -30,7 +30,7 @@ class ShuffleUnit(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
+    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
 
     def pointwise(x: Array, features: int) -> Array:
@@ -67,7 +67,7 @@ class ShuffleNetV2(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     x = Conv(24 // self.divisor, 3, padding=1, dtype=self.dtype)(images)
     x = norm()(x)

@@ -41,7 +41,7 @@ class SeparableConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
+    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     halves = ((x.shape[-1], self.stride), (self.features, 1))
     for features, stride in halves:
@@ -68,7 +68,7 @@ class EarlyExit(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]`, the output of a stage, to logits `[B, K]`."""
+    """Maps `[B, H, W, C]`, the output of a stage, to logits `[B, K]`."""
     gate = SeparableConv(x.shape[-1], self.gate_stride, self.dtype)
     y = gate(x, train=train)
     y = nn.relu(batch_norm(train=train, dtype=self.dtype)()(y))
@@ -104,7 +104,7 @@ class Skeptical(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     outputs = self.backbone(images, train=train)
     heads = []
     for index, stage in enumerate(self.stages):

@@ -34,7 +34,7 @@ class VGG(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised, at least 8x8."""
+    """Applies the network to normalised images `[B, H, W, C]`, at least 8x8."""
     norm = batch_norm(train=train, dtype=self.dtype)
     pools = 4 if min(images.shape[1:3]) >= 64 else 3
     x = images

@@ -27,7 +27,7 @@ class ShiftedPatches(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
-    """`[B, H, W, C]` to `[B, H W / patch^2, dim]`."""
+    """Maps `[B, H, W, C]` to `[B, H W / patch^2, dim]`."""
     batch, height, width, _ = images.shape
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # Not shifted, then shifted right, left, down and up.
@@ -59,7 +59,7 @@ class LocalityAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """`[B, tokens, D]` to the same."""
+    """Maps `[B, tokens, D]` to the same shape."""
     batch, tokens, dim = x.shape
     qkv = Dense(3 * self.heads * self.head_dim, False, self.dtype)(x)
     qkv = qkv.reshape(batch, tokens, 3, self.heads, self.head_dim)
@@ -103,7 +103,7 @@ class ViT(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     del train  # CAKE trains it without dropout
     height, width = images.shape[1:3]
     if height % self.patch or width % self.patch:

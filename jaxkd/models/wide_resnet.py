@@ -28,7 +28,7 @@ class WideBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """`[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
+    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
     y = nn.relu(norm()(x))
     if x.shape[-1] != self.features:
@@ -59,7 +59,7 @@ class WideResNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
-    """`images [B, H, W, C]`, normalised."""
+    """Applies the network to normalised images `[B, H, W, C]`."""
     x = Conv(16, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
     features = []
     for stage in range(3):

@@ -53,7 +53,7 @@ MIN_CHANNELS, MIN_TILES = 32, 16
 
 
 def is_faster(x: Array, kernel: Array, strides, padding: Padding) -> bool:
-  """Returns whether a convolution can be computed so, and is faster so."""
+  """Returns whether the algorithm applies to a convolution and is faster."""
   rows, columns = (
     -(-(size + low + high - 2) // SIDE)
     for size, (low, high) in zip(x.shape[1:3], padding, strict=True)

@@ -1,6 +1,4 @@
-"""Convolutional generators: a linear layer makes a small map, which is enlarged
-by convolutions.
-"""
+"""Convolutional generators, which enlarge a small map to an image."""
 
 import math
 
@@ -40,7 +38,7 @@ class Upsampling(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
+    """Maps `latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     height, width, image_channels = self.shape
     x = norm()(_first_map(latents, height // 4, width // 4, self.channels[0]))
@@ -76,7 +74,7 @@ class DCGAN(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
+    """Maps `latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     norm = batch_norm(train=train, dtype=jnp.float32)
     height, width, image_channels = self.shape
     rows, columns = math.ceil(height / 16), math.ceil(width / 16)

@@ -24,7 +24,7 @@ class Layer(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """`[N, tokens, dim]` to the same."""
+    """Maps `[N, tokens, dim]` to the same shape."""
     count, tokens, dim = x.shape
     qkv = Dense(3 * dim, use_bias=False)(_norm()(x))
     qkv = qkv.reshape(count, tokens, 3, self.heads, -1)
@@ -56,7 +56,7 @@ class TransformerGAN(nn.Module):
 
   @nn.compact
   def __call__(self, latents: Array, *, train: bool) -> Array:
-    """`latents [N, Z]` to `[N, H, W, C]`, unbounded."""
+    """Maps `latents [N, Z]` to `[N, H, W, C]`, unbounded."""
     del train  # layer normalisation is the same in both modes
     height, width, channels = self.shape
     x = Dense(height // 4 * (width // 4) * self.dim)(latents)
