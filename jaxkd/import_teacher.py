@@ -31,6 +31,9 @@ _FILE_HELP = """\
 safetensors with PyTorch's names or written by jaxkd, or a .stablehlo artefact
 of jax.export; pickles (.pt, .pth, ...) are refused with the lines that convert
 them"""
+_MODEL_HELP = """\
+name in jaxkd.models, e.g. resnet18; or module:function of a network of your
+own, in a file that jaxkd wrote"""
 _PROBE_HELP = """\
 safetensors file with `images` [N, C, H, W] or [N, H, W, C] in [0, 1], before
 the normaliser, and `logits` [N, K], your network's answers to them"""
@@ -47,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add("file", metavar="FILE", type=Path, help=_FILE_HELP)
   add("--out", metavar="DIR", required=True, help="folder to make")
-  add("--model", default="", help="name in jaxkd.models, e.g. resnet18")
+  add("--model", default="", help=_MODEL_HELP)
   add("--image_shape", metavar="H,W,C", type=_integers, help="e.g. 32,32,3")
   add("--num_classes", metavar="K", type=int)
   for name in ("mean", "std"):

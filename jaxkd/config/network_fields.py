@@ -54,7 +54,12 @@ OPTIMIZER = Block(
   ),
 )
 NETWORK = (
-  Field("model", str, ..., "Name of a network; --list prints all."),
+  Field(
+    "model",
+    str,
+    ...,
+    "Name of a network (--list prints all), or module:function of your own.",
+  ),
   Field(
     "augment",
     tuple[str, ...],

@@ -39,7 +39,12 @@ DEFENSE = Block(
   "defense",
   "What is done to the teacher before it is published, see jaxkd.defenses.",
   (
-    Field("name", str, "", "Name of a defence; --list prints all, '' is none."),
+    Field(
+      "name",
+      str,
+      "",
+      "Name of a defence (--list prints all), or its dotted path; '' is none.",
+    ),
     Field(
       "omega",
       float,

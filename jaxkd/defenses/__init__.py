@@ -1,19 +1,36 @@
 """One file per published defence: a teacher in, a teacher out.
 
-The file's name is what `config.teacher.defense.name` says.
+The file's name is what `config.teacher.defense.name` says. A dotted path there
+names a module outside of the package with the same two functions, `check` and
+`defend`, for instance `my_package.my_defense`.
 """
 
 import importlib
 import pkgutil
+from types import ModuleType
 from typing import Any
 
-from jaxkd.config import checks
+from jaxkd.config import checks, user_code
 from jaxkd.types import Classifier, JaxkdError
 
 
 def names() -> list[str]:
   """All defences that there are."""
   return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> ModuleType:
+  """The module of a defence: a name from `names()` or a dotted path outside.
+
+  Raises:
+    JaxkdError: if there is no such module, or it is no defence.
+  """
+  if "." in name:
+    return user_code.load_module(
+      "teacher.defense.name", name, "check", "defend"
+    )
+  checks.choice("teacher.defense.name", name, names())
+  return importlib.import_module(f"{__name__}.{name}")
 
 
 def check(block) -> None:
@@ -25,13 +42,12 @@ def check(block) -> None:
   defense = block.defense
   if not defense.name:
     return
-  checks.choice("teacher.defense.name", defense.name, names())
+  module = find(defense.name)
   if block.url or block.replay:
     raise JaxkdError(
       f"teacher.defense.name={defense.name}: a teacher behind an interface is "
       "as its owner trained it; leave the defence out."
     )
-  module = importlib.import_module(f"{__name__}.{defense.name}")
   module.check(block)
 
 
@@ -43,5 +59,7 @@ def defend(trainer: Any, normal: Classifier, block) -> Classifier:
     normal: the teacher to protect.
     block: `config.teacher.defense`.
   """
-  module = importlib.import_module(f"{__name__}.{block.name}")
+  module = find(block.name)
+  if "." in block.name:
+    trainer = trainer._replace(modules=(block.name,))
   return module.defend(trainer, normal, block)

@@ -32,12 +32,14 @@ def _parser() -> argparse.ArgumentParser:
     "--checkpoint", type=Path, metavar="FILE", help="student.safetensors"
   )
   _add_out(student, "DIR")
+  _add_model(student)
   onnx = commands.add_parser(
     "onnx",
     help="writes ONNX; needs jax2onnx and onnxruntime (jaxkd/export/onnx.py)",
   )
   _add_student(onnx)
   _add_out(onnx, "FILE")
+  _add_model(onnx)
   images = commands.add_parser("images", help="writes the synthetic images")
   _add_workdir(images, required=True)
   _add_out(images, "DIR")
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     metavar="N",
     help="number, drawn at random; 0 for all",
   )
+  _add_model(images)
   predict = commands.add_parser("predict", help="labels images")
   _add_student(predict)
   predict.add_argument("source", type=Path, metavar="FOLDER or IMAGE")
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
   predict.add_argument(
     "--top", type=int, default=1, metavar="N", help="classes for each image"
   )
+  _add_model(predict)
   return parser
 
 
@@ -83,6 +87,15 @@ def _add_out(parser, metavar: str) -> None:
   parser.add_argument("--out", type=Path, metavar=metavar, required=True)
 
 
+def _add_model(parser) -> None:
+  parser.add_argument(
+    "--model",
+    default="",
+    metavar="MODULE:FUNCTION",
+    help="the function that builds the network, if it is your own",
+  )
+
+
 # Each command imports its modules itself, because JAX takes seconds to import
 # and `--help` and wrong arguments don't need it.
 
@@ -91,9 +104,9 @@ def _student(arguments: argparse.Namespace) -> int:
   from jaxkd.export.student import export_checkpoint, export_run
 
   if arguments.checkpoint:
-    export_checkpoint(arguments.checkpoint, arguments.out)
+    export_checkpoint(arguments.checkpoint, arguments.out, arguments.model)
   else:
-    export_run(arguments.workdir, arguments.out)
+    export_run(arguments.workdir, arguments.out, arguments.model)
   print(f"The bundle is in {arguments.out}.")
   return 0
 
@@ -101,7 +114,7 @@ def _student(arguments: argparse.Namespace) -> int:
 def _onnx(arguments: argparse.Namespace) -> int:
   from jaxkd.export.onnx import export_onnx
 
-  difference = export_onnx(arguments.student, arguments.out)
+  difference = export_onnx(arguments.student, arguments.out, arguments.model)
   print(
     f"The network is in {arguments.out}; its logits differ from the student's "
     f"by at most {difference:.2g}."
@@ -113,7 +126,11 @@ def _images(arguments: argparse.Namespace) -> int:
   from jaxkd.export.images import export_images
 
   count = export_images(
-    arguments.workdir, arguments.out, arguments.format, arguments.count
+    arguments.workdir,
+    arguments.out,
+    arguments.format,
+    arguments.count,
+    arguments.model,
   )
   print(f"{count} images are in {arguments.out}.")
   return 0
@@ -123,7 +140,11 @@ def _predict(arguments: argparse.Namespace) -> int:
   from jaxkd.export.prediction import predict
 
   summary = predict(
-    arguments.student, arguments.source, arguments.out, arguments.top
+    arguments.student,
+    arguments.source,
+    arguments.out,
+    arguments.top,
+    arguments.model,
   )
   for conversion, count in summary.converted.items():
     print(f"{count} images were converted from {conversion}.")

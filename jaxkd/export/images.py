@@ -45,7 +45,11 @@ class Rounding(NamedTuple):
 
 
 def export_images(
-  workdir: Path, out: Path, format: str = "png", count: int = 0
+  workdir: Path,
+  out: Path,
+  format: str = "png",
+  count: int = 0,
+  model: str = "",
 ) -> int:
   """Writes the synthetic images of a run, with labels and a manifest.
 
@@ -54,6 +58,7 @@ def export_images(
     out: the folder to write, new or empty; it appears when it is complete.
     format: one of `FORMATS`.
     count: the number of images, drawn at random by the run's seed; 0 for all.
+    model: `module:function` that builds the teacher, if it is the user's own.
 
   Returns:
     The number of images written.
@@ -67,7 +72,7 @@ def export_images(
   _check_synthetic(config)
   samples = _subsample(read_samples(workdir), count, config["seed"])
   if samples.images.ndim == 4:
-    synthetic, rounding = _round(samples, workdir, config)
+    synthetic, rounding = _round(samples, workdir, config, model)
   elif format == "npz":
     synthetic, rounding = _add_labels(samples), None
   else:
@@ -125,7 +130,7 @@ def _add_labels(samples: Samples) -> SyntheticSet:
 
 
 def _round(
-  samples: Samples, workdir: Path, config: dict[str, Json]
+  samples: Samples, workdir: Path, config: dict[str, Json], model: str
 ) -> tuple[SyntheticSet, Rounding]:
   """Rounds images to uint8, and asks a white-box teacher for new answers.
 
@@ -139,7 +144,7 @@ def _round(
   rounded = samples._replace(images=images)
   if not path.exists():
     return _add_labels(rounded), Rounding(clipped, None, False)
-  teacher = WhiteBox(weights.load_classifier(path)[0])
+  teacher = WhiteBox(weights.load_classifier(path, model)[0])
   answers = np.asarray(jax.jit(WhiteBox.answer)(teacher, images))
   before = np.asarray(hard_labels(samples.targets))
   same = int((answers.argmax(-1) == before).sum())

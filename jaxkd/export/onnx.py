@@ -27,12 +27,13 @@ FAULTY_PASSES = (
 )
 
 
-def export_onnx(student: Path, out: Path) -> float:
+def export_onnx(student: Path, out: Path, model: str = "") -> float:
   """Writes the network of a bundle as ONNX, for any batch size.
 
   Args:
     student: the folder of the bundle.
     out: the file; it is not written if its logits differ.
+    model: `module:function` that builds the network, if it is the user's own.
 
   Returns:
     The largest difference of the logits on the bundle's probe images.
@@ -49,7 +50,7 @@ def export_onnx(student: Path, out: Path) -> float:
       f"The package {error.name} is missing. In a separate environment, run: "
       "pip install jaxkd jax2onnx==0.17.1 onnxruntime"
     ) from error
-  classifier, spec, _ = bundle.read(student)
+  classifier, spec, _ = bundle.read(student, model)
   network = jax.device_get(classifier)
   try:
     _remove_faulty_passes()

@@ -39,7 +39,7 @@ class PredictionSummary(NamedTuple):
 
 
 def predict(
-  bundle_folder: Path, source: Path, out: Path, top: int = 1
+  bundle_folder: Path, source: Path, out: Path, top: int = 1, model: str = ""
 ) -> PredictionSummary:
   """Writes a network's predictions for images to a CSV file.
 
@@ -52,11 +52,12 @@ def predict(
     source: an image, or a folder of images with its subfolders.
     out: the CSV file.
     top: the number of classes for each image.
+    model: `module:function` that builds the network, if it is the user's own.
 
   Raises:
     JaxkdError: if there is no image, or the network does not take images.
   """
-  loaded = bundle.read(bundle_folder)
+  loaded = bundle.read(bundle_folder, model)
   spec = loaded.spec
   if len(spec.shape) != 3 or spec.shape[-1] not in (1, 3):
     raise JaxkdError(

@@ -6,7 +6,7 @@ from jaxkd import __version__
 from jaxkd.export import stablehlo
 from jaxkd.runtime.files import Json, atomic_folder
 from jaxkd.runtime.finished_run import read_config, read_report
-from jaxkd.serialization import bundle, probe, weights
+from jaxkd.serialization import bundle, model_card, probe, weights
 from jaxkd.serialization.model_card import ModelCard
 from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.stablehlo import from_export
@@ -14,8 +14,13 @@ from jaxkd.serialization.stablehlo import from_export
 NAME = "student"
 
 
-def export_run(workdir: Path, out: Path) -> None:
-  """Writes the student of a run as a bundle into the folder `out`.
+def export_run(workdir: Path, out: Path, model: str = "") -> None:
+  """Writes the student of a run as a bundle.
+
+  Args:
+    workdir: the folder of the run.
+    out: the folder to write.
+    model: `module:function` that builds the network, if it is the user's own.
 
   Raises:
     JaxkdError: if the run is not finished, or `out` can't be written.
@@ -33,25 +38,28 @@ def export_run(workdir: Path, out: Path) -> None:
     "date": report["date"],
   }
   checkpoint = workdir / f"{NAME}.safetensors"
-  _write(checkpoint, out, provenance, _class_names(config))
+  _write(checkpoint, out, provenance, _class_names(config), model)
 
 
-def export_checkpoint(checkpoint: Path, out: Path) -> None:
+def export_checkpoint(checkpoint: Path, out: Path, model: str = "") -> None:
   """Writes a file of weights as a bundle, without the run that made it.
+
+  Args:
+    checkpoint: the file.
+    out: the folder to write.
+    model: `module:function` that builds the network, if it is the user's own.
 
   Raises:
     JaxkdError: if the file can't be read, or `out` can't be written.
   """
   unknown = dict.fromkeys(("method", "dataset", "accuracy", "date"))
-  _write(checkpoint, out, unknown | {"jaxkd": __version__}, ())
+  _write(checkpoint, out, unknown | {"jaxkd": __version__}, (), model)
 
 
 def _class_names(config: dict[str, Json]) -> tuple[str, ...]:
   # A teacher that was a bundle names its classes, if its folder is still there.
-  teacher = Path(config["teacher"]["checkpoint"] or ".")
-  if not any(teacher.glob("teacher.json")):
-    return ()
-  return tuple(bundle.read(teacher).card.class_names)
+  card = Path(config["teacher"]["checkpoint"] or ".") / "teacher.json"
+  return model_card.read(card).class_names if card.is_file() else ()
 
 
 def _write(
@@ -59,8 +67,9 @@ def _write(
   out: Path,
   provenance: dict[str, Json],
   class_names: tuple[str, ...],
+  model: str,
 ) -> None:
-  student, spec = weights.load_classifier(checkpoint)
+  student, spec = weights.load_classifier(checkpoint, model)
   artefact = stablehlo.serialize(student, spec)
   images = bundle.probe_images(spec)
   expected = Probe(images, probe.answer(student, images))

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from types import ModuleType
 
-from jaxkd.config import checks, fields
+from jaxkd.config import checks, fields, user_code
 from jaxkd.config.fields import Block
 from jaxkd.types import DataSpec, JaxkdError, Method, MethodInfo
 
@@ -23,19 +23,10 @@ def find(name: str) -> ModuleType:
   Raises:
     JaxkdError: naming the nearest methods.
   """
-  if "." not in name and name not in names():
-    raise JaxkdError(checks.unknown("method", name, names()))
-  path = name if "." in name else f"{__name__}.{name}"
-  try:
-    module = importlib.import_module(path)
-  except ImportError as error:
-    raise JaxkdError(f"Method {name!r} can't be imported: {error}.") from error
-  for part in ("INFO", "build"):
-    if not hasattr(module, part):
-      raise JaxkdError(
-        f"Method {name!r} has no {part}; see jaxkd/methods/README.md."
-      )
-  return module
+  if "." in name:
+    return user_code.load_module("method", name, "INFO", "build")
+  checks.choice("method", name, names())
+  return importlib.import_module(f"{__name__}.{name}")
 
 
 def info(name: str) -> MethodInfo:

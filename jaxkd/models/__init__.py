@@ -2,6 +2,7 @@
 
     adapters.py         classifiers from linen, nnx modules and functions
     apply_functions.py  how a classifier applies each of these
+    user_networks.py    networks that are built by a user's function
     layers.py           the layers, with PyTorch's initialisation
     cpu/                faster forms of layers for XLA:CPU
     generators/         networks that turn latents into images
@@ -16,7 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxkd.config import checks
+from jaxkd.config import checks, user_code
+from jaxkd.models import user_networks
 from jaxkd.models.adapters import (
   from_function,
   from_linen,
@@ -38,6 +40,8 @@ from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
+  "abstract",
+  "check",
   "count_parameters",
   "create",
   "from_function",
@@ -121,10 +125,29 @@ def names() -> list[str]:
   return sorted(_MODELS)
 
 
+def check(field: str, name: str) -> None:
+  """Refuses a name that `init` does not take.
+
+  Args:
+    field: the config field, for the message.
+    name: one of `names()`, or `module:function` of the user.
+
+  Raises:
+    JaxkdError: if there is no such network.
+  """
+  if user_code.is_function(name):
+    user_code.load_function(field, name)
+  elif name not in _MODELS:
+    raise JaxkdError(
+      f"{checks.unknown(field, name, names())} A network of your own is "
+      "written module:function."
+    )
+
+
 def create(
   name: str, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
 ) -> nn.Module:
-  """Creates the network `name` for inputs like `spec`, without variables.
+  """Creates a network of this package for inputs like `spec`, as a module.
 
   Args:
     name: one of `names()`.
@@ -143,18 +166,25 @@ def create(
   return _MODELS[name](num_classes=spec.num_classes, dtype=dtype)
 
 
-def init(
-  name: str, key: Array, spec: DataSpec, *, dtype: jnp.dtype = jnp.float32
-) -> Classifier:
+def init(name: str, key: Array, spec: DataSpec) -> Classifier:
   """Creates the network `name` with random variables and `spec`'s normaliser.
 
   The same key gives the same variables on the same kind of device.
+
+  Args:
+    name: one of `names()`, or `module:function` of the user, see
+      `jaxkd.models.user_networks`.
+    key: random key of the variables.
+    spec: spec of the inputs.
 
   Raises:
     JaxkdError: if there is no such network, or if it does not take such inputs
       or images of this size.
   """
-  module = create(name, spec, dtype=dtype)
+  if user_code.is_function(name):
+    return user_networks.init(name, key, spec)
+  check("model", name)
+  module = create(name, spec)
   variables = _init(module, spec.shape, jax.random.bits(key, (4,)))
   return from_linen(module, variables, mean=spec.mean, std=spec.std, name=name)
 
@@ -167,6 +197,18 @@ def _init(module: nn.Module, shape: tuple[int, ...], seed: Array) -> Variables:
   return module.init(key, jnp.zeros((1, *shape)))
 
 
+def abstract(name: str, spec: DataSpec) -> Classifier:
+  """Returns a network with shapes and dtypes in place of arrays.
+
+  Nothing is computed.
+
+  Raises:
+    JaxkdError: if there is no such network, or if it does not take such inputs
+      or images of this size.
+  """
+  return jax.eval_shape(lambda key: init(name, key, spec), jax.random.key(0))
+
+
 def shapes(name: str, spec: DataSpec) -> Variables:
   """Returns the shapes and dtypes of a network's variables, without computing.
 
@@ -174,9 +216,7 @@ def shapes(name: str, spec: DataSpec) -> Variables:
     JaxkdError: if there is no such network, or if it does not take such inputs
       or images of this size.
   """
-  module = create(name, spec)
-  images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-  return jax.eval_shape(module.init, jax.random.key(0), images)
+  return abstract(name, spec).variables
 
 
 def count_parameters(variables: Variables) -> int:

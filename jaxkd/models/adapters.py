@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-import inspect
 
 from flax import nnx
 import flax.linen as nn
@@ -11,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.models.apply_functions import (
-  MODE_ARGUMENTS,
   FunctionApply,
   LinenApply,
   NnxApply,
   Normaliser,
+  mode_argument,
 )
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
@@ -44,9 +43,7 @@ def from_linen(
   Raises:
     JaxkdError: if only one of mean and std is given.
   """
-  parameters = inspect.signature(type(module).__call__).parameters
-  mode = next((name for name in MODE_ARGUMENTS if name in parameters), None)
-  apply = LinenApply(Normaliser.of(mean, std), module, mode)
+  apply = LinenApply(Normaliser.of(mean, std), module, mode_argument(module))
   return Classifier(variables, apply, name or type(module).__name__)
 
 
@@ -60,11 +57,12 @@ def from_nnx(
   """Creates a classifier from an nnx module, of whose arrays it has copies.
 
   `model.train()` and `model.eval()` set the mode. The module's random streams
-  are not used; in training they start from the key of the training step.
+  are not used; in training they start from the key of the training step, and
+  all variables but the parameters may change.
 
   Args:
     model: takes normalised images `[B, H, W, C]` and returns logits `[B, K]` or
-      `Outputs`.
+      `Outputs`. A keyword argument for the mode is given as in `from_linen`.
     mean: mean per channel, in pixel space; without it images are not
       normalised.
     std: standard deviation per channel, in pixel space.
@@ -85,7 +83,8 @@ def from_nnx(
     "batch_stats": nnx.to_pure_dict(batch_stats),
     "state": nnx.to_pure_dict(state),
   }
-  apply = NnxApply(Normaliser.of(mean, std), graph, paths)
+  normaliser = Normaliser.of(mean, std)
+  apply = NnxApply(normaliser, graph, paths, mode_argument(model))
   return Classifier(variables, apply, name or type(model).__name__)
 
 

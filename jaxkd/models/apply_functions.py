@@ -7,6 +7,7 @@ compiles a network once for all of its variables.
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+import inspect
 
 from flax import nnx
 import flax.linen as nn
@@ -16,14 +17,30 @@ import jax.numpy as jnp
 
 from jaxkd.types import Array, JaxkdError, Outputs, Variables
 
-# Keyword arguments that tell a linen module whether it is in training.
-MODE_ARGUMENTS = {
+# Keyword arguments that tell a module whether it is in training.
+_MODE_ARGUMENTS = {
   "train": lambda train: train,
   "training": lambda train: train,
   "is_training": lambda train: train,
   "deterministic": lambda train: not train,
   "use_running_average": lambda train: not train,
 }
+
+
+def mode_argument(module: nn.Module | nnx.Module) -> str | None:
+  """Returns the keyword argument for the mode of a module, if it has one."""
+  parameters = inspect.signature(type(module).__call__).parameters
+  return next((name for name in _MODE_ARGUMENTS if name in parameters), None)
+
+
+def mode_arguments(mode: str | None, train: bool) -> dict[str, bool]:
+  """Returns the arguments that tell a module whether it is in training.
+
+  Args:
+    mode: the module's keyword argument, from `mode_argument`.
+    train: whether it is in training.
+  """
+  return {mode: _MODE_ARGUMENTS[mode](train)} if mode else {}
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class LinenApply:
   Attributes:
     normalise: applied to the images first.
     module: the linen module.
-    mode: its keyword argument for the mode, one of `MODE_ARGUMENTS`, if any.
+    mode: its keyword argument for the mode, if it has one.
   """
 
   normalise: Normaliser
@@ -90,7 +107,7 @@ class LinenApply:
       self.normalise(images),
       mutable=[name for name in variables if train and name != "params"],
       rngs=None if rng is None else {"dropout": rng},
-      **({self.mode: MODE_ARGUMENTS[self.mode](train)} if self.mode else {}),
+      **mode_arguments(self.mode, train),
     )
     return _to_outputs(outputs), changed
 
@@ -104,11 +121,13 @@ class NnxApply:
     graph: the module's graph definition.
     streams: the arrays of its random streams: their paths, and whether they are
       keys or counters.
+    mode: its keyword argument for the mode, if it has one.
   """
 
   normalise: Normaliser
   graph: nnx.GraphDef
   streams: tuple[tuple[tuple[Hashable, ...], bool], ...]
+  mode: str | None
 
   def __call__(
     self,
@@ -131,11 +150,11 @@ class NnxApply:
       variables["state"],
       copy=True,
     )
+    model.train() if train else model.eval()
+    returned = model(self.normalise(images), **mode_arguments(self.mode, train))
+    outputs = _to_outputs(returned)
     if not train:
-      model.eval()
-      return _to_outputs(model(self.normalise(images))), {}
-    model.train()
-    outputs = _to_outputs(model(self.normalise(images)))
+      return outputs, {}
     _, _, batch_stats, _, state = nnx.split(
       model, nnx.Param, nnx.BatchStat, nnx.RngState, ...
     )

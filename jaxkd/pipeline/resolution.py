@@ -1,6 +1,5 @@
 """Checks of a config, and the automatic values that are filled in."""
 
-import jax
 from ml_collections import ConfigDict
 
 from jaxkd import data, methods, models
@@ -56,9 +55,7 @@ def _images_per_round(config: ConfigDict, devices: int) -> int:
   if config.dataset not in data.DATASETS:
     return IMAGES_PER_ROUND_ACCELERATOR
   spec = data.spec(config.dataset, config.image_size)
-  teacher = jax.eval_shape(
-    lambda key: models.init(config.teacher.model, key, spec), jax.random.key(0)
-  )
+  teacher = models.abstract(config.teacher.model, spec)
   return memory_estimate.images_per_round(
     teacher, spec, devices, IMAGES_PER_ROUND_ACCELERATOR
   )

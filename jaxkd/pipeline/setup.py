@@ -158,14 +158,12 @@ def _networks(
   config: ConfigDict, spec: DataSpec, teacher: Classifier | None
 ) -> Networks:
   """Teacher and student as shapes; initialises nothing."""
-
-  def shapes_of(role: str) -> Classifier:
-    name, key = config[role].model, jax.random.key(0)
-    return jax.eval_shape(lambda key: models.init(name, key, spec), key)
-
+  student = models.abstract(config.student.model, spec)
   if config.teacher.url or config.teacher.replay:
-    return Networks(None, shapes_of("student"))
-  return Networks(teacher or shapes_of("teacher"), shapes_of("student"))
+    return Networks(None, student)
+  return Networks(
+    teacher or models.abstract(config.teacher.model, spec), student
+  )
 
 
 def _input_shapes(

@@ -68,9 +68,10 @@ def make_teacher(
 
 
 def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:
+  model = setup.config.teacher.model
   if processes.broadcast(copy.exists()):
-    return trained_network.load(copy, setup.spec)
-  network = trained_network.load(checkpoint, setup.spec)
+    return trained_network.load(copy, setup.spec, model)
+  network = trained_network.load(checkpoint, setup.spec, model)
   weights.save(copy, network, setup.spec, network.name)
   return network
 

@@ -125,8 +125,20 @@ def data_parallel(
 
 
 def mean(tree: Tree) -> Tree:
-  """Averages a tree over the devices, inside `data_parallel`."""
-  return jax.lax.pmean(tree, DATA)
+  """Averages the floats of a tree over the devices, inside `data_parallel`;
+  integers, such as counters, stay as they are.
+  """
+  leaves, structure = jax.tree.flatten(tree)
+  exact = [not jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
+  inexact = [leaf for leaf, keep in zip(leaves, exact, strict=True) if not keep]
+  means = iter(jax.lax.pmean(inexact, DATA))
+  return jax.tree.unflatten(
+    structure,
+    [
+      leaf if keep else next(means)
+      for leaf, keep in zip(leaves, exact, strict=True)
+    ],
+  )
 
 
 def device_index() -> jax.Array:

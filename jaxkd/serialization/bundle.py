@@ -86,11 +86,15 @@ def write(
       path = partial / f"{role}.safetensors"
       weights.write(path, classifier, card.spec, card.architecture)
     probes.save(partial / PROBE, probe)
-    read(partial)
+    read(partial, card.architecture)
 
 
-def read(folder: str | Path) -> LoadedBundle:
+def read(folder: str | Path, model: str = "") -> LoadedBundle:
   """Reads the network in a bundle and checks it with the probe.
+
+  Args:
+    folder: folder of the bundle.
+    model: `module:function` that builds the network, if it is the user's own.
 
   Raises:
     JaxkdError: if files are missing, damaged or links out of the folder; if the
@@ -105,7 +109,8 @@ def read(folder: str | Path) -> LoadedBundle:
   if card.architecture == ARTEFACT:
     classifier = _read_artefact(_file(folder, f"{role}.{ARTEFACT}"), card)
   else:
-    classifier = _read_weights(_file(folder, f"{role}.safetensors"), card)
+    path = _file(folder, f"{role}.safetensors")
+    classifier = _read_weights(path, card, model)
   probes.check(classifier, probe, f"The {role} in {folder}")
   return LoadedBundle(classifier, card.spec, card)
 
@@ -138,9 +143,10 @@ def _file(folder: Path, name: str) -> Path:
   return path
 
 
-def _read_weights(path: Path, card: ModelCard) -> Classifier:
-  classifier, spec = weights.load_classifier(path)
-  if (classifier.name, spec) != (card.architecture, card.spec):
+def _read_weights(path: Path, card: ModelCard, model: str) -> Classifier:
+  name = weights.trusted_model(path, card.architecture, model)
+  classifier, spec = weights.load_classifier(path, model)
+  if (classifier.name, spec) != (name, card.spec):
     raise JaxkdError(
       f"{path} holds {classifier.name} for {spec}, and its card says "
       f"{card.architecture} for {card.spec}; make the bundle again."

@@ -69,7 +69,8 @@ def load(
 
   Args:
     path: path of the file.
-    model: name in `jaxkd.models`, for PyTorch's weights.
+    model: name in `jaxkd.models`, for PyTorch's weights; or `module:function`
+      that builds a user's own network, for a file that jaxkd wrote.
     spec: spec of the inputs, unless jaxkd wrote the file.
     outputs: outputs of an artefact, `logits` or `probabilities`.
     flatten: order in which maps are flattened before the first linear layer,
@@ -173,8 +174,8 @@ def _load_artefact(
 def _load_checkpoint(
   path: Path, model: str, spec: DataSpec | None, count: int
 ) -> ImportedModel:
-  classifier, own = weights.load_classifier(path)
-  if model not in ("", classifier.name) or (spec and spec[1:] != own[1:]):
+  classifier, own = weights.load_classifier(path, model)
+  if spec and spec[1:] != own[1:]:
     raise JaxkdError(
       f"{path} holds {classifier.name} for {own.shape} and {own.num_classes} "
       f"classes, mean {own.mean}, std {own.std}; leave out the flags that say "

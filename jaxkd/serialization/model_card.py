@@ -5,7 +5,7 @@ import re
 from typing import Any, NamedTuple
 
 from jaxkd import models
-from jaxkd.config import checks
+from jaxkd.config import checks, user_code
 from jaxkd.runtime.files import write_json
 from jaxkd.serialization import weights
 from jaxkd.serialization.safetensors_io import read_json
@@ -22,7 +22,8 @@ class ModelCard(NamedTuple):
   """The card of a network, which `ROLE.json` in a bundle holds.
 
   Attributes:
-    architecture: name in `jaxkd.models`, or `stablehlo` for an artefact.
+    architecture: name that `jaxkd.models.init` takes, or `stablehlo` for an
+      artefact.
     spec: spec of the inputs.
     class_names: one name per class, or none.
     outputs: outputs of the network: `logits`, or `probabilities` for some
@@ -82,10 +83,9 @@ def check(card: ModelCard, where: str) -> None:
   Raises:
     JaxkdError: if a field has an invalid value.
   """
-  if card.architecture not in (ARTEFACT, *models.names()):
-    message = checks.unknown(
-      "architecture", str(card.architecture), (ARTEFACT, *models.names())
-    )
+  name, known = str(card.architecture), (ARTEFACT, *models.names())
+  if name not in known and not user_code.is_function(name):
+    message = checks.unknown("architecture", name, known)
     raise JaxkdError(f"{where}: {message}")
   if card.outputs not in OUTPUTS:
     raise JaxkdError(

@@ -10,13 +10,13 @@ import math
 from pathlib import Path
 import re
 
-import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save as to_bytes
 
 from jaxkd import models
-from jaxkd.config import checks
+from jaxkd.config import checks, user_code
 from jaxkd.runtime import processes
 from jaxkd.runtime.files import write_bytes
 from jaxkd.serialization.safetensors_io import (
@@ -49,7 +49,7 @@ def write(
     classifier: the classifier whose variables are written, under names such as
       `params/layer/kernel`.
     spec: spec of the inputs, stored in the header.
-    model: name in `jaxkd.models`, stored in the header.
+    model: name that `jaxkd.models.init` takes, stored in the header.
 
   Raises:
     JaxkdError: if `load_classifier` would refuse the spec, or if the file
@@ -65,12 +65,21 @@ def write(
   write_bytes(path, _sorted(to_bytes(tensors, metadata=header)))
 
 
-def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
+def load_classifier(
+  path: str | Path, model: str = ""
+) -> tuple[Classifier, DataSpec]:
   """Loads the classifier in a file, and the spec of its inputs.
+
+  Args:
+    path: path of the file.
+    model: `module:function` that builds the network, if it is the user's own;
+      a name in a file is not imported. It may differ from the name in the file
+      if the tensors fit.
 
   Raises:
     JaxkdError: if the file is missing or damaged, was not written by jaxkd, or
-      if its tensors are not exactly the model's, or not finite.
+      if its tensors are not exactly the model's, or not finite; if the file
+      names a function and `model` does not, or another network of this package.
   """
   path = Path(path)
   if not path.exists():
@@ -82,35 +91,59 @@ def load_classifier(path: str | Path) -> tuple[Classifier, DataSpec]:
       "such weights with python -m jaxkd.import_teacher, or pass the network "
       "to jaxkd.distill as jaxkd.from_linen(...)."
     )
-  model = header.texts["model"]
+  model = trusted_model(path, header.texts["model"], model)
   try:
     fields = read_json(header.texts["spec"])
   except (ValueError, RecursionError) as error:
     raise JaxkdError(f"{path} is damaged: {error}.") from error
   spec = spec_of(fields, str(path))
-  expected, shapes = _flat(models.shapes(model, spec)), header.shapes
+  network = models.abstract(model, spec)
+  expected, shapes = _flat(network.variables), header.shapes
   wrong = [
     name
     for name in sorted(expected.keys() | shapes.keys())
     if name not in expected
     or name not in shapes
     or shapes[name] != expected[name].shape
-    or header.dtypes[name] != "F32"
+    or header.dtypes[name] != _format_dtype(expected[name].dtype)
   ]
   if wrong:
     raise JaxkdError(
       f"{path} does not fit {model}: {', '.join(wrong[:3])} ({len(wrong)} "
-      "tensors missing, unknown, of another shape or not float32)."
+      "tensors missing, unknown, or of another shape or dtype)."
     )
-  variables = flax.traverse_util.unflatten_dict(read_tensors(path), sep="/")
-  classifier = models.from_linen(
-    models.create(model, spec),
-    jax.tree.map(jax.numpy.asarray, variables),
-    mean=spec.mean,
-    std=spec.std,
-    name=model,
+  tensors = read_tensors(path)
+  variables = jax.tree.unflatten(
+    jax.tree.structure(network.variables),
+    [jnp.asarray(tensors[name]) for name in expected],
   )
-  return classifier, spec
+  return network.replace(variables=variables), spec
+
+
+def trusted_model(path: Path, stored: str, model: str) -> str:
+  """Returns the name of the network to build for a file.
+
+  Args:
+    path: path of the file, for messages.
+    stored: the name that the file holds.
+    model: the name that the caller gives; empty for none.
+
+  Raises:
+    JaxkdError: if the file names a function and the caller does not, or if they
+      name two networks of this package.
+  """
+  if not user_code.is_function(stored):
+    if model not in ("", stored):
+      raise JaxkdError(f"{path} holds {stored!r}, not {model!r}.")
+    return stored
+  if not user_code.is_function(model):
+    raise JaxkdError(
+      f"{path} holds a network that {stored} builds, and a name in a file is "
+      f"not imported. If you trust that code, name it: teacher.model={stored} "
+      f"in a config, --model={stored} on the command line, model={stored!r} in "
+      "Python."
+    )
+  return model
 
 
 def spec_of(fields: object, where: str) -> DataSpec:
@@ -209,4 +242,15 @@ def digest(classifier: Classifier) -> str:
 
 
 def _flat(variables: Variables) -> dict[str, Array]:
-  return flax.traverse_util.flatten_dict(variables, sep="/")
+  # In the order of the tree's leaves; keys may be numbers, as of nnx.List.
+  return {
+    jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+  }
+
+
+def _format_dtype(dtype: np.dtype) -> str:
+  # Names of the safetensors format: F32, I32, U32, BOOL.
+  if dtype == np.bool_:
+    return "BOOL"
+  return f"{dtype.kind.upper()}{8 * dtype.itemsize}"

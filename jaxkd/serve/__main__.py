@@ -51,6 +51,9 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     "which", "teacher", ["teacher", "student"], "The network to serve."
   )
+  flags.DEFINE_string(
+    "model", "", "module:function that builds a network of your own."
+  )
   flags.DEFINE_string("host", "127.0.0.1", "The address to listen on.")
   flags.DEFINE_integer(
     "port", 8000, "The port to listen on; 0 takes a free one.", 0, 65535
@@ -105,7 +108,7 @@ def main(argv: Sequence[str]) -> None:
   )
   path = Path(values["workdir"]) / f"{values['which']}.safetensors"
   try:
-    classifier, spec = weights.load_classifier(path)
+    classifier, spec = weights.load_classifier(path, values["model"])
     app = build_app(classifier, spec, config)
     listener = listen(values["host"], values["port"])
   except JaxkdError as error:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd import data
+from jaxkd.config import user_code
 from jaxkd.data import to_float
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime.finished_run import read_samples
@@ -124,7 +125,8 @@ def draw_run_figure(
       images, answers = read_images(folders[cell])
       labels[row] = answers[:MAX_IMAGES]
       student = folders[cell] / "student.safetensors"
-      _, features[row] = run_network(student, images[:MAX_IMAGES])
+      model = config.cells[cell].config.student.model
+      _, features[row] = run_network(student, images[:MAX_IMAGES], model)
       weights = reports[cell]["config"]["synthesis"]["weights"]
       losses[row] = generator_losses(folders[cell], weights)
     field_figures.synthetic_figure(path, features, labels, losses)
@@ -167,7 +169,16 @@ def ask_teachers(
   files, run = files_of[cell], reports[cell]["config"]
   dataset = data.load(run["dataset"], image_size=run["image_size"])
   images = dataset.test_images[:MAX_IMAGES]
-  outputs = {name: run_network(path, images) for name, path in files.items()}
+  block = config.cells[cell].config
+  models = {
+    name: (name.startswith("Seq-") and block.synthesis.get("member"))
+    or block.teacher.model
+    for name in files
+  }
+  outputs = {
+    name: run_network(path, images, models[name])
+    for name, path in files.items()
+  }
   logits = {name: logits for name, (logits, _) in outputs.items()}
   *_, published = (n for n in files if not n.startswith("Seq-"))
   sequence = [name for name in files if name.startswith("Seq-")]
@@ -199,10 +210,16 @@ def teacher_files(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
 
 
 def run_network(
-  path: Path, images: np.ndarray
+  path: Path, images: np.ndarray, model: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Computes logits `[N, K]` and penultimate features `[N, D]`."""
-  classifier, _ = weights.load_classifier(path)
+  """Computes logits `[N, K]` and penultimate features `[N, D]`.
+
+  Args:
+    path: the weights.
+    images: `[N, H, W, C]`.
+    model: the network's name in the config.
+  """
+  classifier, _ = weights.load_classifier(path, user_code.own(model))
   logits, features = zip(
     *(
       _forward(classifier, images[start : start + BATCH_SIZE])

@@ -1,10 +1,9 @@
 """Teachers that users bring: a classifier, a bundle, or their own function."""
 
-import importlib
 from pathlib import Path
-import sys
 from typing import NamedTuple
 
+from jaxkd.config import user_code
 from jaxkd.serialization import bundle
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
@@ -58,7 +57,9 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
   if block.network:
     return call_factory(block.network)
   if block.checkpoint and Path(block.checkpoint).is_dir():
-    classifier, spec, _ = bundle.read(block.checkpoint)
+    classifier, spec, _ = bundle.read(
+      block.checkpoint, user_code.own(block.model)
+    )
     return ExternalTeacher(classifier, spec)
   return ExternalTeacher()
 
@@ -71,26 +72,7 @@ def call_factory(name: str) -> ExternalTeacher:
   Raises:
     JaxkdError: if there is no such function, or it returns something else.
   """
-  module, colon, function = name.partition(":")
-  if not (module and colon and function):
-    raise JaxkdError(
-      f"teacher.network={name!r}: write module:function, for instance "
-      "my_models:teacher."
-    )
-  if "" not in sys.path:
-    sys.path.insert(0, "")
-  try:
-    make = getattr(importlib.import_module(module), function)
-  except ModuleNotFoundError as error:
-    raise JaxkdError(
-      f"teacher.network={name!r}: there is no module {error.name}; start the "
-      "command in its folder, or install it."
-    ) from error
-  except AttributeError as error:
-    raise JaxkdError(
-      f"teacher.network={name!r}: {module} has no {function}."
-    ) from error
-  made = make()
+  made = user_code.load_function("teacher.network", name)()
   classifier, spec = made if isinstance(made, tuple) else (made, None)
   if not isinstance(classifier, Classifier) or not (
     spec is None or isinstance(spec, DataSpec)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxkd import models
-from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.evaluation.predictions import predict_log_probs
 from jaxkd.training.supervision import nasty_supervision
@@ -74,7 +73,7 @@ def prepare(sequence: ContrastiveSequence) -> PreStudentStage:
     JaxkdError: naming the field and what it may be.
   """
   if sequence.member:
-    checks.choice("synthesis.member", sequence.member, models.names())
+    models.check("synthesis.member", sequence.member)
   if sequence.length == 1 and not sequence.include_teacher:
     raise JaxkdError(
       "synthesis.length=1 without the teacher leaves no member; choose 2 or "

@@ -23,13 +23,19 @@ class TargetAccuracyCheckpoint:
       is.
     held_out: images and labels to judge on, which the training does not see.
     spec: of the inputs.
+    model: name that `jaxkd.models.init` takes.
   """
 
   def __init__(
-    self, target: float, path: Path, held_out: Samples, spec: DataSpec
+    self,
+    target: float,
+    path: Path,
+    held_out: Samples,
+    spec: DataSpec,
+    model: str,
   ):
     self._target, self._path = target, path
-    self._held_out, self._spec = held_out, spec
+    self._held_out, self._spec, self._model = held_out, spec, model
     self._note = path.with_suffix(".json")
 
   def look(self, network: Classifier, epoch: int) -> None:
@@ -43,9 +49,9 @@ class TargetAccuracyCheckpoint:
     if processes.broadcast(held):
       return
     # Killed between the two, the same epoch is shown and written again.
-    weights.save(self._path, network, self._spec, network.name)
+    weights.save(self._path, network, self._spec, self._model)
     write_json(self._note, rank)
 
   def network(self) -> Classifier:
     """The nearest of all."""
-    return weights.load_classifier(self._path)[0]
+    return weights.load_classifier(self._path, self._model)[0]

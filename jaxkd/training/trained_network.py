@@ -1,9 +1,9 @@
 """Networks that are trained on real data, each only once."""
 
-from collections.abc import Callable
 import functools
 import hashlib
 import inspect
+from itertools import chain
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd import models
+from jaxkd.config import user_code
 from jaxkd.data import to_float
 from jaxkd.runtime import keys, processes, run_folder
 from jaxkd.runtime.keys import Purpose
@@ -61,6 +62,7 @@ class Trainer(NamedTuple):
     workdir: of the run.
     metrics: of the run.
     role: name of that block, for messages.
+    modules: of the user's that decide what these networks are taught.
   """
 
   config: Any
@@ -71,6 +73,7 @@ class Trainer(NamedTuple):
   workdir: Path
   metrics: MetricsWriter
   role: str = "teacher"
+  modules: tuple[str, ...] = ()
 
   def train(
     self,
@@ -85,29 +88,30 @@ class Trainer(NamedTuple):
       name: of its file in the workdir, `NAME.safetensors`.
       stage: of the run, for metrics, checkpoints and randomness.
       lesson: what it is taught.
-      model: name in `jaxkd.models`; empty takes the config's.
+      model: name that `jaxkd.models.init` takes; empty takes the config's.
 
     Raises:
       JaxkdError: if the loss stops being finite.
       Preempted: if the run was told to stop; the state is saved.
     """
     mine = self.workdir / f"{name}.safetensors"
-    if processes.broadcast(mine.exists()):
-      return load(mine, self.spec)
     model = model or self.config.model
+    if processes.broadcast(mine.exists()):
+      return load(mine, self.spec, model)
     key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = run_folder.cache_dir("teachers") / (
-      f"{model}-{self.spec.name}-{self._digest(model, lesson, key)}.safetensors"
+      f"{model.replace(':', '.')}-{self.spec.name}-"
+      f"{self._digest(model, lesson, key)}.safetensors"
     )
     reused = None
     with processes.raise_on_all():
       if processes.is_primary():
-        reused = _read_cache(cached, self.spec)
+        reused = _read_cache(cached, self.spec, model)
         if reused is not None:
           print(f"{name}: reused from {cached}")
           weights.write(mine, reused, self.spec, model)
     if processes.broadcast(reused is not None):
-      return load(mine, self.spec)
+      return load(mine, self.spec, model)
     network = self._fit(name, stage, lesson, model, key)
     if processes.is_primary():
       _write_cache(cached, network, self.spec, model)
@@ -130,7 +134,7 @@ class Trainer(NamedTuple):
     if lesson.accuracy is not None:
       candidate = self.workdir / f".{name}.candidate.safetensors"
       nearest = TargetAccuracyCheckpoint(
-        lesson.accuracy, candidate, self.held_out, self.spec
+        lesson.accuracy, candidate, self.held_out, self.spec, model
       )
 
     def first(states: TrainState) -> Classifier:
@@ -181,13 +185,16 @@ class Trainer(NamedTuple):
     for array in jax.tree.leaves((self.samples, lesson.targets, held_out)):
       arrays.update(np.ascontiguousarray(array))
     reference = lesson.reference and weights.digest(lesson.reference)
+    objective = Path(inspect.getfile(inspect.unwrap(lesson.objective)))
+    modules = filter(None, (user_code.own(model), *self.modules))
+    sources = [objective, *chain(*map(user_code.source_files, modules))]
     identity = {
       **{field: self.config[field] for field in FIELDS},
       "model": model,
       "batch_norm": self.config.get("batch_norm"),
       "optimizer": self.config.optimizer.to_dict(),
       "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
-      "sources": [_package_digest(), _file_digest(lesson.objective)],
+      "sources": [_package_digest(), *map(_file_digest, sources)],
       "reference": reference,
       "data": [self.spec, arrays.hexdigest()],
       "key": jax.random.key_data(key).tolist(),
@@ -211,20 +218,17 @@ def _package_digest() -> str:
   return found.hexdigest()
 
 
-def _file_digest(function: Callable[..., Any]) -> str:
-  """Names the state of the file that defines a function; the name of the file
-  if it can't be read, as in a notebook.
-  """
-  path = Path(inspect.getfile(inspect.unwrap(function)))
+def _file_digest(path: Path) -> str:
+  """Names the state of a file; its name if there is none, as of a notebook."""
   if not path.is_file():
     return str(path)
   return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _read_cache(path: Path, spec: DataSpec) -> Classifier | None:
+def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:
   """The network in the cache; None if it is not there, or can't be read."""
   try:
-    return load(path, spec) if path.exists() else None
+    return load(path, spec, model) if path.exists() else None
   except (JaxkdError, OSError) as error:
     print(f"The cache is not used: {error}")
     return None
@@ -245,13 +249,19 @@ def _answers_finitely(network: Classifier, images: Array) -> Array:
   return jnp.isfinite(network(to_float(images)).logits).all()
 
 
-def load(path: Path, spec: DataSpec) -> Classifier:
+def load(path: Path, spec: DataSpec, model: str) -> Classifier:
   """The network in `path`.
+
+  Args:
+    path: of the file.
+    spec: of the data set.
+    model: of the config; the file may hold any network of the zoo, of the
+      user's this one alone.
 
   Raises:
     JaxkdError: if it does not fit the data set.
   """
-  classifier, found = weights.load_classifier(path)
+  classifier, found = weights.load_classifier(path, user_code.own(model))
   if (found.shape, found.num_classes) != (spec.shape, spec.num_classes):
     raise JaxkdError(
       f"The teacher {path} is for inputs {found.shape} and "

@@ -11,7 +11,7 @@ from setups import bare_setup
 
 import jaxkd
 from jaxkd import config as c, defenses, models
-from jaxkd.config import fields as declarations
+from jaxkd.config import fields as declarations, user_code
 from jaxkd.config.teacher_fields import TEACHER
 from jaxkd.defenses import nasty
 from jaxkd.evaluation import accuracy
@@ -203,7 +203,9 @@ def shown(tmp_path, monkeypatch):
   path = tmp_path / ".nasty.candidate.safetensors"
 
   def show(target, accuracies, epochs=None):
-    nearest = TargetAccuracyCheckpoint(target, path, Samples(*blobs(4)), SPEC)
+    nearest = TargetAccuracyCheckpoint(
+      target, path, Samples(*blobs(4)), SPEC, "mlp"
+    )
     for epoch in epochs or range(1, len(accuracies) + 1):
       found = {"accuracy": accuracies[epoch - 1]}
       monkeypatch.setattr(
@@ -287,6 +289,41 @@ def test_a_defence_leaves_the_normal_teacher_as_it_is(tmp_path):
   again = obtain(tmp_path, "nasty")
   same(again.published, owned.published)
   same(again.undefended, owned.undefended)
+
+
+def test_a_defence_of_ones_own_is_named_by_its_path(
+  tmp_path, monkeypatch, capsys
+):
+  owned = obtain(tmp_path, "own_code.defense")
+  images, labels = blobs(200, seed=3)
+  published, undefended = (
+    accuracy.evaluate(network, images, labels)["accuracy"]
+    for network in (owned.published, owned.undefended)
+  )
+  assert published < 0.3 < undefended
+  capsys.readouterr()
+  obtain(tmp_path, "own_code.defense", folder="again")
+  assert capsys.readouterr().out.count("reused from") == 2
+  # Another state of the user's module is another network.
+  monkeypatch.setattr(user_code, "source_files", lambda name: [tmp_path])
+  obtain(tmp_path, "own_code.defense", folder="edited")
+  assert capsys.readouterr().out.count("reused from") == 1
+  block = {"name": "own_code.defense", "omega": 2.0}
+  with pytest.raises(JaxkdError, match="mine takes up to 1"):
+    defenses.check(teacher_block(defense=block))
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("own_code.absent", "there is no module own_code.absent"),
+    ("own_code.networks", r"defense\.name=.*the module has no check"),
+    ("nasti", r"Unknown teacher\.defense\.name 'nasti'. Did you mean nasty"),
+  ],
+)
+def test_what_is_no_defence_is_refused(name, message):
+  with pytest.raises(JaxkdError, match=message):
+    defenses.check(teacher_block(defense={"name": name}))
 
 
 def test_a_given_teacher_is_defended(tmp_path):

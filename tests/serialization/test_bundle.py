@@ -128,7 +128,7 @@ def test_two_roles_are_refused(folder):
   [
     ({"architecture": "ideal_lenett"}, "Did you mean ideal_lenet"),
     ({"architecture": "../../evil"}, "Unknown architecture"),
-    ({"architecture": "os:system"}, "Unknown architecture"),
+    ({"architecture": "os:system"}, "os:system builds, .*is not imported"),
     ({"architecture": ["ideal_lenet"]}, "Unknown architecture"),
     ({"architecture": "ideal_mlp"}, "its card says"),
     ({"architecture": "stablehlo"}, "has no file teacher.stablehlo"),
@@ -269,7 +269,7 @@ def damaged_files(header, data):
         header | {"__metadata__": header["__metadata__"] | {"model": "a:b"}},
         data,
       ),
-      "Unknown model",
+      "a:b builds, .*is not imported",
     ),
   }
 

@@ -25,7 +25,8 @@ def cells(*places):
     "columns": ("left", "right"),
     "figures": ("matrix", "budgets", "samples", "synthetic"),
     "cells": {
-      name: {"row": row, "column": column, "config": {"name": name}}
+      name: {"row": row, "column": column,
+        "config": {"name": name, "student": {"model": "mlp"}}}
       for name, row, column in places
     },
   })  # fmt: skip

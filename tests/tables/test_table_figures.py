@@ -15,7 +15,11 @@ from jaxkd.tables.figures import TeacherOutputs
 def table_of(reports, *figures):
   """Makes a table of cells that are different runs."""
   cells = {
-    name: {"config": {"name": name}, "row": name, "column": "accuracy"}
+    name: {
+      "config": {"name": name, "teacher": {"model": "mlp"}, "synthesis": {}},
+      "row": name,
+      "column": "accuracy",
+    }
     for name in reports
   }
   return ConfigDict({"cells": cells, "figures": figures})

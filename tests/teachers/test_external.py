@@ -83,7 +83,7 @@ def test_without_a_description_the_data_describe():
   [
     ("my_networks", "module:function"),
     ("no_such_module:f", "no module no_such_module"),
-    ("my_networks:absent", "has no absent"),
+    ("my_networks:absent", "has no function absent"),
     ("my_networks:wrong", "returned a str"),
   ],
 )

@@ -237,7 +237,7 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
   path = tmp_path / "teacher.safetensors"
   files.save(path, reference(), SPEC, "mlp")
   with pytest.raises(JaxkdError, match=r"\(2,\) and 3 classes; it has .* 4"):
-    trained_network.load(path, SPEC._replace(name="it", num_classes=4))
+    trained_network.load(path, SPEC._replace(name="it", num_classes=4), "mlp")
 
 
 @pytest.mark.parametrize(
