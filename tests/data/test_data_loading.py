@@ -93,9 +93,9 @@ def test_cache_of_a_replaced_set_is_not_used(folders):
   for path in folder.iterdir():
     path.unlink()
   folder.rmdir()
-  for part, count in (("train", TRAIN), ("t10k", TEST)):
+  for split, count in (("train", TRAIN), ("t10k", TEST)):
     write_idx(
-      folders / f"{part}-images-idx3-ubyte.gz",
+      folders / f"{split}-images-idx3-ubyte.gz",
       np.zeros((count, 28, 28), np.uint8),
     )
   prepare("mnist", folders)

@@ -60,10 +60,10 @@ def test_a_folder_per_class_is_test_data_in_the_order_of_the_names(tmp_path):
   assert loaded.train_labels.shape == (0,)
 
 
-@pytest.mark.parametrize("held_out", ["test", "val"])
-def test_train_and_test_folders(tmp_path, held_out):
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_train_and_test_folders(tmp_path, split):
   train = write_classes(tmp_path / "train", "a", "b", count=3)
-  test = write_classes(tmp_path / held_out, "a", "b", count=1)
+  test = write_classes(tmp_path / split, "a", "b", count=1)
   loaded = load_path(str(tmp_path), None)
   np.testing.assert_array_equal(loaded.train_images, train)
   np.testing.assert_array_equal(loaded.test_images, test)
