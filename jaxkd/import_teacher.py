@@ -61,23 +61,13 @@ def _parser() -> argparse.ArgumentParser:
       help=f"{name} of your normaliser, for pixels in [0, 1]",
     )
   add("--probe", metavar="FILE", type=Path, help=_PROBE_HELP)
-  add(
-    "--layout",
-    default="",
-    choices=("nhwc", "nchw"),
-    help="layout of the probe's images",
-  )
+  add("--layout", default="", choices=("nhwc", "nchw"), help="of the probe")
   add(
     "--unchecked",
     action="store_true",
     help="import without a probe, so that the network is not verified",
   )
-  add(
-    "--class_names",
-    metavar="FILE",
-    type=Path,
-    help="text file with one name per line",
-  )
+  add("--class_names", metavar="FILE", type=Path, help="one name per line")
   add(
     "--outputs",
     default="logits",
