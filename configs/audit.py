@@ -32,5 +32,5 @@ def get_config(argument: str = ""):
     )
   config = c.sibling(__file__, attack, c.without(argument, "attack"))
   if "round_optimizer" in config.student:  # else there is nothing in between
-    config.queries.marks = SHARES
+    config.queries.eval_at = SHARES
   return config

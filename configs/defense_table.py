@@ -65,7 +65,7 @@ def get_config(argument: str = ""):
     published=(own[1:],) if own else (),
   )
   for cell in cells.values():
-    cell["config"]["teacher"]["holdout"] = 0.1
+    cell["config"]["teacher"]["validation_fraction"] = 0.1
   return c.table(
     "defense",
     f"Table 6 of Jandial et al., ECCV 2022, on {dataset}",

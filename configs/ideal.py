@@ -7,8 +7,8 @@
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
 of all tones (`tones`), a student that starts afresh once the rounds are over
-(`student.epochs`), and on digits a committee of such students, which answers
-more images in the teacher's place (`committee`). `paper` leaves all three out.
+(`student.epochs`), and on digits an ensemble of such students, which answers
+more images in the teacher's place (`ensemble`). `paper` leaves all three out.
 The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
 `mnist_5k` is our recipe for two CPU cores.
@@ -68,7 +68,7 @@ def get_config(argument: str = ""):
     },
     student={
       "model": recipe["student"],
-      # As many updates with the committee's images as without.
+      # As many updates with the ensemble's images as without.
       "epochs": (6 if listens else 30) if ours else 0,
       "batch_size": 32,
       "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-4),
@@ -93,8 +93,8 @@ def get_config(argument: str = ""):
       "student_loss": "cross_entropy",
       "labels": "teacher",
       "source": "generator",
-      "committee": 4 if listens else 0,
-      "unasked": 4 if listens else 0,
+      "ensemble": 4 if listens else 0,
+      "extra_images": 4 if listens else 0,
     },
     queries={"budget": recipe["budget"]},
     hyper={},

@@ -99,7 +99,7 @@ def get_config(argument: str = ""):
       "epochs": PLAIN_EPOCHS if plain else recipe["epochs"],
       "batch_size": 64 if small else 128,
       "augment": views,
-      "holdout": 0.1,
+      "validation_fraction": 0.1,
       "optimizer": adam if plain else sgd,
     },
     synthesis={

@@ -242,7 +242,7 @@ class Method(NamedTuple):
     required_access: the least access to the teacher, one of `ACCESS_LEVELS`; a
       teacher with less is refused before the first round.
     real_images: which real images the method uses: `""` none, `train` those
-      that the teacher was trained on, `other` those of the set `config.images`.
+      that the teacher was trained on, `other` those of `config.other_dataset`.
     pre_student_stage: networks that are trained before the student's epochs.
     float_pixels: whether the method needs answers to float images (finite
       differences, boundary searches); teachers that take 8 bits are refused.

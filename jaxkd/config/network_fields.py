@@ -109,11 +109,12 @@ STUDENT = Block(
       NOT_NEGATIVE,
     ),
     Field(
-      "holdout",
+      "validation_fraction",
       float,
       0.01,
       "Share of the samples that is held out of training, to judge it.",
       FRACTION,
+      formerly="holdout",
     ),
   ),
 )

@@ -48,11 +48,12 @@ QUERIES = Block(
       "Whether a paid teacher is asked about test images, out of the budget.",
     ),
     Field(
-      "marks",
+      "eval_at",
       tuple[float, ...],
       (),
       "Shares of the budget at which the student is judged in between.",
       SHARE,
+      formerly="marks",
     ),
   ),
 )
@@ -131,10 +132,11 @@ RUN = Block(
       "seed", int, 0, "Seed of all random numbers.", Interval(0, 2**32 - 1)
     ),
     Field(
-      "images",
+      "other_dataset",
       str,
       "",
       "Data set of the real images that are not the teacher's.",
+      formerly="images",
     ),
     Field(
       "compute_dtype",

@@ -88,11 +88,12 @@ TEACHER = Block(
       COUNT,
     ),
     Field(
-      "holdout",
+      "validation_fraction",
       float,
       0.0,
       "Share of the training images that is held out, to choose an epoch by.",
       FRACTION,
+      formerly="holdout",
     ),
     Field(
       "checkpoint",
@@ -101,10 +102,11 @@ TEACHER = Block(
       "Weights of an earlier run, or a folder of jaxkd.import_teacher.",
     ),
     Field(
-      "network",
+      "factory",
       str,
       "",
       "Function that returns a jaxkd.Classifier, as module:function.",
+      formerly="network",
     ),
     DEFENSE,
     Field(

@@ -37,7 +37,7 @@ def find(
       raise JaxkdError(
         "dataset=none: the shape of the inputs is not known. Give "
         "teacher.checkpoint a bundle of jaxkd.import_teacher, or have "
-        "teacher.network return a jaxkd.DataSpec as well."
+        "teacher.factory return a jaxkd.DataSpec as well."
       )
     return Dataset.without_images(teacher)
   if is_path(name):

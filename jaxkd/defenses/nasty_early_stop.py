@@ -21,10 +21,10 @@ def check(block) -> None:
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  if not block.holdout:
+  if not block.validation_fraction:
     raise JaxkdError(
-      "teacher.holdout=0: nasty_early_stop judges its epochs on held-out "
-      "images; choose 0.1, for instance."
+      "teacher.validation_fraction=0: nasty_early_stop judges its "
+      "epochs on held-out images; choose 0.1, for instance."
     )
 
 

@@ -15,7 +15,7 @@ every pass, B rounds (rounds + 1) / 2 queries in all. `"algorithm1"` is the
 paper's listing: new latents for the images that are asked, one student step on
 them, no pool.
 
-`committee` is ours: labels are dear and images are not, so students of the pool
+`ensemble` is ours: labels are dear and images are not, so students of the pool
 answer more images together, see `jaxkd.training.ensemble_labeling`.
 
 L_info is `class_balance_loss` (`balance="batch"`, the paper's equation 5) or
@@ -143,7 +143,7 @@ FIELDS = (
     "source",
     str,
     ...,
-    "Whether images are made, or real ones of the set `images`.",
+    "Whether images are made, or real ones of other_dataset.",
     ("generator", "real"),
   ),
   *committees.FIELDS,
@@ -188,8 +188,8 @@ def build(
   student_loss: str,
   labels: str,
   source: str,
-  committee: int,
-  unasked: int,
+  ensemble: int,
+  extra_images: int,
 ) -> Method:
   """The method for inputs like `spec`.
 
@@ -213,15 +213,15 @@ def build(
       f"synthesis.student_loss={student_loss} weighs classes by the stored "
       "labels, and mode=relabel stores none; choose cross_entropy."
     )
-  if committee and mode == "relabel":
+  if ensemble and mode == "relabel":
     raise JaxkdError(
-      f"synthesis.committee={committee} learns stored answers, and "
-      "mode=relabel stores none; set synthesis.committee=0."
+      f"synthesis.ensemble={ensemble} learns stored answers, and "
+      "mode=relabel stores none; set synthesis.ensemble=0."
     )
-  if unasked and source == "real":
+  if extra_images and source == "real":
     raise JaxkdError(
-      f"synthesis.unasked={unasked}: source=real makes no images; set "
-      "synthesis.unasked=0."
+      f"synthesis.extra_images={extra_images}: source=real makes no images; "
+      "set synthesis.extra_images=0."
     )
   checks.keys("hyper", hyper, NUMBERS[student_loss])
   if mode == "relabel":
@@ -343,7 +343,7 @@ def build(
     relabel_views=relabel,
     real_images="other" if source == "real" else "",
     pre_student_stage=committees.prepare(
-      EnsembleConfig(committee, unasked), objective, hyper, make
+      EnsembleConfig(ensemble, extra_images), objective, hyper, make
     ),
   )
 

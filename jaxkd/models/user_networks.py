@@ -112,7 +112,7 @@ def _wrong_type(name: str, returned: object) -> JaxkdError:
   if isinstance(returned, Classifier):
     return JaxkdError(
       f"model={name!r} returned a Classifier, which has its weights already; "
-      "name the function of a trained teacher in teacher.network."
+      "name the function of a trained teacher in teacher.factory."
     )
   return JaxkdError(
     f"model={name!r} returned a {type(returned).__name__}; it must return a "

@@ -132,7 +132,7 @@ def split(setup: Setup, samples: Samples) -> tuple[Samples, Samples]:
   Nothing is held out where the student was trained in the rounds alone.
   """
   count, block = len(samples.labels), setup.config.student
-  share = block.holdout if block.epochs else 0
+  share = block.validation_fraction if block.epochs else 0
   order = jax.random.permutation(setup.key(Stream.HOLDOUT), count)
   cut = count - round(share * count)
 

@@ -74,10 +74,10 @@ def check(config: ConfigDict, method: Method) -> None:
         "grid: the points are trained in the student's epochs; set "
         "student.epochs to 1 or more."
       )
-    if not config.student.holdout:
+    if not config.student.validation_fraction:
       raise JaxkdError(
-        "student.holdout=0: the grid's point is chosen on held-out samples; "
-        "choose 0.1, for instance."
+        "student.validation_fraction=0: the grid's point is chosen on "
+        "held-out samples; choose 0.1, for instance."
       )
 
 

@@ -33,8 +33,8 @@ def build_method(
   defenses.check(config.teacher)
   info = methods.info(config.method)
   label_only.check(config, info)
-  if config.images:
-    num_images = data.train_size(config.images)
+  if config.other_dataset:
+    num_images = data.train_size(config.other_dataset)
   budget = max(config.queries.budget - reserved, 0)
   method = methods.build(
     config.method,
@@ -68,11 +68,11 @@ def check_student(config: ConfigDict, method: Method) -> None:
       "student.seeds=1 and run again with another seed, or student.epochs "
       "above 0, in which all learn from the images of one."
     )
-  if config.queries.marks and not learns:
+  if config.queries.eval_at and not learns:
     raise JaxkdError(
-      f"queries.marks: {name} does not train the student until its images "
+      f"queries.eval_at: {name} does not train the student until its images "
       "are made, so there is nothing to evaluate in between; set "
-      "queries.marks=()."
+      "queries.eval_at=()."
     )
   if learns and "round_optimizer" not in block:
     raise JaxkdError(
@@ -88,7 +88,7 @@ def check_student(config: ConfigDict, method: Method) -> None:
     raise JaxkdError(
       f"student.epochs=0: {name} trains "
       f"{method.pre_student_stage.description} for the epochs; choose 1 or "
-      "more, or synthesis.committee=0 where there is one."
+      "more, or synthesis.ensemble=0 where there is one."
     )
   if (
     block.epochs
@@ -101,10 +101,10 @@ def check_student(config: ConfigDict, method: Method) -> None:
       "is no white box; have each image answered once (synthesis.answers or "
       "synthesis.mode), or set student.epochs=0."
     )
-  if method.real_images == "other" and not config.images:
+  if method.real_images == "other" and not config.other_dataset:
     raise JaxkdError(
-      "images: say which data set the real images are from, for instance "
-      "--config.images=fashion_mnist."
+      "other_dataset is empty; it names the data set of the real images, for "
+      "instance --config.other_dataset=fashion_mnist."
     )
 
 

@@ -33,7 +33,7 @@ def build_report(
 ) -> dict[str, Any]:
   """Evaluates teacher and students and gathers what a run has measured.
 
-  Test data is evaluated on here and, where `queries.marks` asks for a curve,
+  Test data is evaluated on here and, where `queries.eval_at` asks for a curve,
   during the rounds; it chooses nothing.
 
   Args:

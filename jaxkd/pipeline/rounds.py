@@ -149,7 +149,7 @@ def real_images(setup: Setup, dataset: Dataset) -> Samples | None:
   if source == "train":
     labels = jnp.asarray(dataset.train_labels, jnp.int32)
     return Samples(jnp.asarray(dataset.train_images), labels)
-  other = data.load(setup.config.images, image_size=shape[0])
+  other = data.load(setup.config.other_dataset, image_size=shape[0])
   images = other.train_images
   if images.shape[-1] != shape[-1]:  # grey to colour, or colour to grey
     grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
@@ -238,12 +238,12 @@ def evaluate_at_budget(
   metrics: MetricsWriter,
 ) -> None:
   """Evaluates the student on test data if the last round passed one of the
-  shares of the budget in `queries.marks`.
+  shares of the budget in `queries.eval_at`.
   """
   queries, number = setup.config.queries, int(run.round)
   after = sum(cost.queries for cost in setup.costs[:number])
   before = after - setup.costs[number - 1].queries
-  if any(before < share * queries.budget <= after for share in queries.marks):
+  if any(before < share * queries.budget <= after for share in queries.eval_at):
     variables = devices.to_local(run.student.variables)
     now = student.replace(variables=variables)
     found = scores.on_test_data(dataset, teacher, now)

@@ -176,7 +176,7 @@ def _input_shapes(
   white_box = config.teacher.access == "white_box"
   num_images = summary.num_train if method.real_images else 0
   if method.real_images == "other":
-    num_images = data.train_size(config.images)
+    num_images = data.train_size(config.other_dataset)
   real = Samples(
     jax.ShapeDtypeStruct((num_images, *summary.spec.shape), jnp.uint8),
     jax.ShapeDtypeStruct((num_images,), jnp.int32),

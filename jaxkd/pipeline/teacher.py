@@ -49,7 +49,7 @@ def make_teacher(
     return None
   block, defense = setup.config.teacher, setup.config.teacher.defense
   key = setup.key(Stream.TEACHER)
-  train, held_out = split(dataset, block.holdout, key)
+  train, held_out = split(dataset, block.validation_fraction, key)
   trainer = Trainer(block, setup.spec, train, held_out, key, workdir, metrics)
   name = "normal" if defense.name else "teacher"
   if setup.teacher is not None:

@@ -28,7 +28,7 @@ SOURCE = Field(
   "source",
   str,
   "train",
-  "Images that the teacher was trained on, or other ones, of the set `images`.",
+  "Images that the teacher was trained on, or those of other_dataset.",
   ("train", "other"),
 )
 LABELS = Field(

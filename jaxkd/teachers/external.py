@@ -42,7 +42,7 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
   of_resumed_run = block.checkpoint.startswith(GIVEN)
   sources = {
     "a classifier that was given": given is not None,
-    "teacher.network": block.network,
+    "teacher.factory": block.factory,
     "teacher.checkpoint": block.checkpoint and not of_resumed_run,
     "teacher.url or teacher.replay": block.url or block.replay,
   }
@@ -54,8 +54,8 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
     )
   if given is not None:
     return ExternalTeacher(given)
-  if block.network:
-    return call_factory(block.network)
+  if block.factory:
+    return call_factory(block.factory)
   if block.checkpoint and Path(block.checkpoint).is_dir():
     classifier, spec, _ = bundle.read(
       block.checkpoint, user_code.own(block.model)
@@ -72,13 +72,13 @@ def call_factory(name: str) -> ExternalTeacher:
   Raises:
     JaxkdError: if there is no such function, or it returns something else.
   """
-  made = user_code.load_function("teacher.network", name)()
+  made = user_code.load_function("teacher.factory", name)()
   classifier, spec = made if isinstance(made, tuple) else (made, None)
   if not isinstance(classifier, Classifier) or not (
     spec is None or isinstance(spec, DataSpec)
   ):
     raise JaxkdError(
-      f"teacher.network={name!r} returned a {type(classifier).__name__}; it "
+      f"teacher.factory={name!r} returned a {type(classifier).__name__}; it "
       "must return a jaxkd.Classifier (from_linen, from_nnx, from_function), "
       "or one and a jaxkd.DataSpec."
     )

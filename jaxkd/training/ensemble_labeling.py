@@ -42,18 +42,20 @@ Maker = Callable[[Classifier, Array], Samples]
 
 FIELDS = (
   Field(
-    "committee",
+    "ensemble",
     int,
     0,
-    "Students that answer together; 0: there is no committee.",
+    "Students whose mean labels extra images; 0: there is no ensemble.",
     NOT_NEGATIVE,
+    formerly="committee",
   ),
   Field(
-    "unasked",
+    "extra_images",
     int,
     0,
-    "Images that the committee answers, for each that the teacher answered.",
+    "Images that the ensemble labels, for each that the teacher answered.",
     NOT_NEGATIVE,
+    formerly="unasked",
   ),
 )
 
@@ -62,11 +64,11 @@ class EnsembleConfig(NamedTuple):
   """Attributes:
 
   size: members; 0: there is none.
-  unasked: images that it answers alone, for each that the teacher answered.
+  extra_images: images that it labels, for each that the teacher answered.
   """
 
   size: int
-  unasked: int
+  extra_images: int
 
 
 def prepare(
@@ -86,11 +88,11 @@ def prepare(
   Raises:
     JaxkdError: naming the field and what it may be.
   """
-  size, unasked = committee
-  if unasked and not size:
+  size, extra_images = committee
+  if extra_images and not size:
     raise JaxkdError(
-      f"synthesis.unasked={unasked} images would have nobody to answer them; "
-      "set synthesis.committee above 0, or synthesis.unasked=0."
+      f"synthesis.extra_images={extra_images}: there is no ensemble to label "
+      "them; set synthesis.ensemble above 0, or synthesis.extra_images=0."
     )
   if not size:
     return None
@@ -98,7 +100,7 @@ def prepare(
 
   def prepared(trainer: Trainer, teacher: None, samples: Samples):
     longer = ConfigDict(trainer.config.to_dict())
-    longer.epochs *= 1 + unasked
+    longer.epochs *= 1 + extra_images
     members = [
       trainer._replace(config=longer).train(
         f"committee{index}",
@@ -110,11 +112,12 @@ def prepare(
     told = _answer_probs(samples.targets, trainer.spec.num_classes)
     targets = jnp.log((told + _mean(members, samples.images)) / 2)
     parts = [samples._replace(targets=targets, extras={})]
-    if unasked:
-      parts.append(_extra_images(trainer, members, make, unasked * len(told)))
+    if extra_images:
+      count = extra_images * len(told)
+      parts.append(_extra_images(trainer, members, make, count))
     return teacher, jax.tree.map(lambda *some: jnp.concatenate(some), *parts)
 
-  what = f"a committee of {size}, with {unasked} images for each that is paid"
+  what = f"an ensemble of {size}, with {extra_images} images for each paid one"
   return PreStudentStage(prepared, "student", what)
 
 
@@ -141,7 +144,9 @@ def _extra_images(
   with Checkpoints(trainer.workdir / "checkpoints" / FOLDER) as checkpoints:
     store = checkpoints.restore(opening) or opening
     start = int(store.inserted) // size
-    with Progress(capacity, "unasked", "images", done=start * size) as progress:
+    with Progress(
+      capacity, "extra images", "images", done=start * size
+    ) as progress:
       for index in range(start, batches):
         member = shared[index % len(shared)]
         key = keys.fold(trainer.key, Purpose.EXTRA_IMAGES, index)

@@ -11,6 +11,7 @@ from config_commands import commands
 from ml_collections import ConfigDict
 import pytest
 
+import jaxkd
 from jaxkd import config as c, methods
 from jaxkd.config import fields
 from jaxkd.config.fields import COUNT, Block, Field, Interval
@@ -158,6 +159,27 @@ def test_every_field_is_checked_before_any_work(name):
     del block[last]  # a value that is set takes the type of the one before
     if right is not None:
       block[last] = right
+
+
+@pytest.mark.parametrize(
+  ("old", "new"),
+  [
+    ("images", "other_dataset"),
+    ("queries.marks", "queries.eval_at"),
+    ("student.holdout", "student.validation_fraction"),
+    ("synthesis.committee", "synthesis.ensemble"),
+    ("synthesis.unasked", "synthesis.extra_images"),
+    ("teacher.holdout", "teacher.validation_fraction"),
+    ("teacher.network", "teacher.factory"),
+  ],
+)
+def test_a_field_is_told_by_its_old_name(old, new, tmp_path):
+  config = c.load_config("configs/ideal.py:smoke")
+  *blocks, last = old.split(".")
+  functools.reduce(operator.getitem, blocks, config)[last] = 0
+  with pytest.raises(JaxkdError, match=f"^{old} is called {new} now"):
+    jaxkd.distill(None, config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
 
 
 def test_cells_are_checked_before_the_first_one_runs(tmp_path):

@@ -178,7 +178,7 @@ def test_early_stop_with_a_target_trains_no_rival():
   ("defense", "teacher", "message"),
   [
     ({"name": "nastly"}, {}, "teacher.defense.name 'nastly'.*mean nasty"),
-    ({"name": "nasty_early_stop"}, {}, "teacher.holdout=0"),
+    ({"name": "nasty_early_stop"}, {}, "teacher.validation_fraction=0"),
     ({"name": "nasty"}, {"url": "http://x"}, "teacher.defense.name=nasty"),
     ({"name": "nasty"}, {"replay": "a.jsonl"}, "teacher.defense.name=nasty"),
   ],
@@ -191,9 +191,11 @@ def test_what_can_not_be_is_refused_by_its_field(defense, teacher, message):
 def test_what_can_be_is_not_refused():
   defenses.check(teacher_block(url="http://x", defense={"index": 0}))
   for name in defenses.names():
-    defenses.check(teacher_block(defense={"name": name}, holdout=0.1))
+    defenses.check(
+      teacher_block(defense={"name": name}, validation_fraction=0.1)
+    )
   target = {"name": "nasty_early_stop", "target_accuracy": 0.9, "index": 1}
-  defenses.check(teacher_block(defense=target, holdout=0.1))
+  defenses.check(teacher_block(defense=target, validation_fraction=0.1))
 
 
 @pytest.fixture

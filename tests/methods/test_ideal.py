@@ -34,8 +34,8 @@ DEFAULTS = {
   "student_loss": "cross_entropy",
   "labels": "teacher",
   "source": "generator",
-  "committee": 0,
-  "unasked": 0,
+  "ensemble": 0,
+  "extra_images": 0,
 }
 
 

@@ -149,13 +149,13 @@ def built(name="kd", **fields):
     ("kd", {"synthesis.source": "others"}, "source 'others'.*mean other"),
     (
       "kd",
-      {"synthesis.source": "other", "images": "mnist_5k"},
+      {"synthesis.source": "other", "other_dataset": "mnist_5k"},
       "synthesis.labels .source=other.* teacher",
     ),
     (
       "kd",
       {"synthesis.source": "other", "synthesis.labels": "teacher"},
-      "images: .*config.images",
+      "other_dataset is empty",
     ),
     (
       "kd",
@@ -184,7 +184,9 @@ def test_numbers_of_the_objective_are_checked():
 
 def test_images_of_another_set_come_without_labels():
   fields = {"synthesis.source": "other", "synthesis.labels": "teacher"}
-  method = built(**fields, **{"images": "mnist_5k", "synthesis.fraction": 0.01})
+  method = built(
+    **fields, **{"other_dataset": "mnist_5k", "synthesis.fraction": 0.01}
+  )
   assert method.real_images == "other"
   assert method.capacity == data.train_size("mnist_5k") // 100
 

@@ -60,7 +60,7 @@ def test_arguments_of_the_attack_reach_it():
 def test_an_audit_passes_the_checks_of_a_run(attack):
   config = jaxkd.load_config(f"{CONFIGS}/audit.py:attack={attack},smoke")
   assert "black box" not in plan.describe(config)
-  assert bool(config.queries.marks) == (attack != "zsdb3kd")
+  assert bool(config.queries.eval_at) == (attack != "zsdb3kd")
 
 
 def test_the_figure_draws_what_is_known(tmp_path):

@@ -124,7 +124,7 @@ def test_images_of_another_set_are_asked_about(tmp_path):
     tmp_path,
     teacher,
     jaxkd.Dataset.without_images(spec),
-    **{"synthesis.source": "real", "images": "mnist_5k"},
+    **{"synthesis.source": "real", "other_dataset": "mnist_5k"},
   )
   assert report["queries"]["spent"] == BUDGET
 
@@ -155,7 +155,11 @@ def test_where_the_budget_decides_the_rounds_a_raised_one_is_another_run(
 
 @pytest.mark.slow
 def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
-  students = {"student.epochs": 1, "student.seeds": 2, "student.holdout": 0.1}
+  students = {
+    "student.epochs": 1,
+    "student.seeds": 2,
+    "student.validation_fraction": 0.1,
+  }
   student, report = run(tmp_path, **students)
   assert report["queries"]["spent"] == BUDGET
   assert report["student"]["seeds"] == 2
@@ -170,8 +174,8 @@ def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
 def test_a_committee_costs_no_query(tmp_path):
   fields = {
     "student.epochs": 1,
-    "synthesis.committee": 2,
-    "synthesis.unasked": 1,
+    "synthesis.ensemble": 2,
+    "synthesis.extra_images": 1,
   }
   student, report = run(tmp_path, **fields)
   assert report["queries"]["spent"] == BUDGET
@@ -186,7 +190,7 @@ def test_a_committee_costs_no_query(tmp_path):
 def test_a_committee_of_fewer_answers_is_forgotten(tmp_path):
   fields = {
     "student.epochs": 1,
-    "synthesis.committee": 1,
+    "synthesis.ensemble": 1,
     "synthesis.num_rounds": 5,
   }
   run(tmp_path / "raised", **fields)
@@ -211,7 +215,7 @@ def test_marks_make_a_curve(tmp_path):
   labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))
   dataset = DATASET._replace(test_images=images, test_labels=labels)
   _, report = run(
-    tmp_path, dataset=dataset, **{"queries.marks": (1 / 3, 0.75, 1.0)}
+    tmp_path, dataset=dataset, **{"queries.eval_at": (1 / 3, 0.75, 1.0)}
   )
   curve = report["queries"]["curve"]
   assert [point["queries"] for point in curve] == [20, 60, 60]
@@ -227,14 +231,14 @@ def test_marks_make_a_curve(tmp_path):
     ({"teacher.access": "labels"}, "teacher.access"),
     ({"teacher.access": "top_k", "teacher.top_k": 4}, "teacher.top_k=4"),
     ({"student.seeds": 2}, "student.seeds=2"),
-    ({"synthesis.committee": 2}, "synthesis.committee"),
-    ({"synthesis.unasked": 1}, "synthesis.unasked=1"),
+    ({"synthesis.ensemble": 2}, "synthesis.ensemble"),
+    ({"synthesis.extra_images": 1}, "synthesis.extra_images=1"),
     (
-      {"synthesis.mode": "relabel", "synthesis.committee": 1},
-      "synthesis.committee=1",
+      {"synthesis.mode": "relabel", "synthesis.ensemble": 1},
+      "synthesis.ensemble=1",
     ),
     ({"synthesis.mode": "relabel", "student.epochs": 1}, "student.epochs=1"),
-    ({"queries.marks": (20,)}, "queries.marks"),
+    ({"queries.eval_at": (20,)}, "queries.eval_at"),
     ({"queries.price_per_1000": -1.0}, "queries.price_per_1000"),
     ({"synthesis.num_rounds": -3}, "num_rounds=-3"),
     ({"hyper.beta": 0.5}, "hyper has beta"),

@@ -43,7 +43,7 @@ def test_without_a_grid_there_are_the_methods_own_numbers():
 
 
 def config(block, **student):
-  fields = {"epochs": 1, "holdout": 0.1, "at_once": 0, **student}
+  fields = {"epochs": 1, "validation_fraction": 0.1, "at_once": 0, **student}
   return c.block(grid=block, student=fields)
 
 
@@ -53,7 +53,11 @@ def config(block, **student):
     ({"multiplier": (1.0,)}, {}, "grid.multiplier: .* alpha, temperature"),
     ({"alpha": ()}, {}, "grid.alpha is empty"),
     ({"alpha": (0.1, 0.9)}, {"epochs": 0}, "student.epochs"),
-    ({"alpha": (0.1, 0.9)}, {"holdout": 0.0}, "student.holdout=0"),
+    (
+      {"alpha": (0.1, 0.9)},
+      {"validation_fraction": 0.0},
+      "student.validation_fraction=0",
+    ),
   ],
 )
 def test_what_can_not_be_is_refused_by_its_field(block, student, message):
@@ -63,8 +67,8 @@ def test_what_can_not_be_is_refused_by_its_field(block, student, message):
 
 
 def test_one_point_needs_no_choice():
-  grid.check(config({"alpha": (0.5,)}, holdout=0.0), method())
-  grid.check(config({}, holdout=0.0, epochs=0), method())
+  grid.check(config({"alpha": (0.5,)}, validation_fraction=0.0), method())
+  grid.check(config({}, validation_fraction=0.0, epochs=0), method())
 
 
 def constant(label):

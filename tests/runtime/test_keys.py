@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 SOURCES = str(ROOT / "jaxkd")
 SMALL = {
   "teacher.model": "mlp",
-  "teacher.holdout": 0.25,
+  "teacher.validation_fraction": 0.25,
   "teacher.augment": ("flip",),
   "student.model": "mlp",
   "student.seeds": 2,
   "student.at_once": 1,
   "student.epochs": 2,
   "student.augment": ("flip", "crop"),
-  "student.holdout": 0.1,
+  "student.validation_fraction": 0.1,
 }
 RUNS = {
   "cake": {
@@ -45,8 +45,8 @@ RUNS = {
     "synthesis.batch_size": 20,
     "synthesis.pass_batch_size": 20,
     "synthesis.views": ("flip",),
-    "synthesis.committee": 2,
-    "synthesis.unasked": 2,
+    "synthesis.ensemble": 2,
+    "synthesis.extra_images": 2,
     "queries.budget": 40,
   },
   "dafl": {"synthesis.width": 2, "synthesis.weights.activation": 0.0},

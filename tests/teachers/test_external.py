@@ -47,7 +47,7 @@ def small(**fields):
 
 
 def test_a_function_of_the_users_is_distilled_without_any_data(tmp_path):
-  mine = {"teacher.network": "my_networks:described", "dataset": "none"}
+  mine = {"teacher.factory": "my_networks:described", "dataset": "none"}
   student, report = jaxkd.distill(None, small(**mine), tmp_path / "run")
   assert report["teacher"]["model"] == "stripes"
   assert report["dataset"] == "mine"
@@ -62,7 +62,7 @@ def test_a_function_of_the_users_is_distilled_without_any_data(tmp_path):
 
 def test_a_plan_knows_it():
   text = plan.describe(
-    small(**{"teacher.network": "my_networks:described", "dataset": "none"})
+    small(**{"teacher.factory": "my_networks:described", "dataset": "none"})
   )
   assert "teacher: stripes, 4 parameters" in text
   assert "teacher: as it is" in text
@@ -93,9 +93,9 @@ def test_what_is_no_network_is_refused(name, said):
 
 
 def test_one_teacher_is_enough():
-  block = small(**{"teacher.network": "my_networks:bare"}).teacher
+  block = small(**{"teacher.factory": "my_networks:bare"}).teacher
   block.checkpoint = "teacher.safetensors"
-  with pytest.raises(jaxkd.JaxkdError, match=r"network, teacher.checkpoint"):
+  with pytest.raises(jaxkd.JaxkdError, match=r"factory, teacher.checkpoint"):
     external.load_external(block)
 
 

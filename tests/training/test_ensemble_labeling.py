@@ -49,10 +49,13 @@ def make(member, key):
   return Samples(images, jnp.full(5, answer, jnp.int32))
 
 
-def heard(samples, size, unasked, folder=None):
+def heard(samples, size, extra_images, folder=None):
   trainer = Trainer({}, folder, samples)
   prepared = ensemble_labeling.prepare(
-    EnsembleConfig(size, unasked), objectives.teacher_cross_entropy, {}, make
+    EnsembleConfig(size, extra_images),
+    objectives.teacher_cross_entropy,
+    {},
+    make,
   )
   teacher, found = prepared.run(trainer, None, samples)
   assert teacher is None
@@ -162,5 +165,5 @@ def test_none_prepares_nothing():
 
 def test_images_that_nobody_answers_are_refused():
   nobody, loss = EnsembleConfig(0, 4), objectives.teacher_cross_entropy
-  with pytest.raises(JaxkdError, match="unasked=4"):
+  with pytest.raises(JaxkdError, match="extra_images=4"):
     ensemble_labeling.prepare(nobody, loss, {}, make)
