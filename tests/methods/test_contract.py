@@ -3,7 +3,6 @@
 """
 
 import functools
-import inspect
 from pathlib import Path
 
 from batch_norm_network import normed
@@ -272,11 +271,3 @@ def test_a_method_without_facts_about_itself_is_refused():
 
 def test_the_readme_has_the_table_of_methods():
   assert methods.table() in (ROOT / "README.md").read_text()
-
-
-@every_method
-def test_every_field_of_a_method_is_described(name):
-  build = methods.find(name).build
-  fields = set(inspect.signature(build).parameters) - {"spec"}
-  told = inspect.getdoc(build)
-  assert {field for field in fields if field not in told} == set()
