@@ -1,4 +1,4 @@
-"""The command line: flags only.
+"""The command line of runs and of tables of runs.
 
   python -m jaxkd.main --config=configs/cake.py [--workdir=DIR]
   python -m jaxkd.main --config=configs/cake.py:smoke --config.seed=1
@@ -8,8 +8,8 @@
   python -m jaxkd.main --config=configs/cake.py --fields
   python -m jaxkd.main --list
 
-Exit status: 0 done, 2 wrong input (one or two lines say what), 143 stopped by
-SIGTERM and 130 by SIGINT, with everything saved.
+Exit status: 0 for success; 2 for wrong input, with one or two lines that say
+what is wrong; 143 after SIGTERM and 130 after SIGINT, with the state saved.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,67 +29,76 @@ from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
 from jaxkd.tables import runner
 
-# New attributes are accepted, so that a field can be set that the config leaves
-# out; unknown ones are refused by their declarations, before any work.
+# New attributes are accepted, so that flags can set fields that a config leaves
+# out. Unknown ones are refused by the declarations of fields, before any work.
 CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "Config file, with arguments behind a colon.",
+  "The config file, with arguments behind a colon.",
   lock_config=False,
   accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the run; the same folder goes on."
+  "workdir", None, "The folder of the run, which continues what it holds."
 )
-LIST = flags.DEFINE_bool("list", False, "Name methods, models and data sets.")
+LIST = flags.DEFINE_bool("list", False, "List methods, models and data sets.")
 FIELDS = flags.DEFINE_bool(
   "fields",
   False,
-  "Print every field of the config and what it takes, and stop.",
+  "Print every field of the config and its allowed values, and stop.",
 )
-PLAN = flags.DEFINE_bool("plan", False, "Say what a run would do, and stop.")
+PLAN = flags.DEFINE_bool("plan", False, "Print what a run would do, and stop.")
 DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "Run as one of several processes, see launch/."
+  "distributed", False, "Run as one of several processes; see launch/."
 )
 COORDINATOR = flags.DEFINE_string(
-  "coordinator", None, "HOST:PORT of the first process, if no cluster knows it."
+  "coordinator",
+  None,
+  "HOST:PORT of the first process; set by clusters.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-  "num_processes", None, "How many there are, if no cluster knows it."
+  "num_processes", None, "The number of processes; set by clusters."
 )
 PROCESS_ID = flags.DEFINE_integer(
-  "process_id", None, "Which of them this is, from 0, likewise."
+  "process_id",
+  None,
+  "The index of this process, from 0; set by clusters.",
 )
 INITIALIZATION_S = flags.DEFINE_integer(
-  "initialization_s", 1800, "Seconds that processes wait for each other."
+  "initialization_s",
+  1800,
+  "Seconds that processes wait for each other.",
 )
 HEARTBEAT_S = flags.DEFINE_integer(
-  "heartbeat_s", 300, "Seconds of silence after which a process counts as dead."
+  "heartbeat_s",
+  300,
+  "Seconds after which a silent process counts as dead.",
 )
 
 
 def parse(argv: Sequence[str]) -> Sequence[str]:
-  """Flags, with mistakes told in a line or two instead of a traceback."""
-  option, given = "--config=", list(argv)
+  """Parses the flags; wrong ones end the process with one or two lines."""
+  option, arguments = "--config=", list(argv)
   try:
-    for place, argument in enumerate(given):
-      if argument.startswith(option):  # the flag would bury its mistakes
+    for index, argument in enumerate(arguments):
+      # Loaded here as well, because the flag reports errors by tracebacks.
+      if argument.startswith(option):
         name = configs.resolve_path(argument.removeprefix(option))
-        given[place] = option + name
-        check_overrides(configs.load_config(name), given)
-    return flags.FLAGS(given)
+        arguments[index] = option + name
+        check_overrides(configs.load_config(name), arguments)
+    return flags.FLAGS(arguments)
   except (JaxkdError, flags.Error) as error:
     fail(str(error))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    told = str(error).replace("\\n", " ").replace("\\'", "'")
-    fail(f"The config does not take that: {told}")
+    reason = str(error).replace("\\n", " ").replace("\\'", "'")
+    fail(f"The config can't be made from these flags: {reason}")
 
 
 def check_overrides(config: ConfigDict, argv: Sequence[str]) -> None:
-  """Refuses flags that set unknown fields, or what a field does not take.
+  """Checks the fields that flags set.
 
   Raises:
-    JaxkdError: naming the field.
+    JaxkdError: for an unknown field or a value that is not allowed.
   """
   texts = overrides.overrides(argv)
   first = {name: texts[name] for name in resolution.FIRST if texts.get(name)}
@@ -98,14 +107,14 @@ def check_overrides(config: ConfigDict, argv: Sequence[str]) -> None:
 
 
 def declared(config: ConfigDict) -> Block:
-  """The fields of a run, or of a table of runs."""
+  """Returns the declared fields of a run, or of a table of runs."""
   return (runner if "cells" in config else resolution).declared(config)
 
 
 def main(argv: Sequence[str]) -> None:
-  """Runs what the flags say."""
+  """Runs, plans or lists what the flags ask for."""
   if argv[1:]:
-    fail(f"What is {argv[1]!r}? All arguments are flags; see --help.")
+    fail(f"The argument {argv[1]!r} is not a flag; see --help.")
   if LIST.value:
     print(f"methods:   {', '.join(methods.names())}")
     print(f"defences:  {', '.join(defenses.names())}")
@@ -116,9 +125,9 @@ def main(argv: Sequence[str]) -> None:
     fail("--config is missing; try --config=configs/cake.py, or --list.")
   try:
     if FIELDS.value:
-      print("\n".join(listed_fields()))
+      print("\n".join(describe_fields()))
     elif PLAN.value:
-      print(described())
+      print(describe_plan())
     else:
       run()
   except JaxkdError as error:
@@ -126,30 +135,30 @@ def main(argv: Sequence[str]) -> None:
   except Exception as error:
     if not disk_full(error):
       raise
-    fail("No space left on the disk. Make room; the same command goes on.")
+    fail("The disk is full. Make room, and run the same command to continue.")
 
 
-def listed_fields() -> Iterator[str]:
-  """Every field of the config: its value, what it takes, what it means."""
+def describe_fields() -> Iterator[str]:
+  """Yields a description of every field of the config."""
   config = CONFIG.value
   block = declared(config)
-  if "cells" in config:  # their fields are alike
+  if "cells" in config:  # all cells have the same fields
     *own, cells = block.fields
     cells = cells._replace(fields=cells.fields[:1])
     block = block._replace(fields=(*own, cells))
   return fields.describe(block, config)
 
 
-def described() -> str:
-  """What a run, or a table of runs, would do."""
+def describe_plan() -> str:
+  """Describes what a run, or a table of runs, would do."""
   if "cells" in CONFIG.value:
     return runner.describe(CONFIG.value, WORKDIR.value)
   return plan.describe(CONFIG.value)
 
 
 def run() -> None:
-  """A run, or a table of runs; a signal stops it at the next safe point."""
-  join()
+  """Runs a method or a table; a signal stops it once its state is saved."""
+  join_processes()
   received = checkpoints.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
@@ -157,28 +166,29 @@ def run() -> None:
     else:
       distill.distill(None, CONFIG.value, WORKDIR.value)
   except checkpoints.Preempted:
-    print("Stopped, with everything saved. The same command goes on.")
+    print("Stopped, with the state saved. The same command continues.")
     sys.exit(128 + received.get("signal", signal.SIGTERM))
 
 
-def join() -> None:
-  """Becomes one of several processes if the flags say so, of which only the
-  first speaks, but for mistakes.
+def join_processes() -> None:
+  """Joins the other processes of a distributed run, if the flags ask for it.
+
+  Only the first process prints, except for errors.
   """
-  given = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+  cluster = (COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
   if not DISTRIBUTED.value:
-    if any(part is not None for part in given):
+    if any(part is not None for part in cluster):
       raise JaxkdError(
-        "--coordinator, --num_processes and --process_id go with --distributed."
+        "--coordinator, --num_processes and --process_id need --distributed."
       )
     return
   if "cells" in CONFIG.value:
     raise JaxkdError(
-      "--distributed: a table is many runs for one process; run its cells one "
+      "--distributed: the runs of a table have one process; run its cells one "
       "by one, or leave the flag out."
     )
   processes.join(
-    *given,
+    *cluster,
     initialization_s=INITIALIZATION_S.value,
     heartbeat_s=HEARTBEAT_S.value,
   )
@@ -187,7 +197,10 @@ def join() -> None:
 
 
 def disk_full(error: BaseException | None) -> bool:
-  """Whether a full disk is at the root of it; Orbax wraps the system's word."""
+  """Returns whether an error, or one that caused it, is a full disk.
+
+  Orbax wraps the operating system's error.
+  """
   while error is not None:
     if getattr(error, "errno", None) == errno.ENOSPC:
       return True
@@ -198,7 +211,7 @@ def disk_full(error: BaseException | None) -> bool:
 
 
 def command() -> None:
-  """The console script `jaxkd`."""
+  """Runs the console script `jaxkd`."""
   jax.config.parse_flags_with_absl()
   logging.set_verbosity(logging.WARNING)
   app.run(main, flags_parser=parse)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it, in processes of its own."""
+"""Tests of the command line in separate processes."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def run(*arguments, **environment):
 
 
 def refused(result):
-  """The one or two lines of a refusal."""
+  """Returns the one or two lines of an error."""
   assert result.returncode == 2, result.stderr
   assert "Traceback" not in result.stderr
   lines = result.stderr.strip().splitlines()
@@ -87,39 +87,39 @@ def test_fields_are_printed_with_what_they_take():
         ([TOY, "--config.synthesis.set_size=101"], "set_size=101"),
         ([TOY, "--config.synthesis.group_size=5"], "only 2 classes"),
         ([TOY, "--workdir="], "--workdir is empty"),
-        (["more"], "All arguments are flags"),
+        (["more"], "is not a flag"),
       )
     ),
   ],
 )  # fmt: skip
-def test_wrong_input_is_told_in_a_line_or_two(arguments, message, tmp_path):
+def test_wrong_input_gives_one_or_two_lines(arguments, message, tmp_path):
   began = time.monotonic()
   if not any(argument.startswith("--workdir") for argument in arguments):
     arguments = [*arguments, f"--workdir={tmp_path}"]
-  told = refused(run(*arguments, TFDS_DATA_DIR=str(tmp_path)))
-  assert message in told
+  error = refused(run(*arguments, TFDS_DATA_DIR=str(tmp_path)))
+  assert message in error
   assert time.monotonic() - began < 60
 
 
 def test_nan_names_the_term_and_the_set(tmp_path):
-  told = refused(
+  error = refused(
     run(TOY, f"--workdir={tmp_path}", "--config.synthesis.step_size=1e30")
   )
-  assert "term" in told
-  assert "set 0" in told
+  assert "term" in error
+  assert "set 0" in error
 
 
 @pytest.mark.slow
 def test_a_changed_config_and_a_damaged_checkpoint_are_refused(tmp_path):
   folder = f"--workdir={tmp_path}"
   assert run(TOY, folder).returncode == 0
-  told = refused(run(TOY, folder, "--config.seed=1"))
-  assert "seed (0, now 1)" in told
+  error = refused(run(TOY, folder, "--config.seed=1"))
+  assert "seed (0, now 1)" in error
   for path in (tmp_path / "checkpoints" / "synthesis").rglob("*"):
     if path.is_file() and "ocdbt" in str(path):
       path.write_bytes(b"damaged")
-  told = refused(run(TOY, folder))
-  assert "cannot be read" in told
+  error = refused(run(TOY, folder))
+  assert "cannot be read" in error
 
 
 def weights(folder):
@@ -141,7 +141,7 @@ def start(folder, *more):
 
 
 def wait_for(folder, stage, step):
-  """Until the run has done a step of a stage."""
+  """Waits until the run has done a step of a stage."""
   deadline = time.monotonic() + 120
   while time.monotonic() < deadline:
     records = read_metrics(folder)
@@ -152,12 +152,12 @@ def wait_for(folder, stage, step):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
+def test_sigterm_saves_and_the_same_command_continues(tmp_path):
   process = start(tmp_path / "stopped")
   wait_for(tmp_path / "stopped", "student", 3)
   process.send_signal(signal.SIGTERM)
   assert process.wait(60) == 143
-  assert "goes on" in (tmp_path / "stopped" / "log").read_text()
+  assert "continues" in (tmp_path / "stopped" / "log").read_text()
   assert start(tmp_path / "stopped").wait(240) == 0
   assert start(tmp_path / "whole").wait(240) == 0
   whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
@@ -166,8 +166,8 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_in_the_identical_student(tmp_path):
-  """SIGKILL at ten random moments; then the run is left alone."""
+def test_a_run_that_is_killed_often_ends_in_the_identical_student(tmp_path):
+  """The run gets SIGKILL at up to ten random moments, and then completes."""
   began = time.monotonic()
   assert start(tmp_path / "whole").wait(240) == 0
   whole_s = time.monotonic() - began

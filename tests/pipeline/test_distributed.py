@@ -166,7 +166,7 @@ def test_a_signal_to_one_stops_all_and_they_go_on(tmp_path, uninterrupted):
   wait_for(tmp_path, processes, "student", 3)
   processes[1].send_signal(signal.SIGTERM)
   assert statuses(processes) == [143, 143], logs(tmp_path)
-  assert "goes on" in (tmp_path / "log0").read_text()
+  assert "continues" in (tmp_path / "log0").read_text()
   stopped_at = read_metrics(tmp_path)[-1]["step"]
   assert stopped_at < 400
   assert statuses(pair(tmp_path, **LONG)) == [0, 0], logs(tmp_path)
@@ -324,12 +324,12 @@ def test_flags_of_several_processes_go_together(monkeypatch):
   for name in ("DISTRIBUTED", "COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
     flag = SimpleNamespace(value=1 if name == "PROCESS_ID" else None)
     monkeypatch.setattr(main, name, flag)
-  with pytest.raises(jaxkd.JaxkdError, match="go with --distributed"):
-    main.join()
+  with pytest.raises(jaxkd.JaxkdError, match="need --distributed"):
+    main.join_processes()
   monkeypatch.setattr(main, "DISTRIBUTED", SimpleNamespace(value=True))
   monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"cells": {}}))
-  with pytest.raises(jaxkd.JaxkdError, match="table is many runs"):
-    main.join()
+  with pytest.raises(jaxkd.JaxkdError, match="runs of a table"):
+    main.join_processes()
 
 
 @pytest.mark.parametrize("field", ["url", "replay"])

@@ -224,7 +224,7 @@ def test_told_to_stop_it_does_not_wait_for_the_end_of_the_round(slow, tmp_path):
     time.sleep(0.01)
   process.terminate()
   assert process.wait(60) == 143
-  assert "The same command goes on" in (folder / "log").read_text()
+  assert "The same command continues" in (folder / "log").read_text()
   assert server.requests == before + 1
   totals = read_totals(folder / "ledger.jsonl")
   assert (totals.answered, totals.in_flight, totals.spent) == (4, 0, 4)
