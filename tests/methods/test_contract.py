@@ -1,18 +1,20 @@
-"""What every method promises, whatever it does: the contract of
-`jaxkd.types.Method`, on networks that compile at once.
+"""Every method keeps the contract of `jaxkd.types.Method`, here with networks
+that compile at once.
 """
 
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_norm_network import normed
 from dense_generator import dense_generator
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_task import KEY, SPEC, Counting
+from toy_task import SPEC, Counting
 
 import jaxkd
 from jaxkd import data, methods
@@ -40,8 +42,11 @@ SMALL = {
   "synthesis.passes": 1,
   "synthesis.jitter": 1,
   "synthesis.capacity": 40,
+  "synthesis.global_views": ("flip",),
+  "synthesis.local_views": ("crop",),
   "hyper.attention": 0.0,  # the toy's networks have no maps
 }
+every_method = pytest.mark.parametrize("name", NAMES)
 
 
 def config_of(name):
@@ -71,123 +76,186 @@ def evaluated(network):
   return network.replace(apply=apply)
 
 
-class Game:
-  """A method with everything that its rounds need."""
+def counted(teacher, counts):
+  """The teacher, which adds the size of each batch that it answers to a list;
+  the list is complete after `jax.effects_barrier()`.
+  """
+
+  @flax.struct.dataclass
+  class Counted(type(teacher)):
+    def answer(self, images):
+      jax.debug.callback(lambda: counts.append(len(images)))
+      return super().answer(images)
+
+  return Counted(**vars(teacher))
+
+
+class Rounds(NamedTuple):
+  """What the first rounds of a method left.
+
+  Attributes:
+    run: the state after them.
+    terms: of the loss, of each round.
+    queries: images that the teacher was shown.
+  """
+
+  run: exchange.RunState
+  terms: list
+  queries: int
+
+
+class ToyRun:
+  """A method with everything that its rounds take."""
 
   def __init__(self, name):
-    config = config_of(name)
-    # The strawman is for points in the plane.
+    self.config = config_of(name)
+    # This one is for points in the plane.
     self.spec = data.spec("two_moons") if name == "generative" else SPEC
-    self.method = build_method(config, self.spec, reserved=0, num_images=40)
-    self.access = self.method.required_access
-    self.config, tx = config, optax.adam(0.01)
+    self.method = build_method(
+      self.config, self.spec, reserved=0, num_images=40
+    )
+    access = self.method.required_access
     self.student = normed(2, self.spec)
     self.network = evaluated(normed(1, self.spec))
     self.teacher = (
       WhiteBox(self.network)
-      if self.access == "white_box"
-      else BlackBox(self.network, self.access, eight_bit=False)
+      if access == "white_box"
+      else BlackBox(self.network, access, eight_bit=False)
     )
-    self.rules = exchange.RoundSpec(
+    self.round_spec = exchange.RoundSpec(
       self.method,
-      TrainConfig(self.student.apply, tx, self.method.objective),
+      TrainConfig(self.student.apply, optax.adam(0.01), self.method.objective),
       self.spec,
-      self.access,
+      access,
     )
+    self.counts = []
     images = jax.random.uniform(jax.random.key(5), (40, *self.spec.shape))
     labels = jnp.arange(40) % self.spec.num_classes
-    self.table = exchange.RoundInputs(
-      self.teacher,
+    self.inputs = exchange.RoundInputs(
+      counted(self.teacher, self.counts),
       self.student,
       {name: jnp.float32(value) for name, value in self.method.hyper.items()},
       Samples(images, labels) if self.method.real_images else None,
     )
 
   @functools.cached_property
+  def start(self):
+    """`(inputs, key) -> run` before round 0."""
+
+    def start(inputs, key):
+      student = init_state(self.student, self.round_spec.train_config.tx)
+      return exchange.init_state(self.round_spec, inputs, student, key)
+
+    return jax.jit(start)
+
+  @functools.cached_property
   def round(self):
     """One program for all rounds: it takes nothing of another shape or type."""
-    play_round = jax.jit(functools.partial(exchange.run_round, self.rules))
-    return play_round.lower(self.opening(), self.table, KEY).compile()
+    key = jax.random.key(0)
+    run_round = jax.jit(functools.partial(exchange.run_round, self.round_spec))
+    run = jax.eval_shape(self.start, self.inputs, key)
+    return run_round.lower(run, self.inputs, key).compile()
 
-  def opening(self):
-    state = init_state(self.student, self.rules.train_config.tx)
-    return exchange.init_state(self.rules, self.table, state, KEY)
+  @property
+  def num_rounds(self):
+    return min(self.method.rounds, 2)
 
-  def play(self, rounds, key=KEY):
-    """What is left after some rounds, and their terms."""
-    play, found = self.opening(), []
-    for index in range(rounds):
-      play, terms = self.round(play, self.table, jax.random.fold_in(key, index))
-      found.append(terms)
-    return play, found
+  @functools.cached_property
+  def costs(self):
+    """Of the first rounds."""
+    run = jax.eval_shape(self.start, self.inputs, jax.random.key(0))
+    costs = exchange.round_costs(self.round_spec, run, self.inputs)
+    return costs[: self.num_rounds]
+
+  def rounds(self, seed):
+    init_key, rounds_key = jax.random.split(jax.random.key(seed))
+    run, terms = self.start(self.inputs, init_key), []
+    for index in range(self.num_rounds):
+      key = jax.random.fold_in(rounds_key, index)
+      run, of_round = self.round(run, self.inputs, key)
+      terms.append(of_round)
+    jax.effects_barrier()
+    queries = sum(self.counts)
+    self.counts.clear()
+    return Rounds(run, terms, queries)
 
 
 @functools.cache
-def game(name):
+def toy_run(name):
   with pytest.MonkeyPatch.context() as patch:
     module = methods.find(name)
     if hasattr(module, "create_generator"):
       patch.setattr(
         module, "create_generator", lambda *args, **fields: dense_generator()
       )
-    return Game(name)
+    return ToyRun(name)
 
 
-every_method = pytest.mark.parametrize("name", NAMES)
-# These take long to compile, and have tests of the same in their own files.
-SLOW = (
-  "cake",
-  "cmi",
-  "dafl",
-  "deepinversion",
-  "generative",
-  "ideal",
-  "maze",
-  "zsdb3kd",
-  "zskt",
-)
+@functools.cache
+def first_rounds(name):
+  return toy_run(name).rounds(seed=0)
+
+
+@every_method
+def test_the_same_key_gives_the_same_run_bit_for_bit(name):
+  same(first_rounds(name)[:2], toy_run(name).rounds(seed=0)[:2])
 
 
 @pytest.mark.parametrize(
-  "name",
-  [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in NAMES
-  ],
+  "name", [name for name in NAMES if methods.info(name).critic]
 )
-def test_rounds(name):
-  """One key, one run; another key, other images; all finite, and nobody is
-  touched who was not to be.
-  """
-  found = game(name)
-  before = jax.tree.map(np.array, found.network.variables)
-  rounds = min(found.method.rounds, 2)
-  play, terms = found.play(rounds)
-  same(found.play(rounds)[0], play)
-  if not found.method.real_images:
-    other, _ = found.play(rounds, jax.random.key(9))
-    images = [np.asarray(each.store.samples.images) for each in (play, other)]
-    assert not np.array_equal(*images)
-  for leaf in jax.tree.leaves((play.student, terms, play.store.samples)):
+def test_another_key_gives_other_images(name):
+  of_keys = first_rounds(name).run, toy_run(name).rounds(seed=9).run
+  one, other = (np.asarray(run.store.samples.images) for run in of_keys)
+  assert not np.array_equal(one, other)
+
+
+@every_method
+def test_terms_images_and_student_are_finite(name):
+  run, terms, _ = first_rounds(name)
+  for leaf in jax.tree.leaves((run.student, terms, run.store.samples)):
     if jnp.issubdtype(leaf.dtype, jnp.floating):
       assert np.isfinite(leaf).all()
-  same(before, found.network.variables)
-  learns = any(phase.student_steps for phase in found.method.phases)
-  assert (int(play.student.step) > 0) == learns
-  if not learns:
-    same(found.student.variables, play.student.variables)
-  check_samples(found, play.store, rounds)
 
 
-def check_samples(found, store, rounds):
-  """Shapes, places and labels, as many as the bills say."""
+@every_method
+def test_the_teacher_is_left_as_it_is(name):
+  before = jax.tree.map(np.array, toy_run(name).network.variables)
+  toy_run(name).rounds(seed=0)
+  same(before, toy_run(name).network.variables)
+
+
+@every_method
+def test_the_student_is_updated_as_often_as_the_costs_say(name):
+  student = first_rounds(name).run.student
+  updates = sum(cost.updates for cost in toy_run(name).costs)
+  assert int(student.step) == updates
+  initial = weights(toy_run(name).student.variables)
+  assert np.array_equal(initial, weights(student.variables)) == (not updates)
+
+
+def weights(variables):
+  leaves = jax.tree.leaves(variables["params"])
+  return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
+@every_method
+def test_the_teacher_is_shown_as_many_images_as_the_costs_say(name):
+  queries = sum(cost.queries for cost in toy_run(name).costs)
+  assert first_rounds(name).queries == queries
+
+
+@every_method
+def test_the_store_holds_what_the_costs_say(name):
+  """So many images, of the right shape, with labels and targets that exist."""
+  method, spec = toy_run(name).method, toy_run(name).spec
+  store = first_rounds(name).run.store
   samples, kept = store.samples, int(store.inserted)
-  bills = exchange.round_costs(found.rules, found.opening(), found.table)
-  assert kept == sum(bill.kept for bill in bills[:rounds])
-  assert len(samples.labels) == found.method.capacity
-  assert samples.images.shape[1:] == found.spec.shape
-  held = min(kept, found.method.capacity)
-  classes, targets = found.spec.num_classes, np.asarray(samples.targets[:held])
+  assert kept == sum(cost.kept for cost in toy_run(name).costs)
+  assert len(samples.labels) == method.capacity
+  assert samples.images.shape[1:] == spec.shape
+  held = min(kept, method.capacity)
+  classes, targets = spec.num_classes, np.asarray(samples.targets[:held])
   labels = np.asarray(samples.labels[:held])
   assert ((labels >= -1) & (labels < classes)).all()
   if targets.ndim == 1:
@@ -196,50 +264,44 @@ def check_samples(found, store, rounds):
     assert targets.shape == (held, classes)
 
 
-BLACK_BOX = [
-  name for name in NAMES if methods.find(name).INFO.access != "white_box"
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BLACK_BOX)
-def test_the_teacher_is_asked_as_often_as_declared(name):
-  found = game(name)
-  counting = Counting(found.teacher)
-  rules, table = found.rules, found.table.replace(teacher=None)
-  play_round = make_host_round(rules, counting)
-  opening = exchange.init_state(
-    rules, table, init_state(found.student, rules.train_config.tx), KEY
-  )
-  play_round(opening, table, jax.random.fold_in(KEY, 0))
-  (bill, *_) = exchange.round_costs(rules, opening, table)
-  assert counting.asked == bill.queries
+@pytest.mark.slow  # compiles each phase once more
+@pytest.mark.parametrize(
+  "name",
+  [name for name in NAMES if methods.info(name).access != "white_box"],
+)
+def test_a_teacher_behind_an_interface_is_shown_as_many(name):
+  toy = toy_run(name)
+  counting = Counting(toy.teacher)
+  run_round = make_host_round(toy.round_spec, counting)
+  inputs, key = toy.inputs.replace(teacher=None), jax.random.key(0)
+  run_round(toy.start(inputs, key), inputs, key)
+  assert counting.asked == toy.costs[0].queries
 
 
 @pytest.mark.parametrize("name", ["cake", "dafl", "deepinversion", "zskt"])
 @pytest.mark.parametrize(
-  ("hyper", "told"),
+  ("hyper", "message"),
   [
     ({"temperature": 0.0}, "temperature=0"),
     ({"temprature": 1.0}, "temprature"),
   ],
 )
-def test_numbers_of_the_objective_are_checked(name, hyper, told):
+def test_numbers_of_the_objective_are_checked(name, hyper, message):
   config = config_of(name)
   config.hyper.update(hyper)
-  with pytest.raises(JaxkdError, match=told):
+  with pytest.raises(JaxkdError, match=message):
     build_method(config, SPEC, reserved=0, num_images=40)
 
 
 @every_method
 def test_facts_are_true(name):
-  """The row of the README's table."""
-  module, found = methods.find(name), game(name)
-  assert found.method.required_access == module.INFO.access
-  weights = found.config.synthesis.get("weights")
+  """They are the row of the README's table."""
+  info, toy = methods.info(name), toy_run(name)
+  assert toy.method.required_access == info.access
+  weights = toy.config.synthesis.get("weights")
   if weights is not None:
-    assert set(module.INFO.terms) == set(weights)
-  assert bool(module.INFO.critic) != bool(found.method.real_images)
+    assert set(info.terms) == set(weights)
+  assert bool(info.critic) != bool(toy.method.real_images)
 
 
 @every_method

@@ -16,6 +16,7 @@ from jaxkd.evaluation.network_costs import count_flops, measure
 from jaxkd.report import writer as reports
 from jaxkd.runtime.environment import commit, environment
 from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.teachers.records import QUERY_KINDS
 from jaxkd.types import Classifier, DataSpec, Outputs, Samples
 
 SPEC = DataSpec("digits", (2, 3, 1), 4, (0.5,), (0.5,))
@@ -88,7 +89,8 @@ def a_report(**changes):
       "unknown": 0,
       "refused": 100,
       "budget": 25000,
-      "by_class": {"train": 2000, "evaluate": 500, "probe": 0, "retry": 0},
+      "by_class": dict.fromkeys(QUERY_KINDS, 0)
+      | {"train": 2000, "evaluate": 500},
       "price": 3.75,
       "price_per_1000": 1.5,
       "curve": [],
