@@ -25,6 +25,8 @@ from safetensors.numpy import save_file
 
 import jaxkd
 from jaxkd import models
+from jaxkd.config import fields
+from jaxkd.pipeline.resolution import RUN
 from jaxkd.serialization import weights
 from jaxkd.serialization.pytorch.weights import to_torch
 
@@ -334,6 +336,15 @@ def test_every_exemption_is_needed():
 def test_configs_that_the_text_names_load(readme):
   for name in re.findall(r"`(configs/\w+\.py(?::[\w=,]+)?)`", text_of(readme)):
     jaxkd.load_config(str(ROOT / name))
+
+
+@every_readme
+def test_fields_that_the_text_names_exist(readme):
+  blocks = "teacher|student|queries|adaptation|profile"
+  files = "json|png|safetensors|stablehlo"
+  pattern = rf"`((?:{blocks})\.(?!{files})[\w.]+)[`=]"
+  for name in re.findall(pattern, text_of(readme)):
+    fields.find(RUN, name)
 
 
 @every_readme
