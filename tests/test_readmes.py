@@ -75,7 +75,7 @@ SHORT = " --config.teacher.epochs=1 --config.student.epochs=1 \
 SLOW = ("runs/", "student/", "jaxkd.distill(")
 
 
-TIMEOUT_S = 600  # of one command
+TIMEOUT_S = 1200  # of one command; ten minutes where nothing else runs
 
 
 class Step(NamedTuple):
@@ -212,7 +212,11 @@ class Session:
       assert started.stdout.readline()  # it says so when it listens
 
   def finish(self, command: str, started: subprocess.Popen) -> None:
-    said, _ = started.communicate(timeout=TIMEOUT_S)
+    with started:
+      try:
+        said, _ = started.communicate(timeout=TIMEOUT_S)
+      finally:
+        started.kill()
     assert started.returncode == 0, f"{command}\n{said}"
 
   def close(self) -> None:
