@@ -16,11 +16,11 @@ import sys
 from jaxkd import __version__, models
 from jaxkd.serialization import (
   bundle,
+  data_spec,
   imported,
   mismatch,
   model_card,
   probe as probes,
-  weights,
 )
 from jaxkd.serialization.imported import ImportedModel
 from jaxkd.serialization.model_card import ModelCard
@@ -194,7 +194,7 @@ def _spec(arguments: argparse.Namespace) -> DataSpec | None:
   mean, std = (v * channels if len(v) == 1 else v for v in (mean, std))
   name = re.sub(r"[^\w.-]", "_", arguments.file.stem).lstrip(".")[:100]
   spec = DataSpec(name or "user", shape, classes, mean, std)
-  weights.check_spec(spec, "These flags")
+  data_spec.check_spec(spec, "These flags")
   return spec
 
 

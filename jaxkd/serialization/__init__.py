@@ -2,6 +2,7 @@
 
 answers.py          answers of a network, also with changed layers
 bundle.py           a network in a folder, with a card and a probe
+data_spec.py        specs of inputs as checked JSON
 imported.py         networks in files of other frameworks
 mismatch.py         why a network does not answer a probe as expected
 mismatch_causes.py  the usual causes, which `mismatch.py` tries

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxkd import models
 from jaxkd.config import checks, user_code
 from jaxkd.runtime.files import write_json
-from jaxkd.serialization import weights
+from jaxkd.serialization import data_spec
 from jaxkd.serialization.safetensors_io import read_json
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -67,7 +67,7 @@ def read(path: Path) -> ModelCard:
   names = fields["class_names"]
   if not isinstance(names, list):
     raise JaxkdError(f"{path}: class_names must be a list.")
-  spec = weights.spec_of(fields["spec"], str(path))
+  spec = data_spec.spec_of(fields["spec"], str(path))
   card = ModelCard(**fields | {"spec": spec, "class_names": tuple(names)})
   check(card, str(path))
   return card

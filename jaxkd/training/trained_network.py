@@ -1,9 +1,6 @@
 """Networks that are trained on real data, each only once."""
 
-import functools
 import hashlib
-import inspect
-from itertools import chain
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +17,7 @@ from jaxkd.runtime import keys, processes, run_folder
 from jaxkd.runtime.keys import Purpose
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
-from jaxkd.training import fit, optimisers
+from jaxkd.training import fit, optimisers, source_digest
 from jaxkd.training.step import TrainConfig, TrainState, init_state
 from jaxkd.training.supervision import SUPERVISED, Supervision
 from jaxkd.training.target_accuracy import TargetAccuracyCheckpoint
@@ -34,16 +31,6 @@ from jaxkd.types import (
 
 # Fields that decide, beside the optimiser, a network's weights.
 FIELDS = ("model", "epochs", "batch_size", "augment")
-# Sources that decide a network's weights; of a folder, all that lies in it.
-SOURCES = (
-  "data/augmentation.py",
-  "data/pixels.py",
-  "losses",
-  "models",
-  "runtime/keys.py",
-  "training",
-)
-PACKAGE = Path(__file__).parents[1]
 
 
 class Trainer(NamedTuple):
@@ -185,16 +172,15 @@ class Trainer(NamedTuple):
     for array in jax.tree.leaves((self.samples, lesson.targets, held_out)):
       arrays.update(np.ascontiguousarray(array))
     reference = lesson.reference and weights.digest(lesson.reference)
-    objective = Path(inspect.getfile(inspect.unwrap(lesson.objective)))
     modules = filter(None, (user_code.own(model), *self.modules))
-    sources = [objective, *chain(*map(user_code.source_files, modules))]
+    code = source_digest.code_digests(lesson.objective, modules)
     identity = {
       **{field: self.config[field] for field in FIELDS},
       "model": model,
       "batch_norm": self.config.get("batch_norm"),
       "optimizer": self.config.optimizer.to_dict(),
       "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
-      "sources": [_package_digest(), *map(_file_digest, sources)],
+      "sources": [source_digest.package_digest(), *code],
       "reference": reference,
       "data": [self.spec, arrays.hexdigest()],
       "key": jax.random.key_data(key).tolist(),
@@ -204,25 +190,6 @@ class Trainer(NamedTuple):
     }
     text = json.dumps(identity, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _package_digest() -> str:
-  """Names the state of `SOURCES`."""
-  found = hashlib.sha256()
-  for source in SOURCES:
-    path = PACKAGE / source
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else (path,):
-      found.update(f"{file.relative_to(PACKAGE)}\n".encode())
-      found.update(hashlib.sha256(file.read_bytes()).digest())
-  return found.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-  """Names the state of a file; its name if there is none, as of a notebook."""
-  if not path.is_file():
-    return str(path)
-  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:

@@ -15,7 +15,7 @@ from jaxkd import config as c, models
 from jaxkd.runtime import checkpoints
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 from jaxkd.serialization import weights as files
-from jaxkd.training import trained_network
+from jaxkd.training import source_digest, trained_network
 from jaxkd.training.objectives import cross_entropy, nasty
 from jaxkd.training.supervision import Supervision
 from jaxkd.training.trained_network import Trainer
@@ -181,22 +181,22 @@ def test_an_edit_of_the_package_is_another_network(
   trainer, fits, tmp_path, monkeypatch, edited
 ):
   package = tmp_path / "jaxkd"
-  for source in trained_network.SOURCES:
-    original = trained_network.PACKAGE / source
+  for source in source_digest.SOURCES:
+    original = source_digest.PACKAGE / source
     copy = shutil.copytree if original.is_dir() else shutil.copy
     (package / source).parent.mkdir(parents=True, exist_ok=True)
     copy(original, package / source)
   trainer("a").train("teacher", "teacher")
-  monkeypatch.setattr(trained_network, "PACKAGE", package)
-  trained_network._package_digest.cache_clear()
+  monkeypatch.setattr(source_digest, "PACKAGE", package)
+  source_digest.package_digest.cache_clear()
   trainer("b").train("teacher", "teacher")
   assert len(fits) == 1
   with (package / edited).open("a") as file:
     file.write("# edited")
-  trained_network._package_digest.cache_clear()
+  source_digest.package_digest.cache_clear()
   trainer("c").train("teacher", "teacher")
   assert len(fits) == 2
-  trained_network._package_digest.cache_clear()
+  source_digest.package_digest.cache_clear()
 
 
 def test_a_cache_that_can_not_be_written_costs_a_line(
