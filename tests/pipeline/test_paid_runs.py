@@ -3,7 +3,7 @@
 A server that is slow on purpose serves a teacher whose label is the sum of all
 pixels modulo the classes, so that one wrong bit anywhere shows in the student.
 
-  JAXKD_KILLS=100 pytest -m slow -s tests/test_paid_runs.py -k killed
+  JAXKD_KILLS=100 pytest -m slow -s tests/pipeline/test_paid_runs.py -k killed
 """
 
 import asyncio
