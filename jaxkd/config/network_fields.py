@@ -11,7 +11,7 @@ from jaxkd.config.fields import (
 
 OPTIMIZER = Block(
   "optimizer",
-  "How a network is trained, see jaxkd.optim.",
+  "How a network is trained, see jaxkd.training.optimisers.",
   (
     Field("name", str, ..., "Kind of optimizer.", ("sgd", "adam")),
     Field("learning_rate", float, ..., "Peak of the learning rate.", POSITIVE),

@@ -5,7 +5,6 @@
 from jaxkd.config.fields import (
   COUNT,
   NOT_NEGATIVE,
-  OPEN_UNIT,
   POSITIVE,
   SHARE,
   Block,
@@ -59,8 +58,8 @@ QUERIES = Block(
 )
 ADAPTATION = Block(
   "adaptation",
-  "How a method that looks into its teacher does with labels alone, see "
-  "jaxkd.adaptation; all but the name are of zeroth.",
+  "How a white-box method is adapted to labels, see "
+  "jaxkd.synthesis.label_only; all but the name are of zeroth.",
   (
     Field(
       "name",
@@ -70,20 +69,7 @@ ADAPTATION = Block(
       ("", "frozen", "surrogate", "zeroth"),
     ),
     Field(
-      "generator",
-      str,
-      "dfme",
-      "Name of a generator in jaxkd.models.generators.",
-    ),
-    Field(
       "num_directions", int, 1, "M, finite differences of an image.", COUNT
-    ),
-    Field(
-      "radius",
-      float,
-      1e-3,
-      "Their length, in pre-activations of the generator.",
-      POSITIVE,
     ),
     Field(
       "student_steps",
@@ -91,16 +77,6 @@ ADAPTATION = Block(
       5,
       "Updates of the student for one of the generator.",
       COUNT,
-    ),
-    Field(
-      "step_size", float, 1e-4, "Learning rate of the generator.", POSITIVE
-    ),
-    Field(
-      "label_floor",
-      float,
-      0.01,
-      "Share of a one-hot answer that is spread over all classes.",
-      OPEN_UNIT,
     ),
   ),
 )

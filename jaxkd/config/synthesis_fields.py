@@ -53,7 +53,10 @@ WIDTH = Field(
 )
 GENERATOR = (
   Field(
-    "generator", str, ..., "Name of a generator in jaxkd.models.generators."
+    "generator",
+    str,
+    ...,
+    "Name of a generator in jaxkd.models.generators.registry.",
   ),
   LATENTS,
   WIDTH,

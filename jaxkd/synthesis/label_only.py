@@ -45,6 +45,9 @@ from jaxkd.types import (
 )
 
 NEGLIGIBLE_LR = 1e-30  # a learning rate that is in effect none
+# DFME's numbers, for `zeroth`: the length of its finite differences, the
+# learning rate of its generator, and how much of a label is spread.
+RADIUS, STEP_SIZE, LABEL_FLOOR = 1e-3, 1e-4, 0.01
 
 
 def check(config, info: MethodInfo) -> None:
@@ -121,9 +124,7 @@ def adapt(
   if config.adaptation.name != "zeroth":
     return surrogate(method)
   batch_size, block = config.synthesis.batch_size, config.adaptation
-  objective = generator_objective(
-    info.label_objective, batch_size, block.label_floor
-  )
+  objective = generator_objective(info.label_objective, batch_size, LABEL_FLOOR)
   return zeroth(objective, spec, method.capacity, block, batch_size, budget)
 
 
@@ -179,12 +180,12 @@ def zeroth(
   """
   cost = batch_size * (block.num_directions + 1 + block.student_steps)
   trainer = ZerothOrderTrainer(
-    create_generator(block.generator, spec),
-    optax.adam(block.step_size),
+    create_generator("dfme", spec),
+    optax.adam(STEP_SIZE),
     objective,
     batch_size,
     block.num_directions,
-    block.radius,
+    RADIUS,
   )
   return zeroth_order_method(
     trainer,
