@@ -72,14 +72,14 @@ SYNTHESIS = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  networks = c.lookup(NETWORKS, found["dataset"])
-  small = found["dataset"] == "mnist_5k"
+  args = c.arguments(argument, dataset="mnist_5k")
+  networks = c.lookup(NETWORKS, args["dataset"])
+  small = args["dataset"] == "mnist_5k"
   sgd = c.optimizer("sgd", networks["peak"], "one_cycle", weight_decay=5e-4)
   return c.experiment(
     "cake",
-    found,
-    image_size=0 if found["dataset"] == "two_moons" else 32,
+    args,
+    image_size=0 if args["dataset"] == "two_moons" else 32,
     teacher={
       "model": networks["teacher"],
       "epochs": 30,
@@ -94,7 +94,7 @@ def get_config(argument: str = ""):
       "optimizer": sgd,
     },
     synthesis={
-      **c.lookup(SYNTHESIS, found["dataset"]),
+      **c.lookup(SYNTHESIS, args["dataset"]),
       "contrast": "groups",
       "dynamics": "sgd",
       "sets_per_round": 0,  # 0: chosen from the device

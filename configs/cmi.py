@@ -54,20 +54,20 @@ SMOKE = dict(
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", hard=False)
-  name, hard = found["dataset"], found["hard"]
+  args = c.arguments(argument, dataset="mnist_5k", hard=False)
+  name, hard = args["dataset"], args["hard"]
   recipe = c.lookup(RECIPES, name)
   small = name == "mnist_5k"
-  if found["smoke"]:
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
   teacher, student = (
     ("cnn_quarter", "cnn_quarter") if small else ("resnet34", "resnet18")
   )
   flips = ("flip",) if name in ("cifar10", "cifar100") else ()
-  resnet = found.get("teacher", teacher).startswith("resnet")
+  resnet = args.get("teacher", teacher).startswith("resnet")
   return c.experiment(
     "cmi",
-    found,
+    args,
     teacher={
       "model": teacher,
       "epochs": 10 if small else 200,

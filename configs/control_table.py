@@ -34,9 +34,9 @@ NEGLIGIBLE_STEP = 1e-12  # for images: far below one of 256 levels
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", part="1")
-  c.forbid(found, "teacher", "student", "seeds")
-  rest = f"dataset={found['dataset']}" + ",smoke" * found["smoke"]
+  args = c.arguments(argument, dataset="mnist_5k", part="1")
+  c.forbid(args, "teacher", "student", "seeds")
+  rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
   columns = {
     f"seed {seed}{', control' * control}": (seed, control)
     for seed in SEEDS
@@ -48,7 +48,7 @@ def get_config(argument: str = ""):
     for column, (seed, control) in columns.items():
       config = c.sibling(__file__, name, f"{rest},{own}".strip(","))
       config.seed = seed
-      shorten(config, int(found["part"]))
+      shorten(config, int(args["part"]))
       if control:
         freeze_images(config)
       cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)

@@ -82,23 +82,21 @@ SMOKE = dict(num_rounds=2, steps_per_round=6, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(
-    argument, dataset="mnist_5k", datafree=False, objective=""
-  )
-  datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
+  args = c.arguments(argument, dataset="mnist_5k", datafree=False, objective="")
+  datafree, small = args["datafree"], args["dataset"] == "mnist_5k"
   networks, recipe = c.lookup(
-    DATAFREE if datafree else ORIGINAL, found["dataset"]
+    DATAFREE if datafree else ORIGINAL, args["dataset"]
   )
   image_size = networks["image_size"]
-  if found["smoke"]:
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
   config = c.experiment(
     "dafl",
-    found,
+    args,
     image_size=image_size,
     teacher={
       "model": networks["teacher"],
-      **teacher_training(found["dataset"], image_size),
+      **teacher_training(args["dataset"], image_size),
     },
     student={
       "model": networks["student"],
@@ -116,11 +114,11 @@ def get_config(argument: str = ""):
     },
     hyper=(
       {"temperature": 50.0, "alpha": 0.9, "multiplier": 50.0}
-      if found["objective"] == "htc"
+      if args["objective"] == "htc"
       else None
     ),
   )
-  config.objective = found["objective"]
+  config.objective = args["objective"]
   return config
 
 

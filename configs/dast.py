@@ -25,13 +25,13 @@ RECIPES = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.lookup(RECIPES, found["dataset"])
-  small = found["dataset"] == "mnist_5k" or found["smoke"]
+  args = c.arguments(argument, dataset="mnist_5k")
+  recipe = c.lookup(RECIPES, args["dataset"])
+  small = args["dataset"] == "mnist_5k" or args["smoke"]
   rate = 1e-3 if small else 1e-4
   return c.experiment(
     "dast",
-    found,
+    args,
     teacher={
       "model": recipe["teacher"],
       "access": "label",
@@ -48,13 +48,13 @@ def get_config(argument: str = ""):
     },
     synthesis={
       "num_rounds": 0,  # 0: as many as the budget pays for
-      "batch_size": 20 if found["smoke"] else recipe["batch_size"],
+      "batch_size": 20 if args["smoke"] else recipe["batch_size"],
       "latents": 0,  # 0: as published
       "width": 8 if small else 0,
       "alpha": 0.2,
       "step_size": rate,
       "capacity": 20_000,
     },
-    queries={"budget": 100 if found["smoke"] else recipe["budget"]},
+    queries={"budget": 100 if args["smoke"] else recipe["budget"]},
     hyper={"beta": 0.0},
   )

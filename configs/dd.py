@@ -35,17 +35,17 @@ SMOKE = dict(num_rounds=2, steps_per_round=10, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  networks, recipe = c.lookup(RECIPES, found["dataset"])
-  if found["smoke"]:
+  args = c.arguments(argument, dataset="mnist_5k")
+  networks, recipe = c.lookup(RECIPES, args["dataset"])
+  if args["smoke"]:
     recipe = SMOKE
-  small = found["dataset"] == "mnist_5k"
+  small = args["dataset"] == "mnist_5k"
   # Epochs 100 and 200 of 500, as fractions of all updates.
   drops = {"schedule": "multistep", "milestones": (0.2, 0.4)}
-  dafl = c.sibling(__file__, "dafl", f"dataset={found['dataset']}")
+  dafl = c.sibling(__file__, "dafl", f"dataset={args['dataset']}")
   return c.experiment(
     "dd",
-    found,
+    args,
     image_size=networks["image_size"],
     teacher={**dafl.teacher.to_dict(), "model": networks["teacher"]},
     student={

@@ -55,12 +55,12 @@ SMOKE = dict(num_rounds=2, batch_size=20, student_steps=5)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", adi=False, datafree=False)
-  adi, datafree = found["adi"], found["datafree"]
-  name = found["dataset"]
+  args = c.arguments(argument, dataset="mnist_5k", adi=False, datafree=False)
+  adi, datafree = args["adi"], args["datafree"]
+  name = args["dataset"]
   recipe = dict(c.lookup(DATAFREE if datafree else ORIGINAL, name))
   small = name == "mnist_5k"
-  if found["smoke"]:
+  if args["smoke"]:
     recipe.update(SMOKE)
   total_variation = recipe.pop("total_variation")
   if not (adi or datafree):
@@ -72,7 +72,7 @@ def get_config(argument: str = ""):
   student_rate = 0.05 if small else 0.1
   return c.experiment(
     "deepinversion",
-    found,
+    args,
     teacher={
       "model": teacher,
       "epochs": 10 if small else 200,

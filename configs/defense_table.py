@@ -46,11 +46,11 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", seeds="3")
-  dataset = found["dataset"]
+  args = c.arguments(argument, dataset="mnist_5k", seeds="3")
+  dataset = args["dataset"]
   students = c.lookup(STUDENTS, dataset)
-  rest = c.without(argument, "seeds") + f",seeds={found['seeds']}"
-  if dataset in TEACHERS and "teacher" not in found:
+  rest = c.without(argument, "seeds") + f",seeds={args['seeds']}"
+  if dataset in TEACHERS and "teacher" not in args:
     rest += f",teacher={TEACHERS[dataset]}"
   own, *numbers = PUBLISHED.get(dataset, ((),))
   rows = {student: f"student={student}" for student in students}

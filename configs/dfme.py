@@ -31,14 +31,14 @@ MILESTONES = {"svhn_cropped": (0.5, 0.8)}
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.lookup(RECIPES, found["dataset"])
-  if found["smoke"]:
+  args = c.arguments(argument, dataset="mnist_5k")
+  recipe = c.lookup(RECIPES, args["dataset"])
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
-  milestones = MILESTONES.get(found["dataset"], (0.1, 0.3, 0.5))
+  milestones = MILESTONES.get(args["dataset"], (0.1, 0.3, 0.5))
   return c.experiment(
     "dfme",
-    found,
+    args,
     teacher={
       "model": recipe["teacher"],
       "access": "probs",
@@ -64,7 +64,7 @@ def get_config(argument: str = ""):
       "num_rounds": 0,  # 0: as many as the budget pays for
       "batch_size": recipe["batch_size"],
       "latents": 0,  # 0: as published
-      "width": 32 if found["dataset"] == "mnist_5k" else 0,
+      "width": 32 if args["dataset"] == "mnist_5k" else 0,
       "num_directions": 1,
       "radius": 1e-3,
       "generator_steps": 1,

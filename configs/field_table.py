@@ -114,18 +114,18 @@ ADAPTATIONS = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(
+  args = c.arguments(
     argument, dataset="mnist_5k", paper="cake", adaptation="surrogate"
   )
-  c.forbid(found, "teacher", "student")
-  rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
-  paper = c.lookup({"cake": poster, "ideal": ideal}, found["paper"], "paper")
-  return paper(found, rest)
+  c.forbid(args, "teacher", "student")
+  rest = f",seeds={args.get('seeds', 1)}" + ",smoke" * args["smoke"]
+  paper = c.lookup({"cake": poster, "ideal": ideal}, args["paper"], "paper")
+  return paper(args, rest)
 
 
-def poster(found: dict, rest: str):
+def poster(args: dict, rest: str):
   """The poster's table for a data set."""
-  dataset = found["dataset"]
+  dataset = args["dataset"]
   shared = c.sibling(__file__, "cake", f"dataset={dataset}{rest}")
   lenet = shared.teacher.model.startswith("lenet")
   rows = [row for row in POSTER if not (lenet and has_batch_norm_term(row))]
@@ -150,10 +150,10 @@ def has_batch_norm_term(row: str) -> bool:
   return "batch_norm" in methods.info(name).terms
 
 
-def ideal(found: dict, rest: str):
+def ideal(args: dict, rest: str):
   """Table 2 of IDEAL for a data set."""
-  dataset = found["dataset"]
-  allowed = c.lookup(ADAPTATIONS, found["adaptation"], "adaptation")
+  dataset = args["dataset"]
+  allowed = c.lookup(ADAPTATIONS, args["adaptation"], "adaptation")
   student, teachers = c.lookup(IDEAL_ROWS, dataset)
   shared = c.sibling(__file__, "ideal", f"dataset={dataset}{rest}")
   cells = {}
@@ -164,13 +164,13 @@ def ideal(found: dict, rest: str):
       c.share_networks(config, shared, student)
       config.image_size, config.teacher.model = 0, teacher
       config.teacher.access = "label"
-      few_rounds_are_paid = found["smoke"] and config.queries.budget
+      few_rounds_are_paid = args["smoke"] and config.queries.budget
       if not few_rounds_are_paid:
         config.queries.budget = shared.queries.budget
       adaptations = methods.info(name).adaptations
       if adaptations:
         config.adaptation.name = [a for a in allowed if a in adaptations][-1]
-        learn_from_labels(config, found["smoke"])
+        learn_from_labels(config, args["smoke"])
       cells[f"{teacher}_{column}".lower()] = c.cell(
         teacher, column, config, published=number
       )

@@ -10,14 +10,14 @@ from jaxkd import config as c
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="two_moons")
-  config = c.sibling(__file__, "cake", f"{argument},dataset={found['dataset']}")
+  args = c.arguments(argument, dataset="two_moons")
+  config = c.sibling(__file__, "cake", f"{argument},dataset={args['dataset']}")
   config.method = "generative"
   sizes = config.synthesis
   config.synthesis = c.block(
     num_sets=sizes.num_sets,
     set_size=sizes.set_size,
-    num_steps=4 if found["smoke"] else 15_000,
+    num_steps=4 if args["smoke"] else 15_000,
     batch_size=64,
     step_size=1e-3,
   )

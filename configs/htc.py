@@ -35,7 +35,7 @@ INFINITE = 1e9
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(
+  args = c.arguments(
     argument,
     dataset="mnist_5k",
     defense="nasty",
@@ -45,15 +45,15 @@ def get_config(argument: str = ""):
     control=False,
   )
   rest = c.without(argument, "sweep", "control", "defense")
-  config = c.sibling(__file__, "kd", f"{rest},defense={found['defense']}")
+  config = c.sibling(__file__, "kd", f"{rest},defense={args['defense']}")
   config.method = "htc"
   config.hyper = c.block(temperature=50.0, alpha=0.9, multiplier=50.0)
-  if found["sweep"]:
-    grid = c.lookup(SWEEPS, found["sweep"], "sweep")
+  if args["sweep"]:
+    grid = c.lookup(SWEEPS, args["sweep"], "sweep")
   else:
-    small = found["dataset"] == "mnist_5k" or found["smoke"]
+    small = args["dataset"] == "mnist_5k" or args["smoke"]
     grid = SMALL if small else GRID
-  if found["control"]:
+  if args["control"]:
     grid = {**grid, "temperature": (INFINITE,)}
   config.grid = c.block(**grid)
   return config

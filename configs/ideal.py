@@ -48,16 +48,16 @@ SMOKE = dict(budget=200, batch_size=50, width=8)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", paper=False)
-  recipe = c.lookup(RECIPES, found["dataset"])
-  if found["smoke"]:
+  args = c.arguments(argument, dataset="mnist_5k", paper=False)
+  recipe = c.lookup(RECIPES, args["dataset"])
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
-  ours = not found["paper"]
-  digits = found["dataset"].startswith("mnist")
-  listens = ours and digits and not found["smoke"]
+  ours = not args["paper"]
+  digits = args["dataset"].startswith("mnist")
+  listens = ours and digits and not args["smoke"]
   return c.experiment(
     "ideal",
-    found,
+    args,
     image_size=recipe["image_size"],
     teacher={
       "model": recipe["teacher"],

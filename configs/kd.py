@@ -57,13 +57,13 @@ PLAIN_EPOCHS = 100  # of the plain CNN, with Adam
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(
+  args = c.arguments(
     argument, dataset="mnist_5k", defense="", fraction="1", labels="truth"
   )
-  recipe = c.lookup(RECIPES, found["dataset"])
-  student = found.get("student", recipe["student"])
-  small = found["dataset"] == "mnist_5k"
-  digits = found["dataset"] in ("mnist", "svhn_cropped")
+  recipe = c.lookup(RECIPES, args["dataset"])
+  student = args.get("student", recipe["student"])
+  small = args["dataset"] == "mnist_5k"
+  digits = args["dataset"] in ("mnist", "svhn_cropped")
   views = () if small else ("crop",) if digits else ("crop", "flip")
   if small:
     sgd = adam = c.optimizer("adam", 2e-3, "cosine")
@@ -80,7 +80,7 @@ def get_config(argument: str = ""):
   plain = student.removeprefix("skeptical_") == "cnn" and not small
   return c.experiment(
     "kd",
-    found,
+    args,
     image_size=recipe["image_size"],
     teacher={
       "model": recipe["teacher"],
@@ -89,7 +89,7 @@ def get_config(argument: str = ""):
       "augment": views,
       "optimizer": sgd,
       "defense": c.defense(
-        name=found["defense"],
+        name=args["defense"],
         omega=recipe["omega"],
         temperature=recipe["temperature"],
       ),
@@ -103,9 +103,9 @@ def get_config(argument: str = ""):
       "optimizer": adam if plain else sgd,
     },
     synthesis={
-      "fraction": float(found["fraction"]),
+      "fraction": float(args["fraction"]),
       "source": "train",
-      "labels": found["labels"],
+      "labels": args["labels"],
       "answers": "per_view",
     },
     hyper={"temperature": recipe["temperature"], "alpha": 0.9},

@@ -24,8 +24,8 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  dataset, teacher = found["dataset"], found.get("teacher", "resnet18")
+  args = c.arguments(argument, dataset="mnist_5k")
+  dataset, teacher = args["dataset"], args.get("teacher", "resnet18")
   numbers = PUBLISHED.get((dataset, teacher))
   return c.table(
     "kl",

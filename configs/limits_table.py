@@ -30,9 +30,9 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
+  args = c.arguments(argument, dataset="mnist_5k")
   attacked = c.sibling(__file__, "kd", f"{argument},defense=nasty")
-  dataset, student = found["dataset"], attacked.student.model
+  dataset, student = args["dataset"], attacked.student.model
 
   def published(row: str):
     numbers = PUBLISHED.get((dataset, student, row))

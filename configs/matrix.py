@@ -58,9 +58,9 @@ JUDGED = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", of="scales", method="cake")
-  c.forbid(found, "teacher", "student")
-  rest = f",seeds={found.get('seeds', 1)}" + ",smoke" * found["smoke"]
+  args = c.arguments(argument, dataset="mnist_5k", of="scales", method="cake")
+  c.forbid(args, "teacher", "student")
+  rest = f",seeds={args.get('seeds', 1)}" + ",smoke" * args["smoke"]
   makers = {
     "scales": pairs,
     "models": pairs,
@@ -68,16 +68,16 @@ def get_config(argument: str = ""):
     "samples": samples,
     "steps": steps,
   }
-  return c.lookup(makers, found["of"], "of")(
-    found, f"dataset={found['dataset']}{rest}"
+  return c.lookup(makers, args["of"], "of")(
+    args, f"dataset={args['dataset']}{rest}"
   )
 
 
-def pairs(found: dict, rest: str):
+def pairs(args: dict, rest: str):
   """Every network as teacher and as student of every other."""
-  which, method = found["of"], found["method"]
+  which, method = args["of"], args["method"]
   table = SCALES if which == "scales" else MODELS
-  row = c.lookup(table, found["dataset"])
+  row = c.lookup(table, args["dataset"])
   networks = row["networks"]
   cells = {}
   for teacher in networks:
@@ -88,7 +88,7 @@ def pairs(found: dict, rest: str):
       cells[f"{teacher}_{student}"] = c.cell(teacher, student, config)
   return c.table(
     f"{method}_{which}",
-    f"{method} across {which}, on {found['dataset']}",
+    f"{method} across {which}, on {args['dataset']}",
     networks,
     networks,
     cells,
@@ -96,15 +96,15 @@ def pairs(found: dict, rest: str):
   )
 
 
-def budgets(found: dict, rest: str):
+def budgets(args: dict, rest: str):
   """Figure 3 of IDEAL: every attack with a small and a large budget."""
-  dataset, cells = found["dataset"], {}
+  dataset, cells = args["dataset"], {}
   sizes = c.lookup(BUDGETS, dataset)
   numbers = BUDGET_NUMBERS.get(dataset, ((None,) * 3,) * 2)
   for size, published in zip(sizes, numbers, strict=True):
     for (column, name), number in zip(ATTACKS.items(), published, strict=True):
       config = attack(name, rest)
-      if not found["smoke"]:
+      if not args["smoke"]:
         config.queries.budget = size
       cells[f"{name}_{size}"] = c.cell(
         f"{size:,} queries", column, config, published=number
@@ -119,7 +119,7 @@ def budgets(found: dict, rest: str):
   )
 
 
-def samples(found: dict, rest: str):
+def samples(args: dict, rest: str):
   """Figure 4 of IDEAL: the images that each attack makes."""
   cells = {
     name: c.cell(row, "accuracy", attack(name, rest))
@@ -127,7 +127,7 @@ def samples(found: dict, rest: str):
   }
   return c.table(
     "ideal_samples",
-    f"Figure 4 of Zhang et al. (IDEAL), ICLR 2023, on {found['dataset']}",
+    f"Figure 4 of Zhang et al. (IDEAL), ICLR 2023, on {args['dataset']}",
     tuple(ATTACKS),
     ("accuracy",),
     cells,
@@ -135,9 +135,9 @@ def samples(found: dict, rest: str):
   )
 
 
-def steps(found: dict, rest: str):
+def steps(args: dict, rest: str):
   """Figure 5 of IDEAL: images of a generator with few and with many steps."""
-  dataset, cells = found["dataset"], {}
+  dataset, cells = args["dataset"], {}
   numbers = STEP_NUMBERS.get(dataset, ((None, None),) * len(STEPS))
   for count, published in zip(STEPS, numbers, strict=True):
     config = c.sibling(__file__, "ideal", rest)

@@ -24,14 +24,14 @@ SMOKE = dict(budget=480, batch_size=16)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.lookup(RECIPES, found["dataset"])
-  if found["smoke"]:
+  args = c.arguments(argument, dataset="mnist_5k")
+  recipe = c.lookup(RECIPES, args["dataset"])
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
   sgd = c.optimizer("sgd", 0.1, "cosine", weight_decay=5e-4)
   return c.experiment(
     "maze",
-    found,
+    args,
     teacher={
       "model": recipe["teacher"],
       "access": "probs",
@@ -50,7 +50,7 @@ def get_config(argument: str = ""):
       "num_rounds": 0,  # 0: as many as the budget pays for
       "batch_size": recipe["batch_size"],
       "latents": 0,  # 0: as published
-      "width": 32 if found["dataset"] == "mnist_5k" else 0,
+      "width": 32 if args["dataset"] == "mnist_5k" else 0,
       "num_directions": 10,
       "radius": 1e-3,
       "student_steps": 5,

@@ -54,12 +54,12 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", seeds="3")
-  dataset, teacher = found["dataset"], found.get("teacher", "resnet18")
+  args = c.arguments(argument, dataset="mnist_5k", seeds="3")
+  dataset, teacher = args["dataset"], args.get("teacher", "resnet18")
   students = c.lookup(STUDENTS, dataset)
   numbers = PUBLISHED.get((dataset, teacher), ())
-  if "student" in found:
-    students, numbers = (found["student"],), ()
+  if "student" in args:
+    students, numbers = (args["student"],), ()
   exits = not any(student.startswith("lenet") for student in students)
   columns = {
     column: run
@@ -76,7 +76,7 @@ def get_config(argument: str = ""):
       __file__,
       {student: f"student={student}" for student in students},
       columns,
-      f"{rest},seeds={found['seeds']}",
+      f"{rest},seeds={args['seeds']}",
       published=numbers,
     ),
     figures=("bars", "temperature", "features"),

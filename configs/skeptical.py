@@ -14,7 +14,7 @@ from jaxkd import config as c
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(
+  args = c.arguments(
     argument,
     dataset="mnist_5k",
     defense="nasty",
@@ -22,17 +22,15 @@ def get_config(argument: str = ""):
     labels="truth",
     term="kd",
   )
-  plain = found.get("student", "cnn_quarter").removeprefix("skeptical_")
+  plain = args.get("student", "cnn_quarter").removeprefix("skeptical_")
   rest = c.without(argument, "term", "defense", "student")
-  rest += f",defense={found['defense']},student=skeptical_{plain}"
+  rest += f",defense={args['defense']},student=skeptical_{plain}"
   sequence = c.sibling(__file__, "scm", rest)
-  config = (
-    sequence if found["term"] != "kd" else c.sibling(__file__, "kd", rest)
-  )
+  config = sequence if args["term"] != "kd" else c.sibling(__file__, "kd", rest)
   config.method = "skeptical"
   config.synthesis = c.block(
     **sequence.synthesis,
-    term=found["term"],
+    term=args["term"],
     loc=2,
     kd_delay=-1,
     self_target="through",

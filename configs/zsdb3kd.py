@@ -29,11 +29,11 @@ RECIPES = {
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k")
-  recipe = c.lookup(RECIPES, found["dataset"])
+  args = c.arguments(argument, dataset="mnist_5k")
+  recipe = c.lookup(RECIPES, args["dataset"])
   return c.experiment(
     "zsdb3kd",
-    found,
+    args,
     image_size=32,
     teacher={
       "model": recipe["teacher"],
@@ -62,6 +62,6 @@ def get_config(argument: str = ""):
       "tolerance": 0.1,
       "distances": "sd",
     },
-    queries={"budget": 5_000 if found["smoke"] else recipe["budget"]},
+    queries={"budget": 5_000 if args["smoke"] else recipe["budget"]},
     hyper={"temperature": 20.0, "multiplier": 512.0},
   )

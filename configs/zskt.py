@@ -53,18 +53,18 @@ SMOKE = dict(num_rounds=2, steps_per_round=6, batch_size=16, width=8)
 
 
 def get_config(argument: str = ""):
-  found = c.arguments(argument, dataset="mnist_5k", datafree=False)
-  datafree, small = found["datafree"], found["dataset"] == "mnist_5k"
+  args = c.arguments(argument, dataset="mnist_5k", datafree=False)
+  datafree, small = args["datafree"], args["dataset"] == "mnist_5k"
   networks, recipe = c.lookup(
-    DATAFREE if datafree else ORIGINAL, found["dataset"]
+    DATAFREE if datafree else ORIGINAL, args["dataset"]
   )
-  if found["smoke"]:
+  if args["smoke"]:
     recipe = {**recipe, **SMOKE}
   generator = "maze" if small else "zskt"
-  dafl = c.sibling(__file__, "dafl", f"dataset={found['dataset']}")
+  dafl = c.sibling(__file__, "dafl", f"dataset={args['dataset']}")
   return c.experiment(
     "zskt",
-    found,
+    args,
     image_size=networks["image_size"],
     teacher={**dafl.teacher.to_dict(), "model": networks["teacher"]},
     student={

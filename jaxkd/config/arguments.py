@@ -17,30 +17,30 @@ def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
   Raises:
     JaxkdError: for an argument that there is not, or one without its value.
   """
-  found: dict[str, Any] = {"smoke": False, **defaults}
+  args: dict[str, Any] = {"smoke": False, **defaults}
   allowed = {*ARGUMENTS, *defaults}
   for part in filter(None, (argument or "").split(",")):
     name, equals, value = part.strip().partition("=")
     checks.choice("config argument", name, sorted(allowed))
-    if isinstance(found.get(name), bool):
-      found[name] = value.lower() not in ("0", "false", "no")
+    if isinstance(args.get(name), bool):
+      args[name] = value.lower() not in ("0", "false", "no")
     elif not equals or not value:
       raise JaxkdError(f"The config argument {name} needs a value: {name}=...")
     else:
-      found[name] = value
-  return found
+      args[name] = value
+  return args
 
 
-def forbid(found: dict[str, Any], *names: str) -> None:
+def forbid(args: dict[str, Any], *names: str) -> None:
   """Refuses arguments that a table decides for its cells.
 
   Raises:
     JaxkdError: naming the first that was given all the same.
   """
   for name in names:
-    if name in found:
+    if name in args:
       raise JaxkdError(
-        f"{name}={found[name]}: the table decides that for its cells; leave it "
+        f"{name}={args[name]}: the table decides that for its cells; leave it "
         "out."
       )
 

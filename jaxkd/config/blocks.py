@@ -35,7 +35,7 @@ def defense(**fields: Any) -> dict[str, Any]:
 
 def experiment(
   method: str,
-  found: dict[str, Any],
+  args: dict[str, Any],
   *,
   teacher: dict[str, Any],
   student: dict[str, Any],
@@ -49,7 +49,7 @@ def experiment(
 
   Args:
     method: name in `jaxkd.methods`.
-    found: what `arguments` gave.
+    args: what `arguments` gave.
     teacher: `model`, `epochs`, `batch_size`, `optimizer` and others.
     student: likewise; with `round_optimizer` where the method trains it.
     synthesis: keyword arguments of the method's `build`.
@@ -60,13 +60,13 @@ def experiment(
   """
   fields = {
     "method": method,
-    "dataset": found["dataset"],
+    "dataset": args["dataset"],
     "image_size": image_size,
-    "teacher": {**teacher, **_named(found, "teacher")},
+    "teacher": {**teacher, **_named(args, "teacher")},
     "student": {
-      "seeds": int(found.get("seeds", 1)),
+      "seeds": int(args.get("seeds", 1)),
       **student,
-      **_named(found, "student"),
+      **_named(args, "student"),
     },
     "synthesis": synthesis,
     "queries": queries or {},
@@ -74,14 +74,14 @@ def experiment(
     "grid": grid or {},
   }
   config = block(**filled(RUN, fields))
-  return smoke(config, found) if found["smoke"] else config
+  return smoke(config, args) if args["smoke"] else config
 
 
-def _named(found: dict[str, Any], role: str) -> dict[str, str]:
-  return {"model": found[role]} if role in found else {}
+def _named(args: dict[str, Any], role: str) -> dict[str, str]:
+  return {"model": args[role]} if role in args else {}
 
 
-def smoke(config: ConfigDict, found: dict[str, Any]) -> ConfigDict:
+def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
   """The config shrunk to seconds: embedded data, small networks, few steps.
 
   It shows that everything runs, not what a method can do. Networks that the
@@ -92,7 +92,7 @@ def smoke(config: ConfigDict, found: dict[str, Any]) -> ConfigDict:
   if config.dataset == "mnist_5k":
     small = SMALL.get(config.image_size, SMALL[0])
     for role, model in zip(("teacher", "student"), small, strict=True):
-      config[role].model = found.get(role, model)
+      config[role].model = args.get(role, model)
   for role in ("teacher", "student"):
     config[role].epochs = min(config[role].epochs, 2)
     config[role].augment = ()

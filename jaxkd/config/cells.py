@@ -57,19 +57,19 @@ def cells(
     published: numbers in the order of rows and columns; None where the paper
       has none.
   """
-  found = {}
+  cells_by_name = {}
   for i, (row, shared) in enumerate(rows.items()):
     for j, (column, run) in enumerate(columns.items()):
       name, _, own = run.partition(":")
       parts = ",".join(filter(None, (argument, shared, own)))
-      found[slug(f"{row}_{column}")] = cell(
+      cells_by_name[slug(f"{row}_{column}")] = cell(
         row,
         column,
         sibling(config_file, name, parts),
         value=value if isinstance(value, str) else value[column],
         published=published[i][j] if published else None,
       )
-  return found
+  return cells_by_name
 
 
 def slug(name: str) -> str:

@@ -31,9 +31,9 @@ def load_config(name: str) -> ConfigDict:
   path, _, argument = resolve_path(name).partition(":")
   if not Path(path).is_file():
     raise JaxkdError(f"There is no config file {path}.")
-  found = importlib.util.spec_from_file_location("jaxkd_config", path)
-  module = importlib.util.module_from_spec(found)
-  found.loader.exec_module(module)
+  spec = importlib.util.spec_from_file_location("jaxkd_config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
   return module.get_config(argument)
 
 

@@ -19,8 +19,8 @@ def overrides(argv: Sequence[str]) -> dict[str, str | None]:
   >>> overrides(["--config=a.py", "--config.seed=1", "--config.tensorboard"])
   {'seed': '1', 'tensorboard': None}
   """
-  found = map(FLAG.fullmatch, argv)
-  return {match["path"]: match["text"] for match in found if match}
+  matches = map(FLAG.fullmatch, argv)
+  return {match["path"]: match["text"] for match in matches if match}
 
 
 def check(block: Block, texts: Mapping[str, str | None]) -> None:

@@ -155,12 +155,12 @@ def summary(
   """
   if len(points) == 1:
     return None
-  found = []
+  rows = []
   for point, score in zip(points, scores, strict=True):
     on_test = None
     if len(data.test_labels):
       on_test = accuracies(point, data.test_images, data.test_labels)
-    found.append(
+    rows.append(
       {
         **point.hyper,
         "validation": score,
@@ -170,6 +170,6 @@ def summary(
     )
   oracle = None
   if len(data.test_labels):
-    oracle = int(np.argmax([each["accuracy"] for each in found]))
+    oracle = int(np.argmax([each["accuracy"] for each in rows]))
   names = sorted(points[0].hyper)
-  return {"names": names, "points": found, "chosen": chosen, "oracle": oracle}
+  return {"names": names, "points": rows, "chosen": chosen, "oracle": oracle}

@@ -46,8 +46,8 @@ def declared(config: ConfigDict) -> Block:
   """
   names = RUN._replace(fields=(METHOD, OBJECTIVE))
   fields.check(names, {n: config[n] for n in FIRST if n in config})
-  found = methods.declared(config.method, config.get("objective", ""))
-  return RUN._replace(fields=(*RUN.fields, *found))
+  of_method = methods.declared(config.method, config.get("objective", ""))
+  return RUN._replace(fields=(*RUN.fields, *of_method))
 
 
 def _images_per_round(config: ConfigDict, devices: int) -> int:

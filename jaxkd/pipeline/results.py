@@ -163,8 +163,8 @@ def stage_memory(metrics: MetricsWriter) -> dict[str, Any]:
     kind = _kind(stage)
     if kind in STAGES:
       records = metrics.records(stage)
-      found = [record.get("peak_bytes") or 0 for record in records]
-      peaks[kind] = max([peaks[kind] or 0, *found]) or None
+      stage_peaks = [record.get("peak_bytes") or 0 for record in records]
+      peaks[kind] = max([peaks[kind] or 0, *stage_peaks]) or None
   return peaks
 
 

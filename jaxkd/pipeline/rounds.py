@@ -246,5 +246,5 @@ def evaluate_at_budget(
   if any(before < share * queries.budget <= after for share in queries.eval_at):
     variables = devices.to_local(run.student.variables)
     now = student.replace(variables=variables)
-    found = scores.on_test_data(dataset, teacher, now)
-    metrics.write("queries", number, queries=after, **found)
+    on_test = scores.on_test_data(dataset, teacher, now)
+    metrics.write("queries", number, queries=after, **on_test)

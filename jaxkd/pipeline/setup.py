@@ -113,22 +113,22 @@ def setup(
   resolved = resolution.resolve(
     config, jax.device_count(), jax.default_backend()
   )
-  found = external.load_external(resolved.teacher, classifier)
+  existing = external.load_external(resolved.teacher, classifier)
   if dataset is not None:
     summary = data.summary_of(dataset)
   else:
     summary = data.describe(
-      resolved.dataset, image_size=resolved.image_size, teacher=found.spec
+      resolved.dataset, image_size=resolved.image_size, teacher=existing.spec
     )
   resolved.dataset = summary.spec.name
-  digest = weights.digest(found.classifier) if found.classifier else ""
+  digest = weights.digest(existing.classifier) if existing.classifier else ""
   if classifier is not None:
     resolved.teacher.checkpoint = external.GIVEN + digest
   reserved = access.count_evaluation_queries(resolved, summary.num_test)
   method = build_method(
     resolved, summary.spec, reserved=reserved, num_images=summary.num_train
   )
-  networks = _networks(resolved, summary.spec, found.classifier)
+  networks = _networks(resolved, summary.spec, existing.classifier)
   inputs = _input_shapes(resolved, summary, networks, method)
   spec = _round_spec(resolved, summary.spec, method, networks.student)
   costs = tuple(_estimate_costs(spec, inputs))
@@ -143,8 +143,8 @@ def setup(
     asked,
     FrozenConfigDict(resolved),
     summary,
-    found.classifier,
-    found.spec,
+    existing.classifier,
+    existing.spec,
     digest,
     networks,
     method,

@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxkd.runtime import devices as parallel
+from jaxkd.runtime import devices
 from jaxkd.training.step import (
   TrainConfig,
   TrainState,
@@ -33,7 +33,7 @@ def epoch_function(
 
   def epoch(carry, indices: Array):
     states, inputs, samples = carry
-    key = jax.random.fold_in(inputs.key, parallel.device_index())
+    key = jax.random.fold_in(inputs.key, devices.device_index())
     steps = states.step[0] + jnp.arange(len(indices))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, steps)
     pairs = jax.vmap(jax.random.split)(keys)
@@ -59,7 +59,7 @@ def epoch_function(
           batch = batch._replace(targets=targets)
         dropout_key = jax.random.fold_in(dropout_key, index)
         return train_step(
-          train_config, state, batch, own_inputs, dropout_key, parallel.mean
+          train_config, state, batch, own_inputs, dropout_key, devices.mean
         )
 
       state, losses = jax.lax.scan(
@@ -68,9 +68,9 @@ def epoch_function(
       return state, losses.mean()
 
     networks = inputs.first + jnp.arange(len(states.step))
-    return parallel.vmap_networks(train)(states, inputs.hyper, networks)
+    return devices.vmap_networks(train)(states, inputs.hyper, networks)
 
-  return parallel.data_parallel(epoch)
+  return devices.data_parallel(epoch)
 
 
 @functools.partial(jax.jit, static_argnames=("count", "batch_size"))
@@ -82,7 +82,7 @@ def epoch_indices(key: Array, count: int, batch_size: int) -> Array:
   """
   steps = count // batch_size
   rows = jax.random.permutation(key, count)[: steps * batch_size]
-  return parallel.split_batches(rows.reshape(steps, batch_size))
+  return devices.split_batches(rows.reshape(steps, batch_size))
 
 
 def gather(samples: Samples, rows: Array) -> Samples:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd.data.labels import class_counts, labels_of
-from jaxkd.runtime import devices as parallel, profiling
+from jaxkd.runtime import devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
@@ -27,12 +27,12 @@ def check_batch_size(batch_size: int, count: int, field: str) -> int:
   Raises:
     JaxkdError: if it can't be split evenly over the devices.
   """
-  devices = jax.device_count()
-  size = min(batch_size, count // devices * devices)
-  if size == 0 or size % devices:
+  num_devices = jax.device_count()
+  size = min(batch_size, count // num_devices * num_devices)
+  if size == 0 or size % num_devices:
     raise JaxkdError(
-      f"{field}={batch_size} can't be split over {devices} devices; choose a "
-      f"multiple of {devices}."
+      f"{field}={batch_size} can't be split over {num_devices} devices; choose "
+      f"a multiple of {num_devices}."
     )
   return size
 
@@ -72,7 +72,7 @@ def fit(
       goes on, and these are evaluated like the others.
     Preempted: if a signal stops the run; the state is saved.
   """
-  states, samples, teacher = parallel.replicate((states, samples, teacher))
+  states, samples, teacher = devices.replicate((states, samples, teacher))
   labels = labels_of(samples)
   counts = class_counts(labels, num_classes)
   num_networks = len(states.step)
@@ -118,10 +118,10 @@ def fit(
           peak_bytes=profiling.peak_bytes(),
         )
         progress.advance(1, loss=loss.mean())
-        on_epoch_end(epoch + 1, parallel.to_local(states))
+        on_epoch_end(epoch + 1, devices.to_local(states))
         checkpoints.maybe_save(
           epoch + 1,
           {"epoch": epoch + 1, "states": states},
           last=epoch + 1 == epochs,
         )
-  return parallel.to_local(states)
+  return devices.to_local(states)

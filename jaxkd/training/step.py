@@ -11,7 +11,7 @@ import optax
 
 from jaxkd.data import augmentation, to_float
 from jaxkd.models import layers
-from jaxkd.runtime import devices as parallel
+from jaxkd.runtime import devices
 from jaxkd.types import (
   ApplyFn,
   Array,
@@ -116,7 +116,7 @@ def train_step(
   images = to_float(batch.images)
 
   def loss_of(params: Variables) -> tuple[Array, Variables]:
-    axis = parallel.DATA if train_config.synchronized else None
+    axis = devices.DATA if train_config.synchronized else None
     with layers.batch_norm_over(axis):
       outputs, changed = train_config.apply(
         {**state.variables, "params": params}, images, train=True, rng=key
