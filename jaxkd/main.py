@@ -159,7 +159,7 @@ def describe_plan() -> str:
 def run() -> None:
   """Runs a method or a table; a signal stops it once its state is saved."""
   join_processes()
-  received = checkpoints.stop_on_signals()
+  signals = checkpoints.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
       runner.run(CONFIG.value, WORKDIR.value)
@@ -167,7 +167,7 @@ def run() -> None:
       distill.distill(None, CONFIG.value, WORKDIR.value)
   except checkpoints.Preempted:
     print("Stopped, with the state saved. The same command continues.")
-    sys.exit(128 + received.get("signal", signal.SIGTERM))
+    sys.exit(128 + signals.get("signal", signal.SIGTERM))
 
 
 def join_processes() -> None:

@@ -34,7 +34,7 @@ def to_torch(images: Array) -> torch.Tensor:
 
 
 def check_images(case: Case, size: Size) -> float:
-  """Returns the difference of both's normalised images.
+  """Returns the difference of our normalised images and PyTorch's.
 
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.
@@ -66,7 +66,7 @@ def check_images(case: Case, size: Size) -> float:
 
 
 def check_students(case: Case, size: Size) -> float:
-  """Returns the difference of both's weights after a few updates.
+  """Returns the difference of our weights and PyTorch's after some updates.
 
   Raises:
     JaxkdError: if it exceeds `TOLERANCE`.

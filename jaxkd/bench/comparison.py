@@ -53,19 +53,19 @@ def _synthesis(
     from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_images(case, size)
-  measured = []
+  results = []
   for dtype in config.dtypes:
     ours = contenders.our_synthesis(case, size, dtype)
-    timed = [ours]
+    programs = [ours]
     if config.torch_modes:
       sets_at_once = ours.row.at_once // size.set_size
-      timed += torch_contenders.synthesis_contenders(
+      programs += torch_contenders.synthesis_contenders(
         case, size, dtype, config.torch_modes, sets_at_once
       )
-    measured += contenders.time_contenders(
-      timed, config.repeats, config.roofline
+    results += contenders.time_contenders(
+      programs, config.repeats, config.roofline
     )
-  return measured
+  return results
 
 
 def _student(
@@ -77,24 +77,24 @@ def _student(
     from jaxkd.bench import agreement, torch_contenders
 
     agreement.check_students(case, size)
-  measured = []
+  results = []
   for dtype in config.dtypes:
-    timed = [contenders.our_student(case, size, dtype)]
+    programs = [contenders.our_student(case, size, dtype)]
     if config.torch_modes:
-      timed += torch_contenders.student_contenders(
+      programs += torch_contenders.student_contenders(
         case, size, dtype, config.torch_modes
       )
-    measured += contenders.time_contenders(
-      timed, config.repeats, config.roofline
+    results += contenders.time_contenders(
+      programs, config.repeats, config.roofline
     )
-  return measured
+  return results
 
 
 def _end_to_end(
   case: Case, size: Size, config: BenchConfig, rows: Sequence[Row]
 ) -> list[Row]:
   """Measures our time; computes PyTorch's from its rates if they are known."""
-  measured = [
+  results = [
     contenders.our_end_to_end(case, size, dtype) for dtype in config.dtypes
   ]
   torch_row = Row(
@@ -107,7 +107,7 @@ def _end_to_end(
     epoch = size.sets * size.set_size // size.batch_size * size.batch_size
     seconds = size.image_steps / synthesis.rate
     seconds += size.epochs * epoch / student.rate
-    measured.append(
+    results.append(
       torch_row._replace(
         part="end_to_end",
         at_once=synthesis.at_once,
@@ -115,7 +115,7 @@ def _end_to_end(
         note="computed from its rates",
       )
     )
-  return measured
+  return results
 
 
 Measure = Callable[[Case, Size, BenchConfig, Sequence[Row]], list[Row]]

@@ -106,7 +106,7 @@ class ShiftedPatches(nn.Module):
 
 
 class LocalityAttention(nn.Module):
-  """Attention without the own token; see `jaxkd.models.vit.LocalityAttention`.
+  """Attention to the other tokens; see `jaxkd.models.vit.LocalityAttention`.
 
   It uses PyTorch's fused attention.
   """

@@ -158,14 +158,14 @@ def _read_token(variable: str) -> bytes:
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes:
-  received = bytearray()
+  content = bytearray()
   if int(request.headers.get("content-length", 0)) <= max_bytes:
-    async for piece in request.stream():
-      received += piece
-      if len(received) > max_bytes:
+    async for chunk in request.stream():
+      content += chunk
+      if len(content) > max_bytes:
         break
     else:
-      return bytes(received)
+      return bytes(content)
   raise RequestError(
     f"The body is larger than {max_bytes} bytes; send fewer images.",
     413,

@@ -50,16 +50,16 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   records = {name: empty_record(config, name) for name in ordered_cells(config)}
   reports = {}
   name = f"table-{config.table}"
-  with run_folder.lock_workdir(workdir, runs(config), name=name) as folder:
+  with run_folder.lock_workdir(workdir, identity(config), name=name) as folder:
     for number, (name, record) in enumerate(records.items(), 1):
-      place, cell = folder / record["workdir"], config.cells[name]
-      done = read_report(place) is not None
+      cell_workdir, cell = folder / record["workdir"], config.cells[name]
+      done = read_report(cell_workdir) is not None
       note = ": finished before" if done else ""
       print(f"{number}/{len(records)} {name}{note}", flush=True)
       try:
         if not done:
-          distill.distill(None, cell.config, place)
-        reports[name] = read_report(place)
+          distill.distill(None, cell.config, cell_workdir)
+        reports[name] = read_report(cell_workdir)
         record |= filled_record(cell, reports[name], UNITS[config.unit])
       except JaxkdError as error:
         record["failed"] = str(error)
@@ -87,7 +87,7 @@ def describe(config: ConfigDict, workdir: str | Path | None = None) -> str:
       not.
   """
   check(config)
-  folder = Path(workdir or default(config))
+  folder = Path(workdir or default_folder(config))
   parts = [f"table {config.table}: {len(config.cells)} cells, in {folder}"]
   for name in ordered_cells(config):
     cell = config.cells[name]
@@ -109,7 +109,7 @@ def describe_cell(config: ConfigDict) -> str:
 
 
 def check(config: ConfigDict) -> None:
-  """Checks all fields, also those of the cells, and where the cells stand.
+  """Checks all fields, and the names and positions of the cells.
 
   Raises:
     JaxkdError: for a value that is not allowed, a name that can't be a folder,
@@ -135,7 +135,7 @@ def check(config: ConfigDict) -> None:
 
 
 def declared(config: ConfigDict) -> Block:
-  """The fields of a table, its cells and the runs in them.
+  """Returns the declared fields of a table, its cells and their runs.
 
   Raises:
     JaxkdError: if a cell's config names no method.
@@ -147,7 +147,7 @@ def declared(config: ConfigDict) -> Block:
     except JaxkdError as error:
       raise JaxkdError(f"cells.{name}.config: {error}") from None
     cells.append(CELL._replace(name=name, fields=(*CELL.fields, run)))
-  block = Block("cells", "Cells of the table.", tuple(cells))
+  block = Block("cells", "The cells of the table.", tuple(cells))
   return TABLE._replace(fields=(*TABLE.fields, block))
 
 
@@ -162,8 +162,8 @@ def ordered_cells(config: ConfigDict) -> list[str]:
   return sorted(config.cells, key=position)
 
 
-def runs(config: ConfigDict) -> dict[str, Any]:
-  """The part of the config on which the numbers depend."""
+def identity(config: ConfigDict) -> dict[str, Any]:
+  """Returns the part of a config on which the table's numbers depend."""
   cells = {
     name: {"config": cell.config.to_dict()}
     for name, cell in config.cells.items()
@@ -171,9 +171,9 @@ def runs(config: ConfigDict) -> dict[str, Any]:
   return {"config": {"table": config.table, "cells": cells}}
 
 
-def default(config: ConfigDict) -> Path:
-  """`runs/table-NAME-HASH`, named as the folder of a run is."""
-  return run_folder.default(f"table-{config.table}", runs(config))
+def default_folder(config: ConfigDict) -> Path:
+  """Returns the folder `runs/table-NAME-HASH`."""
+  return run_folder.default(f"table-{config.table}", identity(config))
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ LEDGER_NAME = "ledger.jsonl"
 
 
 class TeacherHandle(NamedTuple):
-  """A teacher as the pipeline holds it.
+  """A teacher with its ledger, and with its labels of the test images.
 
   Attributes:
     oracle: the interface that methods get their answers from.
@@ -178,13 +178,13 @@ def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:
 
 
 def count_evaluation_queries(config: ConfigDict, num_test: int) -> int:
-  """Returns how many test images a paid teacher is shown, out of the budget."""
-  paid = config.teacher.url or config.teacher.replay
-  return num_test * bool(paid and config.queries.evaluate)
+  """Counts the test images that a remote or replayed teacher is shown."""
+  on_host = config.teacher.url or config.teacher.replay
+  return num_test * bool(on_host and config.queries.evaluate)
 
 
 def shows_eight_bit(block: ConfigDict, spec: DataSpec, method: Method) -> bool:
-  """Whether the teacher of `config.teacher` is shown 8-bit images."""
+  """Returns whether the teacher of `config.teacher` is shown 8-bit images."""
   if block.access == "white_box":
     return False
   remote = bool(block.url or block.replay)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from jaxkd.config import user_code
 from jaxkd.serialization import bundle
 from jaxkd.types import Classifier, DataSpec, JaxkdError
@@ -25,15 +27,17 @@ class ExternalTeacher(NamedTuple):
   spec: DataSpec | None = None
 
 
-def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
-  """Loads the teacher that `config.teacher` names, unless one was given.
+def load_external(
+  block: ConfigDict, classifier: Classifier | None = None
+) -> ExternalTeacher:
+  """Loads the teacher that `config.teacher` names, unless one was passed.
 
   Args:
-    block: `config.teacher`. `network` is `module:function`; the function takes
+    block: `config.teacher`. `factory` is `module:function`; the function takes
       no arguments and returns a `jaxkd.Classifier`, or one and a
       `jaxkd.DataSpec`. `checkpoint` may be a folder that `jaxkd.import_teacher`
       wrote.
-    given: a classifier that was passed as an object.
+    classifier: a teacher that was passed as an object.
 
   Raises:
     JaxkdError: if more than one teacher is set, if there is no such function or
@@ -41,7 +45,7 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
   """
   of_resumed_run = block.checkpoint.startswith(GIVEN)
   sources = {
-    "a classifier that was given": given is not None,
+    "a classifier that was passed": classifier is not None,
     "teacher.factory": block.factory,
     "teacher.checkpoint": block.checkpoint and not of_resumed_run,
     "teacher.url or teacher.replay": block.url or block.replay,
@@ -52,8 +56,8 @@ def load_external(block, given: Classifier | None = None) -> ExternalTeacher:
       f"There is more than one teacher: {', '.join(names)}; leave all but one "
       "out."
     )
-  if given is not None:
-    return ExternalTeacher(given)
+  if classifier is not None:
+    return ExternalTeacher(classifier)
   if block.factory:
     return call_factory(block.factory)
   if block.checkpoint and Path(block.checkpoint).is_dir():
@@ -72,8 +76,8 @@ def call_factory(name: str) -> ExternalTeacher:
   Raises:
     JaxkdError: if there is no such function, or it returns something else.
   """
-  made = user_code.load_function("teacher.factory", name)()
-  classifier, spec = made if isinstance(made, tuple) else (made, None)
+  result = user_code.load_function("teacher.factory", name)()
+  classifier, spec = result if isinstance(result, tuple) else (result, None)
   if not isinstance(classifier, Classifier) or not (
     spec is None or isinstance(spec, DataSpec)
   ):

@@ -84,8 +84,9 @@ class BlackBox:
   in_process = True
 
   def answer(self, images: Array) -> Array:
-    """Returns labels `[N]` int32, log-probabilities `[N, K]`, or logits
-    `[N, K]` where the access is `logits`, for `images [N, ...]`; jittable.
+    """Returns what the access allows for `images [N, ...]`; jittable.
+
+    That is labels `[N]` int32, log-probabilities `[N, K]` or logits `[N, K]`.
     """
 
     def one(image: Array) -> Array:

@@ -191,8 +191,8 @@ def read_ledger(path: Path) -> tuple[LedgerState, int]:
           f"{path} is not a query ledger: its line 1 is not a "
           "ledger's first record."
         )
-      expected, crc = add_checksum(line[: -len(_CHECKSUM % 0)], state.crc)
-      if expected == line:
+      computed, crc = add_checksum(line[: -len(_CHECKSUM % 0)], state.crc)
+      if computed == line:
         _add(state, line, path, number)
         state.crc, length = crc, length + len(line)
       elif not line.endswith(b"\n") or (b"\0" in line and not file.peek(1)):

@@ -74,9 +74,11 @@ def test_every_part_has_a_row_and_the_shares_are_consistent():
 @pytest.mark.slow
 def test_starts_are_those_of_the_first_round():
   one = TINY._replace(steps=1)
-  found = synthesis.synthesis_runner(LENET, one, lenet(), 2).run().store.samples
+  result = (
+    synthesis.synthesis_runner(LENET, one, lenet(), 2).run().store.samples
+  )
   starts = synthesis.starts(2, 20, LENET.spec)
-  moved = synthesis.normalise(found.images, LENET.spec) - starts
+  moved = synthesis.normalise(result.images, LENET.spec) - starts
   assert 0 < np.median(np.abs(moved)) < 0.3  # one step, not another draw
 
 
@@ -86,10 +88,10 @@ def test_flop_of_lenet_are_those_of_its_layers():
     (1, 120 * 84), (1, 84 * 10),
   )  # fmt: skip
   forward = sum(2 * places * weights for places, weights in layers)
-  found = costs.image_step(lenet(), LENET.spec)
+  result = costs.image_step(lenet(), LENET.spec)
   # Forwards, the gradient of the inputs, and what is not a product.
-  assert 2 * forward < found < 2.3 * forward
-  assert costs.training_step(lenet(), LENET.spec) > 1.2 * found
+  assert 2 * forward < result < 2.3 * forward
+  assert costs.training_step(lenet(), LENET.spec) > 1.2 * result
 
 
 @pytest.mark.slow
@@ -117,8 +119,8 @@ def test_jobs_follow_from_rates():
 
 
 def test_flop_grow_with_the_area():
-  found = scale.flop_by_shape("resnet8_16", sides=(16, 32), classes=(10,))
-  assert found[1]["flop"] == pytest.approx(4 * found[0]["flop"], rel=0.15)
+  result = scale.flop_by_shape("resnet8_16", sides=(16, 32), classes=(10,))
+  assert result[1]["flop"] == pytest.approx(4 * result[0]["flop"], rel=0.15)
 
 
 @pytest.mark.slow

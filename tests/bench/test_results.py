@@ -37,8 +37,8 @@ def test_ratios_are_to_eager_pytorch_at_the_published_batch():
     row(EAGER, 1.0, 30.0, dtype="bfloat16", at_once=10),
     row(TORCH_MODES["compile"], None, note="not compiled"),
   ]
-  found = [results.ratio(each, rows) for each in rows]
-  assert found == [6.0, 2.0, 1.0, 3.0, None]
+  result = [results.ratio(each, rows) for each in rows]
+  assert result == [6.0, 2.0, 1.0, 3.0, None]
   assert results.ratio(rows[0], rows[:1]) is None
 
 
@@ -83,11 +83,11 @@ def test_writes_a_table_and_json(tmp_path):
   assert head == f"| {' | '.join(COLUMNS)} |"
   assert line.count("|") == head.count("|") == rule.count("|")
   assert "50,000 image-steps/s" in line and "41.2%" in line
-  found = json.loads((tmp_path / "lenet5.json").read_text())
-  assert {"versions", "devices", "commit", "date", "rows"} <= found.keys()
-  assert found["roofline"] == {"flops": {"float32": 5.9e10}, "bytes": 2.5e9}
-  assert found["rows"][0]["rate"] == 5e4 and found["minutes"] == 3
-  assert set(found["rows"][0]) == {*Row._fields, "ratio"}
+  result = json.loads((tmp_path / "lenet5.json").read_text())
+  assert {"versions", "devices", "commit", "date", "rows"} <= result.keys()
+  assert result["roofline"] == {"flops": {"float32": 5.9e10}, "bytes": 2.5e9}
+  assert result["rows"][0]["rate"] == 5e4 and result["minutes"] == 3
+  assert set(result["rows"][0]) == {*Row._fields, "ratio"}
 
 
 def test_measurements_that_fail_or_come_too_late_have_a_row(
@@ -116,9 +116,9 @@ def test_measurements_that_fail_or_come_too_late_have_a_row(
 
 
 def test_rates_of_the_device_are_positive():
-  found = measure(("float32", "bfloat16"), repeats=1, scale=0.02)
-  assert set(found.flops) == {"float32", "bfloat16"}
-  assert min(*found.flops.values(), found.bytes) > 0
+  result = measure(("float32", "bfloat16"), repeats=1, scale=0.02)
+  assert set(result.flops) == {"float32", "bfloat16"}
+  assert min(*result.flops.values(), result.bytes) > 0
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,13 @@ def test_npz_holds_images_labels_and_fresh_answers(workdir, tmp_path):
   out = tmp_path / "made"
   arguments = [f"--workdir={workdir}", f"--out={out}", "--format=npz"]
   assert main(["images", *arguments]) == 0
-  with np.load(out / "synthetic-00000.npz", allow_pickle=False) as found:
-    np.testing.assert_array_equal(found["images"], eight_bit())
-    np.testing.assert_array_equal(found["labels"], np.arange(COUNT) % 3)
-    np.testing.assert_allclose(found["probabilities"], answers(), atol=1e-6)
-    np.testing.assert_array_equal(found["teacher_labels"], answers().argmax(-1))
+  with np.load(out / "synthetic-00000.npz", allow_pickle=False) as arrays:
+    np.testing.assert_array_equal(arrays["images"], eight_bit())
+    np.testing.assert_array_equal(arrays["labels"], np.arange(COUNT) % 3)
+    np.testing.assert_allclose(arrays["probabilities"], answers(), atol=1e-6)
+    np.testing.assert_array_equal(
+      arrays["teacher_labels"], answers().argmax(-1)
+    )
   written = manifest(out)
   images = run_folders.pixels(COUNT, spread=1.5)
   before = run_folders.network(0)(images).logits.argmax(-1)
@@ -83,9 +85,9 @@ def test_shards_are_whole(workdir, tmp_path, monkeypatch):
   export_images(workdir, tmp_path / "made", "npz")
   sizes = []
   for path in sorted((tmp_path / "made").glob("*.npz")):
-    with np.load(path) as found:
-      assert len({len(found[name]) for name in found}) == 1
-      sizes.append(len(found["images"]))
+    with np.load(path) as arrays:
+      assert len({len(arrays[name]) for name in arrays}) == 1
+      sizes.append(len(arrays["images"]))
   assert sizes == [3, 3, 1]
 
 
@@ -114,9 +116,9 @@ def test_tfds_reads_it_back(workdir, tmp_path):
     out / "synthetic" / "1.0.0"
   ).as_data_source("train")
   assert len(source) == COUNT
-  found = {example["image"].tobytes(): example for example in source}
+  by_image = {example["image"].tobytes(): example for example in source}
   for index, image in enumerate(eight_bit()):
-    example = found[image.tobytes()]
+    example = by_image[image.tobytes()]
     assert example["label"] == index % 3
     assert example["teacher_label"] == answers()[index].argmax()
     np.testing.assert_allclose(
@@ -146,10 +148,10 @@ def test_a_run_with_labels_only_exports_no_probabilities(tmp_path):
   given = given._replace(images=jnp.asarray(eight_bit()))
   run_folders.save_samples(run, given, capacity=COUNT)
   export_images(run, tmp_path / "made", "npz")
-  with np.load(tmp_path / "made/synthetic-00000.npz") as found:
-    assert "probabilities" not in found
-    np.testing.assert_array_equal(found["images"], eight_bit())
-    np.testing.assert_array_equal(found["labels"], answers().argmax(-1))
+  with np.load(tmp_path / "made/synthetic-00000.npz") as arrays:
+    assert "probabilities" not in arrays
+    np.testing.assert_array_equal(arrays["images"], eight_bit())
+    np.testing.assert_array_equal(arrays["labels"], answers().argmax(-1))
   written = manifest(tmp_path / "made")
   assert written["no_class_meant"] == COUNT
   assert written["eight_bit"] == {
@@ -170,8 +172,8 @@ def test_points_stay_floats(tmp_path):
     with pytest.raises(JaxkdError, match="choose --format=npz"):
       export_images(run, tmp_path / "made", name)
   export_images(run, tmp_path / "made", "npz")
-  with np.load(tmp_path / "made/synthetic-00000.npz") as found:
-    np.testing.assert_array_equal(found["images"], points.images)
+  with np.load(tmp_path / "made/synthetic-00000.npz") as arrays:
+    np.testing.assert_array_equal(arrays["images"], points.images)
   assert manifest(tmp_path / "made")["eight_bit"] is None
 
 
@@ -179,9 +181,9 @@ def test_a_full_store_gives_what_it_holds(tmp_path):
   images = run_folders.pixels(4)
   given = run_folders.samples(run_folders.network(0), images)
   run_folders.save_samples(tmp_path, given, capacity=4)
-  found = read_samples(tmp_path)
-  np.testing.assert_array_equal(found.images, images)
-  assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(found))
+  samples = read_samples(tmp_path)
+  np.testing.assert_array_equal(samples.images, images)
+  assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(samples))
 
 
 def test_a_run_on_two_devices_is_read_on_one(workdir):
@@ -189,8 +191,8 @@ def test_a_run_on_two_devices_is_read_on_one(workdir):
   code = (
     "import jax, pathlib, sys; from jaxkd.runtime import finished_run;"
     "assert jax.device_count() == 1;"
-    "found = finished_run.read_samples(pathlib.Path(sys.argv[1]));"
-    f"assert len(found.labels) == {COUNT}"
+    "samples = finished_run.read_samples(pathlib.Path(sys.argv[1]));"
+    f"assert len(samples.labels) == {COUNT}"
   )
   subprocess.run(
     [sys.executable, "-c", code, workdir],

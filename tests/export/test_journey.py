@@ -67,9 +67,9 @@ def test_a_lenet_of_pytorch_becomes_a_student(tmp_path, monkeypatch):
   assert report["student"]["accuracy"] is None
   assert export.main(["student", "--workdir=run", "--out=student"]) == 0
 
-  shown = jnp.asarray(pixels[:64].permute(0, 2, 3, 1).numpy())
-  found = bundle.read("teacher").classifier(shown).logits
+  images = jnp.asarray(pixels[:64].permute(0, 2, 3, 1).numpy())
+  logits = bundle.read("teacher").classifier(images).logits
   expected = net(normal[:64]).detach().numpy()
-  np.testing.assert_allclose(found, expected, atol=1e-4)
-  again = bundle.read("student").classifier(shown).logits
-  np.testing.assert_allclose(again, student(shown).logits, atol=1e-5)
+  np.testing.assert_allclose(logits, expected, atol=1e-4)
+  exported = bundle.read("student").classifier(images).logits
+  np.testing.assert_allclose(exported, student(images).logits, atol=1e-5)

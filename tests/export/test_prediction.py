@@ -73,9 +73,9 @@ def test_one_image_and_its_likeliest_classes(student, folder):
   status, rows = predicted(student, folder / "0.png", "--top=3")
   assert status == 0
   assert [row["file"] for row in rows] == ["0.png"] * 3
-  found = [float(row["probability"]) for row in rows]
-  assert found == sorted(found, reverse=True)
-  assert sum(found) == pytest.approx(1, abs=1e-4)
+  scores = [float(row["probability"]) for row in rows]
+  assert scores == sorted(scores, reverse=True)
+  assert sum(scores) == pytest.approx(1, abs=1e-4)
   assert {row["label"] for row in rows} == set(NAMES)
 
 

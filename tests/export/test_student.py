@@ -43,15 +43,15 @@ def out(workdir, tmp_path_factory):
 
 
 def test_the_bundle_is_the_student(out):
-  found = bundle.read(out)
+  loaded = bundle.read(out)
   images = run_folders.pixels(3)
   np.testing.assert_allclose(
-    found.classifier(images).logits,
+    loaded.classifier(images).logits,
     run_folders.network(1)(images).logits,
     atol=1e-6,
   )
-  assert found.spec == run_folders.SPEC
-  assert found.card.architecture == "ideal_lenet"
+  assert loaded.spec == run_folders.SPEC
+  assert loaded.card.architecture == "ideal_lenet"
 
 
 def test_the_card_says_where_it_is_from_and_how_long_it_loads(out):
@@ -102,9 +102,9 @@ def test_a_checkpoint_without_a_run_is_exported(workdir, tmp_path):
   out = tmp_path / "student"
   checkpoint = workdir / "student.safetensors"
   assert main(["student", f"--checkpoint={checkpoint}", f"--out={out}"]) == 0
-  found = bundle.read(out)
-  assert found.card.provenance["accuracy"] is None
-  assert weights.digest(found.classifier) == weights.digest(
+  loaded = bundle.read(out)
+  assert loaded.card.provenance["accuracy"] is None
+  assert weights.digest(loaded.classifier) == weights.digest(
     run_folders.network(1)
   )
 

@@ -325,9 +325,9 @@ def test_write_report_writes_all_forms(tmp_path, capsys, shape):
     linear(spec),
     Samples(inputs, labels, labels),
   )
-  drawn = {path.stem for path in tmp_path.glob("*.png")}
+  names = {path.stem for path in tmp_path.glob("*.png")}
   first = "decision_boundary" if shape == (2,) else "samples"
-  assert drawn == {first, "curves"}
+  assert names == {first, "curves"}
   assert (
     json.loads((tmp_path / "report.json").read_text())["dataset"] == "mnist"
   )

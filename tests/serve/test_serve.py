@@ -80,8 +80,8 @@ def ask(config, body, path=INFER, **options):
 
 def output(reply):
   assert reply.status_code == 200, reply.text
-  (found,) = reply.json()["outputs"]
-  return np.array(found["data"]).reshape(found["shape"]), found
+  (data,) = reply.json()["outputs"]
+  return np.array(data["data"]).reshape(data["shape"]), data
 
 
 def refusal(reply, status=400):
@@ -112,8 +112,8 @@ def test_health_and_metadata(client):
 def test_probabilities_are_the_teachers_in_order(client, count):
   pixels = images(count)
   reply = client.post(INFER, json=tensor(pixels) | {"id": "seven"})
-  found, described = output(reply)
-  np.testing.assert_allclose(found, probs(pixels), rtol=2e-6, atol=1e-7)
+  data, described = output(reply)
+  np.testing.assert_allclose(data, probs(pixels), rtol=2e-6, atol=1e-7)
   assert described["datatype"] == "FP32"
   assert reply.json()["id"] == "seven"
   assert reply.json()["model_name"] == "teacher"
@@ -129,8 +129,8 @@ def test_all_forms_of_an_image_get_the_same_answer(client):
     (INFER, tensor(floats, "FP32")),
     (versioned, tensor(floats, "FP32", data=floats.tolist())),
   ):
-    found, _ = output(client.post(path, json=body))
-    np.testing.assert_array_equal(found, expected)
+    data, _ = output(client.post(path, json=body))
+    np.testing.assert_array_equal(data, expected)
   for instances in (pixels.tolist(), floats.tolist()):
     for path in (PREDICT, "/v1/models/teacher/versions/1:predict"):
       reply = client.post(path, json={"instances": instances})
@@ -152,23 +152,23 @@ def test_label_access_returns_labels_only():
   config = ServerConfig(access="label")
   app = build_app(linear(), SPEC, config)
   with serving(app) as url, httpx.Client(base_url=url) as client:
-    found, described = output(client.post(INFER, json=tensor(pixels)))
+    data, described = output(client.post(INFER, json=tensor(pixels)))
     assert described["datatype"] == "INT64"
     assert described["shape"] == [6]
-    np.testing.assert_array_equal(found, logits(pixels).argmax(-1))
+    np.testing.assert_array_equal(data, logits(pixels).argmax(-1))
     reply = client.post(PREDICT, json={"instances": pixels.tolist()})
-    assert reply.json()["predictions"] == found.tolist()
+    assert reply.json()["predictions"] == data.tolist()
     described = client.get("/v2/models/teacher").json()["outputs"]
     assert described == [{"name": "label", "datatype": "INT64", "shape": [-1]}]
     strings, _ = output(client.post(INFER, json=classified(1, "label")))
-    assert strings.tolist() == [[f"1:{label}"] for label in found]
+    assert strings.tolist() == [[f"1:{label}"] for label in data]
     error = refusal(client.post(INFER, json=classified(2, "label")))
     assert "1 to 1" in error
 
 
 def classified(count, name="probs"):
-  wanted = {"name": name, "parameters": {"classification": count}}
-  return tensor(images(6)) | {"outputs": [wanted]}
+  requested = {"name": name, "parameters": {"classification": count}}
+  return tensor(images(6)) | {"outputs": [requested]}
 
 
 def test_classification_gives_the_likeliest_first(client):
@@ -186,20 +186,20 @@ def test_classification_gives_the_likeliest_first(client):
 
 def test_logits_top_k_and_rounded_scores():
   pixels = images(6)
-  found, described = output(ask(ServerConfig(access="logits"), tensor(pixels)))
+  data, described = output(ask(ServerConfig(access="logits"), tensor(pixels)))
   assert described["name"] == "logits"
-  np.testing.assert_allclose(found, logits(pixels), rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(data, logits(pixels), rtol=1e-5, atol=1e-5)
 
-  found, _ = output(ask(ServerConfig(access="top_k", top_k=2), tensor(pixels)))
+  data, _ = output(ask(ServerConfig(access="top_k", top_k=2), tensor(pixels)))
   expected = probs(pixels)
   likeliest = np.argsort(-expected)[:, :2]
   np.testing.assert_allclose(
-    np.take_along_axis(found, likeliest, 1),
+    np.take_along_axis(data, likeliest, 1),
     np.take_along_axis(expected, likeliest, 1),
     rtol=1e-5,
   )
-  assert all(len(np.unique(row.round(9))) <= 3 for row in found)
-  np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+  assert all(len(np.unique(row.round(9))) <= 3 for row in data)
+  np.testing.assert_allclose(data.sum(-1), 1, rtol=1e-5)
   error = refusal(ask(ServerConfig(access="top_k", top_k=2), classified(3)))
   assert "1 to 2" in error
 
@@ -460,9 +460,9 @@ def test_the_command_serves_a_workdir_until_sigterm(tmp_path):
     try:
       address = process.stdout.readline().split()[-1]
       pixels = images(2)
-      found, _ = output(httpx.post(f"{address}/infer", json=tensor(pixels)))
+      data, _ = output(httpx.post(f"{address}/infer", json=tensor(pixels)))
       expected = student(jnp.asarray(pixels, jnp.float32) / 255).logits
-      np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+      np.testing.assert_allclose(data, expected, rtol=1e-4, atol=1e-5)
       process.send_signal(signal.SIGTERM)
       output_text, errors = process.communicate(timeout=30)
     finally:

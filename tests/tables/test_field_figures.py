@@ -55,7 +55,7 @@ def test_a_matrix_shows_every_pair_that_is_done(tmp_path, monkeypatch):
   monkeypatch.setattr(
     table_figures.field_figures,
     "matrix_figure",
-    lambda path, *drawn: seen.update(rows=drawn[0], values=drawn[2]),
+    lambda path, *paths: seen.update(rows=paths[0], values=paths[2]),
   )
   config = cells(
     ("a", "first", "left"), ("b", "second", "left"), ("c", "second", "right")
@@ -84,9 +84,9 @@ def test_runs_are_drawn_side_by_side(tmp_path, made):
   np.testing.assert_allclose(losses, [0.5, 0.0], atol=1e-9)
   reports = {"a": spent(0.5, 100), "b": spent(0.7, 1000)}
   config.figures = ("matrix", "budgets", "synthetic")
-  drawn = table_figures.draw(tmp_path, config, reports)
-  assert [path.stem for path in drawn] == list(config.figures)
-  assert all(path.stat().st_size > 5_000 for path in drawn)
+  paths = table_figures.draw(tmp_path, config, reports)
+  assert [path.stem for path in paths] == list(config.figures)
+  assert all(path.stat().st_size > 5_000 for path in paths)
 
 
 def test_images_of_methods_stand_in_rows_of_classes(tmp_path):

@@ -50,9 +50,9 @@ def test_the_cell_with_most_teachers_is_drawn(tmp_path):
   assert outputs.logits["Seq-1"].shape == (1000, 2)
   mean = sum(outputs.logits[n] for n in (published, "Seq-1", "Seq-2")) / 3
   np.testing.assert_allclose(outputs.logits["ensemble"], mean, rtol=1e-5)
-  drawn = table_figures.draw(tmp_path, config, reports)
-  assert [path.name for path in drawn] == ["temperature.png", "bars.png"]
-  assert all(path.stat().st_size > 5_000 for path in drawn)
+  paths = table_figures.draw(tmp_path, config, reports)
+  assert [path.name for path in paths] == ["temperature.png", "bars.png"]
+  assert all(path.stat().st_size > 5_000 for path in paths)
 
 
 def test_a_plain_teacher_is_the_published_one(tmp_path):

@@ -204,8 +204,8 @@ def test_csv_has_a_line_for_each_cell(runs, tmp_path):
 
 def test_other_numbers_of_a_report(runs, tmp_path):
   config = a_table(unit="nats")
-  for wanted in config.cells.values():
-    wanted.value = "guide.kl_to_normal"
+  for cell in config.cells.values():
+    cell.value = "guide.kl_to_normal"
   runs.changes = {
     name: {"guide": {"kl_to_normal": 0.44461}} for name in ("cnn_kd", "mob_kd")
   }
@@ -256,9 +256,9 @@ def test_two_cells_in_one_place_or_a_name_that_is_no_folder(runs, tmp_path):
 def test_cells_do_not_share_a_config():
   config = ConfigDict({"seed": 0})
   cells = {row: configs.cell(row, "x", config) for row in "ab"}
-  found = configs.table("t", "t", "ab", "x", cells)
-  found.cells.a.config.seed = 1
-  assert found.cells.b.config.seed == 0
+  table = configs.table("t", "t", "ab", "x", cells)
+  table.cells.a.config.seed = 1
+  assert table.cells.b.config.seed == 0
 
 
 def toy_table():
@@ -298,7 +298,7 @@ def test_real_cells_and_their_figures(tmp_path, capsys):
   out = capsys.readouterr().out
   assert "1/3 zero: finished before" in out
   assert "figure sweep" in out  # there is no grid
-  drawn = {path.name for path in tmp_path.glob("*.png")}
-  assert drawn == {"bars.png", "temperature.png", "features.png"}
+  names = {path.name for path in tmp_path.glob("*.png")}
+  assert names == {"bars.png", "temperature.png", "features.png"}
   html = (tmp_path / "report.html").read_text()
   assert html.count("data:image/png") == 3

@@ -69,8 +69,8 @@ def test_a_plan_knows_it():
 
 
 def test_without_a_description_the_data_describe():
-  found = external.call_factory("my_networks:bare")
-  assert found.spec is None
+  teacher = external.call_factory("my_networks:bare")
+  assert teacher.spec is None
   with pytest.raises(
     jaxkd.JaxkdError, match="dataset=none: the shape of the inputs"
   ):
@@ -79,7 +79,7 @@ def test_without_a_description_the_data_describe():
 
 
 @pytest.mark.parametrize(
-  ("name", "said"),
+  ("name", "message"),
   [
     ("my_networks", "module:function"),
     ("no_such_module:f", "no module no_such_module"),
@@ -87,8 +87,8 @@ def test_without_a_description_the_data_describe():
     ("my_networks:wrong", "returned a str"),
   ],
 )
-def test_what_is_no_network_is_refused(name, said):
-  with pytest.raises(jaxkd.JaxkdError, match=said):
+def test_what_is_no_network_is_refused(name, message):
+  with pytest.raises(jaxkd.JaxkdError, match=message):
     external.call_factory(name)
 
 

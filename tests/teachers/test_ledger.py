@@ -255,22 +255,22 @@ def test_cut_at_every_byte(recorded, tmp_path):
   for number, line in enumerate([*complete_lines(recorded), b""]):
     prefix = tmp_path / f"prefix{number}"
     prefix.write_bytes(complete)
-    wanted, answers = read_totals(prefix), read_ledger(prefix)[0].answers
+    expected, answers = read_totals(prefix), read_ledger(prefix)[0].answers
     for torn in range(max(1, len(line))):
       cut = tmp_path / f"cut{number}-{torn}"
       cut.write_bytes(complete + line[:torn])
-      assert read_totals(cut) == wanted
+      assert read_totals(cut) == expected
       with Ledger(cut, budget=40) as ledger:
-        assert ledger.totals() == wanted._replace(
+        assert ledger.totals() == expected._replace(
           budget=40,
           price=0.0,
-          unknown=wanted.unknown + wanted.in_flight,
+          unknown=expected.unknown + expected.in_flight,
           in_flight=0,
         )
         assert all(ledger.answer(name) == answers[name] for name in answers)
         ledger.record_bulk("afterwards", 1)
       assert cut.read_bytes().startswith(complete)
-      assert read_totals(cut).spent == wanted.spent + 1
+      assert read_totals(cut).spent == expected.spent + 1
     complete += line
   assert complete == whole
 
@@ -482,8 +482,8 @@ _WRITER = """
 import os, sys
 from jaxkd.errors import BudgetExhausted
 from jaxkd.teachers.ledger import Ledger
-path, wire, told = sys.argv[1:]
-wire, told = (open(name, "a", buffering=1) for name in (wire, told))
+path, wire, log = sys.argv[1:]
+wire, log = (open(name, "a", buffering=1) for name in (wire, log))
 with Ledger(path, budget=2000) as ledger:
   number = 10**6 * os.getpid()
   while True:
@@ -497,7 +497,7 @@ with Ledger(path, budget=2000) as ledger:
     print("4", file=wire)
     if number % 3:
       ledger.answered(request, [1, 2, 3, 4])
-      print(*images, file=told)
+      print(*images, file=log)
     elif number % 2:
       ledger.unknown(request, "500")
 """
@@ -505,11 +505,11 @@ with Ledger(path, budget=2000) as ledger:
 
 def test_sigkill_at_any_time(path, tmp_path):
   rng = random.Random(0)
-  wire, told = tmp_path / "wire", tmp_path / "told"
+  wire, log = tmp_path / "wire", tmp_path / "log"
   spent = 0
   for _ in range(6):
     kept = len(complete_lines(path)) if path.exists() else 0
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, path, wire, told])
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, path, wire, log])
     deadline = time.monotonic() + 20
     while not path.exists() or len(complete_lines(path)) < kept + 3:
       assert time.monotonic() < deadline
@@ -523,7 +523,7 @@ def test_sigkill_at_any_time(path, tmp_path):
     on_wire = 4 * wire.read_text().count("4") if wire.exists() else 0
     with Ledger(path, budget=2000) as ledger:
       totals = ledger.totals()
-      answered = told.read_text().split()[:-1] if told.exists() else []
+      answered = log.read_text().split()[:-1] if log.exists() else []
       assert all(ledger.answer(name) is not None for name in answered)
     assert max(spent, on_wire) <= totals.spent <= 2000
     assert totals.in_flight == 0

@@ -11,6 +11,7 @@ import logging
 import time
 
 import httpx
+from ml_collections import ConfigDict
 import numpy as np
 
 import jaxkd
@@ -173,7 +174,7 @@ class Http:
     return self._url.copy_with(path=f"{self._url.path.rstrip('/')}/{path}")
 
 
-def check(spec: DataSpec, teacher) -> None:
+def check(spec: DataSpec, teacher: ConfigDict) -> None:
   """Checks the fields of `teacher` for a remote teacher; nothing is sent.
 
   Raises:
@@ -191,7 +192,7 @@ def check(spec: DataSpec, teacher) -> None:
 
 
 def open_teacher(
-  spec: DataSpec, teacher, queries, ledger: Ledger
+  spec: DataSpec, teacher: ConfigDict, queries: ConfigDict, ledger: Ledger
 ) -> RemoteTeacher:
   """Connects to the teacher at `teacher.url` and checks that it fits.
 
@@ -227,15 +228,15 @@ def open_teacher(
   )
 
 
-def _token(teacher) -> Token:
+def _token(teacher: ConfigDict) -> Token:
   return Token(teacher.token_env, teacher.template.header)
 
 
 def _chunks(response: httpx.Response, end: float) -> Iterator[bytes]:
-  received = 0
+  num_bytes = 0
   for chunk in response.iter_bytes():
-    received += len(chunk)
-    if received > REPLY_BYTES:
+    num_bytes += len(chunk)
+    if num_bytes > REPLY_BYTES:
       raise JaxkdError(f"The reply has more than {REPLY_BYTES} bytes.")
     if time.monotonic() > end:
       raise httpx.ReadTimeout("the reply took too long")

@@ -12,6 +12,7 @@ import json
 import math
 from typing import NamedTuple, Self
 
+from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.config import checks
@@ -147,7 +148,7 @@ class Template(NamedTuple):
     return self.response.convert([answer], count)
 
 
-def build(spec: DataSpec, teacher) -> V2 | V1 | Template:
+def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
   """Builds the protocol that a config's `teacher` block describes.
 
   Raises:
@@ -181,7 +182,7 @@ def build(spec: DataSpec, teacher) -> V2 | V1 | Template:
   return _template(spec, teacher.template, response)
 
 
-def _v2(spec: DataSpec, teacher, response: ResponseSpec) -> V2:
+def _v2(spec: DataSpec, teacher: ConfigDict, response: ResponseSpec) -> V2:
   if not teacher.model_name:
     raise JaxkdError(
       "teacher.model_name is empty; set the model's name on the server, which "
@@ -191,7 +192,9 @@ def _v2(spec: DataSpec, teacher, response: ResponseSpec) -> V2:
   return V2(teacher.model_name, spec.shape, response, top_k)
 
 
-def _template(spec: DataSpec, template, response: ResponseSpec) -> Template:
+def _template(
+  spec: DataSpec, template: ConfigDict, response: ResponseSpec
+) -> Template:
   if template.body != "raw" and MARK not in template.body:
     raise JaxkdError(
       f"teacher.template.body={template.body!r}: choose raw, or a text that "

@@ -16,25 +16,25 @@ def check_url(url: str) -> httpx.URL:
     JaxkdError: if it is not a url, or has a part that may be a secret.
   """
   try:
-    parsed = httpx.URL(url)
+    address = httpx.URL(url)
   except httpx.InvalidURL:
     raise JaxkdError("teacher.url is not a url; set https://HOST/...") from None
-  if parsed.userinfo:
+  if address.userinfo:
     raise JaxkdError(
       "teacher.url holds a user or a password; leave it out, and name the "
       "source of the secret in teacher.token_env."
     )
-  if set(parsed.params) - set(_PARAMETERS):
+  if set(address.params) - set(_PARAMETERS):
     raise JaxkdError(
       "teacher.url has parameters behind a question mark, which the report "
       f"would show; leave out all but {' and '.join(_PARAMETERS)}, and name "
       "the source of a secret in teacher.token_env."
     )
-  if parsed.scheme not in ("http", "https") or not parsed.host:
+  if address.scheme not in ("http", "https") or not address.host:
     raise JaxkdError(
       f"teacher.url={url!r}: choose https://HOST/... or http://HOST/..."
     )
-  return parsed
+  return address
 
 
 def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:

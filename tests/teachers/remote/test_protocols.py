@@ -91,10 +91,10 @@ def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
   assert path == "v2/models/net/infer"
   assert headers == {"Content-Type": "application/json"}
   tensor = json.loads(body)["inputs"][0]
-  wanted = images.transpose(axes) if axes else images
+  expected = images.transpose(axes) if axes else images
   assert tensor["shape"][0] == 5
   assert -1 not in tensor["shape"]
-  np.testing.assert_array_equal(tensor["data"], wanted.ravel())
+  np.testing.assert_array_equal(tensor["data"], expected.ravel())
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_v2_sends_one_image_where_the_batch_is_one():
 
 def test_v2_answers_by_access():
   scores = [[0.1, 0.2, 0.7, 0.0], [1.0, 0.0, 0.0, 0.0]]
-  found = checked().decode(reply_of(scores), 2)
+  decoded = checked().decode(reply_of(scores), 2)
   np.testing.assert_allclose(
-    found, np.log(np.maximum(scores, FLOOR)), rtol=1e-6
+    decoded, np.log(np.maximum(scores, FLOOR)), rtol=1e-6
   )
-  found = checked(access="logits").decode(reply_of(scores), 2)
-  np.testing.assert_array_equal(found, np.float32(scores))
-  found = checked(access="label").decode(reply_of(scores), 2)
-  np.testing.assert_array_equal(found, [2, 0])
+  decoded = checked(access="logits").decode(reply_of(scores), 2)
+  np.testing.assert_array_equal(decoded, np.float32(scores))
+  decoded = checked(access="label").decode(reply_of(scores), 2)
+  np.testing.assert_array_equal(decoded, [2, 0])
   labels = checked(model(outputs=[("y", "INT64", [-1, 1])]), access="label")
   for shape in ([2], [2, 1]):
-    found = labels.decode(reply_of([3, 1], shape), 2)
-    np.testing.assert_array_equal(found, [3, 1])
-    assert found.dtype == np.int32
+    decoded = labels.decode(reply_of([3, 1], shape), 2)
+    np.testing.assert_array_equal(decoded, [3, 1])
+    assert decoded.dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -203,13 +203,13 @@ def test_a_reply_cut_anywhere_counts_as_lost_or_wrong():
 
 def test_triton_classification():
   protocol = checked(access="top_k", extensions=["classification"])
-  asked = json.loads(protocol.encode(some_images(2)).body)["outputs"]
-  assert asked == [{"name": "y", "parameters": {"classification": 2}}]
-  found = protocol.decode(
+  outputs = json.loads(protocol.encode(some_images(2)).body)["outputs"]
+  assert outputs == [{"name": "y", "parameters": {"classification": 2}}]
+  decoded = protocol.decode(
     reply_of([["0.6:3:cat", "0.3:1"], ["0.5:0", "0.5:2:a:b"]]), 2
   )
-  wanted = [[0.05, 0.3, 0.05, 0.6], [0.5, FLOOR, 0.5, FLOOR]]
-  np.testing.assert_allclose(found, np.log(wanted), rtol=1e-5)
+  expected = [[0.05, 0.3, 0.05, 0.6], [0.5, FLOOR, 0.5, FLOOR]]
+  np.testing.assert_allclose(decoded, np.log(expected), rtol=1e-5)
   label = checked(access="label", extensions=["classification"])
   assert label.top_k == 1
   np.testing.assert_array_equal(
@@ -253,7 +253,7 @@ def test_v1_sends_nested_pixels():
 
 
 @pytest.mark.parametrize(
-  ("access", "predictions", "wanted"),
+  ("access", "predictions", "expected"),
   [
     ("label", [3, 0], [3, 0]),
     ("label", [[0, 0, 0.9, 0.1], [1, 0, 0, 0]], [2, 0]),
@@ -268,14 +268,14 @@ def test_v1_sends_nested_pixels():
     ),
   ],
 )
-def test_v1_answers(access, predictions, wanted):
+def test_v1_answers(access, predictions, expected):
   labels = NAMES[:4] if isinstance(predictions[0], str) else ()
   block = teacher_block(
     protocol="v1", access=access, template={"labels": labels}
   )
   body = json.dumps({"predictions": predictions}).encode()
-  found = protocols.build(spec_of(), block).decode(body, 2)
-  np.testing.assert_allclose(found, wanted, rtol=1e-6)
+  decoded = protocols.build(spec_of(), block).decode(body, 2)
+  np.testing.assert_allclose(decoded, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -210,10 +210,13 @@ def test_what_cannot_be_repeated_ends_the_run_and_is_recorded(
 
 
 def test_an_error_lets_the_other_requests_end(ledger):
-  order = itertools.count()
+  order, both_are_sent = itertools.count(), threading.Barrier(2)
 
   def work(images):
-    if next(order) == 0:
+    index = next(order)
+    if index < 2:
+      both_are_sent.wait(timeout=60)
+    if index == 0:
       raise JaxkdError("NaN")
     time.sleep(0.05)
 
