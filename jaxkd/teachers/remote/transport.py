@@ -14,7 +14,7 @@ from jaxkd.errors import JaxkdError
 
 FIRST_WAIT_S = 0.5  # longest wait before the second attempt; doubles each time
 LONGEST_WAIT_S = 30.0
-MIN_ATTEMPTS = 3  # one attempt takes at most this part of the deadline
+MIN_ATTEMPTS = 3  # one attempt takes at most a third of the deadline
 
 
 class RetryableError(Exception):

@@ -16,25 +16,25 @@ def check_url(url: str) -> httpx.URL:
     JaxkdError: if it is not a url, or has a part that may be a secret.
   """
   try:
-    address = httpx.URL(url)
+    parsed_url = httpx.URL(url)
   except httpx.InvalidURL:
     raise JaxkdError("teacher.url is not a url; set https://HOST/...") from None
-  if address.userinfo:
+  if parsed_url.userinfo:
     raise JaxkdError(
       "teacher.url holds a user or a password; leave it out, and name the "
       "source of the secret in teacher.token_env."
     )
-  if set(address.params) - set(_PARAMETERS):
+  if set(parsed_url.params) - set(_PARAMETERS):
     raise JaxkdError(
       "teacher.url has parameters behind a question mark, which the report "
       f"would show; leave out all but {' and '.join(_PARAMETERS)}, and name "
       "the source of a secret in teacher.token_env."
     )
-  if address.scheme not in ("http", "https") or not address.host:
+  if parsed_url.scheme not in ("http", "https") or not parsed_url.host:
     raise JaxkdError(
       f"teacher.url={url!r}: choose https://HOST/... or http://HOST/..."
     )
-  return address
+  return parsed_url
 
 
 def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:
@@ -58,7 +58,7 @@ def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:
   ):
     raise PermanentError(
       f"{reason}: following it would drop the images; set teacher.url to "
-      "the server's new address."
+      "the server's new parsed_url."
     )
   return target
 
