@@ -7,7 +7,7 @@
 
 Budgets and E_G are the paper's. What the budget does not forbid is ours: images
 of all tones (`tones`), a student that starts afresh once the rounds are over
-(`student.epochs`), and on digits an ensemble of such students, which answers
+(`student.epochs`), and on digits an ensemble of such students, which labels
 more images in the teacher's place (`ensemble`). `paper` leaves all three out.
 The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.

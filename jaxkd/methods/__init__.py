@@ -1,6 +1,4 @@
-"""One file per published method; the file's name is what `config.method`
-says.
-"""
+"""Methods: one file per published system, named as in `config.method`."""
 
 import importlib
 import inspect
@@ -11,31 +9,36 @@ from jaxkd.config import checks, fields, user_code
 from jaxkd.config.fields import Block
 from jaxkd.types import DataSpec, JaxkdError, Method, MethodInfo
 
+PARTS = ("INFO", "FIELDS", "HYPER", "build")  # of a module of a method
+
 
 def names() -> list[str]:
-  """All methods that there are."""
+  """Returns the names of all methods of the package."""
   return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def find(name: str) -> ModuleType:
-  """The module of a method: a name from `names()` or a dotted path outside.
+  """Returns the module of a method.
+
+  Args:
+    name: one of `names()`, or the dotted path of a module outside.
 
   Raises:
-    JaxkdError: naming the nearest methods.
+    JaxkdError: if there is no such module, or if it is no method.
   """
   if "." in name:
-    return user_code.load_module("method", name, "INFO", "build")
+    return user_code.load_module("method", name, *PARTS)
   checks.choice("method", name, names())
   return importlib.import_module(f"{__name__}.{name}")
 
 
 def info(name: str) -> MethodInfo:
-  """The facts that a method states about itself."""
+  """Returns what a method says about itself."""
   return find(name).INFO
 
 
 def table() -> str:
-  """The table of methods in the README, as markdown."""
+  """Returns the table of methods in the README, as markdown."""
   heads = ("method", "", *MethodInfo._fields[:5])
   lines = [heads, ["---"] * len(heads)]
   for name in names():
@@ -55,7 +58,7 @@ def build(
   objective: str = "",
   **plans: int,
 ) -> Method:
-  """The method with its hyper-parameters.
+  """Builds a method with its hyper-parameters.
 
   Args:
     name: of the method.
@@ -88,22 +91,18 @@ def build(
 
 
 def declared(name: str, objective: str = "") -> tuple[Block, Block, Block]:
-  """The blocks `synthesis`, `hyper` and `grid` in the configs of a method.
+  """Returns the blocks `synthesis`, `hyper` and `grid` of a method's configs.
 
   Args:
     name: of the method.
     objective: name of the method whose objective replaces its own.
 
   Raises:
-    JaxkdError: if there is no such method, or no such objective to lend.
+    JaxkdError: if there is no such method, or if another one can't use its
+      objective.
   """
   method = find(name)
-  for part in ("FIELDS", "HYPER", "build"):
-    if not hasattr(method, part):
-      raise JaxkdError(
-        f"Method {name!r} has no {part}; see README on how a method is added."
-      )
-  numbers = lender(objective).HYPER if objective else method.HYPER
+  numbers = with_objective(objective).HYPER if objective else method.HYPER
   values = (
     number._replace(
       type=tuple[number.type, ...],
@@ -120,21 +119,21 @@ def declared(name: str, objective: str = "") -> tuple[Block, Block, Block]:
 
 
 def exports_objective(method: ModuleType) -> bool:
-  """Whether its objective is not its own affair."""
+  """Returns whether other methods can use the objective of this one."""
   return hasattr(method, "objective")
 
 
-def lender(name: str) -> ModuleType:
-  """The method `name`, whose objective another one takes.
+def with_objective(name: str) -> ModuleType:
+  """Returns the method `name`, whose objective another method uses.
 
   Raises:
-    JaxkdError: if that has none to lend.
+    JaxkdError: if other methods can't use it.
   """
   method = find(name)
   if not exports_objective(method):
-    lenders = [other for other in names() if exports_objective(find(other))]
+    known = [other for other in names() if exports_objective(find(other))]
     raise JaxkdError(
       f"objective={name}: its objective belongs to its own images; choose "
-      f"one of {', '.join(lenders)}."
+      f"one of {', '.join(known)}."
     )
   return method

@@ -2,21 +2,21 @@
 
 Braun, Mundt and Kersting, "Deep Classifier Mimicry without Data Access",
 AISTATS 2024. A set of N images starts as noise, in groups of G images with
-distinct labels, and descends T steps on
+distinct labels, and takes T steps of gradient descent on the sum of
 
-  w_cls  G CE(teacher(x), y)         to the right side of the boundary,
+  w_cls  G CE(teacher(x), y)                 to the right side of the boundary,
   w_con  (1 / (B K)) sum ||f_g - f_h||^2     back towards the other classes,
-  w_tv   TV(x)                       towards images,
+  w_tv   TV(x)                               towards smooth images,
 
 with a step size that is constant inside a set and falls log-linearly over the
 sets, which scatters the sets along the boundary at different scales. LAKE
-(`dynamics="langevin"`) adds sqrt(2 eta) noise to every step. The teacher's
-soft answers to the final images are what the student learns.
+(`dynamics="langevin"`) adds sqrt(2 eta) noise to every step. The student is
+trained on the final images and the teacher's soft answers to them.
 
 The poster pairs all samples with unlike labels (`contrast="all_pairs"`), the
-released code the members of a group (`"groups"`); the published weights belong
-to the groups. The poster prints its update as an ascent; this is the descent
-that the code does. `weights` of zero for contrast and total variation, and no
+released code the members of a group (`"groups"`); the published weights are for
+groups. The poster prints its update as an ascent; here it is a descent, as in
+the code. `weights` of zero for contrast and total variation, and no
 decay, are the poster's "naive" synthesis.
 """
 
@@ -117,7 +117,7 @@ def build(
   dynamics: str,
   sets_per_round: int,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: shape, classes and normaliser of the data.
@@ -125,7 +125,8 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if `group_size` exceeds the number of classes, if a set is no
+      multiple of a group, or if the sets are no multiple of those of a round.
   """
   checks.positive(sets_per_round=sets_per_round)  # chosen by now
   checks.at_most("group_size", group_size, spec.num_classes, "classes")

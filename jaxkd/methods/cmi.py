@@ -41,7 +41,6 @@ from jaxkd.config.synthesis_fields import (
   weights_of,
 )
 from jaxkd.data import augmentation
-from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import (
   batch_statistics,
@@ -55,10 +54,7 @@ from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
-  Classifier,
   DataSpec,
-  JaxkdError,
-  LossContext,
   LossTerms,
   Method,
   MethodInfo,
@@ -83,34 +79,16 @@ INFO = MethodInfo(
 HEAD = feature_bank.ProjectionHead()
 
 
-def hard(
-  hyper: dict[str, Array],
-  outputs: Outputs,
-  samples: Samples,
-  context: LossContext,
-) -> Array:
-  """CMI*'s objective: cross entropy against the teacher's class."""
-  labels = hard_labels(samples.targets)
-  told = samples._replace(targets=labels)
-  return objectives.teacher_cross_entropy(hyper, outputs, told, context)
-
-
-# what the student is told: its objective, and the names of its numbers
+# The student's objective, and the names of its numbers in `hyper`.
 STUDENTS = {
   "soft": (objectives.kd, ("temperature", "alpha")),
-  "hard": (hard, ()),
+  "hard": (objectives.teacher_label_cross_entropy, ()),
 }
 
 FIELDS = (
   NUM_ROUNDS,
   BATCH_SIZE,
-  Field(
-    "num_steps",
-    int,
-    ...,
-    "T, updates of a generator; with 0 it stays random.",
-    NOT_NEGATIVE,
-  ),
+  Field("num_steps", int, ..., "T, updates of a generator.", NOT_NEGATIVE),
   *GENERATOR,
   STEP_SIZE,
   Field(
@@ -121,26 +99,18 @@ FIELDS = (
     "features",
     str,
     ...,
-    "Features that are contrasted: the inputs of batch normalisations, or the "
-    "maps that the teacher shows.",
+    "Which features are contrasted: the inputs of the batch normalisations, or "
+    "those that the teacher returns.",
     ("batch_norms", "taps"),
   ),
   Field("temperature", float, ..., "Temperature of the contrast.", POSITIVE),
-  Field(
-    "bank_size", int, ..., "M, images whose features are remembered.", COUNT
-  ),
-  Field(
-    "num_negatives",
-    int,
-    ...,
-    "Of them that an update is contrasted with.",
-    COUNT,
-  ),
+  Field("bank_size", int, ..., "M, images of which features are kept.", COUNT),
+  Field("num_negatives", int, ..., "Those that an update contrasts.", COUNT),
   Field(
     "global_views",
     tuple[str, ...],
     ...,
-    "Augmentations of the images that are judged and learned from.",
+    "Augmentations of the images for the loss and for the student.",
   ),
   Field(
     "local_views",
@@ -152,7 +122,7 @@ FIELDS = (
     "student",
     str,
     ...,
-    "What the student learns: soft (CMI) or hard (CMI*) answers.",
+    "Targets of the student: soft (CMI) or hard (CMI*).",
     STUDENTS,
   ),
   Field("student_steps", int, ..., "Updates of the student in a round.", COUNT),
@@ -184,7 +154,7 @@ def build(
   student_steps: int,
   student_batch_size: int,
 ) -> Method:
-  """The method for images like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape and classes of the data.
@@ -193,8 +163,9 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be; at the first round, if the
-      teacher shows no features.
+    JaxkdError: if `hyper` does not suit the student, or if a batch or the
+      negatives exceed the bank; at the first round, if the teacher does not
+      have the features or batch normalisations.
   """
   checks.at_most("batch_size", batch_size, bank_size, "places in the bank")
   checks.at_most("num_negatives", num_negatives, bank_size, "in the bank")
@@ -213,12 +184,19 @@ def build(
     taps = norms.inputs if features == "batch_norms" else outputs.features
     return batch_statistics.pooled(taps)
 
-  def terms_of(outputs: Outputs, norms: BatchNorms, heard: Array, meant: Array):
-    """All terms but the contrast; `heard` are the student's logits."""
+  def terms_of(
+    outputs: Outputs,
+    norms: BatchNorms,
+    student_logits: Array,
+    target_labels: Array,
+  ) -> LossTerms:
+    """Computes all terms but the contrast."""
     logits = outputs.logits
-    error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
-    agree = heard.argmax(-1) == logits.argmax(-1)
-    gap = losses.disagreement_loss(heard, logits, kind="kl")
+    error = optax.softmax_cross_entropy_with_integer_labels(
+      logits, target_labels
+    )
+    agree = student_logits.argmax(-1) == logits.argmax(-1)
+    gap = losses.disagreement_loss(student_logits, logits, kind="kl")
     terms = {
       "classification": error.mean(),
       "adversarial": -jnp.mean(agree * gap),
@@ -228,34 +206,45 @@ def build(
     return terms
 
   def init(key: Array, nets: Networks):
-    check_features(nets.teacher, spec, features, weights)
-    found = jax.eval_shape(
+    taps = features == "taps"
+    if taps:
+      batch_statistics.require_features(
+        nets.teacher, spec, "set synthesis.features=batch_norms"
+      )
+    if weights["batch_norm"] or not taps:
+      batch_statistics.require_batch_norms(
+        nets.teacher,
+        spec,
+        "set synthesis.weights.batch_norm=0 and synthesis.features=taps",
+      )
+    shape = jax.eval_shape(
       features_of, *batch_statistics.shapes(nets.teacher, spec)
-    )
+    ).shape
     head_key, fresh_key = jax.random.split(key)
-    head = HEAD.init(head_key, jnp.zeros(found.shape))["params"]
+    head = HEAD.init(head_key, jnp.zeros(shape))["params"]
     return {
       "head": head,
       "head_optimizer": tx.init(fresh(fresh_key, head)[1]).inner_states["head"],
-      "bank": feature_bank.empty(bank_size, found.shape[-1]),
+      "bank": feature_bank.empty(bank_size, shape[-1]),
     }
 
   def fresh(key: Array, head: Variables) -> tuple[Variables, Variables]:
-    """A new generator, and what is trained of it and with it."""
+    """Returns a new generator, and the parameters that are trained with it."""
     init_key, latent_key = jax.random.split(key)
     variables = network.init(init_key)
-    drawn = jax.random.normal(latent_key, (batch_size, network.latents))
     params = {
       "generator": variables["params"],
-      "latents": drawn,
+      "latents": jax.random.normal(latent_key, (batch_size, network.latents)),
       "head": head,
     }
     return variables, params
 
-  def make(state, nets: Networks, key: Array):
+  def ask(state, nets: Networks, key: Array):
     fresh_key, label_key, step_key = jax.random.split(key, 3)
     variables, params = fresh(fresh_key, state["head"])
-    meant = jax.random.randint(label_key, (batch_size,), 0, spec.num_classes)
+    target_labels = jax.random.randint(
+      label_key, (batch_size,), 0, spec.num_classes
+    )
 
     def loss(trained: Variables, key: Array):
       global_key, local_key, bank_key = jax.random.split(key, 3)
@@ -266,15 +255,15 @@ def build(
         train=True,
       )
       images = network.to_pixels(pre)
-      seen = augmentation.apply(global_views, global_key, images)
-      outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, seen)
-      heard = nets.student(seen).logits
-      part = augmentation.apply(local_views, local_key, images)
-      local = batch_statistics.capture_batch_norms(nets.teacher, part)
+      views = augmentation.apply(global_views, global_key, images)
+      outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, views)
+      student_logits = nets.student(views).logits
+      views = augmentation.apply(local_views, local_key, images)
+      local = batch_statistics.capture_batch_norms(nets.teacher, views)
       pairs = jnp.stack(
         [features_of(*local), features_of(outputs, norms)], axis=1
       )
-      terms: LossTerms = terms_of(outputs, norms, heard, meant)
+      terms = terms_of(outputs, norms, student_logits, target_labels)
       terms["contrast"] = feature_bank.info_nce_term(
         lambda x: HEAD.apply({"params": params["head"]}, x),
         pairs,
@@ -296,12 +285,12 @@ def build(
       "head_optimizer": opt_state.inner_states["head"],
       "bank": feature_bank.insert(state["bank"], pairs),
     }
-    return state, Samples(images, meant), terms
+    return state, Samples(images, target_labels), terms
 
-  learn = replay.phase(student_steps, student_batch_size, global_views)
+  replay_phase = replay.phase(student_steps, student_batch_size, global_views)
   return Method(
     init=init,
-    phases=(Phase(make), learn),
+    phases=(Phase(ask), replay_phase),
     rounds=num_rounds,
     capacity=num_rounds * batch_size,
     steps=num_steps,
@@ -310,27 +299,3 @@ def build(
     relabel_views=True,
     required_access="white_box",
   )
-
-
-def check_features(
-  teacher: Classifier, spec: DataSpec, features: str, weights: dict[str, float]
-) -> None:
-  """Refuses a teacher without the features that the terms are made of.
-
-  Raises:
-    JaxkdError: naming it, and how to do without.
-  """
-  if weights["batch_norm"] or features == "batch_norms":
-    batch_statistics.require_batch_norms(
-      teacher,
-      spec,
-      "set synthesis.weights.batch_norm=0 and synthesis.features=taps",
-    )
-  if (
-    features == "taps"
-    and not batch_statistics.shapes(teacher, spec)[0].features
-  ):
-    raise JaxkdError(
-      f"synthesis.features=taps: {teacher.name!r} shows none; let it return "
-      "jaxkd.types.Outputs with features, or choose batch_norms."
-    )

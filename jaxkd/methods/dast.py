@@ -2,21 +2,20 @@
 
 Zhou et al., "DaST: Data-free Substitute Training for Adversarial Attacks",
 CVPR 2020. A generator with one branch per class makes a batch, the teacher
-labels it, and both learn, in one round:
+labels it, and student and generator are updated, in one round:
 
   student    lowers  d = CE(s, teacher's label) + beta MSE(softmax s, p),
   generator  lowers  exp(-d) + alpha CE(s, class of the branch),
 
-the second through the student that the first has just updated, on the same
-batch; no slope passes through the teacher. MSE is the mean over the classes.
+the second through the student after its update, on the same batch; no gradient
+passes through the teacher. MSE is the mean over the classes.
 A round costs one query per image. beta = 0 is DaST-L, for a teacher that gives
-labels alone, beta > 0 DaST-P. Whenever the label loss of the generator is at
-most 0.1, it takes the place of alpha, which goes up and down with it from then
-on.
+labels only, beta > 0 DaST-P. Whenever the label loss of the generator is at
+most 0.1, alpha is set to it.
 
-The student is in train mode while the generator learns, with the statistics of
-the batch, which it does not keep. The released script for CIFAR-10 never steps
-its generator; this one does.
+For the generator's loss the student is in training mode: it uses the statistics
+of the batch, and does not keep them. The released script for CIFAR-10 never
+updates its generator; here it is updated.
 """
 
 import flax
@@ -88,14 +87,15 @@ LOW_LABEL_LOSS = 0.1
 
 
 @flax.struct.dataclass
-class State:
-  """Attributes:
+class DastState:
+  """The state of the method.
 
-  variables: of the generator.
-  opt_state: of its optimiser.
-  alpha: weight of its label loss.
-  latents: `[B, Z]`, that the batch of this round is made from.
-  targets: what the teacher has said to it.
+  Attributes:
+    variables: of the generator.
+    opt_state: of its optimiser.
+    alpha: weight of its label loss.
+    latents: `[B, Z]`, of the batch of this round.
+    targets: the teacher's answers to that batch.
   """
 
   variables: Variables
@@ -118,7 +118,7 @@ def build(
   step_size: float,
   capacity: int,
 ) -> Method:
-  """The method for images like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape and classes of the data.
@@ -127,7 +127,8 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if a batch is no multiple of the classes or does not fit into
+      the store, or if the budget does not pay for one round.
   """
   checks.multiple("batch_size", batch_size, "classes", spec.num_classes)
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
@@ -140,10 +141,10 @@ def build(
     jnp.arange(spec.num_classes), batch_size // spec.num_classes
   )
 
-  def init(key: Array, nets: Networks) -> State:
+  def init(key: Array, nets: Networks) -> DastState:
     del nets
     variables = generator.init(key)
-    return State(
+    return DastState(
       variables,
       tx.init(variables["params"]),
       jnp.float32(alpha),
@@ -154,8 +155,8 @@ def build(
     )
 
   def ask(
-    state: State, nets: Networks, key: Array
-  ) -> tuple[State, Samples, LossTerms]:
+    state: DastState, nets: Networks, key: Array
+  ) -> tuple[DastState, Samples, LossTerms]:
     del nets
     latents = jax.random.normal(key, state.latents.shape)
     pre, changed = generator.apply(state.variables, latents, train=True)
@@ -164,7 +165,7 @@ def build(
     )
     return state, Samples(generator.to_pixels(pre), labels), {}
 
-  def tell(state: State, nets: Networks, answered: Samples, key: Array):
+  def tell(state: DastState, nets: Networks, answered: Samples, key: Array):
     del nets, key
     targets = answered.targets
     if not beta:
@@ -173,9 +174,9 @@ def build(
     return state.replace(targets=targets), answered, {}
 
   def fit(
-    state: State, nets: Networks, key: Array
-  ) -> tuple[State, Samples, LossTerms]:
-    """The generator's step, after that of the student."""
+    state: DastState, nets: Networks, key: Array
+  ) -> tuple[DastState, Samples, LossTerms]:
+    """Updates the generator, after the student was updated."""
     params = state.variables["params"]
 
     def loss_of(params: Variables) -> tuple[Array, tuple[Array, LossTerms]]:
@@ -220,7 +221,7 @@ def build(
 
 
 def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
-  """d, how far the student is from the teacher's answers, `[B]`.
+  """Computes d, the distance of the student to the teacher's answers, `[B]`.
 
   Args:
     logits: the student's, `[B, K]`.

@@ -146,7 +146,7 @@ def build(
   student_batch_size: int,
   views: tuple[str, ...],
 ) -> Method:
-  """The method for images like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape, classes and normaliser of the data.
@@ -154,8 +154,9 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be; at the first round, if the
-      teacher has no batch normalisations to watch.
+    JaxkdError: if the competition has a weight and the student is not updated,
+      or if inputs are no images; at the first round, if the statistics have a
+      weight and the teacher has no batch normalisations.
   """
   if weights["competition"] and not student_steps:
     raise JaxkdError(

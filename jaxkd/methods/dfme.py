@@ -1,56 +1,38 @@
 """DFME: data-free model extraction.
 
 Truong, Maini, Walls and Papernot, "Data-Free Model Extraction", CVPR 2021. A
-generator G seeks images on which student and teacher disagree, the student
-learns to agree on what G makes. In one round
+generator G is trained to make images on which student and teacher disagree, and
+the student to agree with the teacher on what G makes. In one round
 
   generator  raises  mean |s - l|  by finite differences, n_G times,
   student    lowers  mean |s - l|  on fresh images, n_S times,
 
-with the student's logits s and the teacher's logits l, recovered from what a
-black box gives, log-probabilities, as these minus their mean over the classes.
-A round costs B (n_G (M + 1) + n_S) queries: 1,792 with the published numbers.
+with the student's logits s and the teacher's logits l. These are recovered from
+the log-probabilities that a black box returns, as the difference to their mean
+over the classes. A round costs B (n_G (M + 1) + n_S) queries: 1,792 with the
+published numbers.
 
-From a teacher that gives labels alone l are the logits of one-hot answers
+For a teacher that returns labels only, l are the logits of one-hot answers
 smoothed by `label_floor` (the paper has no such case; ln 0 needs a floor).
-Their finite differences are zero but at a decision boundary, so that what is
-left of the generator's slope is mostly the student's.
+Their finite differences are zero except at a decision boundary, so that most of
+the estimated gradient is that of the student's logits.
 
-The released code divides its estimate by the K classes once more, which Adam
-does not notice, and shows the teacher images in [-1, 1]; ours are pixels.
+The released code divides its estimate by the K classes once more, which does
+not matter to Adam, and shows the teacher images in [-1, 1]; ours are pixels.
 """
 
-from types import SimpleNamespace
+import functools
 from typing import Any
 
 from jaxkd import losses
 from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field
-from jaxkd.config.network_fields import OPTIMIZER
-from jaxkd.config.synthesis_fields import (
-  BATCH_SIZE,
-  CAPACITY,
-  FINITE_DIFFERENCES,
-  LABEL_FLOOR,
-  LATENTS,
-  PAID_ROUNDS,
-  STUDENT_STEPS,
-  WIDTH,
-)
+from jaxkd.config.synthesis_fields import LABEL_FLOOR, STUDENT_STEPS
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import label_smoothing
+from jaxkd.synthesis import label_smoothing, zeroth_order
 from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
-from jaxkd.training import optimisers
-from jaxkd.types import (
-  Array,
-  DataSpec,
-  LossContext,
-  Method,
-  MethodInfo,
-  Outputs,
-  Phase,
-  Samples,
-)
+from jaxkd.training import objectives, optimisers
+from jaxkd.types import Array, DataSpec, Method, MethodInfo
 
 INFO = MethodInfo(
   access="label",
@@ -60,13 +42,8 @@ INFO = MethodInfo(
   terms=("disagreement",),
   image_steps=("optimizer.learning_rate",),
 )
-
 FIELDS = (
-  PAID_ROUNDS,
-  BATCH_SIZE,
-  LATENTS,
-  WIDTH,
-  *FINITE_DIFFERENCES,
+  *zeroth_order.FIELDS,
   Field(
     "generator_steps",
     int,
@@ -75,10 +52,18 @@ FIELDS = (
     COUNT,
   ),
   STUDENT_STEPS,
-  OPTIMIZER,
-  CAPACITY,
 )
 HYPER = (LABEL_FLOOR,)
+
+
+def distance(logits: Array, targets: Array, label_floor: float) -> Array:
+  """Computes the mean over the classes of |s - l|, `[B]`."""
+  answers = label_smoothing.as_logits(targets, logits.shape[-1], label_floor)
+  recovered = answers - answers.mean(axis=-1, keepdims=True)
+  return losses.disagreement_loss(logits, recovered, kind="l1")
+
+
+student_loss = objectives.from_distance(distance)
 
 
 def build(
@@ -92,71 +77,43 @@ def build(
   width: int,
   num_directions: int,
   radius: float,
-  generator_steps: int,
-  student_steps: int,
   optimizer: dict[str, Any],
   capacity: int,
+  generator_steps: int,
+  student_steps: int,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape and classes of the data.
-    hyper: `label_floor`, what a smoothed one-hot answer spreads over all
-      classes; only labels are smoothed.
+    hyper: `label_floor`.
     budget: images that the teacher may be asked for.
-    optimizer: of the generator; all its updates are one epoch, so that
-      `milestones` are fractions of them.
+    optimizer: of the generator, see `optimisers.generator_optimiser`.
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if a batch does not fit into the store, or if the budget does
+      not pay for one round.
   """
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
-  floor = hyper["label_floor"]
   cost = batch_size * (generator_steps * (num_directions + 1) + student_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
-  updates = rounds * generator_steps
-  seeker = ZerothOrderTrainer(
+  trainer = ZerothOrderTrainer(
     create_generator("dfme", spec, latents=latents, width=width),
-    optimisers.optimiser(SimpleNamespace(**optimizer), updates, 1),
-    lambda logits, targets: distance(logits, targets, floor),
+    optimisers.generator_optimiser(optimizer, rounds * generator_steps),
+    functools.partial(distance, **hyper),
     batch_size,
     num_directions,
     radius,
   )
-  return Method(
-    init=seeker.init,
-    phases=(
-      Phase(
-        seeker.ask_points,
-        seeker.tell_points,
-        repeats=generator_steps,
-        store=False,
-      ),
-      Phase(seeker.ask_images, repeats=student_steps, student_steps=1),
+  return zeroth_order.zeroth_order_method(
+    trainer,
+    (
+      trainer.generator_phase(generator_steps),
+      trainer.student_phase(student_steps),
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * student_steps * batch_size),
     objective=student_loss,
     hyper=hyper,
-    required_access="label",
-    float_pixels=True,
   )
-
-
-def distance(logits: Array, targets: Array, floor: float) -> Array:
-  """Mean over the classes of |student's - recovered logits|, `[B]`."""
-  answers = label_smoothing.as_logits(targets, logits.shape[-1], floor)
-  recovered = answers - answers.mean(axis=-1, keepdims=True)
-  return losses.disagreement_loss(logits, recovered, kind="l1")
-
-
-def student_loss(
-  hyper: dict[str, Array],
-  outputs: Outputs,
-  samples: Samples,
-  context: LossContext,
-) -> Array:
-  """The student's loss `[B]`: what the generator raises."""
-  del context
-  return distance(outputs.logits, samples.targets, hyper["label_floor"])

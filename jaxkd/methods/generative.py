@@ -1,10 +1,10 @@
-"""The poster's "generative" strawman: a generator that only classifies.
+"""The baseline of CAKE's poster: a generator trained by cross entropy alone.
 
 Braun, Mundt and Kersting, AISTATS 2024, figure on two moons. A small
 conditional generator x = G(z, y), z uniform in [0, 1)^5, is trained with
-CE(teacher(G(z, y)), y) alone (Adam at 1e-3); its samples, with the teacher's
-soft answers, are what the student learns. It collapses to few points per
-class, which is the point of it.
+CE(teacher(G(z, y)), y) alone (Adam at 1e-3). The student is trained on its
+samples and the teacher's soft answers to them. The generator collapses to few
+points per class, which the figure is to show.
 """
 
 import jax
@@ -65,15 +65,12 @@ def build(
   batch_size: int,
   step_size: float,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: shape, classes and normaliser of the data.
     hyper: `temperature` and `alpha` of the student's `kd_loss`.
     The others are declared in `FIELDS`.
-
-  Raises:
-    JaxkdError: naming the field and what it may be.
   """
   network = ConditionalMLP(spec.shape, spec.num_classes)
 

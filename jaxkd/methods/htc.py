@@ -1,4 +1,4 @@
-"""HTC: composition of the label with a nasty answer at high temperature.
+"""HTC: high-temperature composition of labels and a nasty teacher's answers.
 
 Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
 ECCV 2022, equations 7 to 9:
@@ -6,9 +6,9 @@ ECCV 2022, equations 7 to 9:
     (1 - alpha) CE + alpha m KL(teacher / t || student),
 
 t high, the student not softened. A high temperature flattens the false peaks of
-a nasty teacher and leaves the order of the classes. At t -> infinity it is
-label smoothing, which therefore belongs beside it as a control. With
-`labels="teacher"` it needs no labels (table 5), and `dafl` with
+a nasty teacher and keeps the order of the classes. At t -> infinity it is label
+smoothing, which is therefore its control. With `labels="teacher"` it needs no
+labels (table 5), and `dafl` with
 `objective="htc"` no data (table 4).
 """
 
@@ -44,7 +44,7 @@ def build(
   labels: str,
   answers: str,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: of the inputs.
@@ -54,7 +54,7 @@ def build(
       `jaxkd.synthesis.real_images`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if images of another set are to have true labels.
   """
   del spec
   return real_images.real_image_method(

@@ -15,8 +15,8 @@ every pass, B rounds (rounds + 1) / 2 queries in all. `"algorithm1"` is the
 paper's listing: new latents for the images that are asked, one student step on
 them, no pool.
 
-`ensemble` is ours: labels are dear and images are not, so students of the pool
-answer more images together, see `jaxkd.training.ensemble_labeling`.
+`ensemble` is ours: labels cost queries and images do not, so students that are
+trained on the pool label more images, see `jaxkd.training.ensemble_labeling`.
 
 L_info is `class_balance_loss` (`balance="batch"`, the paper's equation 5) or
 `entropy_loss` (`"sample"`, the released code, which pulls against CE).
@@ -31,13 +31,7 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
-from jaxkd.config.fields import (
-  COUNT,
-  FRACTION,
-  NOT_NEGATIVE,
-  POSITIVE,
-  Field,
-)
+from jaxkd.config.fields import FRACTION, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.config.synthesis_fields import (
   BATCH_SIZE,
   GENERATOR,
@@ -45,16 +39,15 @@ from jaxkd.config.synthesis_fields import (
   STEP_SIZE,
   weights_of,
 )
-from jaxkd.data import augmentation, to_float
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import generator as engine, pixels, priors
+from jaxkd.synthesis import generator as engine, pixels, priors, replay
 from jaxkd.synthesis.priors import ToneParams
 from jaxkd.training import (
-  ensemble_labeling as committees,
+  ensemble_labeling,
   objectives,
   sample_store as stores,
 )
-from jaxkd.training.ensemble_labeling import EnsembleConfig
+from jaxkd.training.ensemble_labeling import EnsembleConfig, ensemble_stage
 from jaxkd.types import (
   Array,
   Classifier,
@@ -66,6 +59,7 @@ from jaxkd.types import (
   Networks,
   Phase,
   Samples,
+  Variables,
 )
 
 INFO = MethodInfo(
@@ -77,15 +71,11 @@ INFO = MethodInfo(
   image_steps=("step_size",),
 )
 
+# The student's objective, and the names of its numbers in `hyper`.
 STUDENT_LOSSES = {
-  "cross_entropy": objectives.teacher_cross_entropy,
-  "ldam": objectives.ldam,
-  "cb_focal": objectives.focal,
-}
-NUMBERS = {
-  "cross_entropy": (),
-  "ldam": ("max_margin", "scale"),
-  "cb_focal": ("beta", "gamma"),
+  "cross_entropy": (objectives.teacher_cross_entropy, ()),
+  "ldam": (objectives.ldam, ("max_margin", "scale")),
+  "cb_focal": (objectives.focal, ("beta", "gamma")),
 }
 
 FIELDS = (
@@ -126,11 +116,7 @@ FIELDS = (
     "When the teacher is asked: see jaxkd.methods.ideal.",
     ("label_once", "relabel", "algorithm1"),
   ),
-  Field("passes", int, ..., "Passes over the pool in every round.", COUNT),
-  Field("pass_batch_size", int, ..., "Images in one update of a pass.", COUNT),
-  Field(
-    "views", tuple[str, ...], ..., "Augmentations of the images in a pass."
-  ),
+  *replay.PASS_FIELDS,
   Field("student_loss", str, ..., "The student's loss.", STUDENT_LOSSES),
   Field(
     "labels",
@@ -146,7 +132,7 @@ FIELDS = (
     "Whether images are made, or real ones of other_dataset.",
     ("generator", "real"),
   ),
-  *committees.FIELDS,
+  *ensemble_labeling.FIELDS,
 )
 # Those that `student_loss` takes.
 HYPER = (
@@ -191,7 +177,7 @@ def build(
   ensemble: int,
   extra_images: int,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: shape and classes of the data.
@@ -201,7 +187,8 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if fields contradict each other, or if the budget does not pay
+      for one round.
   """
   if labels == "meant" and (source == "real" or mode == "algorithm1"):
     raise JaxkdError(
@@ -215,7 +202,7 @@ def build(
     )
   if ensemble and mode == "relabel":
     raise JaxkdError(
-      f"synthesis.ensemble={ensemble} learns stored answers, and "
+      f"synthesis.ensemble={ensemble} is trained on stored answers, and "
       "mode=relabel stores none; set synthesis.ensemble=0."
     )
   if extra_images and source == "real":
@@ -223,23 +210,28 @@ def build(
       f"synthesis.extra_images={extra_images}: source=real makes no images; "
       "set synthesis.extra_images=0."
     )
-  checks.keys("hyper", hyper, NUMBERS[student_loss])
+  objective, numbers = STUDENT_LOSSES[student_loss]
+  checks.keys("hyper", hyper, numbers)
   if mode == "relabel":
-    num_rounds = num_rounds or _relabelled(
+    num_rounds = num_rounds or replay.rounds_within(
       budget, batch_size, passes, pass_batch_size
     )
   num_rounds = checks.rounds_within(budget, batch_size, num_rounds)
   network = create_generator(generator, spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)  # the released code's betas
 
-  def make_images(variables, latents: Array, drawn: ToneParams) -> Array:
+  def make_images(
+    variables: Variables, latents: Array, tone: ToneParams
+  ) -> Array:
     pre, _ = network.apply(variables, latents, train=True)
     if tones == "plain":
       return network.to_pixels(pre)
-    return priors.apply_tone(pre, drawn)
+    return priors.apply_tone(pre, tone)
 
-  def terms_of(logits: Array, meant: Array) -> LossTerms:
-    error = optax.softmax_cross_entropy_with_integer_labels(logits, meant)
+  def terms_of(logits: Array, target_labels: Array) -> LossTerms:
+    error = optax.softmax_cross_entropy_with_integer_labels(
+      logits, target_labels
+    )
     info = losses.class_balance_loss(logits)
     if balance == "sample":
       info = losses.entropy_loss(logits).mean()
@@ -250,8 +242,7 @@ def build(
     network_key, pass_key = jax.random.split(key)
     return {
       "generator": engine.init_state(network.init(network_key), tx),
-      "pass_key": pass_key,
-      "batches": jnp.zeros((), jnp.int32),
+      "passes": replay.start_passes(pass_key),
     }
 
   def generate(state, nets: Networks, key: Array):
@@ -261,13 +252,15 @@ def build(
     generator_state = state["generator"]
     if restart:
       generator_state = engine.init_state(network.init(init_key), tx)
-    drawn = jax.random.normal(latent_key, (batch_size, network.latents))
-    toning = priors.random_tones(tone_key, batch_size)
-    meant = _balanced_labels(label_key, batch_size, spec.num_classes)
+    fixed_latents = jax.random.normal(latent_key, (batch_size, network.latents))
+    fixed_tones = priors.random_tones(tone_key, batch_size)
+    target_labels = priors.balanced_labels(
+      label_key, batch_size, spec.num_classes
+    )
 
-    def loss(variables) -> tuple[Array, tuple[LossTerms, Array]]:
-      images = make_images(variables, drawn, toning)
-      terms = terms_of(nets.student(images).logits, meant)
+    def loss(variables: Variables) -> tuple[Array, tuple[LossTerms, Array]]:
+      images = make_images(variables, fixed_latents, fixed_tones)
+      terms = terms_of(nets.student(images).logits, target_labels)
       return pixels.weighted_sum(terms, weights), (terms, images)
 
     generator_state, images, terms = engine.fit_batch(
@@ -275,65 +268,42 @@ def build(
     )
     if mode == "algorithm1":
       fresh = jax.random.normal(fresh_key, (batch_size, network.latents))
-      images = make_images(generator_state.variables, fresh, toning)
+      images = make_images(generator_state.variables, fresh, fixed_tones)
     state = {**state, "generator": generator_state}
-    return state, Samples(images, meant), terms
+    return state, Samples(images, target_labels), terms
 
-  def make(student: Classifier, key: Array) -> Samples:
+  def make_batch(student: Classifier, key: Array) -> Samples:
     init_key, key = jax.random.split(key)
     nets = Networks(student, student)
     return generate(init(init_key, nets), nets, key)[1]
 
-  def borrow(state, nets: Networks, key: Array):
-    there = len(nets.data.labels)
-    checks.at_most("synthesis.batch_size", batch_size, there, "real images")
-    rows = jax.random.choice(key, there, (batch_size,), replace=False)
+  def sample_real(state, nets: Networks, key: Array):
+    count = len(nets.data.labels)
+    checks.at_most("synthesis.batch_size", batch_size, count, "real images")
+    rows = jax.random.choice(key, count, (batch_size,), replace=False)
     images = jnp.take(nets.data.images, rows, axis=0)
     return state, stores.unlabelled(images), {}
 
   def ask(state, nets: Networks, key: Array):
-    obtain = generate if source == "generator" else borrow
-    make_key, pass_key = jax.random.split(key)
-    state, samples, terms = obtain(state, nets, make_key)
-    state = {
-      **state,
-      "pass_key": pass_key,
-      "batches": jnp.zeros((), jnp.int32),
-    }
+    images_of = generate if source == "generator" else sample_real
+    image_key, pass_key = jax.random.split(key)
+    state, samples, terms = images_of(state, nets, image_key)
     if labels == "meant":
       samples = samples._replace(targets=samples.labels)
-    return state, samples, terms
+    return {**state, "passes": replay.start_passes(pass_key)}, samples, terms
 
-  def look_again(state, nets: Networks, key: Array):
-    index, store = state["batches"], nets.store
-    per_pass = _batches(store.inserted, pass_batch_size)
-    pass_key = jax.random.fold_in(state["pass_key"], index // per_pass)
-    samples = stores.shuffled_batch(
-      store, pass_key, index % per_pass, pass_batch_size
-    )
-    images = augmentation.apply(views, key, to_float(samples.images))
-    samples = samples._replace(images=images)
-    return {**state, "batches": index + 1}, samples, {}
-
-  asks_teacher = labels == "teacher"
-  relabel = mode == "relabel"
-  pool_phase = Phase(
-    look_again,
-    repeats=lambda held: passes * _batches(held, pass_batch_size),
-    student_steps=1,
-    store=False,
-    queries=relabel and asks_teacher,
-  )
+  asks_teacher, relabel = labels == "teacher", mode == "relabel"
   make_phase = Phase(
     ask,
     student_steps=int(mode == "algorithm1"),
     queries=asks_teacher and not relabel,
   )
-  pooled = mode != "algorithm1"
-  objective = STUDENT_LOSSES[student_loss]
+  pool_phase = replay.passes_phase(
+    passes, pass_batch_size, views, queries=relabel and asks_teacher
+  )
   return Method(
     init=init,
-    phases=(make_phase, pool_phase) if pooled else (make_phase,),
+    phases=(make_phase,) if mode == "algorithm1" else (make_phase, pool_phase),
     rounds=num_rounds,
     capacity=num_rounds * batch_size,
     steps=num_steps if source == "generator" else 0,
@@ -342,36 +312,7 @@ def build(
     required_access="label",
     relabel_views=relabel,
     real_images="other" if source == "real" else "",
-    pre_student_stage=committees.prepare(
-      EnsembleConfig(ensemble, extra_images), objective, hyper, make
+    pre_student_stage=ensemble_stage(
+      EnsembleConfig(ensemble, extra_images), objective, hyper, make_batch
     ),
   )
-
-
-def _relabelled(
-  budget: int, batch_size: int, passes: int, pass_batch_size: int
-) -> int:
-  """The rounds that `budget` pays for if every pass asks about the pool."""
-  rounds = spent = 0
-  while True:
-    held = (rounds + 1) * batch_size
-    spent += passes * _batches(held, pass_batch_size) * pass_batch_size
-    if spent > budget:
-      break
-    rounds += 1
-  if not rounds:
-    raise JaxkdError(
-      f"queries.budget={budget} does not pay for one round, which asks about "
-      f"{spent} views; raise it, or lower synthesis.batch_size."
-    )
-  return rounds
-
-
-def _batches(held: Array | int, size: int) -> Array | int:
-  """Batches in one pass over `held` images, the last one filled up."""
-  return -(-held // size)
-
-
-def _balanced_labels(key: Array, count: int, num_classes: int) -> Array:
-  """Every class as often as every other, give or take one, `[count]`."""
-  return jax.random.permutation(key, jnp.arange(count) % num_classes)

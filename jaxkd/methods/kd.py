@@ -39,7 +39,7 @@ def build(
   labels: str,
   answers: str,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: of the inputs.
@@ -49,7 +49,7 @@ def build(
       `jaxkd.synthesis.real_images`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if images of another set are to have true labels.
   """
   del spec
   return real_images.real_image_method(

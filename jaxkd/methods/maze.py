@@ -1,8 +1,9 @@
 """MAZE: model stealing with zeroth-order gradients and replay.
 
 Kariyappa, Prakash and Qureshi, "MAZE: Data-Free Model Stealing Attack Using
-Zeroth-Order Gradient Estimation", CVPR 2021. A generator seeks images on which
-student and teacher disagree, the student learns to agree on them. In one round
+Zeroth-Order Gradient Estimation", CVPR 2021. A generator is trained to make
+images on which student and teacher disagree, and the student to agree with the
+teacher. In one round
 
   generator  raises  KL(teacher || student)  by finite differences, once,
   student    lowers  it on the generator's batch and n_S - 1 fresh ones,
@@ -10,44 +11,25 @@ student and teacher disagree, the student learns to agree on them. In one round
 
 A round costs B (M + 1 + n_S - 1) queries: 1,920 with the released numbers.
 
-In the released code the student is in train mode while the generator's slope
-is measured, which lets the M + 1 points of an image, and its neighbours, into
-each other's batch statistics; here it is in evaluation mode, as in DFME. The
+In the released code the student is in training mode while the generator's
+gradient is estimated, so that the loss of an image depends on the other points
+through the batch statistics; here it is in evaluation mode, as in DFME. The
 code stores the last batch of a round without bound; here all fresh ones are
-stored, and the oldest make room. Labels are smoothed as in `dfme`.
+stored, and replace the oldest. Labels are smoothed as in `dfme`.
 """
 
-from types import SimpleNamespace
+import functools
 from typing import Any
 
 from jaxkd import losses
 from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field, Interval
-from jaxkd.config.network_fields import OPTIMIZER
-from jaxkd.config.synthesis_fields import (
-  BATCH_SIZE,
-  CAPACITY,
-  FINITE_DIFFERENCES,
-  LABEL_FLOOR,
-  LATENTS,
-  PAID_ROUNDS,
-  WIDTH,
-)
+from jaxkd.config.synthesis_fields import LABEL_FLOOR
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import label_smoothing
-from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
-from jaxkd.training import optimisers, sample_store as stores
-from jaxkd.types import (
-  Array,
-  DataSpec,
-  LossContext,
-  Method,
-  MethodInfo,
-  Networks,
-  Outputs,
-  Phase,
-  Samples,
-)
+from jaxkd.synthesis import label_smoothing, zeroth_order
+from jaxkd.synthesis.zeroth_order import ZerothOrderState, ZerothOrderTrainer
+from jaxkd.training import objectives, optimisers, sample_store as stores
+from jaxkd.types import Array, DataSpec, Method, MethodInfo, Networks, Phase
 
 INFO = MethodInfo(
   access="label",
@@ -57,13 +39,8 @@ INFO = MethodInfo(
   terms=("disagreement",),
   image_steps=("optimizer.learning_rate",),
 )
-
 FIELDS = (
-  PAID_ROUNDS,
-  BATCH_SIZE,
-  LATENTS,
-  WIDTH,
-  *FINITE_DIFFERENCES,
+  *zeroth_order.FIELDS,
   Field(
     "student_steps",
     int,
@@ -73,16 +50,19 @@ FIELDS = (
     Interval(2),
   ),
   Field(
-    "replay_steps",
-    int,
-    ...,
-    "n_R, updates of the student on stored samples.",
-    COUNT,
+    "replay_steps", int, ..., "n_R, updates of the student by replay.", COUNT
   ),
-  OPTIMIZER,
-  CAPACITY,
 )
 HYPER = (LABEL_FLOOR,)
+
+
+def distance(logits: Array, targets: Array, label_floor: float) -> Array:
+  """Computes KL(teacher || student), `[B]`."""
+  answers = label_smoothing.as_logits(targets, logits.shape[-1], label_floor)
+  return losses.disagreement_loss(logits, answers, kind="kl")
+
+
+student_loss = objectives.from_distance(distance)
 
 
 def build(
@@ -96,49 +76,47 @@ def build(
   width: int,
   num_directions: int,
   radius: float,
-  student_steps: int,
-  replay_steps: int,
   optimizer: dict[str, Any],
   capacity: int,
+  student_steps: int,
+  replay_steps: int,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape and classes of the data.
-    hyper: `label_floor`, see `dfme.build`.
+    hyper: `label_floor`.
     budget: images that the teacher may be asked for.
-    optimizer: of the generator, see `dfme.build`.
+    optimizer: of the generator, see `optimisers.generator_optimiser`.
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if a batch does not fit into the store, or if the budget does
+      not pay for one round.
   """
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
-  floor = hyper["label_floor"]
   fresh_steps = student_steps - 1
   cost = batch_size * (num_directions + 1 + fresh_steps)
   rounds = checks.rounds_within(budget, cost, num_rounds)
-  seeker = ZerothOrderTrainer(
+  trainer = ZerothOrderTrainer(
     create_generator("maze", spec, latents=latents, width=width),
-    optimisers.optimiser(SimpleNamespace(**optimizer), rounds, 1),
-    lambda logits, targets: distance(logits, targets, floor),
+    optimisers.generator_optimiser(optimizer, rounds),
+    functools.partial(distance, **hyper),
     batch_size,
     num_directions,
     radius,
   )
 
-  def ask_store(state, nets: Networks, key: Array):
+  def replay(state: ZerothOrderState, nets: Networks, key: Array):
     return state, stores.sample(nets.store, key, batch_size), {}
 
-  return Method(
-    init=seeker.init,
-    phases=(
+  return zeroth_order.zeroth_order_method(
+    trainer,
+    (
+      trainer.generator_phase(student_steps=1),
+      trainer.student_phase(fresh_steps),
       Phase(
-        seeker.ask_points, seeker.tell_points, student_steps=1, store=False
-      ),
-      Phase(seeker.ask_images, repeats=fresh_steps, student_steps=1),
-      Phase(
-        ask_store,
+        replay,
         repeats=replay_steps,
         student_steps=1,
         store=False,
@@ -149,23 +127,4 @@ def build(
     capacity=min(capacity, rounds * fresh_steps * batch_size),
     objective=student_loss,
     hyper=hyper,
-    required_access="label",
-    float_pixels=True,
   )
-
-
-def distance(logits: Array, targets: Array, floor: float) -> Array:
-  """KL(teacher || student), `[B]`."""
-  answers = label_smoothing.as_logits(targets, logits.shape[-1], floor)
-  return losses.disagreement_loss(logits, answers, kind="kl")
-
-
-def student_loss(
-  hyper: dict[str, Array],
-  outputs: Outputs,
-  samples: Samples,
-  context: LossContext,
-) -> Array:
-  """The student's loss `[B]`: what the generator raises."""
-  del context
-  return distance(outputs.logits, samples.targets, hyper["label_floor"])

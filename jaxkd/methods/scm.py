@@ -1,12 +1,13 @@
-"""SCM: the mean of a sequence of contrastive models as the teacher.
+"""SCM: the teacher is replaced by the mean of a sequence of contrastive models.
 
 Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
 ECCV 2022, equations 10 and 11. The first member is the nasty teacher; each
-further one is a fresh network that the attacker trains to be right and far from
-the one before it, by the nasty teacher's own loss. The false peaks of the
-members lie elsewhere, so their mean comes near to what a normal teacher would
-have said. The student learns alpha m KL(mean / t || student / t) and
-(1 - alpha) CE.
+further one is a new network that the attacker trains to classify well and to
+differ from the one before it, by the nasty teacher's own loss. The false peaks
+of the members differ, so their mean is close to the answers of a normal
+teacher. The student lowers
+
+    alpha m KL(mean / t || student / t) + (1 - alpha) CE.
 
 The paper leaves open whether logits or probabilities are averaged, and
 whether the nasty teacher counts; logits, and yes unless `include_teacher` says
@@ -50,7 +51,7 @@ def build(
   omega: float,
   temperature: float,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: of the inputs.
@@ -61,7 +62,7 @@ def build(
       `jaxkd.training.contrastive_sequence`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if the sequence has no member.
   """
   del spec
   models = sequence.ContrastiveSequence(

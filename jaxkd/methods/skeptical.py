@@ -1,4 +1,4 @@
-"""Skeptical Student: a teacher is heard by early exits only.
+"""Skeptical Student: only an early exit is trained on the teacher's answers.
 
 Kundu et al., "Analyzing the Confidentiality of Undistillable Teachers in
 Knowledge Distillation", NeurIPS 2021. The student has an exit after each stage;
@@ -6,8 +6,9 @@ o_0 is the last, o_1 the deepest of the early ones. From epoch `kd_delay` + 1 on
 
     teacher's term at o_loc  +  .3 KL(o_0 / t || o_1 / t) + .7 CE(o_1) + CE(o_0)
 
-and before that CE(o_0) alone. The teacher reaches no layer above its exit; what
-is good in it comes up through the layers below. The last exit is judged.
+and before that CE(o_0) alone. The teacher's term has no gradient above its
+exit; the layers below are shared with the last exit, which is the student's
+output.
 
 The teacher's term is `kd`'s, or `htc`'s or `scm`'s, the combinations of Jandial
 et al., ECCV 2022, table 1, which they do not spell out. In the released code
@@ -44,7 +45,7 @@ INFO = MethodInfo(
   objective="KD, HTC or SCM at an early exit",
 )
 
-SELF_WEIGHT, TRUTH_WEIGHT = 0.3, 0.7
+SELF_WEIGHT, LABEL_WEIGHT = 0.3, 0.7
 TERMS = {
   "kd": (objectives.kd, ("temperature", "alpha")),
   "htc": (objectives.htc, ("temperature", "alpha", "multiplier")),
@@ -100,7 +101,7 @@ def build(
   omega: float,
   temperature: float,
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: of the inputs.
@@ -110,16 +111,16 @@ def build(
       `scm`, whose sequence takes the teacher's place.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if the sequence of `term=scm` has no member.
   """
   del spec
-  teachers, expected = TERMS[term]
+  teacher_term, expected = TERMS[term]
   checks.keys("hyper", hyper, expected)
   models = sequence.ContrastiveSequence(
     length, member, include_teacher, omega, temperature
   )
   return real_images.real_image_method(
-    skeptical(teachers, loc, kd_delay, self_target),
+    skeptical(teacher_term, loc, kd_delay, self_target),
     hyper=hyper,
     num_images=num_images,
     fraction=fraction,
@@ -131,9 +132,9 @@ def build(
 
 
 def skeptical(
-  teachers: Objective, loc: int, kd_delay: int, self_target: str
+  teacher_term: Objective, loc: int, kd_delay: int, self_target: str
 ) -> Objective:
-  """The objective around the teacher's term."""
+  """Returns the objective with this term of the teacher."""
 
   def objective(
     hyper: dict[str, Array],
@@ -149,18 +150,19 @@ def skeptical(
     exits = (outputs.logits, *outputs.heads)
     last, deepest = exits[0], exits[1]
     target = last if self_target == "through" else jax.lax.stop_gradient(last)
-    heard = teachers(hyper, Outputs(exits[loc]), samples, context)
-    softened = hyper["temperature"]
-    own = SELF_WEIGHT * optax.losses.kl_divergence_with_log_targets(
-      jax.nn.log_softmax(deepest / softened),
-      jax.nn.log_softmax(target / softened),
+    teacher_loss = teacher_term(hyper, Outputs(exits[loc]), samples, context)
+    temperature = hyper["temperature"]
+    self_loss = SELF_WEIGHT * optax.losses.kl_divergence_with_log_targets(
+      jax.nn.log_softmax(deepest / temperature),
+      jax.nn.log_softmax(target / temperature),
     )
-    own += TRUTH_WEIGHT * _truth(deepest, samples.labels)
-    truth = _truth(last, samples.labels)
-    return truth + jnp.where(context.epoch > kd_delay, heard + own, 0.0)
+    self_loss += LABEL_WEIGHT * _cross_entropy(deepest, samples.labels)
+    return _cross_entropy(last, samples.labels) + jnp.where(
+      context.epoch > kd_delay, teacher_loss + self_loss, 0.0
+    )
 
   return objective
 
 
-def _truth(logits: Array, labels: Array) -> Array:
+def _cross_entropy(logits: Array, labels: Array) -> Array:
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -24,16 +24,13 @@ HYPER = ()
 def build(
   spec: DataSpec, *, hyper: dict[str, float], num_images: int, fraction: float
 ) -> Method:
-  """The method for inputs like `spec`.
+  """Builds the method for inputs like `spec`.
 
   Args:
     spec: of the inputs.
     hyper: empty.
     num_images: real images that there are.
     fraction: of them that the student has.
-
-  Raises:
-    JaxkdError: naming the field and what it may be.
   """
   del spec
   return real_images.real_image_method(

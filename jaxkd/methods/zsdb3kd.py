@@ -27,7 +27,6 @@ one random direction and one class for a whole batch, queries not counted,
 slopes summed here and averaged there) this does not follow it.
 """
 
-from collections.abc import Callable
 import math
 
 import jax
@@ -38,10 +37,14 @@ from jaxkd import losses
 from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.config.synthesis_fields import MULTIPLIER, TEMPERATURE
-from jaxkd.data.labels import hard_labels
-from jaxkd.synthesis import boundary, class_distances, noise_pool, sign_opt
+from jaxkd.synthesis import (
+  boundary,
+  boundary_walks,
+  class_distances,
+  noise_pool,
+  sign_opt,
+)
 from jaxkd.synthesis.boundary import Search
-from jaxkd.training import sample_store as stores
 from jaxkd.types import (
   Array,
   DataSpec,
@@ -79,28 +82,10 @@ FIELDS = (
     "Walks in all; 0: as many as the budget pays for.",
     NOT_NEGATIVE,
   ),
-  Field(
-    "noise",
-    int,
-    ...,
-    "Images of noise that are asked about, for a walk.",
-    COUNT,
-  ),
+  Field("noise", int, ..., "Noise images to ask about, for a walk.", COUNT),
   Field("moves", int, ..., "Moves of a walk, away from the boundary.", COUNT),
-  Field(
-    "longest_move",
-    float,
-    ...,
-    "Largest length of a move, in pixel space; 0.5 is published.",
-    POSITIVE,
-  ),
-  Field(
-    "moves_per_sample",
-    int,
-    ...,
-    "Moves after which a walk leaves a sample.",
-    COUNT,
-  ),
+  Field("longest_move", float, ..., "In pixel space; 0.5 in paper.", POSITIVE),
+  Field("moves_per_sample", int, ..., "Moves from sample to sample.", COUNT),
   Field(
     "refinements",
     int,
@@ -108,37 +93,21 @@ FIELDS = (
     "Iterations of Sign-OPT in a search; 0: as many as the budget pays for.",
     NOT_NEGATIVE,
   ),
-  Field(
-    "probes", int, ..., "W, images that a search asks for in one step.", COUNT
-  ),
-  Field(
-    "directions",
-    int,
-    ...,
-    "Random turns that a slope is estimated from.",
-    COUNT,
-  ),
-  Field(
-    "smoothing",
-    float,
-    ...,
-    "Length of such a turn, beta of Sign-OPT.",
-    POSITIVE,
-  ),
-  Field(
-    "tolerance", float, ..., "Fraction to which a distance is found.", POSITIVE
-  ),
+  Field("probes", int, ..., "W, images that a step of a search asks.", COUNT),
+  Field("directions", int, ..., "Rotations for one gradient.", COUNT),
+  Field("smoothing", float, ..., "Length of a rotation, beta.", POSITIVE),
+  Field("tolerance", float, ..., "Relative error of a distance.", POSITIVE),
   Field(
     "distances",
     str,
     ...,
-    "What a distance is: see jaxkd.methods.zsdb3kd.",
+    "How distances are measured: see jaxkd.methods.zsdb3kd.",
     ("sd", "bd", "mbd"),
   ),
 )
 HYPER = (TEMPERATURE, MULTIPLIER)
 
-AT_ONCE = 16_384  # directions that are held at once, where it can be helped
+MAX_DIRECTIONS = 16_384  # that a round holds at once, if it has several walks
 
 Program = tuple[boundary.Step, ...]
 
@@ -161,11 +130,10 @@ def build(
   tolerance: float,
   distances: str,
 ) -> Method:
-  """The method for images like `spec`.
+  """Builds the method for images like `spec`.
 
-  The budget decides what is left open: with `num_walks=0` there are as many
-  walks of the given depth as it pays for, with `refinements=0` the given walks
-  are as deep as it pays for.
+  With `num_walks=0` there are as many walks as the budget pays for, with
+  `refinements=0` as many refinements of the given walks.
 
   Args:
     spec: shape and classes of the data.
@@ -174,7 +142,8 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if a field is no multiple of another one that it must be, if
+      inputs are no images, or if the budget is too small.
   """
   checks.multiple("directions", directions, "probes", probes)
   checks.multiple("moves", moves, "moves_per_sample", moves_per_sample)
@@ -185,37 +154,39 @@ def build(
     )
   classes, others = spec.num_classes, spec.num_classes - 1
   samples = moves // moves_per_sample  # of one walk
-
-  retreat = boundary.move_inward(longest_move)
+  move_inward = boundary.move_inward(longest_move)
 
   def programs(depth: int) -> tuple[Program, Program]:
-    """The steps of a move, and of a search for the distance to a class."""
-    refined = depth * sign_opt.refined(
+    """Returns the steps of a move, and of a search for a class's distance."""
+    refinement = depth * sign_opt.refined(
       directions // probes, smoothing, tolerance
     )
     reach = math.sqrt(math.prod(spec.shape))  # the length of standard noise
-    move = (*boundary.bisect_random(reach, tolerance), *refined, retreat)
+    bisection = boundary.bisect_random(reach, tolerance)
+    move = (*bisection, *refinement, move_inward)
     if distances == "sd":
       return move, ()
-    aimed = boundary.bisect_candidates(tolerance)
-    return move, aimed if distances == "bd" else aimed + refined
+    bisection = boundary.bisect_candidates(tolerance)
+    return move, bisection if distances == "bd" else bisection + refinement
 
   def cost(depth: int) -> int:
-    """What a walk and its samples cost."""
+    """Returns the queries of a walk and its samples."""
     move, search = programs(depth)
     return noise + probes * (moves * len(move) + samples * others * len(search))
 
-  num_walks, refinements = _affordable(budget, num_walks, refinements, cost)
+  num_walks, refinements = boundary_walks.affordable(
+    budget, num_walks, refinements, cost
+  )
   move, search = programs(refinements)
-  held = probes * samples * others  # directions, by a walk
+  num_directions = num_walks * probes * samples * others
   num_rounds = num_rounds or min(
-    math.ceil(num_walks * held / AT_ONCE), num_walks
+    math.ceil(num_directions / MAX_DIRECTIONS), num_walks
   )
   checks.at_most("num_rounds", num_rounds, num_walks, "walks")
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class
 
-  def aims(state) -> Search:
+  def new_searches(state) -> Search:
     labels = jnp.tile(state["walks"].labels, samples)
     images = state["samples"].reshape(-1, *spec.shape)
     return class_distances.targeted_searches(
@@ -224,25 +195,22 @@ def build(
 
   def init(key: Array, nets: Networks):
     del key, nets
-    still = jnp.zeros((walks, *spec.shape))
-    none = jnp.zeros(walks, jnp.int32)
+    images, labels = (
+      jnp.zeros((walks, *spec.shape)),
+      jnp.zeros(walks, jnp.int32),
+    )
     state = {
       "pool": noise_pool.empty(places, spec),
       "step": jnp.zeros((), jnp.int32),
       "samples": jnp.zeros((samples, walks, *spec.shape)),
-      "walks": boundary.untargeted_search(still, none, probes),
+      "walks": boundary.untargeted_search(images, labels, probes),
     }
-    shapes = jax.eval_shape(aims, state)
+    shapes = jax.eval_shape(new_searches, state)
     searches = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     return {**state, "searches": searches}
 
-  def ask_noise(state, nets: Networks, key: Array):
-    del nets
-    images = noise_pool.noise(key, walks, spec)
-    return state, stores.unlabelled(images), {}
-
-  def start(state, nets: Networks, key: Array):
-    """The walks begin at the newest noise, of all classes alike."""
+  def start_walks(state, nets: Networks, key: Array):
+    """Starts the walks at the newest noise, of all classes equally often."""
     del nets, key
     images, labels = noise_pool.newest(state["pool"], walks)
     state = {
@@ -252,41 +220,44 @@ def build(
     }
     return state, Samples(images, labels, labels), {}
 
-  def aim(state, nets: Networks, key: Array):
-    """A search from every sample to every other class."""
+  def start_searches(state, nets: Networks, key: Array):
+    """Starts a search from every sample to every other class."""
     del nets, key
-    searches = aims(state)
+    searches = new_searches(state)
     state = {**state, "searches": searches, "step": jnp.zeros((), jnp.int32)}
     return state, Samples(searches.images, searches.labels, searches.labels), {}
 
-  walking = _probing(move * moves, "walks")
+  walk_phase = boundary_walks.probing_phase(move * moves, "walks")
 
-  def follow(state, nets: Networks, answered: Samples, key: Array):
-    """Notes in every step where the walks are, over what it has noted since
-    the last sample, so that what stays is where the moves have led.
+  def tell_walks(state, nets: Networks, answered: Samples, key: Array):
+    """Stores the images of every step as the next sample; those of the last
+    step before the one after it stay.
     """
     sample = state["step"] // (len(move) * moves_per_sample)
-    state, answered, terms = walking.tell(state, nets, answered, key)
-    trail = state["samples"].at[sample].set(state["walks"].images)
-    return {**state, "samples": trail}, answered, terms
+    state, answered, terms = walk_phase.tell(state, nets, answered, key)
+    images = state["samples"].at[sample].set(state["walks"].images)
+    return {**state, "samples": images}, answered, terms
 
-  def finish(state, nets: Networks, key: Array):
-    """The samples with what their distances say."""
+  def label_samples(state, nets: Networks, key: Array):
+    """Returns the samples with soft labels from their distances."""
     del nets, key
     searches = state["searches"]
     images, labels = searches.images[::others], searches.labels[::others]
     targets = class_distances.soft_labels(searches, others)
     return state, Samples(images, labels, targets), {}
 
+  search_phases = ()
+  if search:
+    search_phases = (boundary_walks.probing_phase(search, "searches"),)
   return Method(
     init=init,
     phases=(
-      Phase(ask_noise, _keep_noise, repeats=noise, store=False),
-      Phase(start, store=False, queries=False),
-      walking._replace(tell=follow),
-      Phase(aim, store=False, queries=False),
-      *([_probing(search, "searches")] if search else []),
-      Phase(finish, queries=False),
+      boundary_walks.noise_phase(walks, noise, spec),
+      Phase(start_walks, store=False, queries=False),
+      walk_phase._replace(tell=tell_walks),
+      Phase(start_searches, store=False, queries=False),
+      *search_phases,
+      Phase(label_samples, queries=False),
     ),
     rounds=num_rounds,
     capacity=num_rounds * walks * samples,
@@ -297,39 +268,13 @@ def build(
   )
 
 
-def _keep_noise(state, nets: Networks, answered: Samples, key: Array):
-  del nets, key
-  labels = hard_labels(answered.targets)
-  pool = noise_pool.insert(state["pool"], answered.images, labels)
-  known = jnp.mean(pool.counts > 0)
-  return {**state, "pool": pool}, answered, {"classes_known": known}
-
-
-def _probing(program: Program, name: str) -> Phase:
-  """The steps of the searches that the state calls `name`."""
-
-  def ask(state, nets: Networks, key: Array):
-    del nets
-    searches, images = boundary.ask(program, state["step"], state[name], key)
-    return {**state, name: searches}, stores.unlabelled(images), {}
-
-  def tell(state, nets: Networks, answered: Samples, key: Array):
-    del nets, key
-    step, answers = state["step"], hard_labels(answered.targets)
-    searches = boundary.tell(program, step, state[name], answers)
-    state = {**state, name: searches, "step": step + 1}
-    return state, answered, {f"{name}_found": searches.crossed.mean()}
-
-  return Phase(ask, tell, repeats=len(program), store=False)
-
-
 def student_loss(
   hyper: dict[str, Array],
   outputs: Outputs,
   samples: Samples,
   context: LossContext,
 ) -> Array:
-  """The student's loss `[B]`: CE + m KL at the temperature, no t^2."""
+  """Computes CE + m KL at the temperature, without its square, `[B]`."""
   del context
   logits = outputs.logits
   error = optax.softmax_cross_entropy_with_integer_labels(
@@ -339,32 +284,3 @@ def student_loss(
     logits, samples.targets[None], None, **hyper, alpha=1.0
   )
   return error + divergence
-
-
-def _affordable(
-  budget: int, num_walks: int, refinements: int, cost: Callable[[int], int]
-) -> tuple[int, int]:
-  """Walks and refinements, the one that is 0 as great as the budget pays for.
-
-  Without a budget nobody counts, and both must be given.
-
-  Raises:
-    JaxkdError: if too much is left open, or the budget is too small.
-  """
-  if (num_walks, refinements, budget).count(0) > 1:
-    raise JaxkdError(
-      f"synthesis.num_walks={num_walks}, synthesis.refinements={refinements}, "
-      f"queries.budget={budget}: at most one of them can be 0."
-    )
-  if not refinements:
-    spare = budget // num_walks - cost(0)
-    refinements = max(spare // (cost(1) - cost(0)), 1)
-  each = cost(refinements)
-  needed = max(num_walks, 1) * each
-  if budget and needed > budget:
-    raise JaxkdError(
-      f"queries.budget={budget}: with synthesis.refinements={refinements} a "
-      f"walk costs {each} queries, and {max(num_walks, 1)} of them {needed}; "
-      "raise the budget, or lower synthesis.moves, directions or num_walks."
-    )
-  return num_walks or budget // each, refinements

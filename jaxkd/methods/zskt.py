@@ -1,57 +1,52 @@
 """ZSKT: zero-shot knowledge transfer via adversarial belief matching.
 
-Micaelli and Storkey, NeurIPS 2019. A generator G seeks images on which the
-student does not believe what the teacher believes, the student learns to
-believe it. With D the mean KL(teacher || student) of a batch G(z),
+Micaelli and Storkey, NeurIPS 2019. A generator G is trained to make images on
+which student and teacher disagree, and the student to agree with the teacher.
+With D the mean KL(teacher || student) of a batch G(z),
 
   generator  raises  D                       n_G times,
   student    lowers  D + beta A              n_S times,
 
-where A, the sum over the maps that both networks show of the mean squared
-distance of their attention, makes the student look where the teacher looks.
-The teacher's attention travels along with the images (`Samples.extras`).
+where A is the sum over the features of both networks of the mean squared
+distance of their attention maps. The teacher's maps are stored with the images,
+see `jaxkd.synthesis.attention_maps`.
 
 Two released codes differ in more than their numbers:
 
 - `mode="original"` (the authors'): all steps of a round are on the same
-  latents, so that the student's n_S are on the same images; the generator
-  meets the student in training mode; its gradients are clipped to a norm of 5,
-  and its rate is a cosine. `reduction="element_mean"`: D is 1/K of the
-  divergence, which is what beta belongs to.
+  latents, so that the student's n_S are on the same images; for the
+  generator's loss the student is in training mode; the generator's gradients
+  are clipped to a norm of 5, and its learning rate is a cosine.
+  `reduction="element_mean"`: D is 1/K of the divergence, and beta is chosen for
+  that.
 - `mode="datafree"` (DataFree): the student's steps are on fresh images, for
-  which G normalises by its running statistics; the generator meets the student
-  in evaluation mode; `reduction="batch_mean"`, and beta = 0.
+  which G normalises by its running statistics; for the generator's loss the
+  student is in evaluation mode; `reduction="batch_mean"`, and beta = 0.
 
-In training mode the student normalises G's batch by its own statistics, and
-keeps nothing of them: its running statistics are those of the images that it
-was trained on. In the authors' code they take in the generator's steps as well.
-There both rates fall once a round, here the student's with each of its steps.
+In training mode the student normalises G's batch by the statistics of the
+batch, and does not keep them: its running statistics are those of the images
+that it was trained on. In the authors' code they are updated in the generator's
+steps as well. There both learning rates fall once a round, here the student's
+with each of its steps.
 """
 
 import functools
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxkd import losses
-from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, NOT_NEGATIVE, Field
 from jaxkd.config.synthesis_fields import (
-  BATCH_SIZE,
-  CAPACITY,
-  GENERATOR,
-  NUM_ROUNDS,
   STEP_SIZE,
   STUDENT_STEPS,
   TEMPERATURE,
 )
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import first_order
+from jaxkd.synthesis import attention_maps, first_order
 from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
 from jaxkd.types import (
   Array,
-  Classifier,
   DataSpec,
   JaxkdError,
   LossContext,
@@ -59,7 +54,6 @@ from jaxkd.types import (
   MethodInfo,
   Networks,
   Outputs,
-  Phase,
   Samples,
 )
 
@@ -78,16 +72,7 @@ INFO = MethodInfo(
 CLIP_NORM = 5.0
 
 FIELDS = (
-  NUM_ROUNDS,
-  Field(
-    "steps_per_round",
-    int,
-    ...,
-    "Batches of latents in a round; in datafree those that the student learns "
-    "from.",
-    COUNT,
-  ),
-  BATCH_SIZE,
+  *first_order.FIELDS,
   Field(
     "mode",
     str,
@@ -103,7 +88,6 @@ FIELDS = (
     COUNT,
   ),
   STUDENT_STEPS,
-  *GENERATOR,
   STEP_SIZE,
   Field(
     "reduction",
@@ -112,7 +96,6 @@ FIELDS = (
     "D as 1/K of the divergence (element_mean), or all of it.",
     ("element_mean", "batch_mean"),
   ),
-  CAPACITY,
 )
 HYPER = (
   TEMPERATURE,
@@ -133,17 +116,17 @@ def build(
   num_rounds: int,
   steps_per_round: int,
   batch_size: int,
-  mode: str,
-  generator_steps: int,
-  student_steps: int,
   generator: str,
   latents: int,
   width: int,
+  capacity: int,
+  mode: str,
+  generator_steps: int,
+  student_steps: int,
   step_size: float,
   reduction: str,
-  capacity: int,
 ) -> Method:
-  """The method for images like `spec`.
+  """Builds the method for images like `spec`.
 
   Args:
     spec: shape, classes and normaliser of the data.
@@ -152,10 +135,10 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: naming the field and what it may be; at the first round, if
-      there is attention to compare and the networks' maps do not pair.
+    JaxkdError: if a batch does not fit into the store, or if `datafree` has
+      more than one step of the generator; at the first round, if attention has
+      a weight and the networks' features differ in size.
   """
-  checks.at_most("batch_size", batch_size, capacity, "places in the store")
   original = mode == "original"
   if not original and generator_steps > 1:
     raise JaxkdError(
@@ -165,7 +148,7 @@ def build(
   distance = functools.partial(
     divergence, reduction=reduction, temperature=hyper["temperature"]
   )
-  seeker = GeneratorTrainer(
+  trainer = GeneratorTrainer(
     create_generator(generator, spec, latents=latents, width=width),
     optimiser(mode, step_size, num_rounds * steps_per_round * generator_steps),
     first_order.disagreement(distance, train=original),
@@ -174,57 +157,54 @@ def build(
 
   def init(key: Array, nets: Networks) -> FirstOrderState:
     if hyper["attention"]:
-      check_maps(nets.student, nets.teacher, spec)
-    return seeker.init(key, nets)
+      attention_maps.require_equal_sizes(
+        nets.student, nets.teacher, spec, "set hyper.attention=0"
+      )
+    return trainer.init(key, nets)
 
   def answer(nets: Networks, images: Array) -> Samples:
     outputs = nets.teacher(images)
     samples = first_order.with_targets(images, outputs)
     if not hyper["attention"]:
       return samples
-    return samples._replace(extras=attention(outputs))
+    return samples._replace(extras=attention_maps.stored_attention(outputs))
 
-  def ask_again(state: FirstOrderState, nets: Networks, key: Array):
-    """The generator's steps, and the images that they led to."""
+  def ask_same(state: FirstOrderState, nets: Networks, key: Array):
+    """Updates the generator, and then makes images of the same latents."""
     latent_key, update_key = jax.random.split(key)
-    latents = seeker.latents(latent_key)
-
+    latents = trainer.latents(latent_key)
     state, terms = jax.lax.scan(
-      lambda state, key: seeker.update(state, nets, latents, key),
+      lambda state, key: trainer.update(state, nets, latents, key),
       state,
       jax.random.split(update_key, generator_steps),
     )
-    images, _ = seeker.images(state.generator.variables, latents, train=True)
+    images, _ = trainer.images(state.generator.variables, latents, train=True)
     terms = jax.tree.map(lambda term: term[-1], terms)
     return state, answer(nets, images), terms
 
-  def ask_afresh(state: FirstOrderState, nets: Networks, key: Array):
-    state, images = seeker.sample_fresh(
+  def ask_fresh(state: FirstOrderState, nets: Networks, key: Array):
+    state, images = trainer.sample_fresh(
       state, nets, key, every=student_steps, train=False
     )
     return state, answer(nets, images), {}
 
-  phase = Phase(
-    ask_again if original else ask_afresh,
-    repeats=steps_per_round,
-    student_steps=student_steps if original else 1,
-    queries=False,  # the answers are a by-product of the generator's loss
-  )
-  return Method(
-    init=init,
-    phases=(phase,),
-    rounds=num_rounds,
-    capacity=min(capacity, num_rounds * steps_per_round * batch_size),
+  return first_order.first_order_method(
+    trainer,
+    ask_same if original else ask_fresh,
+    num_rounds=num_rounds,
+    steps_per_round=steps_per_round,
+    capacity=capacity,
     objective=functools.partial(student_loss, reduction=reduction),
     hyper=hyper,
-    required_access="white_box",
+    student_steps=student_steps if original else 1,
+    init=init,
   )
 
 
 def optimiser(
   mode: str, step_size: float, num_steps: int
 ) -> optax.GradientTransformation:
-  """The generator's."""
+  """Returns the generator's optimiser."""
   if mode == "datafree":
     return optax.adam(step_size, b1=0.5)
   rate = optax.cosine_decay_schedule(step_size, num_steps)
@@ -234,9 +214,9 @@ def optimiser(
 def divergence(
   logits: Array, targets: Array, *, reduction: str, temperature: float | Array
 ) -> Array:
-  """D of each sample, `[B]`, of the student's logits to the teacher's."""
-  found = losses.disagreement_loss(logits, targets, temperature=temperature)
-  return found / logits.shape[-1] if reduction == "element_mean" else found
+  """Computes D of each sample, `[B]`, from the logits of both networks."""
+  value = losses.disagreement_loss(logits, targets, temperature=temperature)
+  return value / logits.shape[-1] if reduction == "element_mean" else value
 
 
 def student_loss(
@@ -247,7 +227,7 @@ def student_loss(
   *,
   reduction: str,
 ) -> Array:
-  """D + beta A of each sample, `[B]`; D alone if no attention came along."""
+  """Computes D + beta A of each sample, `[B]`; D alone without stored maps."""
   del context
   loss = divergence(
     outputs.logits,
@@ -257,49 +237,5 @@ def student_loss(
   )
   if not samples.extras:
     return loss
-  theirs = [samples.extras[name] for name in sorted(samples.extras)]
-  # Of one image at a time, [1, H, W, C], so that each has its own loss.
-  pairs = jax.tree.map(
-    lambda maps: maps[:, None], (spatial_features(outputs), theirs)
-  )
-  gaps = jax.vmap(losses.attention_transfer_loss)(*pairs)
-  return loss + hyper["attention"] * gaps
-
-
-def spatial_features(outputs: Outputs) -> list[Array]:
-  """The features that have a place in the image, `[B, H, W, C]`."""
-  return [maps for maps in outputs.features if maps.ndim == 4]
-
-
-def attention(outputs: Outputs) -> dict[str, Array]:
-  """What is kept of a network's maps, `[B, H, W, 1]` each.
-
-  Attention is made of squares averaged over the channels, so one channel, the
-  root of that mean, stands for them all.
-  """
-  return {
-    f"attention_{index:03}": jnp.sqrt(jnp.mean(maps**2, -1, keepdims=True))
-    for index, maps in enumerate(spatial_features(outputs))
-  }
-
-
-def check_maps(student: Classifier, teacher: Classifier, spec: DataSpec):
-  """Refuses networks that do not show maps of the same sizes.
-
-  Raises:
-    JaxkdError: naming them, their maps, and how to do without.
-  """
-
-  def sizes(network: Classifier) -> list[str]:
-    images = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    maps = spatial_features(jax.eval_shape(network, images))
-    return ["x".join(map(str, found.shape[1:3])) for found in maps]
-
-  ours, theirs = sizes(student), sizes(teacher)
-  if not ours or ours != theirs:
-    raise JaxkdError(
-      f"zskt compares where student and teacher look, and {student.name!r} "
-      f"shows maps of {', '.join(ours) or 'no size'}, {teacher.name!r} of "
-      f"{', '.join(theirs) or 'no size'}; choose networks of one family, or "
-      "set hyper.attention=0."
-    )
+  distance = attention_maps.attention_distance(outputs, samples.extras)
+  return loss + hyper["attention"] * distance

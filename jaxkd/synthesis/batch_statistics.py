@@ -99,3 +99,21 @@ def require_batch_norms(
       f"normalisations, and {teacher.name!r} shows none; choose a flax.linen "
       f"teacher that has some, such as ideal_lenet or resnet18, or {remedy}."
     )
+
+
+def require_features(teacher: Classifier, spec: DataSpec, remedy: str) -> None:
+  """Refuses a teacher that returns no features.
+
+  Args:
+    teacher: to look at.
+    spec: of its inputs.
+    remedy: how to do without, as in "set synthesis.weights.activation=0".
+
+  Raises:
+    JaxkdError: with the teacher's name and the remedy.
+  """
+  if not shapes(teacher, spec)[0].features:
+    raise JaxkdError(
+      f"Features of the teacher are needed, and {teacher.name!r} returns none; "
+      f"let it return jaxkd.types.Outputs with features, or {remedy}."
+    )

@@ -14,6 +14,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd.config import checks
+from jaxkd.config.fields import COUNT, Field
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  GENERATOR,
+  NUM_ROUNDS,
+)
 from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import generator as engine
@@ -30,6 +37,14 @@ from jaxkd.types import (
   Phase,
   Samples,
   Variables,
+)
+
+FIELDS = (
+  NUM_ROUNDS,
+  Field("steps_per_round", int, ..., "Batches in a round.", COUNT),
+  BATCH_SIZE,
+  *GENERATOR,
+  CAPACITY,
 )
 
 # (nets, images [B, H, W, C], key) -> (what is minimised, more)

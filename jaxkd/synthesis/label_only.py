@@ -176,7 +176,7 @@ def zeroth(
     budget: images that the teacher may be asked for.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if the budget does not pay for one round.
   """
   cost = batch_size * (block.num_directions + 1 + block.student_steps)
   trainer = ZerothOrderTrainer(

@@ -1,6 +1,6 @@
-"""Labels as logits, for losses that need a teacher's probabilities.
+"""Smoothed labels, for losses that need log-probabilities of the teacher.
 
-A one-hot answer has no finite logits (ln 0), so some of it, the floor, is
+A one-hot answer has no finite logits (ln 0), so a part of it, the floor, is
 spread over all classes.
 """
 
@@ -11,8 +11,9 @@ from jaxkd.types import Array
 
 
 def as_logits(targets: Array, num_classes: int, floor: float) -> Array:
-  """Log-probabilities as they are; labels `[B]` as those of one-hot answers
-  of which `floor` is spread over all classes, `[B, K]`.
+  """Returns log-probabilities `[B, K]`: those given, or those of labels `[B]`.
+
+  The share `floor` of a label is spread over all classes.
   """
   if not jnp.issubdtype(targets.dtype, jnp.integer):
     return targets

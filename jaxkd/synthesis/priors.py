@@ -34,6 +34,14 @@ def cycled_labels(count: int, num_classes: int) -> Array:
   return jnp.arange(count, dtype=jnp.int32) % num_classes
 
 
+def balanced_labels(key: Array, count: int, num_classes: int) -> Array:
+  """Draws labels `[count]` in random order, every class equally often.
+
+  Frequencies differ by at most one.
+  """
+  return jax.random.permutation(key, jnp.arange(count) % num_classes)
+
+
 def frobenius_norm(images: Array) -> Array:
   """Computes the length of a batch `[N, H, W, C]` as one vector.
 

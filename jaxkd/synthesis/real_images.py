@@ -1,4 +1,4 @@
-"""Methods whose images are real: only objective and teacher differ."""
+"""Methods with real images, which differ in their objectives and teachers."""
 
 import math
 
@@ -59,18 +59,18 @@ def real_image_method(
   queries: bool = True,
   pre_student_stage: PreStudentStage | None = None,
 ) -> Method:
-  """A method of one round, in which the teacher answers real images.
+  """Builds a method of one round, in which the teacher labels real images.
 
   Args:
     objective: of the student.
     hyper: its numbers.
-    num_images: that there are.
-    fraction, source, labels, answers: declared above.
-    queries: whether the teacher is asked at all.
+    num_images: number of real images.
+    fraction, source, labels, answers: see the fields above.
+    queries: whether the teacher is asked.
     pre_student_stage: see `jaxkd.types.Method`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if images of another set are to have true labels.
   """
   if source == "other" and labels == "truth":
     checks.choice("synthesis.labels (source=other)", labels, ("teacher",))

@@ -1,10 +1,22 @@
 """Replay: updates of the student on all samples that the store holds."""
 
-import jax
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+
+from jaxkd.config.fields import COUNT, Field
 from jaxkd.data import augmentation, to_float
 from jaxkd.training import sample_store as stores
-from jaxkd.types import Array, Networks, Phase
+from jaxkd.types import Array, JaxkdError, Networks, Phase
+
+PASS_FIELDS = (
+  Field("passes", int, ..., "Passes over the store in every round.", COUNT),
+  Field("pass_batch_size", int, ..., "Images in one update of a pass.", COUNT),
+  Field(
+    "views", tuple[str, ...], ..., "Augmentations of the images in a pass."
+  ),
+)
 
 
 def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
@@ -26,3 +38,90 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
     return state, samples._replace(images=images), {}
 
   return Phase(sample_for_replay, repeats=steps, student_steps=1, store=False)
+
+
+class PassState(NamedTuple):
+  """The position in the passes of a round over the store.
+
+  Attributes:
+    key: of the order of the samples.
+    batch: number of batches since the round began.
+  """
+
+  key: Array
+  batch: Array
+
+
+def start_passes(key: Array) -> PassState:
+  """Returns the position before the first batch of a round."""
+  return PassState(key, jnp.zeros((), jnp.int32))
+
+
+def passes_phase(
+  passes: int, batch_size: int, views: tuple[str, ...], *, queries: bool
+) -> Phase:
+  """Returns a phase of passes over the store, every one in another order.
+
+  The state of the method is a dict, in which `passes` is a `PassState`.
+
+  Args:
+    passes: in a round.
+    batch_size: images in an update; the last batch of a pass is filled up.
+    views: names in `jaxkd.data.augmentation.AUGMENTATIONS`, in order.
+    queries: whether the teacher labels every view anew.
+  """
+
+  def sample_for_replay(state, nets: Networks, key: Array):
+    (pass_key, batch), store = state["passes"], nets.store
+    per_pass = batches_per_pass(store.inserted, batch_size)
+    samples = stores.shuffled_batch(
+      store,
+      jax.random.fold_in(pass_key, batch // per_pass),
+      batch % per_pass,
+      batch_size,
+    )
+    images = augmentation.apply(views, key, to_float(samples.images))
+    state = {**state, "passes": PassState(pass_key, batch + 1)}
+    return state, samples._replace(images=images), {}
+
+  return Phase(
+    sample_for_replay,
+    repeats=lambda stored: passes * batches_per_pass(stored, batch_size),
+    student_steps=1,
+    store=False,
+    queries=queries,
+  )
+
+
+def batches_per_pass(stored: Array | int, batch_size: int) -> Array | int:
+  """Returns the batches in a pass over `stored` samples, the last filled up."""
+  return -(-stored // batch_size)
+
+
+def rounds_within(
+  budget: int, new_images: int, passes: int, batch_size: int
+) -> int:
+  """Returns the rounds that a budget pays for if every view costs a query.
+
+  Args:
+    budget: images that the teacher may be asked for.
+    new_images: in a round, which go into the store.
+    passes: over the store, in a round.
+    batch_size: views in an update of a pass.
+
+  Raises:
+    JaxkdError: if it does not pay for one round.
+  """
+  rounds = spent = 0
+  while True:
+    stored = (rounds + 1) * new_images
+    spent += passes * batches_per_pass(stored, batch_size) * batch_size
+    if spent > budget:
+      break
+    rounds += 1
+  if not rounds:
+    raise JaxkdError(
+      f"queries.budget={budget} does not pay for one round, which asks about "
+      f"{spent} views; raise it, or lower synthesis.batch_size."
+    )
+  return rounds

@@ -21,6 +21,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  FINITE_DIFFERENCES,
+  LATENTS,
+  PAID_ROUNDS,
+  WIDTH,
+)
 from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis import directions
 from jaxkd.training import sample_store as stores
@@ -34,6 +43,16 @@ from jaxkd.types import (
   Phase,
   Samples,
   Variables,
+)
+
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  LATENTS,
+  WIDTH,
+  *FINITE_DIFFERENCES,
+  OPTIMIZER,
+  CAPACITY,
 )
 
 

@@ -1,9 +1,9 @@
-"""A committee: what labels that were paid for say about images that were not.
+"""An ensemble of students labels images, so that they cost no query.
 
-Students that learn the same few thousand hard labels differ by where they
-began, and their mean errs less than each of them. That costs no query, and
-neither do more images: the committee answers them in the teacher's place, and
-one student learns from all.
+Students that are trained on the same few thousand hard labels differ by their
+initial weights, and the mean of their answers has a lower error than each of
+them. It is averaged with the teacher's answers, and labels further images in
+the teacher's place; one student is trained on all of them.
 """
 
 from collections.abc import Callable
@@ -36,16 +36,15 @@ from jaxkd.types import (
 
 FOLDER = "committee_images"  # of the checkpoints
 
-# (whom they are made against, key) -> images and the classes meant
+# (network that they are optimised for, key) -> images and their classes
 Maker = Callable[[Classifier, Array], Samples]
-
 
 FIELDS = (
   Field(
     "ensemble",
     int,
     0,
-    "Students whose mean labels extra images; 0: there is no ensemble.",
+    "Students in the ensemble that labels images; 0 is no ensemble.",
     NOT_NEGATIVE,
     formerly="committee",
   ),
@@ -53,7 +52,7 @@ FIELDS = (
     "extra_images",
     int,
     0,
-    "Images that the ensemble labels, for each that the teacher answered.",
+    "Images that the ensemble labels, for each that the teacher labels.",
     NOT_NEGATIVE,
     formerly="unasked",
   ),
@@ -61,77 +60,86 @@ FIELDS = (
 
 
 class EnsembleConfig(NamedTuple):
-  """Attributes:
+  """The ensemble, and how many images it labels.
 
-  size: members; 0: there is none.
-  extra_images: images that it labels, for each that the teacher answered.
+  Attributes:
+    size: number of members; 0 is no ensemble.
+    extra_images: images that it labels, for each that the teacher labels.
   """
 
   size: int
   extra_images: int
 
 
-def prepare(
-  committee: EnsembleConfig, objective: Objective, hyper: dict, make: Maker
+def ensemble_stage(
+  ensemble: EnsembleConfig,
+  objective: Objective,
+  hyper: dict[str, float],
+  make_batch: Maker,
 ) -> PreStudentStage | None:
-  """Adds the committee's answers to the teacher's.
+  """Returns the stage that averages the teacher's answers with an ensemble's.
 
-  Each member takes as many updates as the student will. Where the teacher
-  answered, half the answer is the committee's.
+  Each member takes as many updates as the student will.
 
   Args:
-    committee: how many.
-    objective: that its members learn by, and
-    hyper: its numbers.
-    make: a batch of images, against one of the members.
+    ensemble: its size, and how many images it labels.
+    objective: of its members.
+    hyper: numbers of the objective.
+    make_batch: makes images for one of the members.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if there are extra images without an ensemble.
   """
-  size, extra_images = committee
+  size, extra_images = ensemble
   if extra_images and not size:
     raise JaxkdError(
-      f"synthesis.extra_images={extra_images}: there is no ensemble to label "
-      "them; set synthesis.ensemble above 0, or synthesis.extra_images=0."
+      f"synthesis.extra_images={extra_images}: there is no ensemble that "
+      "labels them; set synthesis.ensemble above 0, or extra_images=0."
     )
   if not size:
     return None
-  lesson = Supervision(objective, hyper, hint="student.optimizer.learning_rate")
+  supervision = Supervision(
+    objective, hyper, hint="student.optimizer.learning_rate"
+  )
 
-  def prepared(trainer: Trainer, teacher: None, samples: Samples):
+  def run(
+    trainer: Trainer, teacher: None, samples: Samples
+  ) -> tuple[None, Samples]:
     longer = ConfigDict(trainer.config.to_dict())
     longer.epochs *= 1 + extra_images
     members = [
       trainer._replace(config=longer).train(
         f"committee{index}",
         f"committee_{index}",
-        lesson._replace(targets=samples.targets),
+        supervision._replace(targets=samples.targets),
       )
       for index in range(1, size + 1)
     ]
-    told = _answer_probs(samples.targets, trainer.spec.num_classes)
-    targets = jnp.log((told + _mean(members, samples.images)) / 2)
+    answers = _answer_probs(samples.targets, trainer.spec.num_classes)
+    targets = jnp.log((answers + _mean_probs(members, samples.images)) / 2)
     parts = [samples._replace(targets=targets, extras={})]
     if extra_images:
-      count = extra_images * len(told)
-      parts.append(_extra_images(trainer, members, make, count))
+      count = extra_images * len(answers)
+      parts.append(_label_images(trainer, members, make_batch, count))
     return teacher, jax.tree.map(lambda *some: jnp.concatenate(some), *parts)
 
-  what = f"an ensemble of {size}, with {extra_images} images for each paid one"
-  return PreStudentStage(prepared, "student", what)
+  description = (
+    f"an ensemble of {size}, which labels {extra_images} images for each that "
+    "the teacher labels"
+  )
+  return PreStudentStage(run, "student", description)
 
 
-def _extra_images(
-  trainer: Trainer, members: list[Classifier], make: Maker, count: int
+def _label_images(
+  trainer: Trainer, members: list[Classifier], make_batch: Maker, count: int
 ) -> Samples:
-  """`count` images made against the members by turns, and their answers."""
+  """Makes `count` images for the members in turn, and has them labelled."""
 
   def batch(member: Classifier, key: Array) -> Samples:
-    made = make(member, key)
-    images = made.images
+    images, labels, *_ = make_batch(member, key)
     if trainer.samples.images.dtype == jnp.uint8:
       images = to_eight_bit(images)
-    return Samples(images, made.labels)
+    return Samples(images, labels)
 
   @functools.partial(jax.jit, donate_argnums=0)
   def add(store: SampleStore, member: Classifier, key: Array) -> SampleStore:
@@ -139,34 +147,35 @@ def _extra_images(
 
   like = jax.eval_shape(batch, members[0], trainer.key)
   size, batches = len(like.labels), -(-count // len(like.labels))
-  capacity, shared = batches * size, devices.replicate(members)
-  opening = devices.replicate(stores.init(capacity, like))
+  capacity, replicated = batches * size, devices.replicate(members)
+  empty = devices.replicate(stores.init(capacity, like))
   with Checkpoints(trainer.workdir / "checkpoints" / FOLDER) as checkpoints:
-    store = checkpoints.restore(opening) or opening
+    store = checkpoints.restore(empty) or empty
     start = int(store.inserted) // size
     with Progress(
-      capacity, "extra images", "images", done=start * size
+      capacity, "extra_images", "images", done=start * size
     ) as progress:
       for index in range(start, batches):
-        member = shared[index % len(shared)]
+        member = replicated[index % len(members)]
         key = keys.fold(trainer.key, Purpose.EXTRA_IMAGES, index)
         store = add(store, member, key)
         jax.block_until_ready(store)
         progress.advance(size)
         checkpoints.maybe_save(index + 1, store, last=index + 1 == batches)
-  made = devices.to_local(store).samples
-  made = jax.tree.map(lambda leaf: leaf[:count], made)
-  return made._replace(targets=jnp.log(_mean(members, made.images)))
+  samples = devices.to_local(store).samples
+  samples = jax.tree.map(lambda leaf: leaf[:count], samples)
+  mean = _mean_probs(members, samples.images)
+  return samples._replace(targets=jnp.log(mean))
 
 
 def _answer_probs(targets: Array, num_classes: int) -> Array:
-  """The teacher's answers as probabilities, `[N, K]`."""
+  """Returns the teacher's answers as probabilities, `[N, K]`."""
   if jnp.issubdtype(targets.dtype, jnp.integer):
     return jax.nn.one_hot(targets, num_classes)
   return jax.nn.softmax(targets)
 
 
-def _mean(members: list[Classifier], images: Array) -> Array:
-  """The members' mean probabilities, `[N, K]`."""
+def _mean_probs(members: list[Classifier], images: Array) -> Array:
+  """Computes the members' mean probabilities, `[N, K]`."""
   answers = [jnp.exp(predict_log_probs(member, images)) for member in members]
   return sum(answers) / len(members)

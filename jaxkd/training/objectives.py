@@ -86,6 +86,15 @@ def teacher_cross_entropy(
   return optax.softmax_cross_entropy(logits, jax.nn.softmax(samples.targets))
 
 
+def teacher_label_cross_entropy(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
+) -> Array:
+  """Computes the cross entropy against the teacher's likeliest class."""
+  labels = hard_labels(samples.targets)
+  samples = samples._replace(targets=labels)
+  return teacher_cross_entropy(hyper, outputs, samples, context)
+
+
 def ldam(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:

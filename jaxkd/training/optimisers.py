@@ -110,7 +110,7 @@ def generator_optimiser(
     fields: of the block that `optimiser` takes.
     num_updates: in all rounds.
   """
-  return optimiser(SimpleNamespace(**fields), num_updates, epochs=1)
+  return optimiser(SimpleNamespace(**fields), num_updates, 1)
 
 
 def step_sizes(num_sets: int, step_size: float, decades: float) -> Array:

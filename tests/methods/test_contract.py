@@ -3,6 +3,7 @@ that compile at once.
 """
 
 import functools
+import inspect
 from pathlib import Path
 from typing import NamedTuple
 
@@ -310,9 +311,9 @@ def test_images_that_are_made_can_be_left_as_they_began(name):
   info, config = methods.info(name), config_of(name)
   flat = config.synthesis.to_dict() | {
     f"{block}.{field}": value
-    for block, fields in config.synthesis.items()
-    if hasattr(fields, "items")
-    for field, value in fields.items()
+    for block, values in config.synthesis.items()
+    if hasattr(values, "items")
+    for field, value in values.items()
   }
   assert all(flat[field] > 0 for field in info.image_steps)
   assert bool(info.image_steps) != (info.source == "real images")
@@ -333,3 +334,11 @@ def test_a_method_without_facts_about_itself_is_refused():
 
 def test_the_readme_has_the_table_of_methods():
   assert methods.table() in (ROOT / "README.md").read_text()
+
+
+@every_method
+def test_a_method_takes_the_fields_that_it_declares(name):
+  module = methods.find(name)
+  given = {"spec", "hyper", "budget", "num_images"}
+  taken = set(inspect.signature(module.build).parameters) - given
+  assert taken == {field.name for field in module.FIELDS}

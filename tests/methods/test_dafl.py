@@ -287,7 +287,9 @@ def test_another_objective_has_labels_to_work_with(dense):
 
 def test_a_teacher_without_features():
   nets = Networks(network(1), network(2))
-  with pytest.raises(JaxkdError, match="'classifier' gives none.*activation=0"):
+  with pytest.raises(
+    JaxkdError, match="'classifier' returns none.*activation=0"
+  ):
     build().init(KEY, nets)
   weights = {**TINY["weights"], "activation": 0.0}
   _, _, terms = asked(build(weights=weights), nets)

@@ -175,7 +175,7 @@ def test_passes_are_shuffled_by_a_stream_of_their_own(student):
     *used,
     *jax.random.key_data(jnp.array([key, jax.random.split(key)[0]])),
   ]
-  shuffles = jax.random.key_data(state["pass_key"])
+  shuffles = jax.random.key_data(state["passes"].key)
   assert not any((shuffles == each).all() for each in used)
 
 

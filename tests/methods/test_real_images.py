@@ -255,7 +255,7 @@ def test_kd_from_a_nasty_teacher(tmp_path):
   assert report["synthesis"]["images"] == 80
   assert report["seconds"]["teacher"] > 0
   page = (tmp_path / "report.html").read_text()
-  assert "nasty: the normal teacher has" in page
+  assert "nasty: the undefended teacher has" in page
   file = (tmp_path / "student.safetensors").read_bytes()
   lines = len(read_metrics(tmp_path))
   again, _ = run(tmp_path, "kd", **fields)
@@ -316,7 +316,7 @@ def test_scm_trains_members_on_the_students_samples(tmp_path, monkeypatch):
   assert guide["kl_to_normal"] > 0
   member, _ = jaxkd.load_classifier(tmp_path / "member2.safetensors")
   assert member.name == "mlp"
-  assert "guide" in (tmp_path / "report.html").read_text()
+  assert "ensemble of 2" in (tmp_path / "report.html").read_text()
   file = (tmp_path / "student.safetensors").read_bytes()
   again, _ = run(tmp_path, "scm", **fields)
   same(again, student)

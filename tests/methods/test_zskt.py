@@ -19,6 +19,7 @@ from jaxkd import losses, models
 from jaxkd.methods import zskt
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.pipeline import exchange
+from jaxkd.synthesis import attention_maps
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
@@ -150,8 +151,10 @@ def test_the_divergence(reduction, share):
 def student_loss(student_maps, teacher_maps, beta, scale=1.0):
   """Of two images on which the logits agree."""
   logits = jnp.array([[1.0, 0.0, -1.0]] * 2)
-  theirs = zskt.attention(Outputs(logits, features=(scale * teacher_maps,)))
-  samples = Samples(None, jnp.zeros(2, int), logits, theirs)
+  stored = attention_maps.stored_attention(
+    Outputs(logits, features=(scale * teacher_maps,))
+  )
+  samples = Samples(None, jnp.zeros(2, int), logits, stored)
   hyper = {"temperature": 1.0, "attention": beta}
   outputs = Outputs(logits, features=(student_maps, logits))
   return zskt.student_loss(
@@ -276,7 +279,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   np.testing.assert_array_equal(samples.labels, outputs.logits.argmax(-1))
   np.testing.assert_allclose(
     samples.extras["attention_000"],
-    zskt.attention(outputs)["attention_000"],
+    attention_maps.stored_attention(outputs)["attention_000"],
     atol=1e-5,
   )
   # The generator's steps leave no trace in the student's statistics.
@@ -338,8 +341,8 @@ def test_values_that_can_not_be(changes, message):
     build(**changes)
 
 
-def test_networks_whose_maps_do_not_pair():
-  """They are named, with their maps and the way out."""
+def test_networks_with_features_of_different_sizes_are_refused():
+  """They are named, with their sizes and the remedy."""
 
   def many(variables, images, *, train=False, rng=None):
     outputs, changed = gazing(False)(variables, images)
@@ -347,14 +350,16 @@ def test_networks_whose_maps_do_not_pair():
     return outputs._replace(features=(maps, maps[:, ::2, ::2])), changed
 
   other = Classifier(TEACHER.variables, many, "many")
-  for student, theirs in ((NETS.student, "4x4"), (network(2), "no size")):
+  for student, sizes in ((NETS.student, "4x4"), (network(2), "none")):
     with pytest.raises(
       JaxkdError,
-      match=f"'classifier' shows maps of {theirs}, 'many' of 4x4, 2x2.*"
+      match=f"'classifier' have the sizes {sizes}, .* 'many' 4x4, 2x2;.*"
       "hyper.attention=0",
     ):
       build().init(KEY, Networks(other, student))
-  with pytest.raises(JaxkdError, match="maps of no size, 'classifier' of no"):
+  with pytest.raises(
+    JaxkdError, match="sizes none, those of 'classifier' none"
+  ):
     build().init(KEY, Networks(network(1), network(2)))
   build({**HYPER, "attention": 0.0}).init(KEY, Networks(network(1), network(2)))
 

@@ -171,7 +171,7 @@ def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
   assert max(difference) > 0
 
 
-def test_a_committee_costs_no_query(tmp_path):
+def test_an_ensemble_costs_no_query(tmp_path):
   fields = {
     "student.epochs": 1,
     "synthesis.ensemble": 2,
@@ -187,7 +187,7 @@ def test_a_committee_costs_no_query(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_committee_of_fewer_answers_is_forgotten(tmp_path):
+def test_an_ensemble_of_fewer_answers_is_forgotten(tmp_path):
   fields = {
     "student.epochs": 1,
     "synthesis.ensemble": 1,

@@ -50,7 +50,7 @@ def generator():
   return Generator(5, init, apply, lambda pre: pre)
 
 
-def seeker(nets_loss=None, step_size=0.1):
+def trainer(nets_loss=None, step_size=0.1):
   loss = nets_loss or first_order.disagreement(squared, train=False)
   return first_order.GeneratorTrainer(
     generator(), optax.sgd(step_size), loss, 6
@@ -74,7 +74,7 @@ def test_the_slope_passes_through_both_networks(train):
 
 def test_equal_networks_leave_nothing_to_raise():
   nets = Networks(network(1), network(1))
-  engine = seeker()
+  engine = trainer()
   state = engine.init(KEY, nets)
   after, terms = engine.update(state, nets, engine.latents(KEY), KEY)
   assert terms["disagreement"] == 0
@@ -84,7 +84,7 @@ def test_equal_networks_leave_nothing_to_raise():
 
 
 def test_an_update_raises_the_disagreement():
-  nets, engine = Networks(network(1), network(2)), seeker(step_size=0.01)
+  nets, engine = Networks(network(1), network(2)), trainer(step_size=0.01)
   latents = engine.latents(KEY)
   update = jax.jit(lambda state: engine.update(state, nets, latents, KEY))
   state, found = engine.init(KEY, nets), []
@@ -97,7 +97,7 @@ def test_an_update_raises_the_disagreement():
 @pytest.mark.parametrize("train", [False, True])
 def test_fresh_images(train):
   """Every third batch follows an update; statistics are kept in training."""
-  nets, engine = Networks(network(1), network(2)), seeker()
+  nets, engine = Networks(network(1), network(2)), trainer()
   afresh = jax.jit(functools.partial(engine.sample_fresh, every=3, train=train))
   states, batches = [engine.init(KEY, nets)], []
   for index in range(7):
@@ -126,7 +126,7 @@ def test_latents_and_dropout_have_keys_of_their_own():
     return network(2).apply(variables, images * kept, train=train)
 
   nets = Networks(network(1), network(2).replace(apply=dropped))
-  engine = seeker()
+  engine = trainer()
   afresh = jax.jit(functools.partial(engine.sample_fresh, every=1, train=True))
   with jax.debug_key_reuse(True):
     afresh(engine.init(jax.random.key(1), nets), nets, jax.random.key(2))

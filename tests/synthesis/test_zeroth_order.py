@@ -111,7 +111,7 @@ def distance(logits, targets):
 TEACHER, NETS = network(10), Networks(None, network(11))
 
 
-def seeker(num_directions=1, radius=1e-2, learning_rate=0.1):
+def trainer(num_directions=1, radius=1e-2, learning_rate=0.1):
   return zeroth_order.ZerothOrderTrainer(
     Generator(LATENTS, init, apply, squash),
     optax.sgd(learning_rate),
@@ -129,14 +129,14 @@ def one_step(player, state, key):
 
 
 def true_disagreement(params, key):
-  latents = seeker().latents(jax.random.split(key)[0])
+  latents = trainer().latents(jax.random.split(key)[0])
   images = squash(apply({**init(key), "params": params}, latents)[0])
   logits = NETS.student(images).logits
   return distance(logits, TEACHER(images).logits).mean()
 
 
 def test_asked_are_images_and_their_neighbours():
-  player = seeker(num_directions=3)
+  player = trainer(num_directions=3)
   state = player.init(jax.random.key(0), NETS)
   _, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
   assert asked.images.shape == (32, 2, 3, 1)
@@ -150,7 +150,7 @@ def test_asked_are_images_and_their_neighbours():
 
 
 def test_the_step_is_the_gradient_of_the_disagreement():
-  player, key = seeker(num_directions=4000), jax.random.key(5)
+  player, key = trainer(num_directions=4000), jax.random.key(5)
   state = player.init(jax.random.key(0), NETS)
   told, centre, terms = jax.jit(lambda s: one_step(player, s, key))(state)
   params = state.variables["params"]
@@ -169,7 +169,7 @@ def test_the_step_is_the_gradient_of_the_disagreement():
 
 @pytest.mark.parametrize("num_directions", [1, 10])
 def test_steps_raise_the_disagreement(num_directions):
-  player, key = seeker(num_directions), jax.random.key(6)
+  player, key = trainer(num_directions), jax.random.key(6)
   state = start = player.init(jax.random.key(0), NETS)
   step = jax.jit(lambda state, key: one_step(player, state, key)[0])
   for index in range(60):
@@ -180,7 +180,7 @@ def test_steps_raise_the_disagreement(num_directions):
 
 
 def test_batch_statistics_move_with_every_step_and_with_fresh_images():
-  player = seeker()
+  player = trainer()
   state = player.init(jax.random.key(0), NETS)
   state, _, _ = one_step(player, state, jax.random.key(1))
   state, _, _ = player.ask_images(state, NETS, jax.random.key(2))
@@ -188,7 +188,7 @@ def test_batch_statistics_move_with_every_step_and_with_fresh_images():
 
 
 def test_the_student_counts_with_all_digits():
-  player = seeker()
+  player = trainer()
   state = player.init(jax.random.key(0), NETS)
   state, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
   answered = asked._replace(targets=jnp.zeros((16, CLASSES)))
