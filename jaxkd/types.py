@@ -239,8 +239,8 @@ class Method(NamedTuple):
       a vmap over them.
     relabel_views: whether a white box labels every augmented view of an image
       in the student's epochs; otherwise the stored answer is used.
-    required_access: the least access to the teacher, one of `ACCESS_LEVELS`; a
-      teacher with less is refused before the first round.
+    required_access: the least access to the teacher, one of
+      `config.ACCESS_LEVELS`; one with less is refused before the first round.
     real_images: which real images the method uses: `""` none, `train` those
       that the teacher was trained on, `other` those of `config.other_dataset`.
     pre_student_stage: networks that are trained before the student's epochs.
@@ -268,7 +268,7 @@ class MethodInfo(NamedTuple):
   The first five are a row of the README's table of methods.
 
   Attributes:
-    access: the least access to the teacher, one of `ACCESS_LEVELS`.
+    access: the least access to the teacher, one of `config.ACCESS_LEVELS`.
     source: the origin of the images, in words.
     critic: the networks whose outputs the loss of the images uses, in words;
       empty for real images.
@@ -291,7 +291,3 @@ class MethodInfo(NamedTuple):
   image_steps: tuple[str, ...] = ()
   adaptations: tuple[str, ...] = ()
   label_objective: PerSampleObjective | None = None
-
-
-# Kinds of access to a teacher, from the least to the most.
-ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")

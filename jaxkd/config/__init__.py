@@ -14,9 +14,11 @@ from jaxkd.config.files import (
   share_networks,
   sibling,
 )
+from jaxkd.config.teacher_fields import ACCESS_LEVELS
 from jaxkd.errors import JaxkdError
 
 __all__ = [
+  "ACCESS_LEVELS",
   "JaxkdError",
   "arguments",
   "block",

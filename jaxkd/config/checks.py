@@ -28,13 +28,6 @@ def at_least(name: str, value: int, least: int) -> None:
     raise JaxkdError(f"{name}={value}: choose {least} or more.")
 
 
-def share(**fields: float) -> None:
-  """All fields are above 0 and up to 1."""
-  for name, value in fields.items():
-    if not 0 < value <= 1:
-      raise JaxkdError(f"{name}={value}: choose a share above 0 and up to 1.")
-
-
 def choice(name: str, value: str, allowed: Iterable[str]) -> None:
   """`value` is one of `allowed`."""
   allowed = tuple(allowed)

@@ -11,6 +11,9 @@ from jaxkd.config.fields import (
 )
 from jaxkd.config.network_fields import NETWORK
 
+# Kinds of access to a teacher, from the least to the most.
+ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")
+
 TEMPLATE = Block(
   "template",
   "Requests and replies of teacher.protocol=template.",
@@ -28,7 +31,13 @@ TEMPLATE = Block(
       "Header of the token; any other name carries the token alone.",
     ),
     Field("content_type", str, "image/png", "Content type of a request."),
-    Field("datatype", str, "FP32", "Type of the pixels in protocol=v1."),
+    Field(
+      "datatype",
+      str,
+      "FP32",
+      "Type of the pixels in protocol=v1.",
+      ("UINT8", "FP32"),
+    ),
     Field("response", str, "label", "Path to the answer in the reply."),
     Field(
       "labels", tuple[str, ...], (), "Names of the classes, in their order."
@@ -113,14 +122,19 @@ TEACHER = Block(
       "access",
       str,
       "white_box",
-      "What an answer tells: label, top_k, probs, logits, or white_box.",
+      "What an answer tells.",
+      ACCESS_LEVELS,
     ),
     Field(
       "top_k", int, 1, "Classes whose probabilities access=top_k tells.", COUNT
     ),
     Field("url", str, "", "Address of a service that answers."),
     Field(
-      "protocol", str, "v2", "Protocol of the service: v2, v1 or template."
+      "protocol",
+      str,
+      "v2",
+      "Protocol of the service.",
+      ("v2", "v1", "template"),
     ),
     Field(
       "model_name", str, "", "Name of the model on the server, in protocol=v2."

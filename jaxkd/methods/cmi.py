@@ -111,12 +111,14 @@ FIELDS = (
     tuple[str, ...],
     ...,
     "Augmentations of the images for the loss and for the student.",
+    augmentation.AUGMENTATIONS,
   ),
   Field(
     "local_views",
     tuple[str, ...],
     ...,
     "Augmentations of the images that are contrasted with them.",
+    augmentation.AUGMENTATIONS,
   ),
   Field(
     "student",

@@ -122,6 +122,7 @@ FIELDS = (
     tuple[str, ...],
     ...,
     "Augmentations of the images that the student learns from.",
+    augmentation.AUGMENTATIONS,
   ),
 )
 HYPER = (TEMPERATURE, ALPHA)

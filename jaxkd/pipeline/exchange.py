@@ -41,7 +41,7 @@ class RoundSpec(NamedTuple):
     method: the method.
     train_config: how the student is trained in the rounds.
     data_spec: description of the inputs.
-    access: what the teacher gives, one of `ACCESS_LEVELS`.
+    access: what the teacher gives, one of `config.ACCESS_LEVELS`.
     eight_bit: whether the teacher is shown 8-bit images; the same pixels are
       stored and trained on.
     compute_dtype: dtype of the teacher where a method differentiates through

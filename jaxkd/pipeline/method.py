@@ -3,11 +3,11 @@
 from ml_collections import ConfigDict
 
 from jaxkd import data, defenses, methods
+from jaxkd.config import ACCESS_LEVELS
 from jaxkd.pipeline import grid
 from jaxkd.synthesis import label_only
 from jaxkd.teachers import access
 from jaxkd.types import (
-  ACCESS_LEVELS,
   DataSpec,
   JaxkdError,
   Method,

@@ -46,7 +46,7 @@ def declared(config: ConfigDict) -> Block:
   """
   names = RUN._replace(fields=(METHOD, OBJECTIVE))
   fields.check(names, {n: config[n] for n in FIRST if n in config})
-  of_method = methods.declared(config.method, config.get("objective", ""))
+  of_method = methods.declared(config["method"], config.get("objective", ""))
   return RUN._replace(fields=(*RUN.fields, *of_method))
 
 

@@ -109,10 +109,10 @@ def setup(
   Raises:
     JaxkdError: for all that a run would refuse before it starts.
   """
-  asked = FrozenConfigDict(config)
   resolved = resolution.resolve(
     config, jax.device_count(), jax.default_backend()
   )
+  asked = FrozenConfigDict(config)
   existing = external.load_external(resolved.teacher, classifier)
   if dataset is not None:
     summary = data.summary_of(dataset)

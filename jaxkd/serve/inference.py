@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd.config import checks
+from jaxkd.config import ACCESS_LEVELS, checks
 from jaxkd.data import to_float
 from jaxkd.runtime.files import Json
 from jaxkd.serve import tensors
 from jaxkd.serve.metering import TokenBucket
 from jaxkd.serve.tensors import RequestError
 from jaxkd.teachers.oracles import restrict_output
-from jaxkd.types import ACCESS_LEVELS, Array, Classifier, DataSpec, JaxkdError
+from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
 CHUNK = 256  # images that the network runs at once
 WARM_UP = (1, 64)  # batch sizes that are compiled at once; others on demand

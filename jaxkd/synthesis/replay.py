@@ -14,7 +14,11 @@ PASS_FIELDS = (
   Field("passes", int, ..., "Passes over the store in every round.", COUNT),
   Field("pass_batch_size", int, ..., "Images in one update of a pass.", COUNT),
   Field(
-    "views", tuple[str, ...], ..., "Augmentations of the images in a pass."
+    "views",
+    tuple[str, ...],
+    ...,
+    "Augmentations of the images in a pass.",
+    augmentation.AUGMENTATIONS,
   ),
 )
 

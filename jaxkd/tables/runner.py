@@ -143,7 +143,7 @@ def declared(config: ConfigDict) -> Block:
   cells = []
   for name, cell in config.cells.items():
     try:
-      run = resolution.declared(cell.config)._replace(name="config")
+      run = resolution.declared(cell.get("config", {}))._replace(name="config")
     except JaxkdError as error:
       raise JaxkdError(f"cells.{name}.config: {error}") from None
     cells.append(CELL._replace(name=name, fields=(*CELL.fields, run)))

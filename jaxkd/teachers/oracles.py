@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd.config import checks
 from jaxkd.data import to_float
 from jaxkd.evaluation.predictions import log_probs
-from jaxkd.types import ACCESS_LEVELS, Array, Classifier, JaxkdError
+from jaxkd.types import Array, Classifier, JaxkdError
 
 CHUNK = 512  # images that a black box answers at once, which bounds its memory
 
@@ -23,7 +22,7 @@ class Oracle(Protocol):
   """The interface that every teacher offers to methods.
 
   Attributes:
-    access: what it answers with, one of `ACCESS_LEVELS`.
+    access: what it answers with, one of `jaxkd.config.ACCESS_LEVELS`.
     eight_bit: whether it takes uint8 images; else floats.
     in_process: whether `answer` can be jitted; if not, it runs on the host.
   """
@@ -130,12 +129,11 @@ def _keep_top(scores: Array, top_k: int) -> Array:
 
 
 def check_access(access: str, top_k: int, num_classes: int) -> None:
-  """Checks `teacher.access` and `teacher.top_k`.
+  """Checks `teacher.top_k`.
 
   Raises:
-    JaxkdError: if the access is unknown, or `top_k` shows no class or all.
+    JaxkdError: if `top_k` shows no class or all.
   """
-  checks.choice("teacher.access", access, ACCESS_LEVELS)
   if access == "top_k" and not 0 < top_k < num_classes:
     raise JaxkdError(
       f"teacher.top_k={top_k}: choose 1 to {num_classes - 1} of the "

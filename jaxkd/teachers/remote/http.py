@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 import jaxkd
-from jaxkd.config import checks
+from jaxkd.config import ACCESS_LEVELS, checks
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import protocols, urls
@@ -28,7 +28,7 @@ from jaxkd.teachers.remote.transport import (
   TooLarge,
   preflight,
 )
-from jaxkd.types import ACCESS_LEVELS, DataSpec
+from jaxkd.types import DataSpec
 
 METADATA_S = 5.0  # for one attempt to read metadata
 PREFLIGHT_S = 15.0  # for all attempts, so that a wrong url is an error soon

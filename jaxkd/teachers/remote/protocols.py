@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 from ml_collections import ConfigDict
 import numpy as np
 
-from jaxkd.config import checks
 from jaxkd.data.pixels import to_png
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.codec import (
@@ -30,7 +29,6 @@ from jaxkd.teachers.remote.codec import (
 from jaxkd.teachers.remote.open_inference import V2
 from jaxkd.types import DataSpec, JaxkdError
 
-PROTOCOLS = ("v2", "v1", "template")
 MARK = "{{image_b64}}"  # where a template's body takes the image
 # Keys of a prediction that is an object, in order of preference.
 _KEYS = {
@@ -155,7 +153,6 @@ def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
     JaxkdError: for a value that is not allowed, or that the data set does not
       fit.
   """
-  checks.choice("teacher.protocol", teacher.protocol, PROTOCOLS)
   if len(spec.shape) != 3:
     raise JaxkdError(
       f"The data set {spec.name} has inputs of shape {list(spec.shape)}; only "
@@ -176,9 +173,7 @@ def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
       f"{teacher.protocol}; choose access {', '.join(_KEYS)}, or protocol v2."
     )
   if teacher.protocol == "v1":
-    datatype = teacher.template.get("datatype", "FP32")
-    checks.choice("teacher.template.datatype", datatype, TEXTS)
-    return V1(spec.shape, response, datatype)
+    return V1(spec.shape, response, teacher.template.datatype)
   return _template(spec, teacher.template, response)
 
 

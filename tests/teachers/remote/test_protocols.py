@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from jaxkd.config import fields as declarations
+from jaxkd.config.teacher_fields import TEACHER
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.remote import protocols
 from jaxkd.teachers.remote.codec import FLOOR, ResponseSpec, parse
@@ -22,21 +24,8 @@ def spec_of(shape=(2, 3, 1), classes=4):
 
 
 def teacher_block(**fields):
-  template = {
-    "body": "raw",
-    "content_type": "image/png",
-    "response": "label",
-    "labels": (),
-    **fields.pop("template", {}),
-  }
-  block = {
-    "protocol": "v2",
-    "model_name": "net",
-    "access": "probs",
-    "top_k": 2,
-    "template": template,
-  }
-  return ConfigDict({**block, **fields})
+  given = {"access": "probs", "model_name": "net", "top_k": 2, **fields}
+  return ConfigDict(declarations.filled(TEACHER, given))
 
 
 def model(
@@ -331,11 +320,9 @@ def test_template_reads_names_at_a_path():
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
-    ({"protocol": "v3"}, "teacher.protocol 'v3'.*v2"),
     ({"model_name": ""}, "teacher.model_name is empty"),
     ({"template": {"labels": ("a", "b")}}, "2 names.*4 classes"),
     ({"template": {"labels": ("a", "b", "c", "a")}}, "3 of them different"),
-    ({"protocol": "v1", "template": {"datatype": "FP8"}}, "'FP8'"),
     ({"protocol": "template", "template": {"body": "{}"}}, "image_b64"),
   ],
 )
