@@ -1,26 +1,29 @@
-"""One file per published defence: a teacher in, a teacher out.
+"""Defences: one file per published system, which takes and returns a teacher.
 
-The file's name is what `config.teacher.defense.name` says. A dotted path there
-names a module outside of the package with the same two functions, `check` and
+The file is named as in `config.teacher.defense.name`. A dotted path there names
+a module outside of the package with the same two functions, `check` and
 `defend`, for instance `my_package.my_defense`.
 """
 
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import Any
 
 from jaxkd.config import checks, user_code
+from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Classifier, JaxkdError
 
 
 def names() -> list[str]:
-  """All defences that there are."""
+  """Returns the names of all defences of the package."""
   return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def find(name: str) -> ModuleType:
-  """The module of a defence: a name from `names()` or a dotted path outside.
+  """Returns the module of a defence.
+
+  Args:
+    name: one of `names()`, or the dotted path of a module outside.
 
   Raises:
     JaxkdError: if there is no such module, or it is no defence.
@@ -34,10 +37,14 @@ def find(name: str) -> ModuleType:
 
 
 def check(block) -> None:
-  """Refuses what can't be of `config.teacher`, in which `defense` is described.
+  """Refuses a defence that does not suit its teacher.
+
+  Args:
+    block: `config.teacher`, with a block `defense`.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if there is no such defence, if the teacher is not trained here,
+      or if the defence can't be trained by this config.
   """
   defense = block.defense
   if not defense.name:
@@ -45,21 +52,21 @@ def check(block) -> None:
   module = find(defense.name)
   if block.url or block.replay:
     raise JaxkdError(
-      f"teacher.defense.name={defense.name}: a teacher behind an interface is "
-      "as its owner trained it; leave the defence out."
+      f"teacher.defense.name={defense.name}: a defence trains the teacher, and "
+      "a served or replayed one is not trained here; leave the defence out."
     )
   module.check(block)
 
 
-def defend(trainer: Any, normal: Classifier, block) -> Classifier:
-  """The teacher that the defence `block.name` makes of a normal one.
+def defend(trainer: Trainer, undefended: Classifier, block) -> Classifier:
+  """Returns the teacher that the defence `block.name` makes of another one.
 
   Args:
-    trainer: a `jaxkd.training.trained_network.Trainer` for the owner's data.
-    normal: the teacher to protect.
+    trainer: for the teacher's data.
+    undefended: the teacher to protect.
     block: `config.teacher.defense`.
   """
   module = find(block.name)
   if "." in block.name:
     trainer = trainer._replace(modules=(block.name,))
-  return module.defend(trainer, normal, block)
+  return module.defend(trainer, undefended, block)

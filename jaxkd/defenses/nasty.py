@@ -1,35 +1,34 @@
-"""Nasty Teacher: right about the label, far from the normal teacher.
+"""Nasty Teacher: a teacher with correct labels and misleading probabilities.
 
 Ma et al., "Undistillable: Making A Nasty Teacher That CANNOT Teach Students",
-ICLR 2021. A fresh network of the same architecture is trained with
+ICLR 2021. A new network of the same architecture is trained with
 
-    CE - omega t^2 KL(nasty || normal), both softened by t,
+    CE - omega t^2 KL(nasty || undefended), both softened by t,
 
-the normal teacher frozen, the gradient flowing through both places of the nasty
-one. Starting from the normal teacher would give no push at all: there the
-divergence has no slope. The loss is bounded below by omega t^2 ln min normal,
-which is far down where the normal teacher is sure of itself; one that stops
-being finite ends the training by name.
+the undefended teacher frozen, with the gradient through both places of the
+nasty one. It does not start from the weights of the undefended teacher, because
+there the gradient of the divergence is zero. The loss is bounded below by
+omega t^2 ln min undefended, which is very low where the undefended teacher is
+confident; a loss that is not finite ends the training with an error.
 """
 
-from typing import Any
-
 from jaxkd.training.supervision import nasty_supervision
+from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Classifier
 
 
 def check(block) -> None:
-  """Takes any `config.teacher`."""
+  """Accepts any `config.teacher`."""
   del block
 
 
-def defend(trainer: Any, normal: Classifier, block) -> Classifier:
-  """See `jaxkd.defenses.defend`; reads `omega` and `temperature`."""
-  return train_nasty(trainer, normal, block, "nasty", "defense")
+def defend(trainer: Trainer, undefended: Classifier, block) -> Classifier:
+  """Trains a nasty teacher; `block` has `omega` and `temperature`."""
+  return train_nasty(trainer, undefended, block, "nasty", "defense")
 
 
 def train_nasty(
-  trainer: Any,
+  trainer: Trainer,
   previous: Classifier,
   block,
   name: str,
@@ -38,18 +37,18 @@ def train_nasty(
   accuracy: float | None = None,
   model: str = "",
 ) -> Classifier:
-  """A fresh network, trained to be right and far from `previous`.
+  """Trains a new network to classify well and to differ from `previous`.
 
   Args:
-    trainer: a `jaxkd.training.trained_network.Trainer`.
-    previous: frozen.
+    trainer: for the teacher's data.
+    previous: network that it is to differ from; it is frozen.
     block: with `omega` and `temperature`.
     name: of its file.
     stage: of the run.
     accuracy: see `jaxkd.training.supervision.Supervision`.
     model: name in `jaxkd.models`; empty takes the trainer's.
   """
-  lesson = nasty_supervision(block)._replace(
+  supervision = nasty_supervision(block)._replace(
     reference=previous, accuracy=accuracy
   )
-  return trainer.train(name, stage, lesson, model)
+  return trainer.train(name, stage, supervision, model)

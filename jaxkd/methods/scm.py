@@ -16,7 +16,11 @@ otherwise. k counts the nasty teacher: k = 3 means two trainings.
 
 from jaxkd.config.synthesis_fields import ALPHA, MULTIPLIER, TEMPERATURE
 from jaxkd.synthesis import real_images
-from jaxkd.training import contrastive_sequence as sequence
+from jaxkd.training import contrastive_sequence
+from jaxkd.training.contrastive_sequence import (
+  ContrastiveSequence,
+  sequence_stage,
+)
 from jaxkd.training.objectives import scm
 from jaxkd.types import DataSpec, Method, MethodInfo
 
@@ -32,7 +36,7 @@ FIELDS = (
   real_images.FRACTION,
   real_images.LABELS,
   real_images.ANSWERS,
-  *sequence.FIELDS,
+  *contrastive_sequence.FIELDS,
 )
 HYPER = (TEMPERATURE, ALPHA, MULTIPLIER)
 
@@ -65,7 +69,7 @@ def build(
     JaxkdError: if the sequence has no member.
   """
   del spec
-  models = sequence.ContrastiveSequence(
+  sequence = ContrastiveSequence(
     length, member, include_teacher, omega, temperature
   )
   return real_images.real_image_method(
@@ -76,5 +80,5 @@ def build(
     source="train",
     labels=labels,
     answers=answers,
-    pre_student_stage=sequence.prepare(models),
+    pre_student_stage=sequence_stage(sequence),
   )

@@ -25,7 +25,11 @@ from jaxkd.config import checks
 from jaxkd.config.fields import NOT_NEGATIVE, Field, Interval
 from jaxkd.config.synthesis_fields import ALPHA, MULTIPLIER, TEMPERATURE
 from jaxkd.synthesis import real_images
-from jaxkd.training import contrastive_sequence as sequence, objectives
+from jaxkd.training import contrastive_sequence, objectives
+from jaxkd.training.contrastive_sequence import (
+  ContrastiveSequence,
+  sequence_stage,
+)
 from jaxkd.types import (
   Array,
   DataSpec,
@@ -78,7 +82,7 @@ FIELDS = (
     "Whether the gradient flows through the last exit where it is a target.",
     ("through", "stopped"),
   ),
-  *sequence.FIELDS,
+  *contrastive_sequence.FIELDS,
 )
 HYPER = (TEMPERATURE, ALPHA, MULTIPLIER._replace(default=None))
 
@@ -116,7 +120,7 @@ def build(
   del spec
   teacher_term, expected = TERMS[term]
   checks.keys("hyper", hyper, expected)
-  models = sequence.ContrastiveSequence(
+  sequence = ContrastiveSequence(
     length, member, include_teacher, omega, temperature
   )
   return real_images.real_image_method(
@@ -127,7 +131,7 @@ def build(
     source="train",
     labels=labels,
     answers=answers,
-    pre_student_stage=sequence.prepare(models) if term == "scm" else None,
+    pre_student_stage=sequence_stage(sequence) if term == "scm" else None,
   )
 
 

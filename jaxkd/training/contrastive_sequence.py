@@ -1,16 +1,18 @@
-"""The sequence of contrastive models, as an attacker trains it.
+"""A sequence of contrastive models, which replaces a nasty teacher.
 
-Jandial et al., ECCV 2022, equation 10.
+Jandial et al., "Distilling the Undistillable: Learning from a Nasty Teacher",
+ECCV 2022, equation 10.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from jaxkd import models
 from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.evaluation.predictions import predict_log_probs
-from jaxkd.training.supervision import nasty_supervision
+from jaxkd.training.supervision import Supervision, nasty_supervision
+from jaxkd.training.trained_network import Trainer
 from jaxkd.types import (
   Array,
   Classifier,
@@ -26,7 +28,7 @@ FIELDS = (
     "length",
     int,
     ...,
-    "k, members of the sequence with the nasty teacher.",
+    "k, members of the sequence, the nasty teacher included.",
     COUNT,
   ),
   Field(
@@ -39,7 +41,7 @@ FIELDS = (
     "include_teacher",
     bool,
     ...,
-    "Whether the nasty teacher counts in the mean.",
+    "Whether the nasty teacher is part of the mean.",
   ),
   Field(
     "omega",
@@ -53,7 +55,7 @@ FIELDS = (
 
 
 class ContrastiveSequence(NamedTuple):
-  """What `FIELDS` say of a sequence."""
+  """A sequence; `FIELDS` says what its attributes are."""
 
   length: int
   member: str
@@ -62,15 +64,15 @@ class ContrastiveSequence(NamedTuple):
   temperature: float
 
 
-def prepare(sequence: ContrastiveSequence) -> PreStudentStage:
-  """Puts the mean of the sequence in the teacher's place.
+def sequence_stage(sequence: ContrastiveSequence) -> PreStudentStage:
+  """Returns the stage that replaces the teacher by the mean of the sequence.
 
-  With a white box that is a classifier, which answers every view. Behind an
-  interface the stored answers stand for the first member, and the mean is
-  taken of answers.
+  The mean of a white box and its sequence is a classifier, which labels every
+  view. Of a black box there are only its stored answers; they are replaced by
+  their mean with the answers of the sequence.
 
   Raises:
-    JaxkdError: naming the field and what it may be.
+    JaxkdError: if there is no such network, or if the sequence has no member.
   """
   if sequence.member:
     models.check("synthesis.member", sequence.member)
@@ -80,49 +82,52 @@ def prepare(sequence: ContrastiveSequence) -> PreStudentStage:
       "more, or synthesis.include_teacher=True."
     )
 
-  def prepared(
-    trainer: Any, teacher: Classifier | None, samples: Samples
+  def run(
+    trainer: Trainer, teacher: Classifier | None, samples: Samples
   ) -> tuple[Classifier | None, Samples]:
     if teacher is None:
       answers = _from_answers(trainer, sequence, samples)
       return None, samples._replace(targets=jnp.stack(answers).mean(0))
     return ensemble(_from_teacher(trainer, sequence, teacher)), samples
 
-  what = f"a sequence of {sequence.length}, the teacher the first"
-  return PreStudentStage(prepared, "teacher", what)
+  description = f"a sequence of {sequence.length}, the teacher the first"
+  return PreStudentStage(run, "teacher", description)
 
 
 def _from_teacher(
-  trainer: Any, sequence: ContrastiveSequence, teacher: Classifier
+  trainer: Trainer, sequence: ContrastiveSequence, teacher: Classifier
 ) -> list[Classifier]:
   members = [teacher]
   for index in range(2, sequence.length + 1):
-    lesson = nasty_supervision(sequence)._replace(reference=members[-1])
-    members.append(_train(trainer, sequence, index, lesson))
+    supervision = nasty_supervision(sequence)._replace(reference=members[-1])
+    members.append(_train(trainer, sequence, index, supervision))
   return members[0 if sequence.include_teacher else 1 :]
 
 
 def _from_answers(
-  trainer: Any, sequence: ContrastiveSequence, samples: Samples
+  trainer: Trainer, sequence: ContrastiveSequence, samples: Samples
 ) -> list[Array]:
   answers = [samples.targets]
   for index in range(2, sequence.length + 1):
-    lesson = nasty_supervision(sequence)._replace(targets=answers[-1])
-    member = _train(trainer, sequence, index, lesson)
+    supervision = nasty_supervision(sequence)._replace(targets=answers[-1])
+    member = _train(trainer, sequence, index, supervision)
     answers.append(predict_log_probs(member, samples.images))
   return answers[0 if sequence.include_teacher else 1 :]
 
 
 def _train(
-  trainer: Any, sequence: ContrastiveSequence, index: int, lesson
+  trainer: Trainer,
+  sequence: ContrastiveSequence,
+  index: int,
+  supervision: Supervision,
 ) -> Classifier:
   return trainer.train(
-    f"member{index}", f"member_{index}", lesson, sequence.member
+    f"member{index}", f"member_{index}", supervision, sequence.member
   )
 
 
 def ensemble(members: list[Classifier]) -> Classifier:
-  """A classifier whose logits are the mean of the members' logits.
+  """Returns a classifier whose logits are the mean of the members' logits.
 
   >>> from jaxkd.types import Classifier, Outputs
   >>> one = Classifier(1.0, lambda v, x, **_: (Outputs(v * x), {}))

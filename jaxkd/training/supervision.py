@@ -1,4 +1,4 @@
-"""What a network is trained on beside the true labels."""
+"""Objectives and targets of networks that are trained on real data."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,16 @@ from jaxkd.types import Array, Classifier, Objective
 
 
 class Supervision(NamedTuple):
-  """What a network is taught beside the truth.
+  """The objective and the targets of a training on labelled images.
 
   Attributes:
     objective: to train with.
     hyper: its numbers.
-    reference: a frozen network whose answers to every view are the targets.
-    targets: answers to the samples instead, where it can't be asked: labels
-      `[N]` or log-probabilities `[N, K]`.
-    accuracy: on held-out images; the network is that of the epoch which comes
-      nearest to it from above. None: that of the last epoch.
+    reference: a frozen network that labels every view; its answers are the
+      targets.
+    targets: stored targets instead, labels `[N]` or log-probabilities `[N, K]`.
+    accuracy: target on held-out images; the result is the network of the epoch
+      that is nearest to it from above. None: the network of the last epoch.
     hint: fields of the config that keep the loss finite, for messages.
   """
 
@@ -32,6 +32,9 @@ SUPERVISED = Supervision()
 
 
 def nasty_supervision(block) -> Supervision:
-  """What `omega` and `temperature` say, without what to be far from."""
+  """Returns the supervision of a nasty teacher, without its reference.
+
+  `block` has `omega` and `temperature`.
+  """
   hyper = {"temperature": block.temperature, "omega": block.omega}
   return Supervision(nasty, hyper, hint="omega, or the learning rate")

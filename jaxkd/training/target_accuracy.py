@@ -1,4 +1,4 @@
-"""The epoch of a training whose network is taken, if it is not the last."""
+"""Early stopping at the epoch whose accuracy is nearest to a target."""
 
 import json
 from pathlib import Path
@@ -11,17 +11,16 @@ from jaxkd.types import Classifier, DataSpec, Samples
 
 
 class TargetAccuracyCheckpoint:
-  """Keeps the epoch whose accuracy comes nearest to a target from above.
+  """Keeps the network of the epoch that is nearest to a target from above.
 
-  If none reaches the target, the best. Of equal ones the earliest counts, and
-  the candidate lies in a file, so a training that is stopped and resumed, which
-  may show an epoch again, ends with the same network.
+  If no epoch reaches the target, it keeps that of the highest accuracy; of
+  equal ones, the earliest. The candidate is in a file, so a training that was
+  resumed, and may repeat an epoch, ends with the same network.
 
   Args:
     target: accuracy, a fraction.
-    path: of the candidate; a file of the same name beside it says how good it
-      is.
-    held_out: images and labels to judge on, which the training does not see.
+    path: of the candidate; its rank is in a JSON file of the same name.
+    held_out: images and labels that the training does not use.
     spec: of the inputs.
     model: name that `jaxkd.models.init` takes.
   """
@@ -36,22 +35,22 @@ class TargetAccuracyCheckpoint:
   ):
     self._target, self._path = target, path
     self._held_out, self._spec, self._model = held_out, spec, model
-    self._note = path.with_suffix(".json")
+    self._rank = path.with_suffix(".json")
 
-  def look(self, network: Classifier, epoch: int) -> None:
+  def update(self, network: Classifier, epoch: int) -> None:
     """Keeps the network of this epoch if it is the nearest so far."""
-    judged = evaluate.evaluate(
+    scores = evaluate.evaluate(
       network, self._held_out.images, self._held_out.labels
     )
-    accuracy = judged["accuracy"]
+    accuracy = scores["accuracy"]
     rank = [accuracy < self._target, abs(accuracy - self._target), epoch]
-    held = self._note.exists() and json.loads(self._note.read_text()) <= rank
-    if processes.broadcast(held):
+    better = self._rank.exists() and json.loads(self._rank.read_text()) <= rank
+    if processes.broadcast(better):
       return
-    # Killed between the two, the same epoch is shown and written again.
+    # If the process is killed between the two, the epoch is repeated.
     weights.save(self._path, network, self._spec, self._model)
-    write_json(self._note, rank)
+    write_json(self._rank, rank)
 
   def network(self) -> Classifier:
-    """The nearest of all."""
+    """Returns the nearest network so far."""
     return weights.load_classifier(self._path, self._model)[0]

@@ -1,13 +1,14 @@
-"""Networks that are trained on real data, each only once."""
+"""Training of networks on real data, each only once: results are cached."""
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 import zlib
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd import models
@@ -29,30 +30,30 @@ from jaxkd.types import (
   Samples,
 )
 
-# Fields that decide, beside the optimiser, a network's weights.
+# Fields that determine a network's weights, beside the optimiser.
 FIELDS = ("model", "epochs", "batch_size", "augment")
 
 
 class Trainer(NamedTuple):
   """Trains networks on the same images by the same config.
 
-  What it trained stays in the workdir, and in a cache under a name that all
-  that decides the weights goes into.
+  Networks are saved in the workdir, and in a cache under a digest of everything
+  that determines their weights.
 
   Attributes:
     config: block `teacher` or `student`: `model`, `epochs`, `batch_size`,
       `augment`, `optimizer`.
     spec: of the inputs.
     samples: images and labels to train on.
-    held_out: images and labels that none of these networks sees.
-    key: all randomness comes from it.
+    held_out: images and labels that none of these networks is trained on.
+    key: of all random numbers.
     workdir: of the run.
     metrics: of the run.
     role: name of that block, for messages.
-    modules: of the user's that decide what these networks are taught.
+    modules: modules of the user that determine the supervision.
   """
 
-  config: Any
+  config: ConfigDict
   spec: DataSpec
   samples: Samples
   held_out: Samples
@@ -66,29 +67,29 @@ class Trainer(NamedTuple):
     self,
     name: str,
     stage: str,
-    lesson: Supervision = SUPERVISED,
+    supervision: Supervision = SUPERVISED,
     model: str = "",
   ) -> Classifier:
-    """The network, from the workdir or the cache if it is there.
+    """Returns a network, from the workdir or the cache if it is there.
 
     Args:
       name: of its file in the workdir, `NAME.safetensors`.
-      stage: of the run, for metrics, checkpoints and randomness.
-      lesson: what it is taught.
+      stage: name in metrics and checkpoints, and part of the random key.
+      supervision: objective and targets.
       model: name that `jaxkd.models.init` takes; empty takes the config's.
 
     Raises:
       JaxkdError: if the loss stops being finite.
-      Preempted: if the run was told to stop; the state is saved.
+      Preempted: if a signal stops the run; the state is saved.
     """
-    mine = self.workdir / f"{name}.safetensors"
+    path = self.workdir / f"{name}.safetensors"
     model = model or self.config.model
-    if processes.broadcast(mine.exists()):
-      return load(mine, self.spec, model)
+    if processes.broadcast(path.exists()):
+      return load(path, self.spec, model)
     key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = run_folder.cache_dir("teachers") / (
       f"{model.replace(':', '.')}-{self.spec.name}-"
-      f"{self._digest(model, lesson, key)}.safetensors"
+      f"{self._digest(model, supervision, key)}.safetensors"
     )
     reused = None
     with processes.raise_on_all():
@@ -96,17 +97,22 @@ class Trainer(NamedTuple):
         reused = _read_cache(cached, self.spec, model)
         if reused is not None:
           print(f"{name}: reused from {cached}")
-          weights.write(mine, reused, self.spec, model)
+          weights.write(path, reused, self.spec, model)
     if processes.broadcast(reused is not None):
-      return load(mine, self.spec, model)
-    network = self._fit(name, stage, lesson, model, key)
+      return load(path, self.spec, model)
+    network = self._fit(name, stage, supervision, model, key)
     if processes.is_primary():
       _write_cache(cached, network, self.spec, model)
-    weights.save(mine, network, self.spec, model)
+    weights.save(path, network, self.spec, model)
     return network
 
   def _fit(
-    self, name: str, stage: str, lesson: Supervision, model: str, key: Array
+    self,
+    name: str,
+    stage: str,
+    supervision: Supervision,
+    model: str,
+    key: Array,
   ) -> Classifier:
     config, count = self.config, len(self.samples.labels)
     batch_size = fit.check_batch_size(
@@ -117,11 +123,11 @@ class Trainer(NamedTuple):
     )
     initial_key = keys.fold(key, Purpose.INITIAL)
     network = models.init(model, initial_key, self.spec)
-    nearest = None
-    if lesson.accuracy is not None:
+    checkpoint = None
+    if supervision.accuracy is not None:
       candidate = self.workdir / f".{name}.candidate.safetensors"
-      nearest = TargetAccuracyCheckpoint(
-        lesson.accuracy, candidate, self.held_out, self.spec, model
+      checkpoint = TargetAccuracyCheckpoint(
+        supervision.accuracy, candidate, self.held_out, self.spec, model
       )
 
     def first(states: TrainState) -> Classifier:
@@ -130,56 +136,60 @@ class Trainer(NamedTuple):
       )
 
     def on_epoch_end(epoch: int, states: TrainState) -> None:
-      if nearest is not None:
-        nearest.look(first(states), epoch)
+      if checkpoint is not None:
+        checkpoint.update(first(states), epoch)
 
     states = fit.fit(
       stage,
       TrainConfig(
         network.apply,
         tx,
-        lesson.objective,
+        supervision.objective,
         tuple(config.augment),
-        per_view=lesson.reference is not None,
+        per_view=supervision.reference is not None,
         synchronized=config.get("batch_norm") == "synchronized",
       ),
       jax.tree.map(lambda leaf: leaf[None], init_state(network, tx)),
-      self.samples._replace(targets=lesson.targets),
+      self.samples._replace(targets=supervision.targets),
       epochs=config.epochs,
       batch_size=batch_size,
       num_classes=self.spec.num_classes,
-      hyper=lesson.hyper,
+      hyper=supervision.hyper,
       key=keys.fold(key, Purpose.EPOCHS),
-      teacher=lesson.reference,
+      teacher=supervision.reference,
       workdir=self.workdir,
       metrics=self.metrics,
-      hint=lesson.hint,
+      hint=supervision.hint,
       on_epoch_end=on_epoch_end,
     )
-    network = nearest.network() if nearest else first(states)
-    # No epoch that follows would show that the last update blew it up.
-    if not _answers_finitely(network, self.samples.images[:batch_size]):
+    network = checkpoint.network() if checkpoint else first(states)
+    # The loss of the last epoch does not show what its last update did.
+    if not _is_finite(network, self.samples.images[:batch_size]):
       raise JaxkdError(
-        f"{name} gives answers that are not finite after stage {stage}; lower "
-        f"{lesson.hint}."
+        f"{name} has logits that are not finite after stage {stage}; lower "
+        f"{supervision.hint}."
       )
     return network
 
-  def _digest(self, model: str, lesson: Supervision, key: Array) -> str:
-    """Names a network by all that decides its weights."""
-    held_out = self.held_out if lesson.accuracy is not None else None
+  def _digest(self, model: str, supervision: Supervision, key: Array) -> str:
+    """Returns a digest of everything that determines the weights."""
+    held_out = self.held_out if supervision.accuracy is not None else None
     arrays = hashlib.sha256()
-    for array in jax.tree.leaves((self.samples, lesson.targets, held_out)):
+    for array in jax.tree.leaves((self.samples, supervision.targets, held_out)):
       arrays.update(np.ascontiguousarray(array))
-    reference = lesson.reference and weights.digest(lesson.reference)
+    reference = supervision.reference and weights.digest(supervision.reference)
     modules = filter(None, (user_code.own(model), *self.modules))
-    code = source_digest.code_digests(lesson.objective, modules)
+    code = source_digest.code_digests(supervision.objective, modules)
     identity = {
       **{field: self.config[field] for field in FIELDS},
       "model": model,
       "batch_norm": self.config.get("batch_norm"),
       "optimizer": self.config.optimizer.to_dict(),
-      "lesson": [lesson.objective.__name__, lesson.hyper, lesson.accuracy],
+      "supervision": [
+        supervision.objective.__name__,
+        supervision.hyper,
+        supervision.accuracy,
+      ],
       "sources": [source_digest.package_digest(), *code],
       "reference": reference,
       "data": [self.spec, arrays.hexdigest()],
@@ -193,7 +203,7 @@ class Trainer(NamedTuple):
 
 
 def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:
-  """The network in the cache; None if it is not there, or can't be read."""
+  """Returns the network in the cache; None if there is none to be read."""
   try:
     return load(path, spec, model) if path.exists() else None
   except (JaxkdError, OSError) as error:
@@ -204,7 +214,7 @@ def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:
 def _write_cache(
   path: Path, network: Classifier, spec: DataSpec, model: str
 ) -> None:
-  """Keeps the network for other runs; says so where that is impossible."""
+  """Writes the network to the cache, or prints why that is impossible."""
   try:
     weights.write(path, network, spec, model)
   except JaxkdError as error:
@@ -212,27 +222,27 @@ def _write_cache(
 
 
 @jax.jit
-def _answers_finitely(network: Classifier, images: Array) -> Array:
+def _is_finite(network: Classifier, images: Array) -> Array:
   return jnp.isfinite(network(to_float(images)).logits).all()
 
 
 def load(path: Path, spec: DataSpec, model: str) -> Classifier:
-  """The network in `path`.
+  """Loads the network in `path`.
 
   Args:
     path: of the file.
     spec: of the data set.
-    model: of the config; the file may hold any network of the zoo, of the
-      user's this one alone.
+    model: name in the config; the file may hold any network of the zoo, but of
+      the user's networks only this one.
 
   Raises:
     JaxkdError: if it does not fit the data set.
   """
-  classifier, found = weights.load_classifier(path, user_code.own(model))
-  if (found.shape, found.num_classes) != (spec.shape, spec.num_classes):
+  classifier, saved = weights.load_classifier(path, user_code.own(model))
+  if (saved.shape, saved.num_classes) != (spec.shape, spec.num_classes):
     raise JaxkdError(
-      f"The teacher {path} is for inputs {found.shape} and "
-      f"{found.num_classes} classes; {spec.name} has {spec.shape} and "
+      f"The teacher {path} is for inputs {saved.shape} and "
+      f"{saved.num_classes} classes; {spec.name} has {spec.shape} and "
       f"{spec.num_classes}."
     )
   return classifier

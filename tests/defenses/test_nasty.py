@@ -40,7 +40,7 @@ def test_omega_leads_away_from_the_normal_teacher(make_trainer):
   [
     (1e38, "stage defense is .* lower omega"),
     # The only update blows the weights up, and no later loss shows it.
-    (1e30, "nasty gives answers that are not finite .* lower omega"),
+    (1e30, "nasty has logits that are not finite .* lower omega"),
   ],
 )
 def test_an_omega_that_is_too_large_is_named(make_trainer, omega, message):

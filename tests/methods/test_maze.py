@@ -132,9 +132,9 @@ def test_the_first_update_reuses_the_generators_batch(dense):
   nets = Networks(None, network(2))
   state, asked, _ = first.ask(method.init(KEY, nets), nets, KEY)
   answered = asked._replace(targets=network(1)(asked.images).logits)
-  _, lesson, _ = first.tell(state, nets, answered, KEY)
-  np.testing.assert_array_equal(lesson.images, asked.images[:8])
-  np.testing.assert_array_equal(lesson.targets, answered.targets[:8])
+  _, samples, _ = first.tell(state, nets, answered, KEY)
+  np.testing.assert_array_equal(samples.images, asked.images[:8])
+  np.testing.assert_array_equal(samples.targets, answered.targets[:8])
 
 
 def test_rounds_teach_the_student_from_labels(dense):

@@ -218,7 +218,7 @@ def test_scm_puts_the_ensemble_in_the_teachers_place():
     return Classifier(scale, lambda scale, x, **_: (Outputs(scale * x), {}))
 
   class Trainer:
-    def train(self, name, stage, lesson, model):
+    def train(self, name, stage, supervision, model):
       return says(3.0)
 
   guide, _ = prepare(Trainer(), says(1.0), samples())

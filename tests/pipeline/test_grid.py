@@ -241,7 +241,7 @@ def test_memory_says_how_many_train_at_once(monkeypatch):
   student = models.init("mlp", jax.random.key(0), SPEC)
   recipe = TrainConfig(student.apply, jaxkd.training.optimisers.optimiser(
     c.block(**c.optimizer("adam", 0.01)), 1, 1), htc.objective)  # fmt: skip
-  lesson = EpochInputs(
+  inputs = EpochInputs(
     {name: jnp.float32(value) for name, value in HYPER.items()},
     LossContext(jnp.int32(0), jnp.zeros(2)),
     jax.random.key(0),
@@ -252,7 +252,7 @@ def test_memory_says_how_many_train_at_once(monkeypatch):
     device = SimpleNamespace(memory_stats=lambda: stats)
     monkeypatch.setattr(grid.jax, "local_devices", lambda: [device])
     state = init_state(student, recipe.tx)
-    return grid.at_once(recipe, state, samples(4), lesson)
+    return grid.at_once(recipe, state, samples(4), inputs)
 
   assert at_once(None) is None
   assert at_once(1) == 1

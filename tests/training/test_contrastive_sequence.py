@@ -78,12 +78,12 @@ class Recorder:
   """A trainer that trains nothing; members are told apart by their seeds."""
 
   def __init__(self):
-    self.lessons, self.models = {}, {}
+    self.calls, self.models = {}, {}
 
-  def train(self, name, stage, lesson, model=""):
-    assert name not in self.lessons
-    self.lessons[name], self.models[name] = lesson, model
-    return network(len(self.lessons) + 10)
+  def train(self, name, stage, supervision, model=""):
+    assert name not in self.calls
+    self.calls[name], self.models[name] = supervision, model
+    return network(len(self.calls) + 10)
 
 
 def logits(members):
@@ -119,11 +119,11 @@ def test_false_peaks_that_lie_elsewhere_cancel():
 
 def test_each_member_is_contrasted_with_the_one_before():
   recorder, teacher = Recorder(), network(0)
-  guide, same_samples = contrastive_sequence.prepare(three()).run(
+  guide, same_samples = contrastive_sequence.sequence_stage(three()).run(
     recorder, teacher, answered(teacher)
   )
-  assert list(recorder.lessons) == ["member2", "member3"]
-  second, third = recorder.lessons.values()
+  assert list(recorder.calls) == ["member2", "member3"]
+  second, third = recorder.calls.values()
   assert second.reference is teacher
   same(third.reference, network(11))
   assert second.hyper == {"temperature": 4.0, "omega": 0.1}
@@ -134,7 +134,9 @@ def test_each_member_is_contrasted_with_the_one_before():
 
 
 def test_the_teacher_may_be_left_out_of_the_mean():
-  without = contrastive_sequence.prepare(three(include_teacher=False)).run
+  without = contrastive_sequence.sequence_stage(
+    three(include_teacher=False)
+  ).run
   guide, _ = without(Recorder(), network(0), answered(network(0)))
   np.testing.assert_array_equal(
     guide(samples().images).logits, logits([network(11), network(12)])
@@ -148,13 +150,13 @@ def test_the_teacher_may_be_left_out_of_the_mean():
   ]
   np.testing.assert_allclose(mean.targets, sum(expected) / 2, atol=1e-5)
   np.testing.assert_array_equal(
-    recorder.lessons["member2"].targets, answered(network(0)).targets
+    recorder.calls["member2"].targets, answered(network(0)).targets
   )
 
 
 def test_members_may_be_of_another_architecture():
   recorder = Recorder()
-  contrastive_sequence.prepare(three(member="ideal_mlp")).run(
+  contrastive_sequence.sequence_stage(three(member="ideal_mlp")).run(
     recorder, network(0), answered(network(0))
   )
   assert set(recorder.models.values()) == {"ideal_mlp"}
@@ -162,7 +164,7 @@ def test_members_may_be_of_another_architecture():
 
 def test_a_sequence_of_one_is_the_teacher():
   teacher = network(0)
-  guide, _ = contrastive_sequence.prepare(three(length=1)).run(
+  guide, _ = contrastive_sequence.sequence_stage(three(length=1)).run(
     Recorder(), teacher, answered(teacher)
   )
   np.testing.assert_allclose(
@@ -185,7 +187,7 @@ def test_with_one_member_and_t_squared_the_loss_is_kds():
 def test_stored_answers_do_as_well_as_a_white_box(trainer):
   """Without augmentation each view is the image itself."""
   teacher = network(0)
-  prepared = contrastive_sequence.prepare(three()).run
+  prepared = contrastive_sequence.sequence_stage(three()).run
   guide, _ = prepared(trainer("near"), teacher, answered(teacher))
   nobody, stored = prepared(trainer("far"), None, answered(teacher))
   assert nobody is None
@@ -205,7 +207,7 @@ def test_stored_answers_do_as_well_as_a_white_box(trainer):
 )
 def test_what_can_not_be_is_refused_by_its_field(changes, message):
   with pytest.raises(JaxkdError, match=message):
-    contrastive_sequence.prepare(three(**changes))
+    contrastive_sequence.sequence_stage(three(**changes))
 
 
 def prepared(relabel_views, access):

@@ -29,7 +29,7 @@ def kept_epoch(tmp_path, monkeypatch):
         "evaluate",
         SimpleNamespace(evaluate=lambda *_, result=result: result),
       )
-      checkpoint.look(networks[epoch - 1], epoch)
+      checkpoint.update(networks[epoch - 1], epoch)
     kept = weights(checkpoint.network())[0]
     equal = [np.array_equal(kept, weights(each)[0]) for each in networks]
     return equal.index(True) + 1

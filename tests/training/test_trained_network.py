@@ -72,7 +72,7 @@ def fits(monkeypatch):
   """Names of the networks that were really trained, which takes no time."""
   found = []
 
-  def fit(self, name, stage, lesson, model, key):
+  def fit(self, name, stage, supervision, model, key):
     found.append(name)
     return models.init(model, jax.random.key(len(found)), self.spec)
 
@@ -129,10 +129,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_training_is_another_network(trainer, fits, change):
-  lesson, fields, lessons = CHANGES[change]()
-  trainer().train("nasty", "defense", lesson)
+  supervision, fields, changes = CHANGES[change]()
+  trainer().train("nasty", "defense", supervision)
   other = trainer("elsewhere", **fields)
-  other.train("nasty", "defense", lesson._replace(**lessons))
+  other.train("nasty", "defense", supervision._replace(**changes))
   assert len(fits) == 2
 
 
@@ -241,26 +241,26 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "lesson",
+  "supervision",
   [contrast, lambda: contrast()._replace(accuracy=0.5)],
   ids=["last", "nearest"],
 )
 def test_a_stopped_training_goes_on_to_the_same_bits(
-  trainer, tmp_path, monkeypatch, lesson
+  trainer, tmp_path, monkeypatch, supervision
 ):
-  lesson = lesson()
-  whole = trainer("whole").train("nasty", "defense", lesson)
+  supervision = supervision()
+  whole = trainer("whole").train("nasty", "defense", supervision)
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "other_cache"))
   with MetricsWriter(tmp_path / "parts") as metrics:
     parts = trainer("parts", metrics=metrics)
     checkpoints._stop.set()
     try:
       with pytest.raises(checkpoints.Preempted):
-        parts.train("nasty", "defense", lesson)
+        parts.train("nasty", "defense", supervision)
     finally:
       checkpoints._stop.clear()
     assert not (tmp_path / "parts/nasty.safetensors").exists()
-    same(parts.train("nasty", "defense", lesson), whole)
+    same(parts.train("nasty", "defense", supervision), whole)
   steps = [record["step"] for record in read_metrics(tmp_path / "parts")]
   assert steps == [1, 2, 3]
 
