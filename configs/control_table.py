@@ -48,7 +48,7 @@ def get_config(argument: str = ""):
     for column, (seed, control) in columns.items():
       config = c.sibling(__file__, name, f"{rest},{own}".strip(","))
       config.seed = seed
-      shorten(config, int(args["part"]))
+      shorten(config, c.number(args, "part"))
       if control:
         freeze_images(config)
       cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)

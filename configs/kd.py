@@ -103,7 +103,7 @@ def get_config(argument: str = ""):
       "optimizer": adam if plain else sgd,
     },
     synthesis={
-      "fraction": float(args["fraction"]),
+      "fraction": c.number(args, "fraction", float),
       "source": "train",
       "labels": args["labels"],
       "answers": "per_view",

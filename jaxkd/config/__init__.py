@@ -5,7 +5,7 @@ behind the colon in `--config=configs/cake.py:dataset=mnist`. It imports nothing
 but this package.
 """
 
-from jaxkd.config.arguments import arguments, forbid, lookup, without
+from jaxkd.config.arguments import arguments, forbid, lookup, number, without
 from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
 from jaxkd.config.cells import cell, cells, slug, table
 from jaxkd.config.files import (
@@ -29,6 +29,7 @@ __all__ = [
   "forbid",
   "load_config",
   "lookup",
+  "number",
   "optimizer",
   "resolve_path",
   "share_networks",

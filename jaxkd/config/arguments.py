@@ -1,5 +1,6 @@
-"""Argument strings: what stands behind the colon in
-`--config=configs/cake.py:dataset=mnist,smoke`.
+"""Argument strings choose the recipe of a config.
+
+They stand behind the colon in `--config=configs/cake.py:dataset=mnist,smoke`.
 """
 
 from typing import Any
@@ -11,11 +12,12 @@ ARGUMENTS = ("dataset", "teacher", "student", "seeds", "smoke")
 
 
 def arguments(argument: str, **defaults: str | bool) -> dict[str, Any]:
-  """`dataset=mnist,student=vit4,smoke` as a dict, over the defaults; what is
-  true or false by default needs no value.
+  """Parses `dataset=mnist,student=vit4,smoke` into a dict, over the defaults.
+
+  An argument that is true or false by default needs no value.
 
   Raises:
-    JaxkdError: for an argument that there is not, or one without its value.
+    JaxkdError: for an unknown argument, or one without its value.
   """
   args: dict[str, Any] = {"smoke": False, **defaults}
   allowed = {*ARGUMENTS, *defaults}
@@ -35,7 +37,7 @@ def forbid(args: dict[str, Any], *names: str) -> None:
   """Refuses arguments that a table decides for its cells.
 
   Raises:
-    JaxkdError: naming the first that was given all the same.
+    JaxkdError: for the first of them that was given.
   """
   for name in names:
     if name in args:
@@ -46,7 +48,7 @@ def forbid(args: dict[str, Any], *names: str) -> None:
 
 
 def without(argument: str, *names: str) -> str:
-  """An argument string without the parts of these names.
+  """Returns an argument string without the parts of these names.
 
   >>> without("attack=dfme,smoke", "attack")
   'smoke'
@@ -56,10 +58,23 @@ def without(argument: str, *names: str) -> str:
 
 
 def lookup(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
-  """A row of a config's table, that of a data set as a rule.
+  """Returns a row of a config's table, as a rule that of a data set.
 
   Raises:
-    JaxkdError: naming the rows that there are.
+    JaxkdError: if there is no such row.
   """
   checks.choice(name, key, table)
   return table[key]
+
+
+def number(args: dict[str, Any], name: str, kind: type = int) -> float:
+  """Returns the argument `name` as a number of a kind, `int` or `float`.
+
+  Raises:
+    JaxkdError: if it is none.
+  """
+  try:
+    return kind(args[name])
+  except ValueError:
+    noun = "an integer" if kind is int else "a number"
+    raise JaxkdError(f"{name}={args[name]}: choose {noun}.") from None

@@ -1,10 +1,11 @@
-"""The blocks that configs are made of."""
+"""Configs are made of blocks, with defaults for fields that are not given."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxkd.config.arguments import number
 from jaxkd.config.fields import defaults, filled
 from jaxkd.config.network_fields import OPTIMIZER
 from jaxkd.config.run_fields import RUN
@@ -18,7 +19,7 @@ EMBEDDED = ("mnist_5k", "two_moons")
 def optimizer(
   name: str, learning_rate: float, schedule: str = "constant", **others: Any
 ) -> dict[str, Any]:
-  """The block that `jaxkd.training.optimisers.optimiser` reads."""
+  """Returns a block that `jaxkd.training.optimisers.optimiser` reads."""
   return {
     **defaults(OPTIMIZER),
     "name": name,
@@ -29,7 +30,7 @@ def optimizer(
 
 
 def defense(**fields: Any) -> dict[str, Any]:
-  """The block that `jaxkd.defenses` reads."""
+  """Returns the block that `jaxkd.defenses` reads."""
   return {**defaults(DEFENSE), **fields}
 
 
@@ -45,7 +46,7 @@ def experiment(
   grid: dict[str, tuple[float, ...]] | None = None,
   image_size: int = 0,
 ) -> ConfigDict:
-  """A whole config, with the defaults of all fields that are not given.
+  """Returns a config, with the defaults of all fields that are not given.
 
   Args:
     method: name in `jaxkd.methods`.
@@ -64,7 +65,7 @@ def experiment(
     "image_size": image_size,
     "teacher": {**teacher, **_named(args, "teacher")},
     "student": {
-      "seeds": int(args.get("seeds", 1)),
+      "seeds": number({"seeds": 1, **args}, "seeds"),
       **student,
       **_named(args, "student"),
     },
@@ -82,7 +83,7 @@ def _named(args: dict[str, Any], role: str) -> dict[str, str]:
 
 
 def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
-  """The config shrunk to seconds: embedded data, small networks, few steps.
+  """Shrinks a config to seconds: embedded data, small networks, few steps.
 
   It shows that everything runs, not what a method can do. Networks that the
   argument string names are kept.
@@ -104,12 +105,12 @@ def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
 
 
 def block(**fields: Any) -> ConfigDict:
-  """A block of a config; blocks inside it are copied."""
+  """Returns a block of a config, in which blocks are copies."""
   return ConfigDict(copied(fields))
 
 
 def copied(fields: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
-  """A dict of these fields in which no block stands twice.
+  """Returns a dict of these fields in which no block stands twice.
 
   ConfigDict, its `to_dict` and `copy.deepcopy` keep one object that two fields
   hold as one, so an override of one field would change the other as well.

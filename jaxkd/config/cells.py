@@ -1,4 +1,4 @@
-"""Tables of runs, see `jaxkd.tables.runner`."""
+"""Tables are configs with cells; `jaxkd.tables.runner` runs them."""
 
 from collections.abc import Sequence
 import re
@@ -18,7 +18,7 @@ def cell(
   value: str = "student.accuracy",
   published: float | None = None,
 ) -> dict[str, Any]:
-  """One run of a table, and its place in it.
+  """Returns one run of a table, with its position.
 
   Args:
     row: one of the table's rows.
@@ -45,7 +45,7 @@ def cells(
   value: str | dict[str, str] = "student.accuracy",
   published: Sequence[Sequence[float | None]] = (),
 ) -> dict[str, dict[str, Any]]:
-  """A cell for every row and column, from the configs beside `config_file`.
+  """Returns a cell for every row and column, from configs in a folder.
 
   Args:
     config_file: of the table.
@@ -73,7 +73,7 @@ def cells(
 
 
 def slug(name: str) -> str:
-  """A name that can be a folder and a part of a flag.
+  """Returns a name that can be a folder and a part of a flag.
 
   >>> slug("cnn_Skep.+HTC, t = inf")
   'cnn_skep_htc_t_inf'
@@ -91,7 +91,7 @@ def table(
   unit: str = "percent",
   figures: Sequence[str] = (),
 ) -> ConfigDict:
-  """The config of a table, see `jaxkd.tables.runner`.
+  """Returns the config of a table, see `jaxkd.tables.runner`.
 
   Args:
     name: of the table.

@@ -1,6 +1,4 @@
-"""Words for hyper-parameters that can't be: the field, the value, what is
-allowed.
-"""
+"""Checks of values; a message names the field, the value, what is allowed."""
 
 from collections.abc import Iterable
 import difflib
@@ -9,34 +7,34 @@ from jaxkd.errors import JaxkdError
 
 
 def positive(**fields: float) -> None:
-  """All fields are above zero."""
+  """Checks that all fields are above zero."""
   for name, value in fields.items():
     if not value > 0:
       raise JaxkdError(f"{name}={value}: it must be above 0.")
 
 
 def not_negative(**fields: float) -> None:
-  """All fields are zero or above."""
+  """Checks that all fields are zero or above."""
   for name, value in fields.items():
     if not value >= 0:
       raise JaxkdError(f"{name}={value}: it must be 0 or above.")
 
 
 def at_least(name: str, value: int, least: int) -> None:
-  """`value` is `least` or more."""
+  """Checks that a value is `least` or more."""
   if value < least:
     raise JaxkdError(f"{name}={value}: choose {least} or more.")
 
 
 def choice(name: str, value: str, allowed: Iterable[str]) -> None:
-  """`value` is one of `allowed`."""
+  """Checks that a value is one of those that are allowed."""
   allowed = tuple(allowed)
   if value not in allowed:
     raise JaxkdError(unknown(name, value, allowed))
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
-  """`Unknown kind 'valeu'; did you mean value? ...`, nearest names first."""
+  """Returns the message for an unknown name, with the nearest ones."""
   allowed = tuple(allowed)
   near = difflib.get_close_matches(value, allowed, n=3)
   hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -44,7 +42,7 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def keys(name: str, given: Iterable[str], expected: Iterable[str]) -> None:
-  """`given` has exactly the expected keys."""
+  """Checks that there are exactly the expected keys."""
   if set(given) != set(expected):
     raise JaxkdError(
       f"{name} has {', '.join(sorted(given))}; it must have exactly "
@@ -53,7 +51,7 @@ def keys(name: str, given: Iterable[str], expected: Iterable[str]) -> None:
 
 
 def at_most(name: str, value: int, limit: int, of_what: str) -> None:
-  """`value` does not exceed a count."""
+  """Checks that a value does not exceed a count."""
   if value > limit:
     raise JaxkdError(
       f"{name}={value}: there are only {limit} {of_what}; choose {limit} or "
@@ -62,7 +60,7 @@ def at_most(name: str, value: int, limit: int, of_what: str) -> None:
 
 
 def multiple(name: str, value: int, of_name: str, of: int) -> None:
-  """`value` is a multiple of another field."""
+  """Checks that a value is a multiple of another field."""
   if value % of:
     raise JaxkdError(
       f"{name}={value} is not a multiple of {of_name}={of}; choose "
@@ -71,9 +69,12 @@ def multiple(name: str, value: int, of_name: str, of: int) -> None:
 
 
 def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
-  """`num_rounds`, or as many as the budget pays for if that is 0.
+  """Returns `num_rounds`, or if that is 0 as many as the budget pays for.
 
   More than it pays for is allowed: the run ends when the budget does.
+
+  Raises:
+    JaxkdError: if the budget does not pay for one round.
   """
   not_negative(num_rounds=num_rounds)
   paid = max(budget, 0) // cost

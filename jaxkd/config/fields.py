@@ -1,8 +1,7 @@
-"""Declarations of config fields, and what follows from a declaration.
+"""Every field of a config is declared once, with its type, default and range.
 
-A field is declared once, with its name, type, default, meaning and range. The
-defaults of configs, the checks before a run, the answers to unknown and renamed
-names and the list that `--fields` prints are made from that.
+The defaults of configs, the checks before a run, the answers to unknown and
+renamed fields and what `--fields` prints follow from the declaration.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -23,7 +22,7 @@ NOUNS = {int: "integer", float: "number", str: "string"}
 
 
 class Interval(NamedTuple):
-  """The numbers from `low` to `high`; an open end is not one of them."""
+  """The numbers from `low` to `high`, without an end that is open."""
 
   low: float
   high: float = math.inf
@@ -31,7 +30,7 @@ class Interval(NamedTuple):
   open_high: bool = False
 
   def holds(self, value: float) -> bool:
-    """Whether a number lies in the interval."""
+    """Returns whether a number lies in the interval."""
     above = value > self.low if self.open_low else value >= self.low
     below = value < self.high if self.open_high else value <= self.high
     return above and below
@@ -76,7 +75,7 @@ class Field(NamedTuple):
 
   @property
   def takes(self) -> str:
-    """The values that it takes, in words."""
+    """Says in words which values the field takes."""
     if self.type is bool:
       return "True or False"
     items = get_args(self.type)
@@ -94,7 +93,7 @@ class Field(NamedTuple):
     return f"{noun} out of {names}" if items else f"one of {names}"
 
   def check(self, path: str, value: Any) -> None:
-    """Refuses a value of another type, or one that is not allowed.
+    """Checks the type of a value, and that it is allowed.
 
     Raises:
       JaxkdError: naming the field, the value and what it takes.
@@ -129,7 +128,7 @@ class Block(NamedTuple):
 
 
 def defaults(block: Block) -> dict[str, Any]:
-  """The fields of a block that a config may leave out, with their values."""
+  """Returns the fields that a config may leave out, with their defaults."""
   values = {}
   for field in block.fields:
     if isinstance(field, Block):
@@ -141,7 +140,7 @@ def defaults(block: Block) -> dict[str, Any]:
 
 
 def filled(block: Block, values: Values) -> dict[str, Any]:
-  """The values of a block, with defaults for those that are left out."""
+  """Returns the values of a block, and defaults for those that it lacks."""
   blocks = {
     field.name: field for field in block.fields if isinstance(field, Block)
   }
@@ -153,7 +152,7 @@ def filled(block: Block, values: Values) -> dict[str, Any]:
 
 
 def check(block: Block, values: Any, path: str = "") -> None:
-  """Refuses fields that a block does not have or lacks, and wrong values.
+  """Checks that a block has the declared fields, with values that they take.
 
   Args:
     block: as it is declared.
@@ -179,7 +178,7 @@ def check(block: Block, values: Any, path: str = "") -> None:
 
 
 def find(block: Block, name: str, path: str = "") -> Field | Block:
-  """The declaration of a field, whose name may have dots.
+  """Returns the declaration of a field, whose name may have dots.
 
   Raises:
     JaxkdError: if there is none; of a renamed field with the new name.
@@ -207,14 +206,14 @@ def find(block: Block, name: str, path: str = "") -> Field | Block:
 
 
 def not_a_block(block: Block, path: str, value: Any) -> str:
-  """That a block can't be one value; `path` ends with a dot."""
+  """Returns the message for a value in place of a block."""
   name = path.removesuffix(".") or "The config"
   fields = ", ".join(f"{path}{field.name}" for field in block.fields)
   return f"{name}={_plain(value)!r}: a block takes no value; set {fields}."
 
 
 def describe(block: Block, values: Values, path: str = "") -> Iterator[str]:
-  """Lines for every field: its value, and what it takes and means."""
+  """Yields lines for every field: its value, what it takes, what it means."""
   for field in block.fields:
     name = f"{path}{field.name}"
     if isinstance(field, Block):
@@ -230,7 +229,7 @@ def describe(block: Block, values: Values, path: str = "") -> Iterator[str]:
 
 
 def has_type(value: Any, kind: Any) -> bool:
-  """Whether a value has the type of a field; numbers are finite."""
+  """Returns whether a value has the type of a field; numbers are finite."""
   items = get_args(kind)
   if items:
     return (

@@ -1,4 +1,4 @@
-"""Config files: where they are, and configs that are made of others."""
+"""Config files are found and loaded, and configs are made from others."""
 
 import importlib.util
 from pathlib import Path
@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def resolve_path(name: str) -> str:
-  """`name`, or where the config of that name lies that came with the package,
-  if there is none here: `configs/cake.py:smoke` works in every folder.
+  """Returns `name`, or the path of the package's config if there is none here.
+
+  So `configs/cake.py:smoke` works in every folder.
   """
   path, colon, argument = name.partition(":")
   packaged = PACKAGE / path
@@ -23,7 +24,7 @@ def resolve_path(name: str) -> str:
 
 
 def load_config(name: str) -> ConfigDict:
-  """The config of a file, named as for `--config`: `configs/cake.py:smoke`.
+  """Loads a config that is named as for `--config`: `configs/cake.py:smoke`.
 
   Raises:
     JaxkdError: if there is no such file.
@@ -38,7 +39,7 @@ def load_config(name: str) -> ConfigDict:
 
 
 def sibling(config_file: str, name: str, argument: str) -> ConfigDict:
-  """The config `name` from the folder of `config_file`, to vary it."""
+  """Loads the config `name` from the folder of `config_file`, to vary it."""
   path = Path(config_file).with_name(f"{name}.py")
   return load_config(f"{path}:{argument}")
 

@@ -1,4 +1,4 @@
-"""Fields of networks: how they are trained, and the whole block `student`."""
+"""The fields of networks, optimizers and the block `student` are declared."""
 
 from jaxkd.config.fields import (
   COUNT,

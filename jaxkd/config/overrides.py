@@ -1,4 +1,4 @@
-"""Overrides on a command line, as `--config.student.epochs=3`."""
+"""Overrides such as `--config.student.epochs=3` are checked as texts."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ BOOLEANS |= {"false": False, "f": False, "0": False}
 
 
 def overrides(argv: Sequence[str]) -> dict[str, str | None]:
-  """The text behind `=` by the path of the field; None where there is none.
+  """Returns the text behind `=` of every override, by the path of its field.
 
   >>> overrides(["--config=a.py", "--config.seed=1", "--config.tensorboard"])
   {'seed': '1', 'tensorboard': None}
@@ -24,7 +24,7 @@ def overrides(argv: Sequence[str]) -> dict[str, str | None]:
 
 
 def check(block: Block, texts: Mapping[str, str | None]) -> None:
-  """Refuses unknown fields, and texts that a field does not take.
+  """Checks that fields are known, and take what the texts mean.
 
   Raises:
     JaxkdError: naming the field.
@@ -50,7 +50,7 @@ def _value(kind: Any, text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-  """What a text means as a number, a tuple or a dict; else the text."""
+  """Returns a text as number, tuple or dict where it is one."""
   try:
     return ast.literal_eval(text)
   except (SyntaxError, ValueError):

@@ -1,5 +1,6 @@
-"""Fields that every config has; a method declares its own, see
-`jaxkd.config.synthesis_fields`.
+"""The fields that every config of a run has are declared here.
+
+A method declares its own, see `jaxkd.config.synthesis_fields`.
 """
 
 from jaxkd.config.fields import (

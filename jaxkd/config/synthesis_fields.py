@@ -1,4 +1,4 @@
-"""Fields that several methods have in `synthesis`, and numbers of objectives.
+"""Fields that several methods have in `synthesis` or `hyper` are declared here.
 
 A method declares its own beside its `build`, in `FIELDS` and `HYPER`.
 """
@@ -91,7 +91,7 @@ LABEL_FLOOR = Field(
 
 
 def weights_of(terms: tuple[str, ...]) -> Block:
-  """The block `weights`, with a number for each term of the images' loss."""
+  """Returns the block `weights`, with a number for each term of the loss."""
   return Block(
     "weights",
     "Weights of the terms of the images' loss.",

@@ -1,4 +1,4 @@
-"""Fields of tables of runs."""
+"""The fields of tables and of their cells are declared here."""
 
 from jaxkd.config.fields import Block, Field
 

@@ -1,4 +1,4 @@
-"""Fields of the block `teacher`, with its defence and its interface."""
+"""The fields of the block `teacher` are declared, with those of a defence."""
 
 from jaxkd.config.fields import (
   COUNT,

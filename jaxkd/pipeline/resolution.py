@@ -39,7 +39,7 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
 
 
 def declared(config: ConfigDict) -> Block:
-  """The fields of a run's config: those of every run, and of its method.
+  """Returns the declared fields of a run, those of its method included.
 
   Raises:
     JaxkdError: if the config names no method.

@@ -28,6 +28,13 @@ def test_wrong_arguments(argument, message):
     c.arguments(argument)
 
 
+def test_arguments_that_are_no_numbers():
+  with pytest.raises(JaxkdError, match="seeds=many: choose an integer"):
+    c.load_config("configs/cake.py:seeds=many")
+  with pytest.raises(JaxkdError, match="fraction=half: choose a number"):
+    c.load_config("configs/kd.py:fraction=half")
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_builds_shrinks_and_imports_little(path):
   """Tables ask methods what they say of themselves; experiments ask nobody."""
