@@ -181,7 +181,7 @@ def test_an_ensemble_costs_no_query(tmp_path):
   assert report["queries"]["spent"] == BUDGET
   assert report["seconds"]["student"] > 0
   members = [tmp_path / f"committee{index}.safetensors" for index in (1, 2)]
-  all_three = [student, *(load(member, SPEC) for member in members)]
+  all_three = [student, *(load(member, SPEC, "mlp") for member in members)]
   kernels = {weights(network)[-1].tobytes() for network in all_three}
   assert len(kernels) == 3
 

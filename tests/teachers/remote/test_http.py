@@ -42,6 +42,7 @@ def teacher_block(url, **fields):
     "body": "raw",
     "header": "Authorization",
     "content_type": "image/png",
+    "datatype": "FP32",
     "response": "top",
     "labels": (),
     **fields.pop("template", {}),
