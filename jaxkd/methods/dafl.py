@@ -86,7 +86,11 @@ FIELDS = (
   STEP_SIZE,
   weights_of(INFO.terms),
   Field(
-    "balance", str, ..., "Unit of the term balance: bans or nats.", BALANCES
+    "balance",
+    str,
+    ...,
+    "Base of the logarithm in the term balance, 10 or e.",
+    BALANCES,
   ),
 )
 HYPER = (TEMPERATURE, ALPHA)
