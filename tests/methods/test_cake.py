@@ -36,14 +36,14 @@ def build(**changes):
 def sets(key=0, rounds=1, **changes):
   """Inputs in the normalised space, labels and terms of some rounds."""
   method = build(**changes)
-  state, found = method.init(jax.random.key(key), NETS), []
+  state, rounds_made = method.init(jax.random.key(key), NETS), []
   for _ in range(rounds):
     state, samples, terms = jax.jit(method.phases[0].ask)(
       state, NETS, jax.random.key(99)
     )
     inputs = (samples.images - jnp.array(SPEC.mean)) / jnp.array(SPEC.std)
-    found.append((inputs, samples, terms))
-  return found
+    rounds_made.append((inputs, samples, terms))
+  return rounds_made
 
 
 def start(**changes):
@@ -78,8 +78,8 @@ def test_labels_differ_inside_groups():
 
 
 def test_step_size_is_constant_in_a_set_and_falls_over_sets():
-  found = sets(rounds=2)
-  sizes = jnp.concatenate([s.extras["step_size"] for _, s, _ in found])
+  made = sets(rounds=2)
+  sizes = jnp.concatenate([s.extras["step_size"] for _, s, _ in made])
   np.testing.assert_allclose(
     sizes, np.repeat([1e-1, 1e-2, 1e-3, 1e-4], 6), rtol=1e-5
   )

@@ -1,4 +1,6 @@
-"""CMI: its terms by hand, what lives on between rounds, and a whole run."""
+"""CMI's terms are those by hand; its bank and head outlive a round, and its
+generator does not.
+"""
 
 from pathlib import Path
 
@@ -75,10 +77,10 @@ def test_the_terms_of_a_batch():
   outputs, norms = batch_statistics.capture_batch_norms(
     NETS.teacher, samples.images
   )
-  heard = NETS.student(samples.images).logits
-  log_p, log_q = jax.nn.log_softmax(outputs.logits), jax.nn.log_softmax(heard)
+  logits = NETS.student(samples.images).logits
+  log_p, log_q = jax.nn.log_softmax(outputs.logits), jax.nn.log_softmax(logits)
   gaps = (np.exp(log_p) * (log_p - log_q)).sum(-1)
-  agree = heard.argmax(-1) == outputs.logits.argmax(-1)
+  agree = logits.argmax(-1) == outputs.logits.argmax(-1)
   assert 0 < agree.sum() < 8
   distance = 0.0
   for inputs, mean, variance in zip(*norms, strict=True):
@@ -187,7 +189,7 @@ def test_latents_are_trained_too():
   assert many["classification"] < few["classification"] - 1e-3
 
 
-def test_a_student_of_hard_labels_hears_the_class_alone():
+def test_a_student_of_hard_labels_learns_the_class_alone():
   method = build(student="hard", hyper={})
   logits = jnp.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]])
   answers = jnp.array([[0.1, 0.3, 0.2], [4.0, -4.0, 0.0]])
@@ -271,23 +273,23 @@ def test_the_published_numbers_are_the_cards():
     return jaxkd.load_config(f"{CONFIGS}/cmi.py:{argument}")
 
   config = load("dataset=cifar10")
-  found = config.synthesis
-  assert (found.num_rounds, found.batch_size, found.num_steps) == (
+  fields = config.synthesis
+  assert (fields.num_rounds, fields.batch_size, fields.num_steps) == (
     200,
     256,
     200,
   )
-  assert (found.student_steps, found.student_batch_size) == (400, 128)
-  assert (found.bank_size, found.num_negatives) == (40960, 4096)
-  assert found.step_size == 1e-3 and found.temperature == 0.1
-  assert found.weights.to_dict() == {
+  assert (fields.student_steps, fields.student_batch_size) == (400, 128)
+  assert (fields.bank_size, fields.num_negatives) == (40960, 4096)
+  assert fields.step_size == 1e-3 and fields.temperature == 0.1
+  assert fields.weights.to_dict() == {
     "classification": 1.0,
     "batch_norm": 1.0,
     "adversarial": 0.5,
     "contrast": 0.8,
   }
   assert config.hyper.temperature == 20
-  assert found.features == "taps"
+  assert fields.features == "taps"
   assert load("dataset=cifar10,teacher=vgg11").synthesis.features == (
     "batch_norms"
   )

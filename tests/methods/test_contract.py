@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_task import SPEC, Counting
+from toy_task import SPEC, CountingTeacher
 
 import jaxkd
 from jaxkd import data, methods
@@ -272,11 +272,11 @@ def test_the_store_holds_what_the_costs_say(name):
 )
 def test_a_teacher_behind_an_interface_is_shown_as_many(name):
   toy = toy_run(name)
-  counting = Counting(toy.teacher)
-  run_round = make_host_round(toy.round_spec, counting)
+  teacher = CountingTeacher(toy.teacher)
+  run_round = make_host_round(toy.round_spec, teacher)
   inputs, key = toy.inputs.replace(teacher=None), jax.random.key(0)
   run_round(toy.start(inputs, key), inputs, key)
-  assert counting.asked == toy.costs[0].queries
+  assert teacher.count == toy.costs[0].queries
 
 
 @pytest.mark.parametrize("name", ["cake", "dafl", "deepinversion", "zskt"])

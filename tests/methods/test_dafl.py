@@ -1,6 +1,7 @@
-"""DAFL: its terms, who learns from what, and both released orders of steps."""
+"""DAFL's generator and student follow its terms, in both released orders of
+steps.
+"""
 
-import functools
 import math
 
 from dense_generator import dense_generator
@@ -10,7 +11,7 @@ from method_builder import build_method
 import numpy as np
 import optax
 import pytest
-from toy_task import KEY, SPEC, linear, network
+from toy_task import KEY, SPEC, linear, network, run_rounds, start
 
 from jaxkd import methods
 from jaxkd.methods import dafl
@@ -18,7 +19,6 @@ from jaxkd.pipeline import exchange
 from jaxkd.synthesis import pixels
 from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.teachers.oracles import WhiteBox
-from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
 
 TINY = {
@@ -81,28 +81,12 @@ def asks():
   }
 
 
-def game(method):
-  tx = optax.adam(0.03)
-  rules = exchange.RoundSpec(
-    method, TrainConfig(linear, tx, method.objective), SPEC, "white_box"
-  )
-  table = exchange.RoundInputs(WhiteBox(TEACHER), network(2), method.hyper)
-  student = init_state(table.student, tx)
-  return rules, exchange.init_state(rules, table, student, KEY), table
+def first_rounds(method, count):
+  return run_rounds(method, count, WhiteBox(TEACHER), tx=optax.adam(0.03))
 
 
-def played(method, rounds):
-  rules, play, table = game(method)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  found = []
-  for index in range(rounds):
-    key = jax.random.fold_in(KEY, index)
-    play, terms = play_round(play, table, key)
-    found.append(jax.device_get(terms))
-  return play, found
-
-
-def asked(method, nets=NETS):
+def first_batch(method, nets=NETS):
+  """The state, samples and terms."""
   ask = jax.jit(method.phases[0].ask)
   return ask(method.init(KEY, nets), nets, KEY)
 
@@ -154,11 +138,11 @@ def test_the_terms_of_a_batch(asks):
   )
 
 
-def test_the_student_hears_nothing_of_the_generators_terms(dense):
+def test_the_student_does_not_depend_on_the_generators_terms(dense):
   """Equal images, equal update, whatever the weights make of the generator."""
   others = {"one_hot": -3.0, "balance": 0.0, "activation": 40.0}
   one, other = (
-    played(build(steps_per_round=1, weights=weights), 1)[0]
+    first_rounds(build(steps_per_round=1, weights=weights), 1)[0]
     for weights in (TINY["weights"], others)
   )
   assert same(one.student, other.student)
@@ -166,7 +150,7 @@ def test_the_student_hears_nothing_of_the_generators_terms(dense):
 
 
 @pytest.mark.parametrize("mode", ["original", "datafree"])
-def test_the_generator_hears_nothing_of_the_student(mode, asks):
+def test_the_generator_does_not_depend_on_the_student(mode, asks):
   state, ask = asks[mode]
   one, other = (
     ask(state, NETS._replace(student=network(seed)), KEY) for seed in (2, 3)
@@ -180,14 +164,14 @@ def test_original_images_are_from_before_the_update(mode, asks):
   state, ask = asks[mode]
   variables, opt_state = state.generator
   further = jax.tree.map(lambda leaf: leaf + 1, opt_state)
-  found = [
+  batches = [
     ask(
       state._replace(generator=GeneratorState(variables, opt_state)), NETS, KEY
     )
     for opt_state in (opt_state, further)
   ]
   (one, one_images), (other, other_images) = (
-    (state.generator.variables, samples.images) for state, samples, _ in found
+    (state.generator.variables, samples.images) for state, samples, _ in batches
   )
   assert not same(one, other)
   assert same(one_images, other_images) == (mode == "original")
@@ -205,21 +189,20 @@ def test_original_images_are_from_before_the_update(mode, asks):
 def test_two_rounds(changes, generator_steps, student_steps, dense):
   """Steps of both networks; answers and labels are the frozen teacher's."""
   method = build(**changes)
-  play, _ = played(method, 2)
-  _, opt_state = play.state.generator
+  run, _ = first_rounds(method, 2)
+  _, opt_state = run.state.generator
   assert int(optax.tree.get(opt_state, "count")) == generator_steps
-  assert int(play.student.step) == student_steps
-  samples = play.store.samples
+  assert int(run.student.step) == student_steps
+  samples = run.store.samples
   logits = TEACHER(samples.images)[0]
   np.testing.assert_allclose(
     samples.targets, jax.nn.log_softmax(logits), atol=1e-5
   )
   np.testing.assert_array_equal(samples.labels, logits.argmax(-1))
-  assert int(play.store.inserted) == 2 * 7 * 8
-  rules, play, table = game(method)
-  bills = exchange.round_costs(rules, play, table)
-  assert [bill.updates for bill in bills] == [student_steps // 2] * 2
-  assert sum(bill.queries for bill in bills) == 0
+  assert int(run.store.inserted) == 2 * 7 * 8
+  costs = exchange.round_costs(*start(method, WhiteBox(TEACHER)))
+  assert [cost.updates for cost in costs] == [student_steps // 2] * 2
+  assert sum(cost.queries for cost in costs) == 0
 
 
 def test_how_the_generator_normalises(monkeypatch):
@@ -232,44 +215,44 @@ def test_how_the_generator_normalises(monkeypatch):
 
   marked = generator.replace(apply=apply)
   monkeypatch.setattr(dafl, "create_generator", lambda *a, **k: marked)
-  assert asked(build())[1].images.min() > 0.9
-  assert asked(build(**DATAFREE))[1].images.max() < 0.1
+  assert first_batch(build())[1].images.min() > 0.9
+  assert first_batch(build(**DATAFREE))[1].images.max() < 0.1
 
 
 @pytest.mark.slow
 @MODES
 def test_rounds_with_a_published_generator(changes):
-  play, terms = played(build(**changes), 1)
+  run, terms = first_rounds(build(**changes), 1)
   assert all(np.isfinite(list(round_.values())).all() for round_ in terms)
   before = build(**changes).init(KEY, NETS).generator.variables
-  after, _ = play.state.generator
+  after, _ = run.state.generator
   for part in ("params", "batch_stats"):
     assert not same(before[part], after[part])
 
 
 def test_the_generator_lowers_its_terms(asks):
   """Adam on one batch of latents, since the key stays the same."""
-  (state, ask), wanted = asks["original"], []
+  (state, ask), losses = asks["original"], []
   for _ in range(30):
     state, _, terms = ask(state, NETS, KEY)
-    wanted.append(float(pixels.weighted_sum(terms, TINY["weights"])))
-  assert wanted[-1] < wanted[0] - 0.05
-  assert max(np.diff(wanted)) < 0.02
+    losses.append(float(pixels.weighted_sum(terms, TINY["weights"])))
+  assert losses[-1] < losses[0] - 0.05
+  assert max(np.diff(losses)) < 0.02
 
 
 @MODES
 def test_the_student_learns(changes, dense):
   method = build(**changes, steps_per_round=100, batch_size=32, num_rounds=4)
-  play, terms = played(method, 4)
+  run, terms = first_rounds(method, 4)
   assert terms[-1]["student"] < 0.1 * terms[0]["student"]
   images = jax.random.uniform(jax.random.key(5), (500, *SPEC.shape))
 
   def agreement(params):
-    found = linear(params, images)[0].logits.argmax(-1)
-    return np.mean(found == TEACHER(images).logits.argmax(-1))
+    labels = linear(params, images)[0].logits.argmax(-1)
+    return np.mean(labels == TEACHER(images).logits.argmax(-1))
 
   assert agreement(network(2).variables) < 0.6
-  assert agreement(play.student.variables) > 0.95
+  assert agreement(run.student.variables) > 0.95
 
 
 def test_another_objective_has_labels_to_work_with(dense):
@@ -280,7 +263,7 @@ def test_another_objective_has_labels_to_work_with(dense):
     synthesis=TINY,
     objective="htc",
   )
-  loss = played(method, 1)[1][0]["student"]
+  loss = first_rounds(method, 1)[1][0]["student"]
   assert np.isfinite(loss)
   assert loss > 0
 
@@ -292,7 +275,7 @@ def test_a_teacher_without_features():
   ):
     build().init(KEY, nets)
   weights = {**TINY["weights"], "activation": 0.0}
-  _, _, terms = asked(build(weights=weights), nets)
+  _, _, terms = first_batch(build(weights=weights), nets)
   assert set(terms) == {"one_hot", "balance"}
 
 

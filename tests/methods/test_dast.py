@@ -1,21 +1,22 @@
-"""DaST: the two losses by hand, who learns from whom, and the bill."""
+"""DaST's two losses are those by hand; generator and student learn from each
+other; a round costs a batch.
+"""
 
 import jax
 import jax.numpy as jnp
 from method_builder import build_method
 import numpy as np
-import optax
 import pytest
+import toy_task
+from toy_task import KEY, SPEC
 
 from jaxkd.methods import dast
 from jaxkd.models.generators.registry import Generator
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox
-from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,
-  DataSpec,
   JaxkdError,
   LossContext,
   Networks,
@@ -23,10 +24,8 @@ from jaxkd.types import (
   Samples,
 )
 
-SPEC = DataSpec("toy", (4, 4, 1), 3, (0.5,), (0.5,))
-KEY = jax.random.key(0)
 CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
-MEANT = jnp.array([0, 0, 1, 1, 2, 2])
+LABELS = jnp.array([0, 0, 1, 1, 2, 2])
 FIELDS = {
   "hyper": {"beta": 0.0},
   "budget": 30,
@@ -73,23 +72,14 @@ def build(**changes):
   return build_method("dast", SPEC, **{**FIELDS, **changes})
 
 
-def play(access="label", rounds=1, **changes):
-  """The play before and after some rounds."""
-  method = build(**changes)
-  tx = optax.sgd(0.1)
-  recipe = TrainConfig(linear, tx, method.objective)
-  rules = exchange.RoundSpec(method, recipe, SPEC, access)
+def run_rounds(access="label", count=1, **changes):
+  """The states before and after some rounds, and the terms of the last."""
   teacher = BlackBox(network(1), access, eight_bit=False)
-  table = exchange.RoundInputs(teacher, network(2), method.hyper)
-  student = init_state(table.student, tx)
-  began = exchange.init_state(rules, table, student, KEY)
-  bill = exchange.round_costs(rules, began, table)
-  now = began
-  for index in range(rounds):
-    now, terms = exchange.run_round(
-      rules, now, table, jax.random.fold_in(KEY, index)
-    )
-  return began, now, terms, bill
+  before = toy_task.start(build(**changes), teacher, network(2))[1]
+  after, terms = toy_task.run_rounds(
+    build(**changes), count, teacher, network(2)
+  )
+  return before, after, terms[-1]
 
 
 def images_of(params, latents):
@@ -106,7 +96,7 @@ def slopes_by_hand(params, latents, student, targets):
     return -log_probs[jnp.arange(6), labels].mean()
 
   value_and_slope = jax.value_and_grad(error)
-  return value_and_slope(params, targets), value_and_slope(params, MEANT)
+  return value_and_slope(params, targets), value_and_slope(params, LABELS)
 
 
 def slope_seen(state):
@@ -115,52 +105,55 @@ def slope_seen(state):
 
 
 def test_the_generator_learns_through_the_student_that_was_just_updated():
-  began, now, terms, _ = play()
-  before = began.state.variables["params"]
-  student = now.student.variables["params"]
-  assert not np.allclose(student, began.student.variables["params"])
+  before, after, terms = run_rounds()
+  student = after.student.variables["params"]
+  assert not np.allclose(student, before.student.variables["params"])
   (d, d_slope), (error, error_slope) = slopes_by_hand(
-    before, now.state.latents, student, now.state.targets
+    before.state.variables["params"],
+    after.state.latents,
+    student,
+    after.state.targets,
   )
   expected = -jnp.exp(-d) * d_slope + 0.2 * error_slope
-  np.testing.assert_allclose(slope_seen(now.state), expected, atol=1e-6)
+  np.testing.assert_allclose(slope_seen(after.state), expected, atol=1e-6)
   np.testing.assert_allclose(terms["disagreement"], d, rtol=1e-5)
   np.testing.assert_allclose(terms["label"], error, rtol=1e-5)
 
 
 def test_the_generator_raises_the_disagreement():
-  _, now, _, _ = play(alpha=1e-9, step_size=1e-3)
-  began, _, _, _ = play()
+  before, after, _ = run_rounds(alpha=1e-9, step_size=1e-3)
 
   def disagreement(state):
     return slopes_by_hand(
       state.variables["params"],
-      now.state.latents,
-      now.student.variables["params"],
-      now.state.targets,
+      after.state.latents,
+      after.student.variables["params"],
+      after.state.targets,
     )[0][0]
 
-  assert disagreement(now.state) > disagreement(began.state)
+  assert disagreement(after.state) > disagreement(before.state)
 
 
 def test_the_student_is_asked_about_the_batch_that_it_learnt():
-  began, now, _, _ = play()
-  images = images_of(began.state.variables["params"], now.state.latents)
-  kept = now.store.samples
+  before, after, _ = run_rounds()
+  images = images_of(before.state.variables["params"], after.state.latents)
+  kept = after.store.samples
   np.testing.assert_allclose(kept.images[:6].reshape(6, -1), images, atol=1e-6)
-  np.testing.assert_array_equal(kept.labels[:6], MEANT)
+  np.testing.assert_array_equal(kept.labels[:6], LABELS)
   teacher = network(1)(images.reshape(6, 4, 4, 1)).logits.argmax(-1)
   np.testing.assert_array_equal(kept.targets[:6], teacher)
-  np.testing.assert_array_equal(now.state.targets, teacher)
+  np.testing.assert_array_equal(after.state.targets, teacher)
 
 
-def test_a_round_costs_a_batch_and_updates_each_player_once():
-  _, now, _, bill = play(rounds=2)
-  assert [each.queries for each in bill] == [6] * 5
-  assert int(now.student.step) == 2
-  assert int(now.state.opt_state[0].count) == 2
-  assert int(now.state.variables["count"]) == 2  # one batch, one statistic
-  assert int(now.store.inserted) == 12
+def test_a_round_costs_a_batch_and_updates_each_network_once():
+  _, after, _ = run_rounds(count=2)
+  teacher = BlackBox(network(1), "label", eight_bit=False)
+  costs = exchange.round_costs(*toy_task.start(build(), teacher, network(2)))
+  assert [cost.queries for cost in costs] == [6] * 5
+  assert int(after.student.step) == 2
+  assert int(after.state.opt_state[0].count) == 2
+  assert int(after.state.variables["count"]) == 2  # one batch, one statistic
+  assert int(after.store.inserted) == 12
   assert build().capacity == 12
 
 
@@ -184,8 +177,8 @@ def test_alpha_becomes_a_low_label_loss_and_stays_otherwise():
   latents = probe.latents
   images = images_of(build().init(KEY, None).variables["params"], latents)
   centred = images - images.mean(axis=0)
-  wanted = 4.0 * jax.nn.one_hot(MEANT, 3) - 4 / 3
-  state, _, terms = fit(jnp.linalg.pinv(centred) @ wanted, alpha=0.2)
+  logits = 4.0 * jax.nn.one_hot(LABELS, 3) - 4 / 3
+  state, _, terms = fit(jnp.linalg.pinv(centred) @ logits, alpha=0.2)
   assert 0 < terms["label"] < 0.1
   assert terms["alpha"] == pytest.approx(0.2)  # in force until after the step
   assert state.alpha == pytest.approx(float(terms["label"]))
@@ -194,24 +187,24 @@ def test_alpha_becomes_a_low_label_loss_and_stays_otherwise():
 def test_probabilities_add_their_mean_square():
   logits = jnp.array([[0.0, 0.0, 0.0]])
   probs = jnp.array([[0.5, 0.25, 0.25]])
-  found = dast.imitation(logits, jnp.log(probs), 3.0)
+  loss = dast.imitation(logits, jnp.log(probs), 3.0)
   square = ((1 / 6) ** 2 + 2 * (1 / 12) ** 2) / 3
-  np.testing.assert_allclose(found, np.log(3) + 3.0 * square, rtol=1e-5)
+  np.testing.assert_allclose(loss, np.log(3) + 3.0 * square, rtol=1e-5)
   samples = Samples(None, None, jnp.array([0]))
-  found = dast.student_loss({"beta": 3.0}, Outputs(logits), samples, CONTEXT)
-  np.testing.assert_allclose(found, np.log(3), rtol=1e-5)
+  loss = dast.student_loss({"beta": 3.0}, Outputs(logits), samples, CONTEXT)
+  np.testing.assert_allclose(loss, np.log(3), rtol=1e-5)
 
 
 def test_without_beta_labels_are_all_that_is_kept():
-  _, label, _, _ = play("label")
-  _, probs, _, _ = play("probs")
+  _, label, _ = run_rounds("label")
+  _, probs, _ = run_rounds("probs")
   jax.tree.map(np.testing.assert_array_equal, label.state, probs.state)
   assert probs.store.samples.targets.dtype == jnp.int32
 
 
 def test_with_beta_probabilities_are_needed():
-  _, now, _, _ = play("probs", hyper={"beta": 0.1})
-  assert now.state.targets.shape == (6, 3)
+  _, after, _ = run_rounds("probs", hyper={"beta": 0.1})
+  assert after.state.targets.shape == (6, 3)
   with pytest.raises(JaxkdError, match="needs probs .* gives label"):
     check_access(build(hyper={"beta": 0.1}), "label", False)
 

@@ -1,6 +1,5 @@
-"""DD: one distance, raised by the generator and lowered by the student."""
+"""DD has one distance, which the generator raises and the student lowers."""
 
-import functools
 from pathlib import Path
 
 from dense_generator import dense_generator
@@ -11,16 +10,14 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_task import KEY, SPEC, linear, network
+from toy_task import KEY, SPEC, linear, network, run_rounds
 
 import jaxkd
 from jaxkd import models
 from jaxkd.methods import dd
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.pipeline import exchange
 from jaxkd.synthesis import first_order
 from jaxkd.teachers.oracles import WhiteBox
-from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,
   JaxkdError,
@@ -75,20 +72,8 @@ def dense(monkeypatch):
   )
 
 
-def played(method, rounds):
-  tx = optax.adam(0.03)
-  rules = exchange.RoundSpec(
-    method, TrainConfig(linear, tx, method.objective), SPEC, "white_box"
-  )
-  table = exchange.RoundInputs(WhiteBox(TEACHER), network(2), method.hyper)
-  student = init_state(table.student, tx)
-  play = exchange.init_state(rules, table, student, KEY)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  found = []
-  for index in range(rounds):
-    play, terms = play_round(play, table, jax.random.fold_in(KEY, index))
-    found.append(jax.device_get(terms))
-  return play, found
+def first_rounds(method, count):
+  return run_rounds(method, count, WhiteBox(TEACHER), tx=optax.adam(0.03))
 
 
 def loss(samples, student):
@@ -98,14 +83,14 @@ def loss(samples, student):
 
 def test_the_distance_is_that_of_logits():
   """Their common part counts, which probabilities do not have."""
-  ours, theirs = jnp.array([[1.0, 0.0, 3.0]]), jnp.array([[1.0, -1.0, 1.0]])
-  samples = Samples(None, jnp.zeros(1, int), theirs)
+  student, teacher = jnp.array([[1.0, 0.0, 3.0]]), jnp.array([[1.0, -1.0, 1.0]])
+  samples = Samples(None, jnp.zeros(1, int), teacher)
   for shift, expected in ((0.0, 1.0), (2.0, (2 + 3 + 4) / 3)):
-    found = dd.student_loss({}, Outputs(ours + shift), samples, CONTEXT)
-    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    distance = dd.student_loss({}, Outputs(student + shift), samples, CONTEXT)
+    np.testing.assert_allclose(distance, [expected], rtol=1e-6)
 
 
-def test_the_game_adds_up_to_zero(dense):
+def test_generator_and_student_have_opposite_slopes(dense):
   """The slope of the images is the same for both, but for the sign."""
   method = build()
   _, samples, _ = jax.jit(method.phases[0].ask)(
@@ -119,8 +104,8 @@ def test_the_game_adds_up_to_zero(dense):
     ).mean()
 
   slope = jax.jit(jax.grad(of_student))(samples.images)
-  rival = first_order.disagreement(dd.distance, train=True)
-  other = jax.grad(lambda images: rival(NETS, images, KEY)[0])
+  disagreement = first_order.disagreement(dd.distance, train=True)
+  other = jax.grad(lambda images: disagreement(NETS, images, KEY)[0])
   np.testing.assert_allclose(-slope, jax.jit(other)(samples.images), atol=1e-6)
   assert float(jnp.abs(slope).max()) > 0
 
@@ -129,36 +114,36 @@ def test_the_generator_raises_it(dense):
   """On latents that it has not seen, of which a few alone would not tell."""
   method = build(batch_size=32)
   ask = jax.jit(method.phases[0].ask)
-  state, found = method.init(KEY, NETS), []
+  state, losses = method.init(KEY, NETS), []
   for _ in range(20):
     state = state._replace(step=0 * state.step)
     state, samples, _ = ask(state, NETS, KEY)
-    found.append(float(loss(samples, network(2)).mean()))
-  assert found[-1] > 1.03 * found[0]
+    losses.append(float(loss(samples, network(2)).mean()))
+  assert losses[-1] > 1.03 * losses[0]
 
 
 def test_the_student_lowers_it(dense):
   method = build(steps_per_round=100, batch_size=32, num_rounds=4)
-  play, terms = played(method, 4)
+  run, terms = first_rounds(method, 4)
   assert terms[-1]["student"] < 0.3 * terms[0]["student"]
   images = jax.random.uniform(jax.random.key(5), (500, *SPEC.shape))
 
   def agreement(variables):
-    found = linear(variables, images)[0].logits.argmax(-1)
-    return np.mean(found == TEACHER(images).logits.argmax(-1))
+    labels = linear(variables, images)[0].logits.argmax(-1)
+    return np.mean(labels == TEACHER(images).logits.argmax(-1))
 
   assert agreement(network(2).variables) < 0.6
-  assert agreement(play.student.variables) > 0.95
+  assert agreement(run.student.variables) > 0.95
 
 
 def test_two_rounds(dense):
   """Steps of both networks; answers are the teacher's logits."""
-  play, _ = played(build(), 2)
-  _, opt_state = play.state.generator
+  run, _ = first_rounds(build(), 2)
+  _, opt_state = run.state.generator
   counts = optax.tree.get_all_with_path(opt_state, "count")
   assert {int(count) for _, count in counts} == {3}  # before 0, 5 and 10
-  assert int(play.student.step) == 14
-  samples = play.store.samples
+  assert int(run.student.step) == 14
+  samples = run.store.samples
   np.testing.assert_allclose(
     samples.targets, TEACHER(samples.images).logits, atol=1e-5
   )
@@ -166,12 +151,12 @@ def test_two_rounds(dense):
 
 
 def test_milestones_are_fractions_of_the_generators_updates(monkeypatch):
-  asked = []
+  steps = []
   monkeypatch.setattr(
-    dd.optimisers, "optimiser", lambda block, *steps: asked.append(steps)
+    dd.optimisers, "optimiser", lambda block, *args: steps.append(args)
   )
   build(num_rounds=3, steps_per_round=7)
-  assert asked == [(5, 1)]  # before the updates 0, 5, 10, 15 and 20
+  assert steps == [(5, 1)]  # before the updates 0, 5, 10, 15 and 20
 
 
 @pytest.mark.parametrize(

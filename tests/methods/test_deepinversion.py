@@ -1,6 +1,5 @@
-"""DeepInversion: its terms by hand, their signs, and a whole run."""
+"""DeepInversion's terms are those by hand, and images lower each of them."""
 
-import functools
 from pathlib import Path
 
 from batch_norm_network import normed
@@ -10,14 +9,13 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_task import KEY, SPEC, network
+from toy_task import KEY, SPEC, network, run_rounds, start
 
 import jaxkd
 from jaxkd.methods import deepinversion
 from jaxkd.pipeline import exchange
 from jaxkd.synthesis import batch_statistics
 from jaxkd.teachers.oracles import WhiteBox
-from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Networks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -120,29 +118,21 @@ def test_only_clipped_images_are_pixels():
     assert inside == clip
 
 
-def test_who_learns_from_what():
+def test_a_round_trains_the_student_and_leaves_the_teacher():
   """The student takes its steps, and the teacher stays bit for bit."""
   method = build(**only(batch_norm=1.0, competition=1.0))
-  tx = optax.sgd(0.01)
-  recipe = TrainConfig(NETS.student.apply, tx, method.objective)
-  rules = exchange.RoundSpec(method, recipe, SPEC, "white_box")
-  table = exchange.RoundInputs(WhiteBox(NETS.teacher), NETS.student, HYPER)
+  networks = WhiteBox(NETS.teacher), NETS.student
   before = jax.tree.map(np.array, NETS.teacher.variables)
-  student = init_state(NETS.student, tx)
-  play = exchange.init_state(rules, table, student, KEY)
-  assert [
-    bill.updates for bill in exchange.round_costs(rules, play, table)
-  ] == [3, 3]
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  play, terms = play_round(play, table, KEY)
+  costs = exchange.round_costs(*start(method, *networks))
+  assert [cost.updates for cost in costs] == [3, 3]
+  run, (terms,) = run_rounds(method, 1, *networks, tx=optax.sgd(0.01))
   assert np.isfinite(list(terms.values())).all()
-  assert int(play.student.step) == 3
-  assert int(play.store.inserted) == 8
-  teacher = table.teacher.classifier
-  jax.tree.map(np.testing.assert_array_equal, teacher.variables, before)
+  assert int(run.student.step) == 3
+  assert int(run.store.inserted) == 8
+  jax.tree.map(np.testing.assert_array_equal, NETS.teacher.variables, before)
   np.testing.assert_allclose(
-    play.store.samples.targets[:8],
-    jax.nn.log_softmax(teacher(play.store.samples.images[:8]).logits),
+    run.store.samples.targets[:8],
+    jax.nn.log_softmax(NETS.teacher(run.store.samples.images[:8]).logits),
     atol=1e-5,
   )
 
@@ -207,21 +197,21 @@ def test_the_published_numbers_are_the_cards():
   def synthesis(argument):
     return jaxkd.load_config(f"{CONFIGS}/deepinversion.py:{argument}").synthesis
 
-  found = synthesis("dataset=cifar10")
-  assert (found.batch_size, found.num_steps, found.step_size) == (
+  fields = synthesis("dataset=cifar10")
+  assert (fields.batch_size, fields.num_steps, fields.step_size) == (
     256,
     2000,
     0.05,
   )
-  assert found.weights.batch_norm == 10 and not found.weights.competition
-  assert found.weights.total_variation == 2.5e-5
-  found = synthesis("dataset=cifar10,adi")
-  assert (found.weights.competition, found.student_steps) == (0.2, 50)
-  found = synthesis("dataset=cifar10,adi,datafree")
-  assert (found.num_steps, found.step_size, found.student_steps) == (
+  assert fields.weights.batch_norm == 10 and not fields.weights.competition
+  assert fields.weights.total_variation == 2.5e-5
+  fields = synthesis("dataset=cifar10,adi")
+  assert (fields.weights.competition, fields.student_steps) == (0.2, 50)
+  fields = synthesis("dataset=cifar10,adi,datafree")
+  assert (fields.num_steps, fields.step_size, fields.student_steps) == (
     1000,
     0.1,
     400,
   )
-  assert found.weights.competition == 1
-  assert (found.jitter, found.mirror, found.clip) == (4, True, True)
+  assert fields.weights.competition == 1
+  assert (fields.jitter, fields.mirror, fields.clip) == (4, True, True)

@@ -1,6 +1,6 @@
-"""DFME: its bill, its two players, and what it makes of answers."""
-
-import functools
+"""DFME asks what its rounds cost, and trains generator and student in turn on
+the answers.
+"""
 
 from dense_generator import dense_generator
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from method_builder import build_method
 import numpy as np
 import pytest
-from toy_task import KEY, SPEC, game, network
+from toy_task import KEY, SPEC, black_box, network, run_rounds, start
 
 from jaxkd.methods import dfme
 from jaxkd.pipeline import exchange
@@ -49,7 +49,7 @@ def dense(monkeypatch):
   )
 
 
-def asked(phase, state, nets):
+def num_queries(phase, state, nets):
   """Images that one repeat of a phase asks about; computes nothing."""
   samples = jax.eval_shape(lambda: phase.ask(state, nets, KEY)[1])
   return samples.images.shape[0]
@@ -59,7 +59,7 @@ def cost(method):
   nets = Networks(None, network(2))
   state = method.init(KEY, nets)
   return sum(
-    phase.repeats * asked(phase, state, nets) for phase in method.phases
+    phase.repeats * num_queries(phase, state, nets) for phase in method.phases
   )
 
 
@@ -104,31 +104,28 @@ def test_logits_are_recovered_from_probabilities():
   centred = logits - logits.mean(-1, keepdims=True)
   expected = np.abs(np.asarray(student - centred)).mean(-1)
   for answers in (logits, jax.nn.log_softmax(logits)):
-    found = dfme.distance(student, answers, 0.5)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    distance = dfme.distance(student, answers, 0.5)
+    np.testing.assert_allclose(distance, expected, rtol=1e-5)
 
 
 def test_labels_are_smoothed_one_hot_answers():
-  found = label_smoothing.as_logits(jnp.array([1, 2]), 3, 0.3)
+  logits = label_smoothing.as_logits(jnp.array([1, 2]), 3, 0.3)
   np.testing.assert_allclose(
-    jnp.exp(found), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-5
+    jnp.exp(logits), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], rtol=1e-5
   )
 
 
 def test_the_generator_phase_leaves_the_student_as_it_is(dense):
-  rules, play, table = game(build(**TINY))
+  round_spec, run, inputs = start(build(**TINY))
   after, terms = jax.jit(
-    lambda play: exchange.run_phase(rules, 0, play, table, KEY)
-  )(play)
-  for before, now in zip(
-    jax.tree.leaves(play.student), jax.tree.leaves(after.student), strict=True
-  ):
-    np.testing.assert_array_equal(before, now)
+    lambda run: exchange.run_phase(round_spec, 0, run, inputs, KEY)
+  )(run)
+  jax.tree.map(np.testing.assert_array_equal, run.student, after.student)
   assert int(after.store.inserted) == 0
   assert float(terms["disagreement"]) > 0
   moved = jax.tree.map(
     lambda a, b: bool((a != b).any()),
-    play.state.variables["params"],
+    run.state.variables["params"],
     after.state.variables["params"],
   )
   assert any(jax.tree.leaves(moved))
@@ -136,33 +133,25 @@ def test_the_generator_phase_leaves_the_student_as_it_is(dense):
 
 @pytest.mark.slow
 def test_rounds_with_the_published_generator():
-  rules, play, table = game(build(**TINY), "label")
-  play, terms = jax.jit(functools.partial(exchange.run_round, rules))(
-    play, table, KEY
-  )
+  run, (terms,) = run_rounds(build(**TINY), 1, black_box("label"))
   assert all(np.isfinite(term).all() for term in terms.values())
-  images = play.store.samples.images[:32]
+  images = run.store.samples.images[:32]
   assert float(images.min()) >= 0 and float(images.max()) <= 1
   assert float(images.std(axis=0).min()) > 0
 
 
 @pytest.mark.parametrize("access", ["probs", "label"])
 def test_rounds_teach_the_student(access, dense):
-  rules, play, table = game(build(**TINY), access)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  losses = []
-  for index in range(40):
-    key = jax.random.fold_in(KEY, index)
-    play, terms = play_round(play, table, key)
-    losses.append(float(terms["student"]))
+  run, terms = run_rounds(build(**TINY), 40, black_box(access))
+  losses = [of_round["student"] for of_round in terms]
   assert np.isfinite(losses).all()
   assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
-  assert int(play.student.step) == 40 * 5
+  assert int(run.student.step) == 40 * 5
   # All of the last images, with the teacher's answers to them.
-  assert play.store.capacity == 64
-  kept = play.store.samples
+  assert run.store.capacity == 64
+  kept = run.store.samples
   np.testing.assert_allclose(
-    kept.targets, table.teacher.answer(kept.images), atol=1e-5
+    kept.targets, black_box(access).answer(kept.images), atol=1e-5
   )
 
 
@@ -184,7 +173,7 @@ def test_the_student_is_taught_what_the_generator_raises():
   answers = jax.random.normal(KEY, (5, 3))
   logits = jax.random.normal(jax.random.key(1), (5, 3))
   samples = exchange.Samples(None, jnp.full(5, -1), answers)
-  found = dfme.student_loss(
+  loss = dfme.student_loss(
     PUBLISHED["hyper"], Outputs(logits), samples, CONTEXT
   )
-  np.testing.assert_allclose(found, dfme.distance(logits, answers, 0.01))
+  np.testing.assert_allclose(loss, dfme.distance(logits, answers, 0.01))

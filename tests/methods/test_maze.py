@@ -1,6 +1,6 @@
-"""MAZE: its bill, the reused batch, and replay."""
-
-import functools
+"""MAZE asks what its rounds cost, trains on the generator's batch again, and
+replays stored images.
+"""
 
 from dense_generator import dense_generator
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from method_builder import build_method
 import numpy as np
 import pytest
-from toy_task import KEY, SPEC, game, network
+from toy_task import KEY, SPEC, black_box, network, run_rounds, start
 
 from jaxkd.methods import maze
 from jaxkd.pipeline import exchange
@@ -106,20 +106,20 @@ def test_no_distance_and_no_slope_where_the_student_is_the_teacher():
 
 def test_the_distance_is_the_divergence_from_the_teacher():
   p, q = np.array([[0.7, 0.2, 0.1]]), np.array([[0.2, 0.3, 0.5]])
-  found = maze.distance(jnp.log(q), jnp.log(p), 0.5)
-  np.testing.assert_allclose(found, (p * np.log(p / q)).sum(-1), rtol=1e-5)
+  distance = maze.distance(jnp.log(q), jnp.log(p), 0.5)
+  np.testing.assert_allclose(distance, (p * np.log(p / q)).sum(-1), rtol=1e-5)
 
 
 def test_replay_draws_stored_images_with_their_answers():
   replay = build(**TINY, replay_steps=4).phases[2]
   assert not replay.queries and not replay.store
   nets = Networks(None, network(2), store_of(5, 20))  # 15 places are empty
-  drawn = [
+  batches = [
     replay.ask(None, nets, jax.random.fold_in(KEY, index))[1]
     for index in range(20)
   ]
-  images = np.concatenate([samples.images for samples in drawn])
-  targets = np.concatenate([samples.targets for samples in drawn])
+  images = np.concatenate([samples.images for samples in batches])
+  targets = np.concatenate([samples.targets for samples in batches])
   assert images.shape == (160, 4, 4, 1)
   np.testing.assert_array_equal(images[:, 0, 0, 0], targets[:, 0])
   assert set(targets[:, 0]) == {0, 1, 2, 3, 4}
@@ -130,38 +130,35 @@ def test_the_first_update_reuses_the_generators_batch(dense):
   first = method.phases[0]
   assert (first.student_steps, first.store, first.queries) == (1, False, True)
   nets = Networks(None, network(2))
-  state, asked, _ = first.ask(method.init(KEY, nets), nets, KEY)
-  answered = asked._replace(targets=network(1)(asked.images).logits)
-  _, samples, _ = first.tell(state, nets, answered, KEY)
-  np.testing.assert_array_equal(samples.images, asked.images[:8])
-  np.testing.assert_array_equal(samples.targets, answered.targets[:8])
+  state, samples, _ = first.ask(method.init(KEY, nets), nets, KEY)
+  samples = samples._replace(targets=network(1)(samples.images).logits)
+  _, batch, _ = first.tell(state, nets, samples, KEY)
+  np.testing.assert_array_equal(batch.images, samples.images[:8])
+  np.testing.assert_array_equal(batch.targets, samples.targets[:8])
 
 
 def test_rounds_teach_the_student_from_labels(dense):
-  rules, play, table = game(build(**TINY), "label")
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
   images = jax.random.uniform(jax.random.key(9), (500, 4, 4, 1))
-  taught = network(1)(images).logits.argmax(-1)
+  labels = network(1)(images).logits.argmax(-1)
 
-  def agreement(play):
-    student = network(2).replace(variables=play.student.variables)
-    return float((student(images).logits.argmax(-1) == taught).mean())
+  def agreement(variables):
+    student = network(2).replace(variables=variables)
+    return float((student(images).logits.argmax(-1) == labels).mean())
 
-  before = agreement(play)
-  for index in range(10):
-    play, terms = play_round(play, table, jax.random.fold_in(KEY, index))
-  assert all(np.isfinite(term).all() for term in terms.values())
-  assert int(play.student.step) == 10 * (5 + 10)
-  assert int(play.store.inserted) == 10 * 4 * 8
-  assert agreement(play) > before + 0.1
+  run, terms = run_rounds(build(**TINY), 10, black_box("label"))
+  assert all(np.isfinite(term).all() for term in terms[-1].values())
+  assert int(run.student.step) == 10 * (5 + 10)
+  assert int(run.store.inserted) == 10 * 4 * 8
+  before = agreement(network(2).variables)
+  assert agreement(run.student.variables) > before + 0.1
 
 
-def test_replay_does_not_speak_to_the_teacher(dense):
-  rules, play, table = game(build(**TINY))
-  silent = table.replace(teacher=None)
-  play = play.replace(store=store_of(64, 64))
+def test_replay_does_not_ask_the_teacher(dense):
+  round_spec, run, inputs = start(build(**TINY))
+  inputs = inputs.replace(teacher=None)
+  run = run.replace(store=store_of(64, 64))
   after, _ = jax.jit(
-    lambda play: exchange.run_phase(rules, 2, play, silent, KEY)
-  )(play)
+    lambda run: exchange.run_phase(round_spec, 2, run, inputs, KEY)
+  )(run)
   assert int(after.student.step) == 10
   assert int(after.store.inserted) == 64

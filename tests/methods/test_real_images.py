@@ -1,5 +1,5 @@
-"""Attacks on real images: which they take, whose labels, who answers, and
-whole runs against defended teachers.
+"""Methods of real images take a random fraction of them, with the labels and
+answers that the config names; whole runs copy defended teachers.
 """
 
 import functools
@@ -55,7 +55,7 @@ def run(folder, *args, dataset=DATASET, **fields):
   return jaxkd.distill(None, small(*args, **fields), folder, dataset=dataset)
 
 
-# What the one round gives.
+# The samples of the only round.
 
 
 def linear(variables, images, *, train=False, rng=None):
@@ -77,19 +77,19 @@ def answered(name="kd", seed=0, **synthesis):
   method = methods.build(
     name, SPEC, config.hyper.to_dict(), fields, num_images=80
   )
-  rules = exchange.RoundSpec(
+  round_spec = exchange.RoundSpec(
     method, TrainConfig(linear, None, method.objective), SPEC, "white_box"
   )
   real = Samples(*map(jnp.asarray, DATASET[1:3]))
-  table = exchange.RoundInputs(
+  inputs = exchange.RoundInputs(
     WhiteBox(network(1)), network(2), method.hyper, real
   )
   key = jax.random.key(seed)
-  state = TrainState(table.student.variables, (), jnp.int32(0))
-  play = exchange.init_state(rules, table, state, key)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  play, _ = play_round(play, table, key)
-  return jax.device_get(sample_store.filled(play.store))
+  student = TrainState(inputs.student.variables, (), jnp.int32(0))
+  run = exchange.init_state(round_spec, inputs, student, key)
+  run_round = jax.jit(functools.partial(exchange.run_round, round_spec))
+  run, _ = run_round(run, inputs, key)
+  return jax.device_get(sample_store.filled(run.store))
 
 
 def rows(samples):
@@ -101,13 +101,13 @@ def rows(samples):
 
 def test_a_fraction_is_a_random_choice_that_the_seed_makes():
   some = answered(fraction=0.29)
-  found = rows(some)
-  assert len(found) == len(set(found)) == 23  # floor(.29 * 80)
-  np.testing.assert_array_equal(some.labels, DATASET.train_labels[found])
-  assert rows(answered("htc", fraction=0.29)) == found
-  assert rows(answered("vanilla", fraction=0.29)) == found
-  assert rows(answered(fraction=0.29, seed=1)) != found
-  assert set(found) < set(rows(answered(fraction=0.5)))
+  chosen = rows(some)
+  assert len(chosen) == len(set(chosen)) == 23  # floor(.29 * 80)
+  np.testing.assert_array_equal(some.labels, DATASET.train_labels[chosen])
+  assert rows(answered("htc", fraction=0.29)) == chosen
+  assert rows(answered("vanilla", fraction=0.29)) == chosen
+  assert rows(answered(fraction=0.29, seed=1)) != chosen
+  assert set(chosen) < set(rows(answered(fraction=0.5)))
 
 
 def test_images_stay_what_they_are_and_answers_belong_to_them():
@@ -191,7 +191,7 @@ def test_images_of_another_set_come_without_labels():
   assert method.capacity == data.train_size("mnist_5k") // 100
 
 
-# Objectives of others.
+# Objectives of other methods.
 
 
 def test_an_objective_may_be_another_methods():
@@ -211,17 +211,17 @@ def test_an_objective_may_be_another_methods():
   assert method.required_access == "white_box"
 
 
-def test_a_method_without_an_objective_to_lend_names_those_with_one():
-  for lender in ("cake", "dfme", "skeptical"):
-    config = small("kd", objective=lender)
-    with pytest.raises(JaxkdError, match=f"objective={lender}.*htc, kd, .*scm"):
+def test_a_method_that_exports_no_objective_names_those_that_do():
+  for name in ("cake", "dfme", "skeptical"):
+    config = small("kd", objective=name)
+    with pytest.raises(JaxkdError, match=f"objective={name}.*htc, kd, .*scm"):
       build_method(config, SPEC, reserved=0, num_images=80)
   with pytest.raises(JaxkdError, match="method 'hct'.*mean htc"):
     built(objective="hct")
 
 
 @pytest.mark.slow
-def test_a_borrowed_objective_trains(tmp_path):
+def test_the_objective_of_another_method_trains(tmp_path):
   """The method's own would not know what to do with a multiplier."""
   config = jaxkd.load_config(f"{CONFIGS}/generative.py:smoke")
   config.synthesis.num_sets, config.student.epochs = 1, 1
@@ -289,8 +289,8 @@ def test_htc_on_a_grid_with_seeds(tmp_path):
   other, report = run(tmp_path / "other", "htc", dataset=swapped, **fields)
   same(other, student)
   assert report["grid"]["chosen"] == grid["chosen"]
-  found = [point["validation"] for point in report["grid"]["points"]]
-  assert found == validations
+  points = report["grid"]["points"]
+  assert [point["validation"] for point in points] == validations
   assert report["student"]["accuracies"] != chosen["accuracies"]
 
 
@@ -298,11 +298,11 @@ def test_scm_trains_members_on_the_students_samples(tmp_path, monkeypatch):
   seen = {}
   fit = training.fit
 
-  def watched(stage, recipe, states, samples, **fields):
+  def recorded(stage, train_config, states, samples, **fields):
     seen[stage] = np.asarray(samples.images)
-    return fit(stage, recipe, states, samples, **fields)
+    return fit(stage, train_config, states, samples, **fields)
 
-  monkeypatch.setattr(training, "fit", watched)
+  monkeypatch.setattr(training, "fit", recorded)
   fields = {
     "teacher.defense.name": "nasty",
     "synthesis.length": 2,
@@ -335,7 +335,7 @@ def test_a_black_box_answers_every_image_once(tmp_path):
   assert report["queries"]["spent"] == 80
   assert report["queries"]["by_class"]["train"] == 80
   assert (tmp_path / "member2.safetensors").exists()
-  assert report["guide"] is None  # there is no network that could be judged
+  assert report["guide"] is None  # there is no network that could be evaluated
 
 
 def test_a_plain_student_asks_nothing(tmp_path):

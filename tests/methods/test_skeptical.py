@@ -1,4 +1,4 @@
-"""Skeptical students: whom each exit hears, and from when on."""
+"""Each exit of a skeptical student has its own loss, and its own start."""
 
 from pathlib import Path
 
@@ -90,8 +90,8 @@ def context(epoch=0):
 def loss(params, epoch=0, hyper=None, shown=None, **changes):
   hyper, shown = hyper or HYPER, shown or samples()
   objective = build(hyper, **changes).objective
-  found = outputs(params, shown.images)
-  return objective(hyper, found, shown, context(epoch))
+  outs = outputs(params, shown.images)
+  return objective(hyper, outs, shown, context(epoch))
 
 
 def truth(logits):
@@ -100,42 +100,42 @@ def truth(logits):
   )
 
 
-def own_terms(found, temperature=4.0):
+def own_terms(outs, temperature=4.0):
   """What o_1 learns from o_0, by the definition of the divergence."""
-  last = jax.nn.softmax(found.logits / temperature)
-  deepest = jax.nn.log_softmax(found.heads[0] / temperature)
+  last = jax.nn.softmax(outs.logits / temperature)
+  deepest = jax.nn.log_softmax(outs.heads[0] / temperature)
   divergence = (last * (jnp.log(last) - deepest)).sum(-1)
-  return 0.3 * divergence + 0.7 * truth(found.heads[0])
+  return 0.3 * divergence + 0.7 * truth(outs.heads[0])
 
 
 @pytest.mark.parametrize("loc", [0, 1, 2])
 def test_the_loss_is_its_three_parts(loc):
   params = layers()
-  found = outputs(params, samples().images)
-  heard = (found.logits, *found.heads)[loc]
-  kd = objectives.kd(HYPER, Outputs(heard), samples(), context())
+  outs = outputs(params, samples().images)
+  logits = (outs.logits, *outs.heads)[loc]
+  kd = objectives.kd(HYPER, Outputs(logits), samples(), context())
   np.testing.assert_allclose(
     loss(params, loc=loc),
-    kd + own_terms(found) + truth(found.logits),
+    kd + own_terms(outs) + truth(outs.logits),
     rtol=1e-5,
   )
 
 
-def test_heard_at_the_last_exit_it_is_plain_distillation():
+def test_with_the_teacher_at_the_last_exit_it_is_plain_distillation():
   params = layers()
-  found = outputs(params, samples().images)
-  without = loss(params, loc=0) - own_terms(found) - truth(found.logits)
-  kd = objectives.kd(HYPER, found, samples(), context())
+  outs = outputs(params, samples().images)
+  without = loss(params, loc=0) - own_terms(outs) - truth(outs.logits)
+  kd = objectives.kd(HYPER, outs, samples(), context())
   np.testing.assert_allclose(without, kd, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("delay", [-1, 0, 2])
 def test_until_the_delay_is_over_the_last_exit_learns_alone(delay):
   params = layers()
-  found = outputs(params, samples().images)
+  outs = outputs(params, samples().images)
   for epoch in range(4):
     losses = loss(params, epoch=epoch, kd_delay=delay)
-    alone = np.allclose(losses, truth(found.logits), atol=1e-6)
+    alone = np.allclose(losses, truth(outs.logits), atol=1e-6)
     assert alone == (epoch <= delay)
 
 
@@ -155,9 +155,9 @@ def test_the_teacher_reaches_only_what_lies_below_its_exit(term, loc):
   moved = jax.tree.map(
     lambda a, b: bool(jnp.abs(a - b).max() > 0), slope(samples()), slope(other)
   )
-  heard = 3 - loc  # layers below the exit, of three
-  assert moved["layers"] == [i < heard for i in range(3)]
-  assert moved["exits"] == [i == heard - 1 for i in range(3)]
+  trained = 3 - loc  # layers below the exit, of three
+  assert moved["layers"] == [i < trained for i in range(3)]
+  assert moved["exits"] == [i == trained - 1 for i in range(3)]
 
 
 def test_the_last_exit_may_be_pulled_towards_the_deepest():
@@ -188,9 +188,9 @@ def test_the_last_exit_may_be_pulled_towards_the_deepest():
 )
 def test_a_student_without_the_exit_is_refused(loc, heads, message):
   logits = jnp.zeros((8, 3))
-  found = Outputs(logits, heads=heads * (logits,))
+  outs = Outputs(logits, heads=heads * (logits,))
   with pytest.raises(JaxkdError, match=message):
-    build(loc=loc).objective(HYPER, found, samples(), context())
+    build(loc=loc).objective(HYPER, outs, samples(), context())
 
 
 @pytest.mark.parametrize(
@@ -214,18 +214,18 @@ def test_scm_puts_the_ensemble_in_the_teachers_place():
   assert build(THREE, term="htc").pre_student_stage is None
   prepare = build(THREE, term="scm").pre_student_stage.run
 
-  def says(scale):
+  def scaled(scale):
     return Classifier(scale, lambda scale, x, **_: (Outputs(scale * x), {}))
 
   class Trainer:
     def train(self, name, stage, supervision, model):
-      return says(3.0)
+      return scaled(3.0)
 
-  guide, _ = prepare(Trainer(), says(1.0), samples())
+  effective, _ = prepare(Trainer(), scaled(1.0), samples())
   images = samples().images
-  np.testing.assert_allclose(guide(images).logits, 2 * images, rtol=1e-6)
-  expected = ensemble([says(1.0), says(3.0)])(images).logits
-  np.testing.assert_array_equal(guide(images).logits, expected)
+  np.testing.assert_allclose(effective(images).logits, 2 * images, rtol=1e-6)
+  expected = ensemble([scaled(1.0), scaled(3.0)])(images).logits
+  np.testing.assert_array_equal(effective(images).logits, expected)
 
 
 class TwoExits(nn.Module):
@@ -264,16 +264,16 @@ def test_a_whole_run(tmp_path, monkeypatch, student):
   config.image_size = 0
   config.teacher.model, config.student.model = "mlp", student
   config.teacher.batch_size = config.student.batch_size = 24
-  found, report = jaxkd.distill(None, config, tmp_path, dataset=data)
+  trained, report = jaxkd.distill(None, config, tmp_path, dataset=data)
   assert report["method"] == "skeptical"
   assert report["defense"]["name"] == "nasty"
   assert report["guide"] is None
   assert report["grid"] is None
-  # The last exit is judged.
+  # The last exit is evaluated.
   images = data.test_images / np.float32(255)
-  right = found(images).logits.argmax(-1) == data.test_labels
+  right = trained(images).logits.argmax(-1) == data.test_labels
   assert report["student"]["accuracy"] == pytest.approx(float(right.mean()))
   file = (tmp_path / "student.safetensors").read_bytes()
   again, _ = jaxkd.distill(None, config, tmp_path, dataset=data)
-  same(again, found)
+  same(again, trained)
   assert (tmp_path / "student.safetensors").read_bytes() == file

@@ -32,7 +32,7 @@ from jaxkd.types import LossContext, Samples
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TABLE = runpy.run_path(f"{CONFIGS}/control_table.py")
-QUICK = ("CAKE", "DD")  # by differentiable pixels and by a game
+QUICK = ("CAKE", "DD")  # by pixels and by a generator against the student
 SEEDS = 3
 HALF = np.arange(4) < 2
 # Grey, light on the left, light on top.
@@ -89,18 +89,18 @@ def draw(key, count):
 @functools.cache
 def trained_teacher():
   network = normed(0, SPEC)
-  recipe = TrainConfig(
+  train_config = TrainConfig(
     network.apply, optax.adam(0.01), objectives.cross_entropy
   )
   inputs = EpochInputs({}, LossContext(jnp.int32(0), jnp.zeros(3)), KEY)
 
   def step(state, key):
     batch = Samples(*draw(key, 300))
-    return train_step(recipe, state, batch, inputs, key)
+    return train_step(train_config, state, batch, inputs, key)
 
   keys = jax.random.split(KEY, 400)
   train = jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])
-  state = train(init_state(network, recipe.tx))
+  state = train(init_state(network, train_config.tx))
   return network.replace(variables=state.variables)
 
 
@@ -152,8 +152,8 @@ def accuracies(config):
     learn = replay.phase(100, 33, ())._replace(queries=False)
     method = method._replace(phases=(*method.phases, learn))
   tx, access = optax.adam(0.01), config.teacher.access
-  recipe = TrainConfig(students().apply, tx, method.objective)
-  rules = exchange.RoundSpec(method, recipe, SPEC, access)
+  train_config = TrainConfig(students().apply, tx, method.objective)
+  round_spec = exchange.RoundSpec(method, train_config, SPEC, access)
   teacher = (
     WhiteBox(trained_teacher())
     if access == "white_box"
@@ -162,16 +162,16 @@ def accuracies(config):
 
   def taught(start):
     student, key = start
-    table = exchange.RoundInputs(teacher, student, method.hyper)
+    inputs = exchange.RoundInputs(teacher, student, method.hyper)
 
-    def play_round(index, play):
+    def run_round(index, run):
       round_key = jax.random.fold_in(key, index)
-      return exchange.run_round(rules, play, table, round_key)[0]
+      return exchange.run_round(round_spec, run, inputs, round_key)[0]
 
     state = init_state(student, tx)
-    opening = exchange.init_state(rules, table, state, key)
-    play = jax.lax.fori_loop(0, method.rounds, play_round, opening)
-    return accuracy(student.replace(variables=play.student.variables))
+    run = exchange.init_state(round_spec, inputs, state, key)
+    run = jax.lax.fori_loop(0, method.rounds, run_round, run)
+    return accuracy(student.replace(variables=run.student.variables))
 
   starts = students(), jax.random.split(KEY, SEEDS)
   return np.asarray(jax.jit(lambda starts: jax.lax.map(taught, starts))(starts))
@@ -193,8 +193,8 @@ def test_the_student_beats_that_of_the_control(row, monkeypatch):
     lambda *args, **fields: linear_branches(),
     raising=False,
   )
-  found = accuracies(config)
+  trained = accuracies(config)
   TABLE["freeze_images"](config)
   control = accuracies(config)
-  assert (found > control).all()
-  assert found.mean() > control.mean() + 0.1
+  assert (trained > control).all()
+  assert trained.mean() > control.mean() + 0.1

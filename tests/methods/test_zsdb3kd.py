@@ -1,4 +1,6 @@
-"""ZSDB3KD: what it asks for, what it keeps, and what it makes of distances."""
+"""ZSDB3KD walks away from the boundary of a teacher that gives labels, and
+makes soft labels of the distances to it.
+"""
 
 import functools
 
@@ -54,15 +56,15 @@ WEIGHTS = jax.random.normal(jax.random.key(4), (6, 3))
 
 
 class Labels:
-  """A black box with linear boundaries that counts what it is asked."""
+  """A black box with linear boundaries that counts the images."""
 
   access, in_process, eight_bit = "label", True, False
 
   def __init__(self, weights=WEIGHTS):
-    self.weights, self.asked = weights, 0
+    self.weights, self.count = weights, 0
 
   def answer(self, images):
-    self.asked += len(images)
+    self.count += len(images)
     return self.logits(images).argmax(-1).astype(jnp.int32)
 
   def logits(self, images):
@@ -78,24 +80,28 @@ def build(**changes):
 
 
 @functools.cache
-def play(distances="sd", rounds=1, constant=False):
-  """A game in which the host asks: teacher, play, bills and terms."""
+def run_rounds(distances="sd", count=1, constant=False):
+  """Rounds in which the host asks: the teacher, the state after them, their
+  costs, and the terms of the last.
+  """
   teacher = Labels(jnp.zeros((6, 3)) if constant else WEIGHTS)
-  method = build(distances=distances, num_rounds=rounds)
-  recipe = TrainConfig(linear, optax.sgd(0.1), method.objective)
-  rules = exchange.RoundSpec(method, recipe, SPEC, "label")
+  method = build(distances=distances, num_rounds=count)
+  train_config = TrainConfig(linear, optax.sgd(0.1), method.objective)
+  round_spec = exchange.RoundSpec(method, train_config, SPEC, "label")
   student = Classifier({"params": jnp.zeros((6, 3))}, linear)
-  table = exchange.RoundInputs(None, student, method.hyper)
-  game = exchange.init_state(rules, table, init_state(student, recipe.tx), KEY)
-  bills = exchange.round_costs(rules, game, table)
-  play_round = make_host_round(rules, teacher)
-  for index in range(rounds):
-    game, terms = play_round(game, table, jax.random.fold_in(KEY, index))
-  return teacher, game, bills, terms
+  inputs = exchange.RoundInputs(None, student, method.hyper)
+  run = exchange.init_state(
+    round_spec, inputs, init_state(student, train_config.tx), KEY
+  )
+  costs = exchange.round_costs(round_spec, run, inputs)
+  run_round = make_host_round(round_spec, teacher)
+  for index in range(count):
+    run, terms = run_round(run, inputs, jax.random.fold_in(KEY, index))
+  return teacher, run, costs, terms
 
 
-def distances_of(game):
-  searches = game.state["searches"]
+def distances_of(run):
+  searches = run.state["searches"]
   return np.where(searches.crossed, searches.distance, np.inf).reshape(-1, 2)
 
 
@@ -112,20 +118,20 @@ def to_the_planes(images, labels):
 @pytest.mark.parametrize(
   "distances, rounds", [("sd", 1), ("bd", 1), ("mbd", 1), ("sd", 2)]
 )
-def test_it_asks_for_what_it_says(distances, rounds):
-  teacher, game, bills, _ = play(distances, rounds)
-  opened, refined = 9, 2 + 6  # steps, at a tolerance of 2 %
-  walk = 10 + 4 * 4 * (opened + 2 * refined + 1)
-  search = {"sd": 0, "bd": opened, "mbd": opened + 2 * refined}[distances]
+def test_rounds_ask_what_they_cost(distances, rounds):
+  teacher, run, costs, _ = run_rounds(distances, rounds)
+  bisected, refined = 9, 2 + 6  # steps, at a tolerance of 2 %
+  walk = 10 + 4 * 4 * (bisected + 2 * refined + 1)
+  search = {"sd": 0, "bd": bisected, "mbd": bisected + 2 * refined}[distances]
   total = 6 * (walk + 2 * 2 * 4 * search)
-  assert sum(bill.queries for bill in bills) == teacher.asked == total
+  assert sum(cost.queries for cost in costs) == teacher.count == total
   assert total <= TINY["budget"]
-  assert int(game.store.inserted) == build(num_rounds=rounds).capacity == 12
+  assert int(run.store.inserted) == build(num_rounds=rounds).capacity == 12
 
 
 def test_samples_have_the_label_that_the_teacher_gives_them():
-  teacher, game, _, terms = play()
-  kept = game.store.samples
+  teacher, run, _, terms = run_rounds()
+  kept = run.store.samples
   expected = teacher.logits(kept.images).argmax(-1)
   np.testing.assert_array_equal(kept.labels, expected)
   assert set(np.asarray(kept.labels)) == {0, 1, 2}
@@ -134,30 +140,30 @@ def test_samples_have_the_label_that_the_teacher_gives_them():
 
 
 def test_walks_leave_the_boundary():
-  _, game, _, _ = play()
-  images = game.state["samples"]
-  labels = np.asarray(game.state["walks"].labels)
+  _, run, _, _ = run_rounds()
+  images = run.state["samples"]
+  labels = np.asarray(run.state["walks"].labels)
   first, last = (to_the_planes(each, labels).min(axis=1) for each in images)
   # One by one a walk may come nearer to the third class.
   assert last.mean() > first.mean() + 0.05
 
 
 def test_distances_from_farther_to_nearer_estimates():
-  games = [play(kind)[1] for kind in ("sd", "bd", "mbd")]
-  sd, bd, mbd = map(distances_of, games)
+  runs = [run_rounds(kind)[1] for kind in ("sd", "bd", "mbd")]
+  sd, bd, mbd = map(distances_of, runs)
   assert np.isfinite(sd).all()
   assert (sd > bd).all() and (bd >= mbd).all()
   assert mbd.mean() < 0.9 * bd.mean()
-  images = games[2].state["samples"].reshape(-1, *SPEC.shape)
-  labels = np.tile(games[2].state["walks"].labels, 2)
+  images = runs[2].state["samples"].reshape(-1, *SPEC.shape)
+  labels = np.tile(runs[2].state["walks"].labels, 2)
   exact = to_the_planes(images, labels)
   # The plane may be reached earlier than the class, which a third one hides.
   assert (mbd > 0.99 * exact).all()
 
 
 def test_soft_labels_are_those_of_the_distances():
-  _, game, _, _ = play("bd")
-  kept, distances = game.store.samples, distances_of(game)
+  _, run, _, _ = run_rounds("bd")
+  kept, distances = run.store.samples, distances_of(run)
   probs = np.exp(kept.targets)
   for row, label in enumerate(np.asarray(kept.labels)):
     near, far = np.argsort(distances[row])
@@ -169,7 +175,7 @@ def test_soft_labels_are_those_of_the_distances():
 def test_soft_labels_by_hand():
   labels = jnp.array([1, 1, 2, 2])
   begun = boundary.untargeted_search(jnp.zeros((4, 2, 3, 1)), labels, 1)
-  found = class_distances.soft_labels(
+  result = class_distances.soft_labels(
     begun.replace(
       target_classes=jnp.array([2, 0, 0, 1]),
       distance=jnp.array([0.5, 2.0, 1.0, 7.0]),
@@ -179,22 +185,22 @@ def test_soft_labels_by_hand():
   )
   # Class 1: d_2 = 0.5, d_0 = 2. Class 2: d_0 = 1, no way to class 1.
   expected = jnp.array([[0.5, 2.5, 2.0], [1.0, 0.0, 1.0]])
-  np.testing.assert_allclose(found, jax.nn.log_softmax(expected), atol=1e-6)
+  np.testing.assert_allclose(result, jax.nn.log_softmax(expected), atol=1e-6)
 
 
 def test_a_teacher_with_one_answer_ends_the_search_too():
-  teacher, game, bills, terms = play(constant=True)
-  assert sum(bill.queries for bill in bills) == teacher.asked
+  teacher, run, costs, terms = run_rounds(constant=True)
+  assert sum(cost.queries for cost in costs) == teacher.count
   assert terms["walks_found"] == 0.0
   assert terms["classes_known"] == pytest.approx(1 / 3)
-  np.testing.assert_array_equal(game.store.samples.labels, 0)
-  np.testing.assert_allclose(game.store.samples.targets, -np.log(3), rtol=1e-5)
+  np.testing.assert_array_equal(run.store.samples.labels, 0)
+  np.testing.assert_allclose(run.store.samples.targets, -np.log(3), rtol=1e-5)
 
 
 def test_the_objective_by_hand():
   logits, soft = jnp.array([[1.0, 0.0, -1.0]]), jnp.array([[3.0, 2.0, 1.0]])
   samples = Samples(None, jnp.array([0]), jax.nn.log_softmax(soft))
-  found = zsdb3kd.student_loss(
+  result = zsdb3kd.student_loss(
     HYPER, Outputs(logits), samples, LossContext(jnp.int32(0), jnp.zeros(3))
   )
 
@@ -206,10 +212,10 @@ def test_the_objective_by_hand():
   )
   divergence = (np.exp(truth) * (truth - student)).sum()
   error = -log_softmax(np.array([1.0, 0.0, -1.0]))[0]
-  np.testing.assert_allclose(found, error + 512 * divergence, rtol=1e-5)
+  np.testing.assert_allclose(result, error + 512 * divergence, rtol=1e-5)
 
 
-def test_the_budget_decides_what_is_left_open():
+def test_the_budget_decides_what_the_config_leaves_at_0():
   one = build(budget=10_000, num_walks=1, refinements=1, moves=2)
   assert one.capacity == 1
   cost = 10 + 2 * 4 * (9 + 8 + 1)  # of such a walk

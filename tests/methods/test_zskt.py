@@ -1,6 +1,7 @@
-"""ZSKT: its two losses, who moves which way, and both released orders."""
+"""ZSKT's generator raises what its student lowers, in both released orders of
+steps; attention is part of the student's loss.
+"""
 
-import functools
 import math
 from pathlib import Path
 
@@ -12,16 +13,14 @@ from network_weights import same
 import numpy as np
 import optax
 import pytest
-from toy_task import KEY, SPEC, network
+from toy_task import KEY, SPEC, network, run_rounds
 
 import jaxkd
 from jaxkd import losses, models
 from jaxkd.methods import zskt
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.pipeline import exchange
 from jaxkd.synthesis import attention_maps
 from jaxkd.teachers.oracles import WhiteBox
-from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
   Classifier,
   JaxkdError,
@@ -58,7 +57,7 @@ def build(hyper=HYPER, **changes):
   return build_method("zskt", SPEC, hyper=hyper, **{**TINY, **changes})
 
 
-def gazing(*modes):
+def attentive_apply(*modes):
   """Linear, with a map and statistics of the batch, in these modes alone."""
 
   def apply(variables, images, *, train=False, rng=None):
@@ -67,24 +66,24 @@ def gazing(*modes):
     params = variables["params"]
     logits = x.reshape(len(x), -1) @ params["kernel"]
     changed = {"batch_stats": images.mean()} if train else {}
-    features = (params["gaze"] * x, logits)
+    features = (params["mask"] * x, logits)
     return Outputs(logits, features=features), changed
 
   return apply
 
 
-def gazer(seed, *modes):
-  kernel_key, gaze_key = jax.random.split(jax.random.key(seed))
+def attentive_network(seed, *modes):
+  kernel_key, mask_key = jax.random.split(jax.random.key(seed))
   params = {
     "kernel": 2 * jax.random.normal(kernel_key, (16, 3)),
-    "gaze": jax.random.uniform(gaze_key, (4, 4, 2)),
+    "mask": jax.random.uniform(mask_key, (4, 4, 2)),
   }
   variables = {"params": params, "batch_stats": jnp.float32(0)}
-  return Classifier(variables, gazing(*modes or (False, True)))
+  return Classifier(variables, attentive_apply(*modes or (False, True)))
 
 
-TEACHER = gazer(1, False)  # it is never in training
-NETS = Networks(TEACHER, gazer(2))
+TEACHER = attentive_network(1, False)  # it is never in training
+NETS = Networks(TEACHER, attentive_network(2))
 
 
 @pytest.fixture
@@ -95,32 +94,13 @@ def dense(monkeypatch):
   )
 
 
-def game(method):
-  tx = optax.adam(0.03)
-  student = gazer(2)
-  rules = exchange.RoundSpec(
-    method,
-    TrainConfig(student.apply, tx, method.objective),
-    SPEC,
-    "white_box",
+def first_rounds(method, count):
+  return run_rounds(
+    method, count, WhiteBox(TEACHER), NETS.student, optax.adam(0.03)
   )
-  table = exchange.RoundInputs(WhiteBox(TEACHER), student, method.hyper)
-  play = exchange.init_state(rules, table, init_state(student, tx), KEY)
-  return rules, play, table
 
 
-def played(method, rounds):
-  rules, play, table = game(method)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  found = []
-  for index in range(rounds):
-    key = jax.random.fold_in(KEY, index)
-    play, terms = play_round(play, table, key)
-    found.append(jax.device_get(terms))
-  return play, found
-
-
-def asked(method, nets=NETS, key=KEY):
+def first_batch(method, nets=NETS, key=KEY):
   """`(state, samples, terms)` of the first batch."""
   ask = jax.jit(method.phases[0].ask)
   return ask(method.init(KEY, nets), nets, key)
@@ -131,7 +111,7 @@ def equal(a, b):
   return all(np.array_equal(*pair) for pair in pairs)
 
 
-# What the two players are after.
+# The two losses.
 
 
 @pytest.mark.parametrize(
@@ -141,11 +121,11 @@ def test_the_divergence(reduction, share):
   """Of a uniform student to (1/2, 1/4, 1/4), at both temperatures."""
   for temperature in (1.0, 2.0):
     teacher = temperature * jnp.log(jnp.array([[0.5, 0.25, 0.25]]))
-    found = zskt.divergence(
+    divergence = zskt.divergence(
       jnp.zeros((1, 3)), teacher, reduction=reduction, temperature=temperature
     )
     expected = 0.5 * math.log(1.5) + 0.5 * math.log(0.75)
-    np.testing.assert_allclose(found, [share * expected], rtol=1e-5)
+    np.testing.assert_allclose(divergence, [share * expected], rtol=1e-5)
 
 
 def student_loss(student_maps, teacher_maps, beta, scale=1.0):
@@ -165,26 +145,26 @@ def student_loss(student_maps, teacher_maps, beta, scale=1.0):
 def test_attention_of_each_image():
   """One looks where its teacher looks, one at another of the two places."""
   left = jnp.array([1.0, 0.0]).reshape(1, 1, 2, 1)
-  ours = jnp.concatenate([left, 1 - left])
-  theirs = jnp.concatenate([left, left])
+  student = jnp.concatenate([left, 1 - left])
+  teacher = jnp.concatenate([left, left])
   np.testing.assert_allclose(
-    student_loss(ours, theirs, 250.0), [0, 250], atol=1e-4
+    student_loss(student, teacher, 250.0), [0, 250], atol=1e-4
   )
 
 
 def test_attention_is_the_kernels_and_knows_no_scale():
-  ours = jax.random.normal(KEY, (2, 4, 4, 5))
-  theirs = jax.random.normal(jax.random.key(1), (2, 4, 4, 3))
-  expected = 7 * losses.attention_transfer_loss([ours], [theirs])
+  student = jax.random.normal(KEY, (2, 4, 4, 5))
+  teacher = jax.random.normal(jax.random.key(1), (2, 4, 4, 3))
+  expected = 7 * losses.attention_transfer_loss([student], [teacher])
   for scale in (1.0, 100.0):
-    found = student_loss(ours, theirs, 7.0, scale)
-    np.testing.assert_allclose(found.mean(), expected, rtol=1e-5)
+    loss = student_loss(student, teacher, 7.0, scale)
+    np.testing.assert_allclose(loss.mean(), expected, rtol=1e-5)
 
 
-def test_without_attention_no_maps_travel(dense):
+def test_without_attention_no_maps_are_stored(dense):
   plain = {"temperature": 1.0, "attention": 0.0}
-  assert asked(build(plain))[1].extras == {}
-  extras = asked(build())[1].extras
+  assert first_batch(build(plain))[1].extras == {}
+  extras = first_batch(build())[1].extras
   assert {name: leaf.shape for name, leaf in extras.items()} == {
     "attention_000": (8, 4, 4, 1)
   }
@@ -195,7 +175,7 @@ def test_the_generator_raises_what_the_student_lowers(changes, dense):
   """On one batch of latents, since the key stays the same."""
   method = build({"temperature": 1.0, "attention": 0.0}, **changes)
   ask = jax.jit(method.phases[0].ask)
-  state, found = method.init(KEY, NETS), []
+  state, means = method.init(KEY, NETS), []
   student = NETS.student
   reduction = {**TINY, **changes}["reduction"]
   for _ in range(20):
@@ -207,50 +187,51 @@ def test_the_generator_raises_what_the_student_lowers(changes, dense):
     loss = zskt.student_loss(
       method.hyper, outputs, samples, CONTEXT, reduction=reduction
     )
-    found.append(float(loss.mean()))
-  assert found[-1] > 1.05 * found[0]
+    means.append(float(loss.mean()))
+  assert means[-1] > 1.05 * means[0]
 
 
 @MODES
 def test_the_student_learns(changes, dense):
   method = build(**changes, steps_per_round=100, step_size=1e-4)
-  play, _ = played(method, 3)
+  run, _ = first_rounds(method, 3)
   images = jax.random.uniform(jax.random.key(5), (500, *SPEC.shape))
 
   def agreement(variables):
-    found = NETS.student.apply(variables, images)[0].logits.argmax(-1)
-    return np.mean(found == TEACHER(images).logits.argmax(-1))
+    labels = NETS.student.apply(variables, images)[0].logits.argmax(-1)
+    return np.mean(labels == TEACHER(images).logits.argmax(-1))
 
   assert agreement(NETS.student.variables) < 0.4
-  assert agreement(play.student.variables) > 0.7
-  gaze = play.student.variables["params"]["gaze"]
-  before = NETS.student.variables["params"]["gaze"]
-  theirs = TEACHER.variables["params"]["gaze"]
+  assert agreement(run.student.variables) > 0.7
 
-  def distance(gaze):
-    energy = [(found**2).mean(-1) for found in (gaze, theirs)]
-    ours, theirs_ = (found / jnp.linalg.norm(found) for found in energy)
-    return float(jnp.linalg.norm(ours - theirs_))
+  def attention(variables):
+    energy = (variables["params"]["mask"] ** 2).mean(-1)
+    return energy / jnp.linalg.norm(energy)
 
-  assert distance(gaze) < 0.5 * distance(before)
+  def distance(variables):
+    gap = attention(variables) - attention(TEACHER.variables)
+    return float(jnp.linalg.norm(gap))
+
+  before = distance(NETS.student.variables)
+  assert distance(run.student.variables) < 0.5 * before
 
 
-# Who moves when.
+# The order of the steps.
 
 
 def test_original_steps_of_a_round_are_on_the_same_latents(dense):
   """A generator that hardly moves makes the same images after every step."""
   one, three = (
-    asked(build(generator_steps=steps, step_size=1e-12))[1].images
+    first_batch(build(generator_steps=steps, step_size=1e-12))[1].images
     for steps in (1, 3)
   )
   np.testing.assert_array_equal(one, three)
   moved, moved_on = (
-    asked(build(generator_steps=steps, step_size=0.1)) for steps in (1, 3)
+    first_batch(build(generator_steps=steps, step_size=0.1)) for steps in (1, 3)
   )
   assert not np.array_equal(one, moved[1].images)  # images of after the step
   assert moved_on[2]["disagreement"] > moved[2]["disagreement"]
-  other = asked(build(step_size=1e-12), key=jax.random.key(1))[1].images
+  other = first_batch(build(step_size=1e-12), key=jax.random.key(1))[1].images
   assert not np.array_equal(one, other)
 
 
@@ -265,13 +246,13 @@ def test_original_steps_of_a_round_are_on_the_same_latents(dense):
 def test_two_rounds(changes, generator_steps, student_steps, dense):
   """Steps of both networks; answers, labels and maps are the teacher's."""
   method = build(**changes)
-  play, terms = played(method, 2)
+  run, terms = first_rounds(method, 2)
   assert all(np.isfinite(list(round_.values())).all() for round_ in terms)
-  _, opt_state = play.state.generator
+  _, opt_state = run.state.generator
   counts = optax.tree.get_all_with_path(opt_state, "count")
   assert {int(count) for _, count in counts} == {generator_steps}
-  assert int(play.student.step) == student_steps
-  samples = play.store.samples
+  assert int(run.student.step) == student_steps
+  samples = run.store.samples
   outputs = TEACHER(samples.images)
   np.testing.assert_allclose(
     samples.targets, jax.nn.log_softmax(outputs.logits), atol=1e-5
@@ -284,7 +265,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   )
   # The generator's steps leave no trace in the student's statistics.
   np.testing.assert_allclose(
-    play.student.variables["batch_stats"], samples.images.mean(), rtol=1e-5
+    run.student.variables["batch_stats"], samples.images.mean(), rtol=1e-5
   )
 
 
@@ -292,16 +273,21 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
 def test_how_the_generator_meets_the_student(changes, train, dense):
   """In training mode in original, in evaluation mode in datafree."""
   hyper = {"temperature": 1.0, "attention": 0.0}
-  asked(build(hyper, **changes), Networks(TEACHER, gazer(2, train)))
+  first_batch(
+    build(hyper, **changes), Networks(TEACHER, attentive_network(2, train))
+  )
   with pytest.raises(AssertionError):
-    asked(build(hyper, **changes), Networks(TEACHER, gazer(2, not train)))
+    first_batch(
+      build(hyper, **changes),
+      Networks(TEACHER, attentive_network(2, not train)),
+    )
 
 
 @MODES
 def test_the_same_key_makes_the_same_images(changes, dense):
-  one, again = (asked(build(**changes)) for _ in range(2))
+  one, again = (first_batch(build(**changes)) for _ in range(2))
   assert equal(one, again)
-  other = asked(build(**changes), key=jax.random.key(9))
+  other = first_batch(build(**changes), key=jax.random.key(9))
   assert not np.array_equal(one[1].images, other[1].images)
 
 
@@ -311,8 +297,8 @@ def test_gradients_are_clipped():
   for mode, norm in (("original", 0.1 * 5), ("datafree", 0.5 * 1e4)):
     tx = zskt.optimiser(mode, 0.1, 10)
     _, state = tx.update(grads, tx.init(grads))
-    found = optax.tree.norm(optax.tree.get(state, "mu"))
-    assert float(found) == pytest.approx(norm, rel=1e-4)
+    clipped = optax.tree.norm(optax.tree.get(state, "mu"))
+    assert float(clipped) == pytest.approx(norm, rel=1e-4)
   tx = zskt.optimiser("original", 0.1, 2)
   state, steps = tx.init(grads), []
   for _ in range(3):
@@ -345,7 +331,7 @@ def test_networks_with_features_of_different_sizes_are_refused():
   """They are named, with their sizes and the remedy."""
 
   def many(variables, images, *, train=False, rng=None):
-    outputs, changed = gazing(False)(variables, images)
+    outputs, changed = attentive_apply(False)(variables, images)
     maps = outputs.features[0]
     return outputs._replace(features=(maps, maps[:, ::2, ::2])), changed
 

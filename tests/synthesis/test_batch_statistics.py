@@ -1,4 +1,4 @@
-"""Batch normalisations, watched in networks that know nothing of it."""
+"""The inputs of batch normalisations are captured in any network."""
 
 import flax.linen as nn
 import jax
@@ -118,8 +118,8 @@ def test_nothing_changes_in_the_network_or_for_others():
 
 def test_pooled_features_are_means_over_places():
   maps = [jnp.arange(24.0).reshape(2, 3, 2, 2), jnp.ones((2, 1))]
-  found = batch_statistics.pooled(maps)
-  np.testing.assert_allclose(found, [[5.0, 6.0, 1.0], [17.0, 18.0, 1.0]])
+  result = batch_statistics.pooled(maps)
+  np.testing.assert_allclose(result, [[5.0, 6.0, 1.0], [17.0, 18.0, 1.0]])
 
 
 def linear(variables, images):

@@ -57,16 +57,16 @@ def start(
 
 
 def search(program, teacher, begun, key=3):
-  """The search after a program, and how many images it asked for."""
+  """The search after a program, and the distances after each step."""
 
   @jax.jit
   def run(begun, key):
     def step(carry, index):
-      found, asked = boundary.ask(
+      result, images = boundary.ask(
         program, index, carry, jax.random.fold_in(key, index)
       )
-      found = boundary.tell(program, index, found, teacher(asked))
-      return found, (found.distance, jnp.abs(asked - 0.5).max())
+      result = boundary.tell(program, index, result, teacher(images))
+      return result, (result.distance, jnp.abs(images - 0.5).max())
 
     return jax.lax.scan(step, begun, jnp.arange(len(program)))
 
@@ -84,46 +84,46 @@ def walk(teacher):
 
 
 def test_the_distance_to_a_plane_and_its_direction():
-  found, _ = walk(linear)
+  result, _ = walk(linear)
   exact = plane_distances(IMAGES)
-  assert found.crossed.all()
-  np.testing.assert_array_less(exact * 0.999, found.distance)
-  np.testing.assert_allclose(found.distance, exact, rtol=0.02)
+  assert result.crossed.all()
+  np.testing.assert_array_less(exact * 0.999, result.distance)
+  np.testing.assert_allclose(result.distance, exact, rtol=0.02)
   towards = -jnp.sign(planes(IMAGES))[:, None, None, None]
   cosine = jnp.sum(
-    found.direction * towards * directions.unit(NORMAL), (1, 2, 3)
+    result.direction * towards * directions.unit(NORMAL), (1, 2, 3)
   )
   assert float(cosine.min()) > 0.98
 
 
 def test_the_best_of_the_candidates_is_known_to_the_tolerance():
-  found, _ = search(OPENED, linear, start(linear))
-  slopes = jnp.sum(found.candidates * NORMAL, axis=(2, 3, 4))
+  result, _ = search(OPENED, linear, start(linear))
+  slopes = jnp.sum(result.candidates * NORMAL, axis=(2, 3, 4))
   along = -planes(IMAGES)[:, None] / slopes
   exact = jnp.where(along > 0, along, jnp.inf).min(axis=1)
   reached = np.asarray(exact) < 1.0
   assert reached.sum() > 8  # some searches have no way across within reach
-  np.testing.assert_array_equal(found.crossed, reached)
-  ratio = (found.distance / exact)[reached]
+  np.testing.assert_array_equal(result.crossed, reached)
+  ratio = (result.distance / exact)[reached]
   assert float(ratio.min()) > 0.9999 and float(ratio.max()) < 1.0011
 
 
 def test_the_boundary_lies_between_what_is_kept():
   """Just before `distance` the label is still the old one."""
-  found, _ = walk(ball)
+  result, _ = walk(ball)
 
   def labels(fraction):
-    way = directions.scale(found.direction, fraction * found.distance)
+    way = directions.scale(result.direction, fraction * result.distance)
     return ball(IMAGES + way)
 
-  assert (labels(1.0) != found.labels).all()
-  assert (labels(0.99) == found.labels).all()
+  assert (labels(1.0) != result.labels).all()
+  assert (labels(0.99) == result.labels).all()
 
 
 def test_the_distance_to_a_ball():
-  found, _ = walk(ball)
+  result, _ = walk(ball)
   exact = jnp.abs(directions.length(IMAGES - 0.5) - 0.3)
-  np.testing.assert_allclose(found.distance, exact, rtol=0.03, atol=2e-4)
+  np.testing.assert_allclose(result.distance, exact, rtol=0.03, atol=2e-4)
 
 
 def test_a_distance_never_grows_and_probes_stay_pixels():
@@ -149,38 +149,38 @@ def test_a_goal_counts_no_other_class():
     jnp.asarray(lengths.min(axis=1)),
     jnp.ones(len(labels), bool),
   )
-  found, _ = search(boundary.bisect_candidates(1e-3), thirds, begun)
-  across = IMAGES + directions.scale(found.direction, found.distance)
+  result, _ = search(boundary.bisect_candidates(1e-3), thirds, begun)
+  across = IMAGES + directions.scale(result.direction, result.distance)
   np.testing.assert_array_equal(thirds(across), target_classes)
-  assert (np.asarray(found.distance) < lengths.min(axis=1)).all()
+  assert (np.asarray(result.distance) < lengths.min(axis=1)).all()
 
 
 def test_a_retreat_keeps_the_label_and_goes_away_from_the_boundary():
-  found, _ = walk(linear)
-  np.testing.assert_array_equal(linear(found.images), linear(IMAGES))
-  before, after = plane_distances(IMAGES), plane_distances(found.images)
+  result, _ = walk(linear)
+  np.testing.assert_array_equal(linear(result.images), linear(IMAGES))
+  before, after = plane_distances(IMAGES), plane_distances(result.images)
   assert (after >= before).all()
   assert float((after - before).mean()) > 0.1
-  assert 0 <= float(found.images.min()) <= float(found.images.max()) <= 1
+  assert 0 <= float(result.images.min()) <= float(result.images.max()) <= 1
 
 
 def test_a_retreat_halves_its_length_until_the_label_stays():
   """The way from a wall of the ball leads to the opposite one."""
   ray = directions.unit(NORMAL)[None]
   begun = start(ball, 0.5 + 0.1 * ray, distance=0.2).replace(direction=ray)
-  found, _ = search((boundary.move_inward(0.5),), ball, begun)
-  np.testing.assert_allclose(found.images, 0.5 - 0.15 * ray, atol=1e-6)
+  result, _ = search((boundary.move_inward(0.5),), ball, begun)
+  np.testing.assert_allclose(result.images, 0.5 - 0.15 * ray, atol=1e-6)
 
 
 def test_who_finds_no_boundary_stays_where_it_is():
   def constant(images):
     return jnp.zeros(len(images), jnp.int32)
 
-  found, _ = search(
+  result, _ = search(
     OPENED + (boundary.move_inward(0.5),), constant, start(constant)
   )
-  assert not found.crossed.any()
-  np.testing.assert_array_equal(found.images, IMAGES)
+  assert not result.crossed.any()
+  np.testing.assert_array_equal(result.images, IMAGES)
 
 
 @pytest.mark.parametrize("span, tolerance", [(2.0, 0.1), (4096.0, 1e-3)])

@@ -56,8 +56,8 @@ def test_orthonormal_features_in_closed_form(count):
   """-ln(e^(1/t) / (e^(1/t) + N - 1)), and no more for what is not there."""
   own = np.exp(1 / 0.5)
   expected = -np.log(own / (own + count - 1))
-  found = contrast(twins(jnp.eye(5)[:count]))
-  assert float(found) == pytest.approx(expected, rel=1e-5)
+  result = contrast(twins(jnp.eye(5)[:count]))
+  assert float(result) == pytest.approx(expected, rel=1e-5)
 
 
 def test_kept_images_are_candidates_and_have_a_mean_of_their_own():
@@ -97,6 +97,6 @@ def test_projections_have_length_one():
   head = feature_bank.ProjectionHead(7)
   features = 100 * jax.random.normal(jax.random.key(0), (4, 2, 3))
   variables = head.init(jax.random.key(1), features)
-  found = head.apply(variables, features)
-  assert found.shape == (4, 2, 7)
-  np.testing.assert_allclose(jnp.linalg.norm(found, axis=-1), 1.0, rtol=1e-5)
+  result = head.apply(variables, features)
+  assert result.shape == (4, 2, 7)
+  np.testing.assert_allclose(jnp.linalg.norm(result, axis=-1), 1.0, rtol=1e-5)

@@ -65,8 +65,8 @@ def test_the_slope_passes_through_both_networks(train):
   way = jax.random.normal(jax.random.key(5), images.shape)
   value = jax.jit(lambda images: loss(nets, images, KEY)[0])
   slope = jnp.vdot(jax.jit(jax.grad(value))(images), way)
-  found = (value(images + 1e-2 * way) - value(images - 1e-2 * way)) / 2e-2
-  np.testing.assert_allclose(found, slope, rtol=1e-2)
+  difference = (value(images + 1e-2 * way) - value(images - 1e-2 * way)) / 2e-2
+  np.testing.assert_allclose(difference, slope, rtol=1e-2)
   assert value(images) < 0
   distance = loss(nets, images, KEY)[1]["disagreement"]
   np.testing.assert_allclose(distance, -value(images), rtol=1e-6)
@@ -87,11 +87,11 @@ def test_an_update_raises_the_disagreement():
   nets, engine = Networks(network(1), network(2)), trainer(step_size=0.01)
   latents = engine.latents(KEY)
   update = jax.jit(lambda state: engine.update(state, nets, latents, KEY))
-  state, found = engine.init(KEY, nets), []
+  state, disagreements = engine.init(KEY, nets), []
   for _ in range(5):
     state, terms = update(state)
-    found.append(float(terms["disagreement"]))
-  assert min(np.diff(found)) > 0
+    disagreements.append(float(terms["disagreement"]))
+  assert min(np.diff(disagreements)) > 0
 
 
 @pytest.mark.parametrize("train", [False, True])

@@ -1,15 +1,15 @@
-"""White-box methods adapted to labels: who judges, what is paid, what moves."""
+"""White-box methods are adapted to labels by a surrogate, by a frozen generator
+or by finite differences, and pay for every image.
+"""
 
-import functools
 from pathlib import Path
 
 from batch_norm_network import normed
 from dense_generator import dense_generator
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_task import KEY, SPEC, Counting, game, network
+from toy_task import KEY, SPEC, CountingTeacher, black_box, run_rounds, start
 
 import jaxkd
 from jaxkd import methods
@@ -57,21 +57,20 @@ def small_dafl(name, **fields):
   return build("dafl", name, **small | fields)
 
 
-def played(method, teacher=1):
-  """A round against labels, with the network of that seed as the teacher."""
-  rules, play, table = game(method, "label")
-  hidden = network(teacher)
-  table = table.replace(teacher=table.teacher.replace(hidden=hidden))
-  found = jax.jit(functools.partial(exchange.run_round, rules))(
-    play, table, KEY
-  )[0]
-  return play, found, exchange.round_costs(rules, play, table)[0]
+def first_round(method, seed=1):
+  """The states before and after a round against labels, and its cost; the
+  teacher is the network of that seed.
+  """
+  teacher = black_box("label", seed)
+  round_spec, run, inputs = start(method, teacher)
+  cost = exchange.round_costs(round_spec, run, inputs)[0]
+  return run, run_rounds(method, 1, teacher)[0], cost
 
 
 def test_the_surrogate_is_the_student(dense):
   """Before it has learnt, images do not depend on the teacher; labels do."""
   method = small_dafl("surrogate", **{"synthesis.steps_per_round": 1})
-  runs = [played(method, seed)[1] for seed in (1, 5)]
+  runs = [first_round(method, seed)[1] for seed in (1, 5)]
   images, targets = (
     [np.asarray(getattr(run.store.samples, leaf)) for run in runs]
     for leaf in ("images", "targets")
@@ -82,21 +81,17 @@ def test_the_surrogate_is_the_student(dense):
 
 
 def test_every_image_is_asked_once_and_the_generator_learns(dense):
-  before, after, bill = played(small_dafl("surrogate"))
-  assert bill.queries == bill.kept == 18
-  assert int(after.student.step) == bill.updates == 6
-  weights = [
-    play.state.generator.variables["params"] for play in (before, after)
-  ]
+  before, after, cost = first_round(small_dafl("surrogate"))
+  assert cost.queries == cost.kept == 18
+  assert int(after.student.step) == cost.updates == 6
+  weights = [run.state.generator.variables["params"] for run in (before, after)]
   assert not np.array_equal(*weights)
 
 
 def test_frozen_is_a_generator_that_never_learns(dense):
-  before, after, bill = played(small_dafl("frozen"))
-  assert bill.queries == 18
-  weights = [
-    play.state.generator.variables["params"] for play in (before, after)
-  ]
+  before, after, cost = first_round(small_dafl("frozen"))
+  assert cost.queries == 18
+  weights = [run.state.generator.variables["params"] for run in (before, after)]
   np.testing.assert_array_equal(*weights)
   images = after.store.samples.images
   assert not np.array_equal(images[:6], images[6:12])
@@ -107,23 +102,23 @@ def test_finite_differences_are_paid_for(dense, name):
   fields = {"adaptation.num_directions": 2, "adaptation.student_steps": 3}
   method = build(name, "zeroth", **fields)
   assert method.rounds == 10_000 // (6 * (2 + 1 + 3))
-  before, after, bill = played(method)
-  assert bill.queries == 6 * (2 + 1 + 3)
-  assert bill.kept == 18
+  before, after, cost = first_round(method)
+  assert cost.queries == 6 * (2 + 1 + 3)
+  assert cost.kept == 18
   assert int(after.student.step) == 3
   assert int(before.student.step) == 0
   assert np.isfinite(after.state.variables["params"]).all()
 
 
 @pytest.mark.parametrize("name", ["surrogate", "zeroth"])
-def test_the_teacher_is_asked_as_often_as_is_billed(dense, name):
+def test_the_teacher_is_shown_as_many_images_as_a_round_costs(dense, name):
   method = small_dafl(name)
-  rules, play, table = game(method, "label")
-  bill = exchange.round_costs(rules, play, table)[0]
-  counting = Counting(table.teacher)
-  play_round = make_host_round(rules, counting)
-  play_round(play, table.replace(teacher=None), KEY)
-  assert counting.asked == bill.queries
+  round_spec, run, inputs = start(method, black_box("label"))
+  cost = exchange.round_costs(round_spec, run, inputs)[0]
+  teacher = CountingTeacher(inputs.teacher)
+  run_round = make_host_round(round_spec, teacher)
+  run_round(run, inputs.replace(teacher=None), KEY)
+  assert teacher.count == cost.queries
 
 
 def answers(labels, floor=0.1):
@@ -133,22 +128,22 @@ def answers(labels, floor=0.1):
 
 def test_rare_classes_are_worth_more_and_their_mean_is_the_entropy():
   smoothed = answers([0, 0, 0, 1])
-  found = dafl.class_rarity(None, smoothed)
-  assert found[3] > found[0]
+  rarity = dafl.class_rarity(None, smoothed)
+  assert rarity[3] > rarity[0]
   q = np.exp(smoothed).mean(0)
-  assert float(found.mean()) == pytest.approx(-(q * np.log(q)).sum(), rel=1e-5)
+  assert float(rarity.mean()) == pytest.approx(-(q * np.log(q)).sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["dd", "zskt"])
 def test_disagreement_is_raised(name):
-  """It is greater where the student says otherwise than the label."""
+  """It is greater where the student disagrees with the label."""
   objective = label_only.generator_objective(
     methods.info(name).label_objective, 2, 0.01
   )
   logits = jnp.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
-  found = objective(logits, jnp.array([0, 0]))
-  assert found.shape == (2,)
-  assert 0 <= found[0] < found[1]
+  distances = objective(logits, jnp.array([0, 0]))
+  assert distances.shape == (2,)
+  assert 0 <= distances[0] < distances[1]
 
 
 @pytest.mark.parametrize(
@@ -214,15 +209,15 @@ def test_a_whole_run_keeps_to_its_budget(tmp_path, monkeypatch, method, name):
   config.queries.budget, config.image_size = 42, 0  # the dearest round
   config.student.model = "cnn_quarter"
   config.student.batch_size = 6
-  found, report = jaxkd.distill(
+  student, report = jaxkd.distill(
     normed(1, spec), config, tmp_path / "run", dataset=dataset
   )
   assert report["adaptation"] == name
   assert 0 < report["queries"]["spent"] <= 42
   assert f"{method} ({name})" in (tmp_path / "run/report.html").read_text()
-  assert np.isfinite(found(jnp.float32(dataset.test_images)).logits).all()
+  assert np.isfinite(student(jnp.float32(dataset.test_images)).logits).all()
 
 
 def test_the_defaults_are_in_every_config():
-  found = config_of("kd", "").adaptation.to_dict()
-  assert found == declarations.defaults(ADAPTATION)
+  fields = config_of("kd", "").adaptation.to_dict()
+  assert fields == declarations.defaults(ADAPTATION)

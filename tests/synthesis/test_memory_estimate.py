@@ -40,7 +40,11 @@ def test_deeper_networks_keep_more_and_bfloat16_less():
 )
 def test_a_round_is_what_fits(limit, expected, monkeypatch):
   monkeypatch.setattr(jax, "local_devices", lambda: [Device(limit)])
-  found = memory_estimate.images_per_round(network("resnet18"), SPEC, 2, 32_000)
+  result = memory_estimate.images_per_round(
+    network("resnet18"), SPEC, 2, 32_000
+  )
   kept = memory_estimate.residual_bytes(network("resnet18"), SPEC)
-  assert found == expected or found * kept <= 2 * memory_estimate.SHARE * limit
-  assert found >= 2
+  assert (
+    result == expected or result * kept <= 2 * memory_estimate.SHARE * limit
+  )
+  assert result >= 2

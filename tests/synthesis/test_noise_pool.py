@@ -57,7 +57,7 @@ def test_newest_takes_classes_in_turn_and_begins_again():
 
 def test_ways_lead_to_the_nearest_of_the_goal():
   pool = filled(places=3)
-  ways, distances, found = noise_pool.nearest_directions(
+  ways, distances, result = noise_pool.nearest_directions(
     pool, numbered(3.5, 0.0, 9.0), jnp.array([0, 2, 1]), 3
   )
   assert ways.shape == (3, 3, 2, 1, 1)
@@ -65,4 +65,4 @@ def test_ways_lead_to_the_nearest_of_the_goal():
   assert sorted(first_pixels(ways[0])) == [-1, 1, 1]
   assert first_pixels(ways[1]) == [1, 1, 1]
   np.testing.assert_allclose(distances[:2], [0.5, 2.0])
-  assert found.tolist() == [True, True, False]
+  assert result.tolist() == [True, True, False]

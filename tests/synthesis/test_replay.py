@@ -24,8 +24,8 @@ def test_views_of_all_that_is_there():
   state, shown, _ = phase.ask("as it was", Networks(None, None, store), KEY)
   assert state == "as it was"
   np.testing.assert_array_equal(shown.targets, shown.labels % 3)
-  found, labels = np.asarray(shown.images), np.asarray(shown.labels)
+  result, labels = np.asarray(shown.images), np.asarray(shown.labels)
   assert set(labels) == set(range(6))
-  for image, label in zip(found, labels, strict=True):
+  for image, label in zip(result, labels, strict=True):
     assert set(np.unique(image)) <= {0.0, label + 1.0}
-  assert (found == 0).any()  # cropped
+  assert (result == 0).any()  # cropped

@@ -33,44 +33,44 @@ def basis():
 
 
 def estimate(loss, directions, radius):
-  found = loss(zeroth_order.points(CENTRE, directions, radius))
-  return zeroth_order.gradient(found, directions, radius)
+  values = loss(zeroth_order.points(CENTRE, directions, radius))
+  return zeroth_order.gradient(values, directions, radius)
 
 
 def test_directions_have_unit_length_and_differ():
-  found = directions.random(jax.random.key(0), (5, *CENTRE.shape))
-  assert found.shape == (5, 4, 2, 3, 1)
+  result = directions.random(jax.random.key(0), (5, *CENTRE.shape))
+  assert result.shape == (5, 4, 2, 3, 1)
   np.testing.assert_allclose(
-    jnp.sum(found**2, axis=(2, 3, 4)), np.ones((5, 4)), rtol=1e-5
+    jnp.sum(result**2, axis=(2, 3, 4)), np.ones((5, 4)), rtol=1e-5
   )
-  assert len(np.unique(np.asarray(found)[..., 0, 0, 0])) == 20
+  assert len(np.unique(np.asarray(result)[..., 0, 0, 0])) == 20
 
 
-def test_the_centre_is_asked_first_and_the_rest_at_the_radius():
-  found = zeroth_order.points(CENTRE, basis(), 0.5)
-  np.testing.assert_array_equal(found[0], CENTRE)
-  distance = jnp.sqrt(jnp.sum((found[1:] - CENTRE) ** 2, axis=(2, 3, 4)))
+def test_the_first_point_is_the_centre_and_the_rest_lie_at_the_radius():
+  result = zeroth_order.points(CENTRE, basis(), 0.5)
+  np.testing.assert_array_equal(result[0], CENTRE)
+  distance = jnp.sqrt(jnp.sum((result[1:] - CENTRE) ** 2, axis=(2, 3, 4)))
   np.testing.assert_allclose(distance, np.full((6, 4), 0.5), rtol=1e-5)
 
 
 @pytest.mark.parametrize("radius", [0.1, 2.0])
 def test_orthonormal_directions_are_exact_for_a_linear_loss(radius):
-  found = estimate(linear_loss, basis(), radius)
-  np.testing.assert_allclose(found, [SLOPE] * 4, atol=1e-4)
+  result = estimate(linear_loss, basis(), radius)
+  np.testing.assert_allclose(result, [SLOPE] * 4, atol=1e-4)
 
 
 def test_random_directions_are_right_on_average():
   drawn = directions.random(jax.random.key(4), (20_000, *CENTRE.shape))
-  found = estimate(linear_loss, drawn, 1.0)
+  result = estimate(linear_loss, drawn, 1.0)
   # The deviation of a component is about |slope| sqrt(D / M), or .04 here.
-  np.testing.assert_allclose(found, [SLOPE] * 4, atol=0.2)
-  assert float(jnp.abs(found - SLOPE).max()) > 1e-4
+  np.testing.assert_allclose(result, [SLOPE] * 4, atol=0.2)
+  assert float(jnp.abs(result - SLOPE).max()) > 1e-4
 
 
 def test_a_small_radius_agrees_with_autodiff():
   exact = jax.grad(lambda inputs: smooth_loss(inputs).sum())(CENTRE)
-  found = estimate(smooth_loss, basis(), 1e-3)
-  np.testing.assert_allclose(found, exact, rtol=0.02, atol=0.02)
+  result = estimate(smooth_loss, basis(), 1e-3)
+  np.testing.assert_allclose(result, exact, rtol=0.02, atol=0.02)
   coarse = estimate(smooth_loss, basis(), 1.0)
   assert float(jnp.abs(coarse - exact).max()) > 0.1
 
@@ -122,10 +122,10 @@ def trainer(num_directions=1, radius=1e-2, learning_rate=0.1):
   )
 
 
-def one_step(player, state, key):
-  state, asked, _ = player.ask_points(state, NETS, key)
-  answered = asked._replace(targets=TEACHER(asked.images).logits)
-  return player.tell_points(state, NETS, answered, key)
+def one_step(engine, state, key):
+  state, samples, _ = engine.ask_points(state, NETS, key)
+  samples = samples._replace(targets=TEACHER(samples.images).logits)
+  return engine.tell_points(state, NETS, samples, key)
 
 
 def true_disagreement(params, key):
@@ -135,32 +135,32 @@ def true_disagreement(params, key):
   return distance(logits, TEACHER(images).logits).mean()
 
 
-def test_asked_are_images_and_their_neighbours():
-  player = trainer(num_directions=3)
-  state = player.init(jax.random.key(0), NETS)
-  _, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
-  assert asked.images.shape == (32, 2, 3, 1)
-  assert asked.images.dtype == jnp.float32
-  assert set(np.asarray(asked.labels)) == {-1}
-  around = np.asarray(asked.images).reshape(4, 8, 6)
+def test_the_teacher_is_shown_images_and_their_neighbours():
+  engine = trainer(num_directions=3)
+  state = engine.init(jax.random.key(0), NETS)
+  _, samples, _ = engine.ask_points(state, NETS, jax.random.key(1))
+  assert samples.images.shape == (32, 2, 3, 1)
+  assert samples.images.dtype == jnp.float32
+  assert set(np.asarray(samples.labels)) == {-1}
+  around = np.asarray(samples.images).reshape(4, 8, 6)
   far = np.abs(around[1:] - around[0]).max(axis=-1)
   assert (far > 0).all() and (far < 1e-2).all()
-  _, fresh, _ = player.ask_images(state, NETS, jax.random.key(1))
+  _, fresh, _ = engine.ask_images(state, NETS, jax.random.key(1))
   assert fresh.images.shape == (8, 2, 3, 1)
 
 
 def test_the_step_is_the_gradient_of_the_disagreement():
-  player, key = trainer(num_directions=4000), jax.random.key(5)
-  state = player.init(jax.random.key(0), NETS)
-  told, centre, terms = jax.jit(lambda s: one_step(player, s, key))(state)
+  engine, key = trainer(num_directions=4000), jax.random.key(5)
+  state = engine.init(jax.random.key(0), NETS)
+  after, centre, terms = jax.jit(lambda s: one_step(engine, s, key))(state)
   params = state.variables["params"]
   value, exact = jax.value_and_grad(true_disagreement)(params, key)
-  step = (told.variables["params"]["w"] - params["w"]) / 0.1
+  step = (after.variables["params"]["w"] - params["w"]) / 0.1
   np.testing.assert_allclose(
     step, exact["w"], atol=0.1 * jnp.abs(exact["w"]).max()
   )
   np.testing.assert_allclose(terms["disagreement"], value, rtol=1e-4)
-  # What is handed on are the images themselves, with their answers.
+  # The samples are the images themselves, with their answers.
   assert centre.images.shape == (8, 2, 3, 1)
   np.testing.assert_allclose(
     centre.targets, TEACHER(centre.images).logits, rtol=1e-5
@@ -169,9 +169,9 @@ def test_the_step_is_the_gradient_of_the_disagreement():
 
 @pytest.mark.parametrize("num_directions", [1, 10])
 def test_steps_raise_the_disagreement(num_directions):
-  player, key = trainer(num_directions), jax.random.key(6)
-  state = start = player.init(jax.random.key(0), NETS)
-  step = jax.jit(lambda state, key: one_step(player, state, key)[0])
+  engine, key = trainer(num_directions), jax.random.key(6)
+  state = start = engine.init(jax.random.key(0), NETS)
+  step = jax.jit(lambda state, key: one_step(engine, state, key)[0])
   for index in range(60):
     state = step(state, jax.random.fold_in(key, index))
   before = true_disagreement(start.variables["params"], key)
@@ -180,21 +180,21 @@ def test_steps_raise_the_disagreement(num_directions):
 
 
 def test_batch_statistics_move_with_every_step_and_with_fresh_images():
-  player = trainer()
-  state = player.init(jax.random.key(0), NETS)
-  state, _, _ = one_step(player, state, jax.random.key(1))
-  state, _, _ = player.ask_images(state, NETS, jax.random.key(2))
+  engine = trainer()
+  state = engine.init(jax.random.key(0), NETS)
+  state, _, _ = one_step(engine, state, jax.random.key(1))
+  state, _, _ = engine.ask_images(state, NETS, jax.random.key(2))
   assert float(state.variables["batch_stats"]["seen"]) == 2
 
 
-def test_the_student_counts_with_all_digits():
-  player = trainer()
-  state = player.init(jax.random.key(0), NETS)
-  state, asked, _ = player.ask_points(state, NETS, jax.random.key(1))
-  answered = asked._replace(targets=jnp.zeros((16, CLASSES)))
+def test_the_student_is_evaluated_in_full_precision():
+  engine = trainer()
+  state = engine.init(jax.random.key(0), NETS)
+  state, samples, _ = engine.ask_points(state, NETS, jax.random.key(1))
+  samples = samples._replace(targets=jnp.zeros((16, CLASSES)))
   program = jax.make_jaxpr(
-    lambda student: player.tell_points(
-      state, NETS._replace(student=student), answered, jax.random.key(1)
+    lambda student: engine.tell_points(
+      state, NETS._replace(student=student), samples, jax.random.key(1)
     )[2]
   )(NETS.student)
   assert "HIGHEST" in str(program)
