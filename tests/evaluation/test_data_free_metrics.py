@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd.data import Dataset
 from jaxkd.evaluation import data_free_metrics
-from jaxkd.pipeline import results
-from jaxkd.types import Classifier, DataSpec, Outputs, Samples
+from jaxkd.types import Classifier, Outputs, Samples
 
 CLASSES = 4
 
@@ -162,31 +160,6 @@ def test_one_compilation_for_all_students(samples):
     student = Classifier(factor * linear(0).variables, apply)
     data_free_metrics.measure(samples.targets, student, samples, CLASSES)
   assert calls == [(23, 2, 3, 2)]
-
-
-def test_grid_points_are_ranked_if_there_is_a_grid():
-  spec = DataSpec("points", (2,), CLASSES, (0.0, 0.0), (1.0, 1.0))
-  points, labels = np.zeros((1, 2)), np.zeros(1, np.int32)
-  data = Dataset(spec, points, labels, points, labels)
-  seeds = [
-    {"synthetic_agreement": held_out, "accuracy": accuracy, "agreement": 0.5}
-    for held_out, accuracy in [(0.7, 0.9), (0.8, 0.8), (0.9, 0.7)]
-  ]
-  grid = {
-    "points": [
-      {"validation": score, "accuracy": accuracy}
-      for score, accuracy in [(0.1, 0.1), (0.2, 0.3), (0.3, 0.9)]
-    ]
-  }
-  assert results.prediction_quality(data, seeds, None)["rank_correlation"] == (
-    pytest.approx(-1)
-  )
-  got = results.prediction_quality(data, seeds, grid)
-  assert got["rank_correlation"] == pytest.approx(1)
-  assert got["estimate"] == pytest.approx(0.8)
-  assert got["gap"] == pytest.approx(0.3)
-  nothing = Dataset.without_images(spec)
-  assert results.prediction_quality(nothing, seeds, grid) is None
 
 
 def test_a_prediction_compares_estimate_and_agreement():
