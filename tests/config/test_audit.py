@@ -1,0 +1,31 @@
+"""The config of an audit takes the attacks on black boxes, with their own
+arguments.
+"""
+
+import pytest
+
+import jaxkd
+from jaxkd.pipeline import plan
+
+
+@pytest.mark.parametrize("attack", ["cake", "generative", "ideel"])
+def test_an_audit_refuses_what_is_no_attack_on_a_black_box(attack):
+  message = f"attack={attack}: .* one of dast, dfme, ideal, maze, zsdb3kd"
+  with pytest.raises(jaxkd.JaxkdError, match=message):
+    jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
+
+
+def test_arguments_of_the_attack_reach_it():
+  config = jaxkd.load_config("configs/audit.py:attack=ideal,paper")
+  assert config.student.epochs == 0
+  config = jaxkd.load_config("configs/audit.py:paper")
+  assert (config.method, config.synthesis.tones) == ("ideal", "plain")
+  with pytest.raises(jaxkd.JaxkdError, match="argument 'papre'"):
+    jaxkd.load_config("configs/audit.py:papre")
+
+
+@pytest.mark.parametrize("attack", ["dast", "dfme", "ideal", "maze", "zsdb3kd"])
+def test_an_audit_passes_the_checks_of_a_run(attack):
+  config = jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
+  assert f"budget {config.queries.budget:,}" in plan.describe(config)
+  assert bool(config.queries.eval_at) == (attack != "zsdb3kd")
