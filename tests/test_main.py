@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import jaxkd
+from jaxkd import main
 from jaxkd.runtime.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -189,3 +192,35 @@ def test_a_run_that_is_killed_often_ends_in_the_identical_student(tmp_path):
     np.testing.assert_array_equal(whole[name], resumed[name])
   steps = [(r["stage"], r["step"]) for r in read_metrics(tmp_path / "killed")]
   assert len(steps) == len(set(steps))
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ([], "give --coordinator, --num_processes and --process_id"),
+    (
+      [
+        "--coordinator=127.0.0.1:1",
+        "--num_processes=2",
+        "--process_id=2",
+      ],
+      "process_id < num_processes",
+    ),
+  ],
+)
+def test_flags_of_several_processes_are_checked(tmp_path, flags, message):
+  result = run(TOY, "--distributed", *flags, f"--workdir={tmp_path / 'run'}")
+  assert message in refused(result)
+  assert not (tmp_path / "run").exists()
+
+
+def test_flags_of_several_processes_go_together(monkeypatch):
+  for name in ("DISTRIBUTED", "COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
+    flag = SimpleNamespace(value=1 if name == "PROCESS_ID" else None)
+    monkeypatch.setattr(main, name, flag)
+  with pytest.raises(jaxkd.JaxkdError, match="need --distributed"):
+    main.join_processes()
+  monkeypatch.setattr(main, "DISTRIBUTED", SimpleNamespace(value=True))
+  monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"cells": {}}))
+  with pytest.raises(jaxkd.JaxkdError, match="runs of a table"):
+    main.join_processes()

@@ -1,49 +1,27 @@
-"""Whole runs against a teacher that only answers, in process and served."""
+"""Whole runs copy a teacher that only answers, in process or served, and pay
+for each image once.
+"""
 
 import json
-from pathlib import Path
 
 from dense_generator import dense_generator
 import jax.numpy as jnp
 from network_weights import same, weights
 import numpy as np
 import pytest
+from tiles import BATCH, BUDGET, DATASET, SPEC, TEACHER, config_of
 
 import jaxkd
 from jaxkd.methods import ideal
-from jaxkd.pipeline import plan
 from jaxkd.serve import app, inference, server
 from jaxkd.teachers.ledger_cli import read_totals
 from jaxkd.training.trained_network import load
 
-CONFIGS = Path(__file__).parents[2] / "configs"
-SPEC = jaxkd.DataSpec("tiles", (8, 8, 1), 4, (0.0,), (1.0,))
-BUDGET, BATCH = 60, 20
-
-
-def brightest_quarter(variables, images):
-  """The class is the quarter of the image that is brightest."""
-  quarters = images.reshape(-1, 2, 4, 2, 4).mean((2, 4)).reshape(-1, 4)
-  return variables["scale"] * quarters
-
-
-TEACHER = jaxkd.from_function(brightest_quarter, {"scale": np.float32(20)})
-DATASET = jaxkd.Dataset.without_images(SPEC)
-
-
-def small(name="ideal", **fields):
-  config = jaxkd.load_config(f"{CONFIGS}/{name}.py:smoke")
-  config.student.model, config.student.epochs = "mlp", 0
-  config.queries.budget = BUDGET
-  if name == "ideal":
-    config.synthesis.batch_size = BATCH
-    config.synthesis.pass_batch_size = BATCH
-  config.update_from_flattened_dict(fields)
-  return config
-
 
 def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):
-  return jaxkd.distill(teacher, small(name, **fields), folder, dataset=dataset)
+  return jaxkd.distill(
+    teacher, config_of(name, **fields), folder, dataset=dataset
+  )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -223,68 +201,11 @@ def test_marks_make_a_curve(tmp_path):
   assert (tmp_path / "queries.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize(
-  ("fields", "told"),
-  [
-    ({"queries.budget": 0}, "queries.budget=0"),
-    ({"queries.budget": 10}, "does not pay for one round"),
-    ({"teacher.access": "labels"}, "teacher.access"),
-    ({"teacher.access": "top_k", "teacher.top_k": 4}, "teacher.top_k=4"),
-    ({"student.seeds": 2}, "student.seeds=2"),
-    ({"synthesis.ensemble": 2}, "synthesis.ensemble"),
-    ({"synthesis.extra_images": 1}, "synthesis.extra_images=1"),
-    (
-      {"synthesis.mode": "relabel", "synthesis.ensemble": 1},
-      "synthesis.ensemble=1",
-    ),
-    ({"synthesis.mode": "relabel", "student.epochs": 1}, "student.epochs=1"),
-    ({"queries.eval_at": (20,)}, "queries.eval_at"),
-    ({"queries.price_per_1000": -1.0}, "queries.price_per_1000"),
-    ({"synthesis.num_rounds": -3}, "num_rounds=-3"),
-    ({"hyper.beta": 0.5}, "hyper has beta"),
-    (
-      {"synthesis.source": "real", "synthesis.labels": "meant"},
-      "labels=meant",
-    ),
-  ],
-)
-def test_what_can_not_be_is_refused_before_anything_is_asked(
-  tmp_path, fields, told
-):
-  with pytest.raises(jaxkd.JaxkdError, match=told):
-    run(tmp_path, **fields)
-  path = tmp_path / "ledger.jsonl"
-  assert not path.exists() or not read_totals(path).sent
-
-
-def test_a_white_box_method_is_refused_a_black_box(tmp_path):
-  config = jaxkd.load_config(f"{CONFIGS}/cake.py:dataset=two_moons,smoke")
-  config.teacher.access, config.queries.budget = "label", 100
-  with pytest.raises(jaxkd.JaxkdError, match="needs white_box .* gives label"):
-    jaxkd.distill(None, config, tmp_path)
-
-
-def test_finite_differences_are_refused_over_8_bits(tmp_path):
-  config = jaxkd.load_config(f"{CONFIGS}/dfme.py:smoke")
-  config.teacher.url = "http://127.0.0.1:9"
-  config.teacher.authorization = config.teacher.model_name = "the test"
-  with pytest.raises(jaxkd.JaxkdError, match="8-bit"):
-    jaxkd.distill(None, config, tmp_path)
-
-
-def test_the_plan_prices_a_run():
-  text = plan.describe(
-    small(
-      **{
-        "synthesis.mode": "relabel",
-        "synthesis.num_rounds": 3,
-        "queries.budget": 1000,
-        "queries.price_per_1000": 1.5,
-      }
-    )
-  )
-  assert f"{BATCH * 6:,} images in 3 rounds, budget 1,000" in text
-  assert "0.18 at 1.5 per 1,000" in text
+def test_nothing_is_written_for_a_run_that_is_refused(tmp_path):
+  """`test_setup.py` has what is refused, and how."""
+  with pytest.raises(jaxkd.JaxkdError, match="queries.budget=10"):
+    run(tmp_path / "run", **{"queries.budget": 10})
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture(scope="module")

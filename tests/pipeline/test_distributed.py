@@ -1,54 +1,34 @@
-"""Several processes on this machine, which talk over its loopback, against one
-process with as many devices.
+"""Several processes of one run end in the student of one process with as many
+devices.
 
 All tolerances are zero here: with two devices a sum over them has one order.
 """
 
-import os
-from pathlib import Path
 import signal
-import socket
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 from network_weights import same
 import numpy as np
+from process_groups import (
+  ROOT,
+  WAIT_S,
+  environment,
+  free_port,
+  logs,
+  start,
+  statuses,
+)
 import pytest
 
 import jaxkd
-from jaxkd import main
-from jaxkd.pipeline import hosts
-from jaxkd.runtime import processes
 from jaxkd.runtime.metrics import read_metrics
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 CAKE = "cake.py:dataset=two_moons,smoke"
 FAST = {"synthesis.sets_per_round": 2}
-WAIT_S = 300  # for anything; the machine may be busy
 HEARTBEAT_S = 10
-
-
-def free_port():
-  with socket.socket() as found:
-    found.bind(("127.0.0.1", 0))
-    return found.getsockname()[1]
-
-
-def environment(devices=1):
-  """Compiled as in this process, else the bits differ; the last flag counts."""
-  forced = f"--xla_force_host_platform_device_count={devices}"
-  return os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {forced}"}
-
-
-def start(command, log, **options):
-  with log.open("a") as file:
-    return subprocess.Popen(
-      [sys.executable, *command],
-      cwd=ROOT, env=environment(), stdout=file, stderr=file, **options,
-    )  # fmt: skip
 
 
 def pair(folder, config=CAKE, **fields):
@@ -70,25 +50,10 @@ def pair(folder, config=CAKE, **fields):
   ]  # fmt: skip
 
 
-def statuses(processes):
-  """How they ended."""
-  try:
-    return [process.wait(WAIT_S) for process in processes]
-  finally:
-    for process in processes:
-      process.kill()
-
-
-def logs(folder):
-  return "\n".join(
-    (folder / f"log{index}").read_text()[-4000:] for index in range(2)
-  )
-
-
 def config_of(config, fields):
-  found = jaxkd.load_config(f"{CONFIGS}/{config}")
-  found.update_from_flattened_dict(fields)
-  return found
+  loaded = jaxkd.load_config(f"{CONFIGS}/{config}")
+  loaded.update_from_flattened_dict(fields)
+  return loaded
 
 
 def student_of(folder):
@@ -197,7 +162,7 @@ def test_the_number_of_devices_does_not_matter(tmp_path):
   """1, 2 and 4 forced devices: sums over them come in another order, so the
   weights, of up to 1, agree to 1e-5 after 24 updates of teacher and student.
   """
-  found = []
+  students = []
   for devices in (1, 2, 4):
     folder = tmp_path / f"{devices}"
     done = subprocess.run(
@@ -209,146 +174,8 @@ def test_the_number_of_devices_does_not_matter(tmp_path):
       timeout=WAIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found.append(student_of(folder).variables["params"])
-  for other in found[1:]:
-    for layer, arrays in found[0].items():
+    students.append(student_of(folder).variables["params"])
+  for other in students[1:]:
+    for layer, arrays in students[0].items():
       for name, array in arrays.items():
         np.testing.assert_allclose(other[layer][name], array, atol=1e-5)
-
-
-VERBS = """
-import sys
-import jax, jax.numpy as jnp, numpy as np
-from jaxkd.errors import BudgetExhausted, JaxkdError
-from jaxkd.runtime import devices, processes
-
-me, port = int(sys.argv[1]), sys.argv[2]
-processes.join(
-  f"127.0.0.1:{port}", 2, me, initialization_s=120, heartbeat_s=100
-)
-assert processes.is_multiprocess() and processes.is_primary() == (me == 0)
-assert processes.broadcast(7 + me) == 7
-assert processes.any_process(me == 1, False) == (True, False)
-
-def raised(kind, by):
-  try:
-    with processes.raise_on_all():
-      if me == by:
-        raise kind(f"told by {by}")
-  except JaxkdError as error:
-    assert type(error) is kind and str(error) == f"told by {by}", error
-    return True
-
-assert raised(JaxkdError, 0) and raised(JaxkdError, 1)
-assert raised(BudgetExhausted, 0)
-with processes.raise_on_all():
-  pass
-processes.check_same("this", "equal")
-try:
-  processes.check_same("that", f"{me}")
-  raise AssertionError
-except JaxkdError as error:
-  assert "differ in that" in str(error)
-
-tree = {"x": np.arange(4.0), "key": jax.random.key(3), "n": 2, "none": None}
-there = devices.replicate(tree)
-assert not there["x"].is_fully_addressable
-back = devices.to_local(jax.jit(lambda tree: tree)(there))
-assert back["x"].is_fully_addressable and back["key"].is_fully_addressable
-np.testing.assert_array_equal(back["x"], tree["x"])
-assert jax.random.bits(back["key"]) == jax.random.bits(tree["key"])
-doubled = devices.over_sets(lambda shared, batched: shared * batched)
-found = jax.jit(doubled)(devices.replicate(2.0), there["x"])
-assert not found.is_fully_replicated
-np.testing.assert_array_equal(devices.to_local(found), 2 * np.arange(4.0))
-
-def step(state, batch):
-  return state + devices.mean(batch.sum()) + 0 * devices.device_index()
-
-step = devices.data_parallel(step)
-split = devices.split_batches(jnp.arange(8.0).reshape(2, 4))
-state = step(devices.replicate(jnp.float32(1)), split)
-state = step(state, split)
-assert float(devices.to_local(state)) == 1 + 28 / 2 * 2
-print("all is well")
-"""
-
-
-def test_what_processes_share(tmp_path):
-  port = str(free_port())
-  processes = [
-    start(["-c", VERBS, str(index), port], tmp_path / f"log{index}")
-    for index in range(2)
-  ]
-  assert statuses(processes) == [0, 0], logs(tmp_path)
-  for index in range(2):
-    assert "all is well" in (tmp_path / f"log{index}").read_text()
-
-
-@pytest.mark.parametrize(
-  "flags, message",
-  [
-    ([], "give --coordinator, --num_processes and --process_id"),
-    (
-      [
-        "--coordinator=127.0.0.1:1", "--num_processes=2", "--process_id=2",
-      ],
-      "process_id < num_processes",
-    ),
-  ],
-)  # fmt: skip
-def test_wrong_flags_are_told_in_a_line(tmp_path, flags, message):
-  command = ["-m", "jaxkd.main", f"--config=configs/{CAKE}", "--distributed"]
-  process = start(
-    [*command, *flags, f"--workdir={tmp_path / 'run'}"], tmp_path / "log"
-  )
-  assert process.wait(WAIT_S) == 2, (tmp_path / "log").read_text()
-  (line,) = (tmp_path / "log").read_text().strip().splitlines()
-  assert message in line
-  assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-  "given, message",
-  [
-    ((None, 2, None), "belong together"),
-    (("here", 2, 0), "--coordinator=here is no address; write HOST:PORT"),
-  ],
-)
-def test_processes_that_can_not_be_joined_are_told_why(given, message):
-  with pytest.raises(jaxkd.JaxkdError, match=message):
-    processes.join(*given, initialization_s=1, heartbeat_s=10)
-
-
-def test_flags_of_several_processes_go_together(monkeypatch):
-  for name in ("DISTRIBUTED", "COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
-    flag = SimpleNamespace(value=1 if name == "PROCESS_ID" else None)
-    monkeypatch.setattr(main, name, flag)
-  with pytest.raises(jaxkd.JaxkdError, match="need --distributed"):
-    main.join_processes()
-  monkeypatch.setattr(main, "DISTRIBUTED", SimpleNamespace(value=True))
-  monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"cells": {}}))
-  with pytest.raises(jaxkd.JaxkdError, match="runs of a table"):
-    main.join_processes()
-
-
-@pytest.mark.parametrize("field", ["url", "replay"])
-def test_several_processes_ask_no_paid_teacher(monkeypatch, field):
-  monkeypatch.setattr(processes, "is_multiprocess", lambda: True)
-  config = jaxkd.load_config(f"{CONFIGS}/{CAKE}")
-  config.teacher[field] = "there"
-  spec = jaxkd.DataSpec("mine", (2,), 2, (0.0,), (1.0,))
-  with pytest.raises(jaxkd.JaxkdError, match=rf"teacher.{field}=there: only"):
-    hosts.check(config, jaxkd.Dataset.without_images(spec))
-
-
-def test_a_fingerprint_is_of_config_and_data():
-  config = jaxkd.load_config(f"{CONFIGS}/{CAKE}")
-  spec = jaxkd.DataSpec("mine", (2,), 2, (0.0,), (1.0,))
-  data = jaxkd.Dataset.without_images(spec)
-  other = data._replace(train_labels=np.ones(1, np.int32))
-  first = hosts.fingerprint(config, data)
-  assert first == hosts.fingerprint(config, data)
-  assert first != hosts.fingerprint(config, other)
-  config.seed = 1
-  assert first != hosts.fingerprint(config, data)

@@ -1,247 +1,110 @@
-"""One round, with a two-player method and a black box made for the test."""
-
-import functools
+"""In a round the phases ask the teacher, learn from its answers, store samples
+and train the student.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from point_rounds import (
+  classifier,
+  growing_passes,
+  noise,
+  run_rounds,
+  start,
+  two_phases,
+)
 import pytest
 
 from jaxkd.pipeline import exchange
-from jaxkd.pipeline.exchange import RoundInputs, RoundSpec
-from jaxkd.pipeline.host_exchange import make_host_round
-from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
-from jaxkd.training import objectives, sample_store as stores
-from jaxkd.training.step import TrainConfig, init_state
-from jaxkd.types import (
-  Classifier,
-  DataSpec,
-  JaxkdError,
-  Method,
-  Outputs,
-  Phase,
-  Samples,
-)
+from jaxkd.training import objectives
+from jaxkd.training.step import init_state
 
-SPEC = DataSpec("toy", (2,), 3, (0.0, 0.0), (1.0, 1.0))
+TEACHER = WhiteBox(classifier(0))
+LABELS = BlackBox(classifier(0), "label", eight_bit=False)
 
 
-def linear(variables, images, *, train=False, rng=None):
-  return Outputs(images @ variables["params"]["w"]), {}
+@pytest.fixture(scope="module")
+def two_rounds():
+  """The state after two rounds, and the terms of the second."""
+  return run_rounds(TEACHER, two_phases(), 2)
 
 
-def classifier(seed):
-  w = jax.random.normal(jax.random.key(seed), (2, 3))
-  return Classifier({"params": {"w": w}}, linear)
-
-
-def objective(hyper, outputs, samples, context):
-  return optax.softmax_cross_entropy(outputs.logits, jnp.exp(samples.targets))
-
-
-def noise(key, count=8):
-  return Samples(
-    jax.random.normal(key, (count, 2)), jnp.zeros(count, jnp.int32)
-  )
-
-
-def two_player(seen):
-  """A first phase that only learns from answers, a second that trains."""
-
-  def ask(state, nets, key):
-    seen.append(nets.teacher)
-    return state, noise(key), {"asked": jnp.float32(1)}
-
-  def learn(state, nets, answered, key):
-    return state + 1, answered, {"learned": answered.targets.mean()}
-
-  return Method(
-    init=lambda key, nets: jnp.int32(0),
-    phases=(
-      Phase(ask, learn, store=False),
-      Phase(ask, repeats=3, student_steps=2),
-    ),
-    rounds=2,
-    capacity=48,
-    objective=objective,
-    hyper={},
-    required_access="label",
-  )
-
-
-def play(teacher, method, rounds):
-  rules, table, now = begin(teacher, method)
-  play_round = jax.jit(functools.partial(exchange.run_round, rules))
-  for index in range(rounds):
-    now, terms = play_round(now, table, jax.random.key(index))
-  return now, terms
-
-
-def begin(teacher, method, in_process=True):
-  student = classifier(1)
-  recipe = TrainConfig(linear, optax.sgd(0.5), method.objective)
-  rules = RoundSpec(method, recipe, SPEC, teacher.access)
-  table = RoundInputs(teacher if in_process else None, student, {})
-  state = init_state(student, recipe.tx)
-  return (
-    rules,
-    table,
-    exchange.init_state(rules, table, state, jax.random.key(0)),
-  )
-
-
-def test_phases_repeats_and_student_steps():
-  teacher = WhiteBox(classifier(0))
-  now, terms = play(teacher, two_player([]), rounds=2)
-  assert int(now.state) == 2  # one repeat of the learning phase a round
-  assert int(now.student.step) == 2 * 3 * 2
-  assert int(now.store.inserted) == 2 * 3 * 8  # the first phase keeps none
+def test_phases_repeats_and_student_steps(two_rounds):
+  run, terms = two_rounds
+  assert int(run.round) == 2
+  assert int(run.state) == 2  # one repeat of the learning phase a round
+  assert int(run.student.step) == 2 * 3 * 2
+  assert int(run.store.inserted) == 2 * 3 * 8  # the first phase stores none
   assert {"asked", "learned", "student"} <= terms.keys()
 
 
-def test_answers_are_the_teachers_and_stay_with_their_images():
-  teacher = WhiteBox(classifier(0))
-  now, _ = play(teacher, two_player([]), rounds=2)
-  kept = now.store.samples
-  expected = jax.nn.log_softmax(teacher.classifier(kept.images).logits)
-  np.testing.assert_allclose(kept.targets, expected, atol=1e-5)
+def test_answers_are_the_teachers_and_stay_with_their_images(two_rounds):
+  samples = two_rounds[0].store.samples
+  expected = jax.nn.log_softmax(TEACHER.classifier(samples.images).logits)
+  np.testing.assert_allclose(samples.targets, expected, atol=1e-5)
 
 
-def test_the_student_learns_from_them():
-  teacher = WhiteBox(classifier(0))
-  now, _ = play(teacher, two_player([]), rounds=2)
+def test_the_student_learns_from_them(two_rounds):
   images = noise(jax.random.key(5), 500).images
+  labels = TEACHER.classifier(images).logits.argmax(-1)
 
   def agreement(variables):
     student = classifier(1).replace(variables=variables)
-    same = student(images).logits.argmax(-1) == teacher.classifier(
-      images
-    ).logits.argmax(-1)
-    return float(same.mean())
+    return float((student(images).logits.argmax(-1) == labels).mean())
 
   before = agreement(classifier(1).variables)
-  assert agreement(now.student.variables) > before + 0.1
+  assert agreement(two_rounds[0].student.variables) > before + 0.1
 
 
-def test_a_method_sees_nothing_of_a_black_box():
-  seen = []
-  method = two_player(seen)._replace(objective=objectives.teacher_cross_entropy)
-  black_box = BlackBox(classifier(0), "label", eight_bit=False)
-  now, _ = play(black_box, method, rounds=1)
-  assert set(seen) == {None}
-  assert now.store.samples.targets.dtype == jnp.int32
-  assert not hasattr(black_box, "classifier")
+def test_a_method_sees_the_network_of_a_white_box_alone():
+  for teacher, visible in ((TEACHER, True), (LABELS, False)):
+    seen = []
+    method = two_phases(lambda nets, seen=seen: seen.append(nets.teacher))
+    method = method._replace(objective=objectives.teacher_cross_entropy)
+    round_spec, run, inputs = start(teacher, method)
+    key = jax.random.key(0)
+    jax.eval_shape(
+      lambda run, key, spec=round_spec, inputs=inputs: exchange.run_round(
+        spec, run, inputs, key
+      ),
+      run,
+      key,
+    )
+    assert seen
+    assert all((network is not None) == visible for network in seen)
+  assert not hasattr(LABELS, "classifier")
 
 
-def test_a_teacher_that_gives_too_little_is_refused():
-  needy = two_player([])._replace(required_access="white_box")
-  with pytest.raises(JaxkdError, match="needs white_box .* gives label"):
-    begin(BlackBox(classifier(0), "label"), needy)
+def test_labels_are_stored_as_integers():
+  run, _ = run_rounds(LABELS, growing_passes(), 1)
+  assert run.store.samples.targets.dtype == jnp.int32
 
 
-def test_8_bits_are_refused_where_differences_would_be_lost():
-  fine = two_player([])._replace(float_pixels=True)
-  with pytest.raises(JaxkdError, match="8-bit"):
-    check_access(fine, "label", eight_bit=True)
-  check_access(fine, "label", eight_bit=False)
-
-
-class Service:
-  """A teacher that the host has to ask; counts what it is shown."""
-
-  access, in_process, eight_bit = "label", False, False
-
-  def __init__(self, hidden):
-    self.hidden, self.shown = hidden, 0
-
-  def answer(self, images):
-    assert isinstance(images, np.ndarray)
-    self.shown += len(images)
-    return np.asarray(self.hidden(images).logits.argmax(-1), np.int32)
-
-
-def pool_method():
-  """Asks 8 images a round, then makes a pass over all that were answered."""
-
-  def ask(state, nets, key):
-    return state, noise(key), {}
-
-  def look_again(state, nets, key):
-    samples = stores.shuffled_batch(nets.store, key, jnp.int32(0), 8)
-    return state, samples, {}
-
-  passes = Phase(
-    look_again,
-    repeats=lambda held: held // 8,
-    student_steps=1,
-    store=False,
-    queries=False,
-  )
-  return two_player([])._replace(
-    init=lambda key, nets: jnp.int32(0),
-    phases=(Phase(ask), passes),
-    rounds=3,
-    capacity=24,
-    objective=objectives.teacher_cross_entropy,
-  )
-
-
-def test_a_remote_teacher_is_asked_the_same_and_teaches_the_same():
-  hidden, method = classifier(0), pool_method()
-  near, _ = play(BlackBox(hidden, "label", eight_bit=False), method, rounds=3)
-  service = Service(hidden)
-  rules, table, far = begin(service, method, in_process=False)
-  play_round = make_host_round(rules, service)
-  for index in range(3):
-    far, terms = play_round(far, table, jax.random.key(index))
-  assert service.shown == 24
-  np.testing.assert_array_equal(
-    near.store.samples.targets, far.store.samples.targets
-  )
-  np.testing.assert_allclose(
-    near.student.variables["params"]["w"],
-    far.student.variables["params"]["w"],
-    rtol=1e-5,
-  )
-  assert "student" in terms
-
-
-def test_bills_say_what_the_rounds_ask_and_do():
-  rules, table, now = begin(Service(classifier(0)), pool_method(), False)
-  assert exchange.round_costs(rules, now, table) == [
+def test_costs_are_what_the_rounds_ask_train_and_store():
+  assert exchange.round_costs(*start(LABELS, growing_passes())) == [
     (8, 1, 8),
     (8, 2, 8),
     (8, 3, 8),
   ]
-  rules, table, now = begin(WhiteBox(classifier(0)), two_player([]))
-  assert exchange.round_costs(rules, now, table) == [(32, 6, 24)] * 2
-
-
-def test_phases_whose_repeats_grow_train_as_often_as_billed():
-  now, _ = play(
-    BlackBox(classifier(0), "label", eight_bit=False), pool_method(), rounds=3
+  assert exchange.round_costs(*start(TEACHER, two_phases())) == (
+    [(32, 6, 24)] * 2
   )
-  assert int(now.student.step) == 1 + 2 + 3
+
+
+def test_phases_whose_repeats_grow_train_as_often_as_their_costs_say():
+  run, _ = run_rounds(LABELS, growing_passes(), 3)
+  assert int(run.student.step) == 1 + 2 + 3
 
 
 def test_8_bit_teachers_leave_the_pixels_that_they_saw():
-  rules, table, now = begin(BlackBox(classifier(0), "label"), pool_method())
-  rules = rules._replace(eight_bit=True)
-  state = init_state(classifier(1), rules.train_config.tx)
-  now = exchange.init_state(rules, table, state, jax.random.key(0))
-  now, _ = exchange.run_round(rules, now, table, jax.random.key(0))
-  assert now.store.samples.images.dtype == jnp.uint8
-
-
-@pytest.mark.parametrize("chunk", [3, 5, 20])
-def test_white_box_answers_in_chunks_as_at_once(monkeypatch, chunk):
-  from jaxkd.evaluation import predictions
-
-  images = noise(jax.random.key(0), 10).images
-  whole = WhiteBox(classifier(0)).answer(images)
-  monkeypatch.setattr(predictions, "CHUNK_SIZE", chunk)
-  np.testing.assert_allclose(
-    WhiteBox(classifier(0)).answer(images), whole, atol=1e-6
+  teacher = BlackBox(classifier(0), "label")
+  round_spec, _, inputs = start(teacher, growing_passes())
+  round_spec = round_spec._replace(eight_bit=True)
+  student, key = (
+    init_state(classifier(1), round_spec.train_config.tx),
+    (jax.random.key(0)),
   )
+  run = exchange.init_state(round_spec, inputs, student, key)
+  run, _ = exchange.run_round(round_spec, run, inputs, key)
+  assert run.store.samples.images.dtype == jnp.uint8

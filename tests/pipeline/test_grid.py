@@ -1,20 +1,20 @@
-"""Grids: which points there are, how they train, and what may choose one."""
+"""A grid has all combinations of its values; held-out samples choose a point,
+and memory bounds how many networks train at once.
+"""
 
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
-from network_weights import same, weights
 import numpy as np
 import pytest
-from setups import bare_setup
 
 import jaxkd
 from jaxkd import config as c, models
 from jaxkd.methods import htc, kd
-from jaxkd.pipeline import grid, students
+from jaxkd.pipeline import grid
 from jaxkd.pipeline.grid import GridPoint
-from jaxkd.runtime.metrics import MetricsWriter, read_metrics
+from jaxkd.training import optimisers
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.types import Classifier, JaxkdError, LossContext, Outputs, Samples
 
@@ -31,11 +31,11 @@ def method(of=htc, **hyper):
 
 def test_points_are_the_product_in_order():
   block = c.block(temperature=(4.0, 20.0), alpha=(0.1, 0.5, 0.9))
-  found = grid.expand_grid(block, method())
-  assert [(p["alpha"], p["temperature"]) for p in found] == [
+  result = grid.expand_grid(block, method())
+  assert [(p["alpha"], p["temperature"]) for p in result] == [
     (0.1, 4.0), (0.1, 20.0), (0.5, 4.0), (0.5, 20.0), (0.9, 4.0), (0.9, 20.0),
   ]  # fmt: skip
-  assert all(p["multiplier"] == 1.0 for p in found)
+  assert all(p["multiplier"] == 1.0 for p in result)
 
 
 def test_without_a_grid_there_are_the_methods_own_numbers():
@@ -72,7 +72,7 @@ def test_one_point_needs_no_choice():
 
 
 def constant(label):
-  """A student who always says the same."""
+  """A student that always gives the same label."""
 
   def apply(variables, images, *, train=False, rng=None):
     logits = jax.nn.one_hot(variables, 2)
@@ -88,8 +88,8 @@ def points(*labels):
   ]
 
 
-def answered(labels, answers):
-  """Samples with these labels, and a teacher who says `answers`."""
+def samples_with(labels, answers):
+  """Samples with these labels, to which the teacher gives `answers`."""
   return Samples(
     jnp.zeros((len(labels), 2)),
     jnp.array(labels, jnp.int32),
@@ -98,25 +98,25 @@ def answered(labels, answers):
 
 
 def test_labels_choose_the_point():
-  held_out = answered([1, 1, 1, 0], [0, 0, 0, 0])
+  held_out = samples_with([1, 1, 1, 0], [0, 0, 0, 0])
   assert grid.choose(points(0, 1), held_out) == (1, [0.25, 0.75])
 
 
 def test_the_teachers_answers_choose_where_there_is_no_label():
-  held_out = answered([-1, -1, -1, 0], [1, 1, 1, 1])
+  held_out = samples_with([-1, -1, -1, 0], [1, 1, 1, 1])
   assert grid.choose(points(0, 1), held_out) == (1, [0.25, 0.75])
   hard = held_out._replace(targets=jnp.array([1, 1, 1, 1]))
   assert grid.choose(points(0, 1), hard) == (1, [0.25, 0.75])
 
 
 def test_of_equal_points_the_first_is_chosen():
-  held_out = answered([0, 1], [0, 1])
+  held_out = samples_with([0, 1], [0, 1])
   assert grid.choose(points(1, 0, 1), held_out) == (0, [0.5, 0.5, 0.5])
 
 
 def test_all_seeds_count():
   mixed = GridPoint({"alpha": 0.0}, [constant(0), constant(0), constant(1)])
-  held_out = answered([0, 0, 0, 0], [0, 0, 0, 0])
+  held_out = samples_with([0, 0, 0, 0], [0, 0, 0, 0])
   assert grid.choose([mixed, *points(1)], held_out) == (
     0, [pytest.approx(2 / 3), 0.0],
   )  # fmt: skip
@@ -129,12 +129,12 @@ def dataset(test_labels):
 
 
 def test_test_data_is_the_oracles_alone():
-  held_out = answered([1, 1, 1, 0], [0, 0, 0, 0])
+  held_out = samples_with([1, 1, 1, 0], [0, 0, 0, 0])
   chosen, scores = grid.choose(points(0, 1), held_out)
-  found = grid.summary(points(0, 1), chosen, scores, dataset([0, 0, 0, 1]))
-  assert (found["chosen"], found["oracle"]) == (1, 0)
-  assert found["names"] == ["alpha"]
-  assert found["points"][0] == {
+  result = grid.summary(points(0, 1), chosen, scores, dataset([0, 0, 0, 1]))
+  assert (result["chosen"], result["oracle"]) == (1, 0)
+  assert result["names"] == ["alpha"]
+  assert result["points"][0] == {
     "alpha": 0.0, "validation": 0.25, "accuracy": 0.75, "accuracies": [0.75],
   }  # fmt: skip
   other = grid.summary(points(0, 1), chosen, scores, dataset([1, 1, 1, 0]))
@@ -142,13 +142,13 @@ def test_test_data_is_the_oracles_alone():
 
 
 def test_without_test_data_there_is_no_oracle():
-  found = grid.summary(points(0, 1), 1, [0.0, 1.0], dataset([]))
-  assert found["oracle"] is None
-  assert found["points"][0]["accuracy"] is None
+  result = grid.summary(points(0, 1), 1, [0.0, 1.0], dataset([]))
+  assert result["oracle"] is None
+  assert result["points"][0]["accuracy"] is None
 
 
 def test_without_a_grid_there_is_no_summary():
-  assert grid.choose(points(1), answered([0], [0])) == (0, [])
+  assert grid.choose(points(1), samples_with([0], [0])) == (0, [])
   assert grid.summary(points(1), 0, [], dataset([0])) is None
 
 
@@ -158,89 +158,10 @@ def samples(count=24):
   return Samples(images, labels, jax.nn.log_softmax(images * 3))
 
 
-@pytest.fixture
-def run(tmp_path):
-  """`run(folder, **student)`: a setup, a workdir and metrics."""
-  with MetricsWriter(tmp_path) as metrics:
-
-    def make(folder, **student):
-      fields = {
-        "at_once": 0,
-        "epochs": 2,
-        "batch_size": 8,
-        "augment": (),
-        "optimizer": c.optimizer("adam", 0.01),
-        "batch_norm": "per_device",
-        **student,
-      }
-      config = c.block(
-        student=fields,
-        grid={"temperature": (1.0, 8.0)},
-        compute_dtype="float32",
-        seed=2,
-      )
-      setup = bare_setup(config, SPEC, method())
-      return setup, tmp_path / folder, metrics
-
-    yield make
-
-
-def teach(run):
-  fresh = [models.init("mlp", jax.random.key(seed), SPEC) for seed in (0, 1)]
-  setup, workdir, metrics = run
-  return students.train_students(
-    setup, None, fresh, None, samples(), workdir, metrics
-  )
-
-
-def pairs(some, others):
-  """The students of both, one by one."""
-  for a, b in zip(some, others, strict=True):
-    assert a.hyper == b.hyper
-    yield from zip(a.students, b.students, strict=True)
-
-
-@pytest.mark.slow
-def test_students_in_turns_are_those_who_train_together(
-  run, stopped_at, tmp_path
-):
-  together = teach(run("together"))
-  assert [len(point.students) for point in together] == [2, 2]
-  assert [point.hyper["temperature"] for point in together] == [1.0, 8.0]
-  first, second = (weights(point.students[0])[0] for point in together)
-  assert not np.allclose(first, second)
-  whole = teach(run("whole", at_once=1))
-  for one, other in pairs(whole, together):
-    for found, expected in zip(weights(one), weights(other), strict=True):
-      np.testing.assert_allclose(found, expected, atol=1e-6)
-  stages = [record["stage"] for record in read_metrics(tmp_path)]
-  assert stages == [
-    stage
-    for stage in ("student", "student_1", "student_2", "student_3")
-    for _ in range(2)
-  ]
-  with stopped_at(4):  # in the second student's last epoch
-    teach(run("parts", at_once=1))
-  for one, other in pairs(teach(run("parts", at_once=1)), whole):
-    same(one, other)
-
-
-def test_without_epochs_the_student_of_the_rounds_is_the_one(run):
-  fresh = [models.init("mlp", jax.random.key(0), SPEC)]
-  learned = models.init("mlp", jax.random.key(1), SPEC)
-  play = SimpleNamespace(student=learned)
-  setup, workdir, metrics = run("rounds", epochs=0)
-  (point,) = students.train_students(
-    setup, None, fresh, play, samples(), workdir, metrics
-  )
-  assert point.hyper == HYPER
-  same(point.students[0], learned)
-
-
 def test_memory_says_how_many_train_at_once(monkeypatch):
   student = models.init("mlp", jax.random.key(0), SPEC)
-  recipe = TrainConfig(student.apply, jaxkd.training.optimisers.optimiser(
-    c.block(**c.optimizer("adam", 0.01)), 1, 1), htc.objective)  # fmt: skip
+  tx = optimisers.optimiser(c.block(**c.optimizer("adam", 0.01)), 1, 1)
+  train_config = TrainConfig(student.apply, tx, htc.objective)
   inputs = EpochInputs(
     {name: jnp.float32(value) for name, value in HYPER.items()},
     LossContext(jnp.int32(0), jnp.zeros(2)),
@@ -251,8 +172,8 @@ def test_memory_says_how_many_train_at_once(monkeypatch):
     stats = None if limit is None else {"bytes_limit": limit}
     device = SimpleNamespace(memory_stats=lambda: stats)
     monkeypatch.setattr(grid.jax, "local_devices", lambda: [device])
-    state = init_state(student, recipe.tx)
-    return grid.at_once(recipe, state, samples(4), inputs)
+    state = init_state(student, tx)
+    return grid.at_once(train_config, state, samples(4), inputs)
 
   assert at_once(None) is None
   assert at_once(1) == 1

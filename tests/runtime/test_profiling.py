@@ -8,10 +8,9 @@ import jax
 import pytest
 
 import jaxkd
-from jaxkd.pipeline import results
 from jaxkd.report import summary
 from jaxkd.runtime import processes, profiling, run_folder
-from jaxkd.runtime.metrics import MetricsWriter, read_metrics
+from jaxkd.runtime.metrics import read_metrics
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -113,15 +112,3 @@ def test_without_device_statistics_the_process_is_measured(monkeypatch):
   monkeypatch.setattr(jax, "local_devices", lambda: [silent])
   assert profiling.memory_scope() == "process"
   assert 1e7 < profiling.peak_bytes() < 1e12
-
-
-def test_members_and_defences_count_to_their_stages(tmp_path):
-  with MetricsWriter(tmp_path) as metrics:
-    metrics.write("teacher", 1, peak_bytes=5)
-    metrics.write("defense_2", 1, peak_bytes=7)
-    metrics.write("student", 1, peak_bytes=9)
-    metrics.write("queries", 1, accuracy=0.5)
-    found = results.stage_memory(metrics)
-  assert found == {
-    "of": "process", "teacher": 7, "synthesis": None, "student": 9,
-  }  # fmt: skip

@@ -1,6 +1,6 @@
-"""The attacker's sequence of contrastive models, and what its mean says."""
-
-from types import SimpleNamespace
+"""A sequence of networks, each trained to be far from the one before, has a
+mean in which their false peaks cancel.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from jaxkd import config as c, models
-from jaxkd.pipeline import students
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.training import contrastive_sequence, objectives
 from jaxkd.training.contrastive_sequence import ContrastiveSequence, ensemble
@@ -20,7 +19,6 @@ from jaxkd.types import (
   JaxkdError,
   LossContext,
   Outputs,
-  PreStudentStage,
   Samples,
 )
 
@@ -208,41 +206,3 @@ def test_stored_answers_do_as_well_as_a_white_box(trainer):
 def test_what_can_not_be_is_refused_by_its_field(changes, message):
   with pytest.raises(JaxkdError, match=message):
     contrastive_sequence.sequence_stage(three(**changes))
-
-
-def prepared(relabel_views, access):
-  """What `prepare` is handed, of a run with these fields."""
-  seen = []
-
-  def prepare(trainer, teacher, samples):
-    seen.append((trainer, teacher, samples))
-    return teacher, samples
-
-  teacher = network(0)
-  setup = SimpleNamespace(
-    method=SimpleNamespace(
-      pre_student_stage=PreStudentStage(prepare, "teacher", "three"),
-      relabel_views=relabel_views,
-    ),
-    config=c.block(teacher={}),
-    spec=SPEC,
-    key=lambda stream: jax.random.key(0),
-  )
-  oracle = SimpleNamespace(access=access)
-  handle = SimpleNamespace(oracle=oracle, classifier=teacher)
-  students.run_pre_student_stage(setup, handle, answered(teacher), None, None)
-  return seen[0]
-
-
-def test_members_learn_from_the_students_samples_alone():
-  trainer, teacher, shown = prepared(True, "white_box")
-  assert teacher is not None
-  np.testing.assert_array_equal(trainer.samples.images, shown.images)
-  np.testing.assert_array_equal(trainer.samples.labels, shown.labels)
-  assert trainer.samples.targets is None
-  assert len(trainer.held_out.labels) == 0
-
-
-@pytest.mark.parametrize("access", ["white_box", "probs"])
-def test_a_teacher_that_answers_once_is_not_passed_on(access):
-  assert prepared(False, access)[1] is None
