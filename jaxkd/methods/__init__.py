@@ -73,16 +73,16 @@ def build(
     JaxkdError: for a field of `synthesis` or `hyper` that the method does not
       have or lacks, or a value that it does not take.
   """
-  given = {"synthesis": synthesis, "hyper": hyper}
+  blocks = {"synthesis": synthesis, "hyper": hyper}
   for block in declared(name, objective)[:2]:
-    fields.check(block, given[block.name], f"{block.name}.")
-    given[block.name] = fields.filled(block, given[block.name])
+    fields.check(block, blocks[block.name], f"{block.name}.")
+    blocks[block.name] = fields.filled(block, blocks[block.name])
   factory = find(name).build
   known = plans.keys() & inspect.signature(factory).parameters.keys()
   method = factory(
     spec,
-    hyper=given["hyper"],
-    **given["synthesis"],
+    hyper=blocks["hyper"],
+    **blocks["synthesis"],
     **{plan: plans[plan] for plan in known},
   )
   if objective:

@@ -74,14 +74,14 @@ FIELDS = (
     "step_size_decades",
     float,
     ...,
-    "Powers of ten that it falls by over the sets.",
+    "Powers of ten by which it falls over the sets.",
   ),
   weights_of(INFO.terms),
   Field(
     "contrast",
     str,
     "groups",
-    "Which samples are told apart.",
+    "Pairs of the term contrast: members of a group, or all unlike labels.",
     ("groups", "all_pairs"),
   ),
   Field(

@@ -2,25 +2,27 @@
 
 Fang et al., "Contrastive Model Inversion for Data-Free Knowledge Distillation",
 IJCAI 2021. Every round makes one batch with a new generator G, whose latents z
-are trained along with its weights, for classes y at random:
+are trained together with its weights, for random classes y:
 
   classification   mean CE(t, y), t = teacher(global view of G(z))
   batch_norm       the statistics of DeepInversion, on the global view
-  adversarial      - mean [argmax s = argmax t] KL(t || s): off the student s,
-                     where both agree on the class
-  contrast         each image is told from all others, those of earlier rounds
-                     too, by two views (`jaxkd.synthesis.feature_bank`)
+  adversarial      - mean [argmax s = argmax t] KL(t || s): away from the
+                     student s, where both agree on the class
+  contrast         each image is discriminated from all others, also those of
+                     earlier rounds, by two views
+                     (`jaxkd.synthesis.feature_bank`)
 
-The batch of the step with the lowest sum is kept, its features go into a bank,
-and the student takes steps on views of all images so far, which the teacher
-answers anew. The projection of the contrast, and its Adam, live on.
+The batch of the step with the lowest sum is taken, its features go into a bank,
+and the student makes updates on views of all images so far, which the teacher
+labels again. The projection of the contrast, and its Adam, are those of the
+round before.
 
 `student="hard"` is CMI* (table 1 of IDEAL, Zhang et al., ICLR 2023): the images
-are made in the same way, and the student is told nothing but the teacher's
-class. Features are the means over places of the inputs of all batch
-normalisations (`features="batch_norms"`), or of the maps that the teacher shows
-(`"taps"`): of a ResNet the outputs of its stages and of the pool, where the
-released code has the inputs of its four stages.
+are made in the same way, and the student is trained on the teacher's class
+alone. Features are the means over places of the inputs of all batch
+normalisations (`features="batch_norms"`), or of the features that the teacher
+returns (`"taps"`): of a ResNet the outputs of its stages and of the pool, where
+the released code has the inputs of its four stages.
 """
 
 import jax
@@ -78,7 +80,6 @@ INFO = MethodInfo(
 
 HEAD = feature_bank.ProjectionHead()
 
-
 # The student's objective, and the names of its numbers in `hyper`.
 STUDENTS = {
   "soft": (objectives.kd, ("temperature", "alpha")),
@@ -91,9 +92,7 @@ FIELDS = (
   Field("num_steps", int, ..., "T, updates of a generator.", NOT_NEGATIVE),
   *GENERATOR,
   STEP_SIZE,
-  Field(
-    "head_step_size", float, ..., "Learning rate of the projection.", POSITIVE
-  ),
+  Field("head_step_size", float, ..., "Rate of the projection.", POSITIVE),
   weights_of(INFO.terms),
   Field(
     "features",

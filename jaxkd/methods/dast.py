@@ -35,15 +35,14 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.data.labels import hard_labels
 from jaxkd.models.generators.registry import create_generator
+from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
   DataSpec,
-  LossContext,
   LossTerms,
   Method,
   MethodInfo,
   Networks,
-  Outputs,
   Phase,
   Samples,
   Variables,
@@ -54,7 +53,7 @@ INFO = MethodInfo(
   source="a generator, a branch per class",
   critic="student",
   objective="cross entropy, mean squares of probabilities",
-  terms=("imitation", "label"),
+  terms=("disagreement", "label"),
   image_steps=("step_size",),
 )
 
@@ -67,7 +66,7 @@ FIELDS = (
     "alpha",
     float,
     ...,
-    "Weight of the generator's label loss, at first.",
+    "Initial weight of the generator's label loss.",
     POSITIVE,
   ),
   STEP_SIZE,
@@ -78,7 +77,7 @@ HYPER = (
     "beta",
     float,
     ...,
-    "Weight of the probabilities; 0 learns from labels alone.",
+    "Weight of the probabilities; 0: labels only.",
     NOT_NEGATIVE,
   ),
 )
@@ -186,12 +185,12 @@ def build(
       outputs, _ = nets.student.apply(
         nets.student.variables, images, train=True, rng=key
       )
-      distance = imitation(outputs.logits, state.targets, beta).mean()
+      gap = distance(outputs.logits, state.targets, beta).mean()
       error = optax.softmax_cross_entropy_with_integer_labels(
         outputs.logits, labels
       ).mean()
-      terms = {"disagreement": distance, "label": error, "alpha": state.alpha}
-      return jnp.exp(-distance) + state.alpha * error, (images, terms)
+      terms = {"disagreement": gap, "label": error, "alpha": state.alpha}
+      return jnp.exp(-gap) + state.alpha * error, (images, terms)
 
     grads, (images, terms) = jax.grad(loss_of, has_aux=True)(params)
     updates, opt_state = tx.update(grads, state.opt_state, params)
@@ -220,7 +219,7 @@ def build(
   )
 
 
-def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
+def distance(logits: Array, targets: Array, beta: float | Array) -> Array:
   """Computes d, the distance of the student to the teacher's answers, `[B]`.
 
   Args:
@@ -238,12 +237,4 @@ def imitation(logits: Array, targets: Array, beta: float | Array) -> Array:
   return error + beta * jnp.mean(gap**2, axis=-1)
 
 
-def student_loss(
-  hyper: dict[str, Array],
-  outputs: Outputs,
-  samples: Samples,
-  context: LossContext,
-) -> Array:
-  """The student's loss `[B]`."""
-  del context
-  return imitation(outputs.logits, samples.targets, hyper["beta"])
+student_loss = objectives.from_distance(distance)

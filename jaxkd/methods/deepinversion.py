@@ -1,4 +1,4 @@
-"""DeepInversion and Adaptive DeepInversion: images from batch normalisations.
+"""DeepInversion and Adaptive DeepInversion: images from batch statistics.
 
 Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via
 DeepInversion", CVPR 2020. A batch x starts as noise in the normalised space,
@@ -104,7 +104,7 @@ FIELDS = (
     "clip",
     bool,
     ...,
-    "Whether images are kept to pixels in [0, 1], after each update.",
+    "Whether pixels are clipped to [0, 1] after each update.",
   ),
   Field("variation", str, ..., "Kind of the term total_variation.", VARIATIONS),
   Field("competition", str, ..., "Kind of the term competition.", COMPETITIONS),
@@ -121,7 +121,7 @@ FIELDS = (
     "views",
     tuple[str, ...],
     ...,
-    "Augmentations of the images that the student learns from.",
+    "Augmentations of the student's images.",
     augmentation.AUGMENTATIONS,
   ),
 )
@@ -161,8 +161,8 @@ def build(
   """
   if weights["competition"] and not student_steps:
     raise JaxkdError(
-      f"synthesis.weights.competition={weights['competition']}: a student that "
-      "learns nothing while images are made is no competitor; set "
+      f"synthesis.weights.competition={weights['competition']}: the student is "
+      "not updated while images are made, so the term means nothing; set "
       "synthesis.student_steps above 0, or this weight to 0."
     )
   if len(spec.shape) != 3:

@@ -1,19 +1,19 @@
 """IDEAL: query-efficient data-free learning from black-box models.
 
-Zhang et al., ICLR 2023. The teacher gives labels alone, and each costs a query,
-so the student stands in for it while images are made. Every round (epoch)
+Zhang et al., ICLR 2023. The teacher returns labels only, and each costs a
+query, so the student replaces it while images are made. In every round (epoch)
 
 1. a new generator takes E_G steps with latents z and classes y fixed,
      CE(student(G(z)), y) + lambda L_info,     the student frozen,
-   and the batch with the lowest loss is kept;
+   of which the batch with the lowest loss is taken;
 2. the teacher labels it, one query for each image;
 3. the student makes passes over the pool of all images so far.
 
 `mode="label_once"` keeps the label with the image: Q = B x rounds, as the paper
 counts. The released code (`"relabel"`) asks again for every augmented view in
 every pass, B rounds (rounds + 1) / 2 queries in all. `"algorithm1"` is the
-paper's listing: new latents for the images that are asked, one student step on
-them, no pool.
+paper's listing: new latents for the images that the teacher labels, one student
+step on them, no pool.
 
 `ensemble` is ours: labels cost queries and images do not, so students that are
 trained on the pool label more images, see `jaxkd.training.ensemble_labeling`.
@@ -31,7 +31,7 @@ import optax
 
 from jaxkd import losses
 from jaxkd.config import checks
-from jaxkd.config.fields import FRACTION, NOT_NEGATIVE, POSITIVE, Field
+from jaxkd.config.fields import NOT_NEGATIVE, Field
 from jaxkd.config.synthesis_fields import (
   BATCH_SIZE,
   GENERATOR,
@@ -42,12 +42,9 @@ from jaxkd.config.synthesis_fields import (
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import generator as engine, pixels, priors, replay
 from jaxkd.synthesis.priors import ToneParams
-from jaxkd.training import (
-  ensemble_labeling,
-  objectives,
-  sample_store as stores,
-)
+from jaxkd.training import ensemble_labeling, sample_store as stores
 from jaxkd.training.ensemble_labeling import EnsembleConfig, ensemble_stage
+from jaxkd.training.objectives import LABEL_LOSS_FIELDS, LABEL_LOSSES
 from jaxkd.types import (
   Array,
   Classifier,
@@ -71,31 +68,18 @@ INFO = MethodInfo(
   image_steps=("step_size",),
 )
 
-# The student's objective, and the names of its numbers in `hyper`.
-STUDENT_LOSSES = {
-  "cross_entropy": (objectives.teacher_cross_entropy, ()),
-  "ldam": (objectives.ldam, ("max_margin", "scale")),
-  "cb_focal": (objectives.focal, ("beta", "gamma")),
-}
-
 FIELDS = (
   PAID_ROUNDS,
   BATCH_SIZE,
-  Field(
-    "num_steps",
-    int,
-    ...,
-    "E_G, updates of the generator in a round.",
-    NOT_NEGATIVE,
-  ),
+  Field("num_steps", int, ..., "E_G, updates of a generator.", NOT_NEGATIVE),
   *GENERATOR,
   STEP_SIZE,
   Field(
     "tones",
     str,
     ...,
-    "Whether light and contrast of an image are the generator's (plain) or "
-    "drawn at random.",
+    "Whether brightness and contrast of an image are those of the generator "
+    "(plain) or drawn at random.",
     ("plain", "random"),
   ),
   weights_of(INFO.terms),
@@ -117,38 +101,24 @@ FIELDS = (
     ("label_once", "relabel", "algorithm1"),
   ),
   *replay.PASS_FIELDS,
-  Field("student_loss", str, ..., "The student's loss.", STUDENT_LOSSES),
+  Field("student_loss", str, ..., "The student's loss.", LABEL_LOSSES),
   Field(
     "labels",
     str,
     ...,
-    "Whether the teacher is asked, or the class that was meant is trusted.",
+    "Labels of the teacher, or the classes that the images were made for.",
     ("teacher", "meant"),
   ),
   Field(
     "source",
     str,
     ...,
-    "Whether images are made, or real ones of other_dataset.",
+    "Images of the generator, or real ones of other_dataset.",
     ("generator", "real"),
   ),
   *ensemble_labeling.FIELDS,
 )
-# Those that `student_loss` takes.
-HYPER = (
-  Field("max_margin", float, None, "Largest margin of ldam.", POSITIVE),
-  Field("scale", float, None, "Scale of the logits of ldam.", POSITIVE),
-  Field(
-    "beta", float, None, "Of cb_focal: how far classes are balanced.", FRACTION
-  ),
-  Field(
-    "gamma",
-    float,
-    None,
-    "Of cb_focal: how much hard samples count.",
-    NOT_NEGATIVE,
-  ),
-)
+HYPER = LABEL_LOSS_FIELDS
 
 
 def build(
@@ -210,7 +180,7 @@ def build(
       f"synthesis.extra_images={extra_images}: source=real makes no images; "
       "set synthesis.extra_images=0."
     )
-  objective, numbers = STUDENT_LOSSES[student_loss]
+  objective, numbers = LABEL_LOSSES[student_loss]
   checks.keys("hyper", hyper, numbers)
   if mode == "relabel":
     num_rounds = num_rounds or replay.rounds_within(

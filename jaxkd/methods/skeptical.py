@@ -65,14 +65,14 @@ FIELDS = (
     "loc",
     int,
     ...,
-    "Exit that hears the teacher: 1 the deepest early one, 0 the last.",
+    "Exit with the teacher's term: 1 the deepest early one, 0 the last.",
     NOT_NEGATIVE,
   ),
   Field(
     "kd_delay",
     int,
     ...,
-    "0-based epoch after which the teacher is heard; -1: from the start.",
+    "Epoch from 0 after which the teacher's term counts; -1: always.",
     Interval(-1),
   ),
   Field(
@@ -111,8 +111,8 @@ def build(
     spec: of the inputs.
     hyper: `temperature` and `alpha`, for `htc` and `scm` also `multiplier`.
     num_images: real images that there are.
-    The others are declared in `FIELDS`; those of `sequence` are for a term of
-      `scm`, whose sequence takes the teacher's place.
+    The others are declared in `FIELDS`; those of the sequence are for
+      `term=scm`, where its mean replaces the teacher.
 
   Raises:
     JaxkdError: if the sequence of `term=scm` has no member.

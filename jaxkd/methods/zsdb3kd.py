@@ -1,16 +1,16 @@
 """ZSDB3KD: soft labels from distances to the decision boundary.
 
 Wang, "Zero-Shot Knowledge Distillation from a Decision-Based Black-Box Model",
-ICML 2021. The teacher gives labels alone. In one round
+ICML 2021. The teacher returns labels only. In one round
 
-1. noise is shown to the teacher and kept by the class that it is taken for;
-2. some of it walks away from the boundary: each move finds the nearest place
-   where the label changes (Sign-OPT) and goes the other way as far as the label
-   stays; the images on the way are the samples;
+1. the teacher labels noise, which is stored by its label;
+2. walks start at some of it: each move searches the nearest point where the
+   label changes (Sign-OPT) and goes in the opposite direction as far as the
+   label stays the same; images of the walk are the samples;
 3. a sample of class y gets logits 1 / d_t, and their sum for y itself, where
    d_t is its distance to class t: to the nearest noise of that class
-   (`distances="sd"`), to the boundary on the way to such noise (`"bd"`), or to
-   the boundary as Sign-OPT finds it from there (`"mbd"`).
+   (`distances="sd"`), to the boundary on the line to such noise (`"bd"`), or to
+   the boundary that Sign-OPT finds from there (`"mbd"`).
 
 The student lowers CE(s, y) + m KL(softmax(l / T) || softmax(s / T)), a mean
 over the batch. The released code averages the first term over its batch of 512
@@ -18,13 +18,14 @@ and sums the second, which is m = 512; T is 20.
 
 Costs. A walk costs, with W probes in a step, `noise` images, W times the steps
 of its moves, and for `bd` and `mbd` W (K - 1) times the steps of a search for
-each of its samples; no answer is asked for beyond that, so a run never exceeds
-its budget. The released code spends 200,000 queries on a walk and up to
+each of its samples; there are no other queries, so a run never exceeds its
+budget. The released code spends 200,000 queries on a walk and up to
 180,000 on the distances of a sample; IDEAL's authors speak of about 1,000.
 
-Where the released code errs (a line search that moves its own starting point,
-one random direction and one class for a whole batch, queries not counted,
-slopes summed here and averaged there) this does not follow it.
+It does not follow the released code where that is in error: a line search that
+moves its own starting point, one random direction and one class for a whole
+batch, queries that are not counted, gradients that are summed in one place and
+averaged in another.
 """
 
 import math
@@ -230,8 +231,8 @@ def build(
   walk_phase = boundary_walks.probing_phase(move * moves, "walks")
 
   def tell_walks(state, nets: Networks, answered: Samples, key: Array):
-    """Stores the images of every step as the next sample; those of the last
-    step before the one after it stay.
+    """Writes the images of every step over those of the step before, as the
+    next sample, so that a sample ends as the images after its last move.
     """
     sample = state["step"] // (len(move) * moves_per_sample)
     state, answered, terms = walk_phase.tell(state, nets, answered, key)

@@ -14,7 +14,7 @@ from jaxkd.types import Array, LossTerms, Variables
 GeneratorLoss = Callable[[Variables, Array], tuple[Array, LossTerms]]
 # (generator variables) -> (what is minimised, (its terms, the images))
 BatchLoss = Callable[[Variables], tuple[Array, tuple[LossTerms, Array]]]
-# (variables, key) -> (what is minimised, (its terms, what was made))
+# (variables, key) -> (what is minimised, (its terms, an output))
 ViewLoss = Callable[
   [Variables, Array], tuple[Array, tuple[LossTerms, ArrayTree]]
 ]
@@ -115,10 +115,10 @@ def fit_augmented(
   key: Array | None,
   num_steps: int,
 ) -> tuple[GeneratorState, ArrayTree, LossTerms]:
-  """Does as `fit_batch` for a loss of random views.
+  """Makes the updates of `fit_batch` for a loss of random views.
 
-  Every step has a key of its own, unless `key` is None. What is made, and kept
-  of the step with the lowest loss, may be any pytree of arrays.
+  Every step has a key of its own, unless `key` is None. The output, which is
+  returned for the step with the lowest loss, may be any pytree of arrays.
   """
 
   def step(carry, step_key: Array | None):
@@ -127,20 +127,20 @@ def fit_augmented(
     def of_params(params: Variables):
       return loss({**variables, "params": params}, step_key)
 
-    (value, (terms, made)), grads = jax.value_and_grad(of_params, has_aux=True)(
-      variables["params"]
-    )
+    (value, (terms, output)), grads = jax.value_and_grad(
+      of_params, has_aux=True
+    )(variables["params"])
     updates, opt_state = tx.update(grads, opt_state, variables["params"])
     params = optax.apply_updates(variables["params"], updates)
     best = jax.tree.map(
-      lambda new, old: jnp.where(value < lowest, new, old), made, best
+      lambda new, old: jnp.where(value < lowest, new, old), output, best
     )
     state = GeneratorState({**variables, "params": params}, opt_state)
     return (state, jnp.minimum(value, lowest), best), terms
 
   if not num_steps:
-    terms, made = loss(state.variables, key)[1]
-    return state, made, terms
+    terms, output = loss(state.variables, key)[1]
+    return state, output, terms
   shapes = jax.eval_shape(loss, state.variables, key)[1][1]
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   keys = None if key is None else jax.random.split(key, num_steps)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd import losses
+from jaxkd.config.fields import FRACTION, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.data.labels import hard_labels
 from jaxkd.types import Array, LossContext, Objective, Outputs, Samples
 
@@ -139,3 +140,19 @@ def from_distance(distance: Callable[..., Array]) -> Objective:
     return distance(outputs.logits, samples.targets, **hyper)
 
   return objective
+
+
+# Objectives of a student with hard labels, and the names of their numbers.
+LABEL_LOSSES = {
+  "cross_entropy": (teacher_cross_entropy, ()),
+  "ldam": (ldam, ("max_margin", "scale")),
+  "cb_focal": (focal, ("beta", "gamma")),
+}
+LABEL_LOSS_FIELDS = (
+  Field("max_margin", float, None, "Largest margin of ldam.", POSITIVE),
+  Field("scale", float, None, "Scale of the logits of ldam.", POSITIVE),
+  Field("beta", float, None, "Balance of the classes in cb_focal.", FRACTION),
+  Field(
+    "gamma", float, None, "Focus on hard samples in cb_focal.", NOT_NEGATIVE
+  ),
+)

@@ -187,7 +187,7 @@ def test_alpha_becomes_a_low_label_loss_and_stays_otherwise():
 def test_probabilities_add_their_mean_square():
   logits = jnp.array([[0.0, 0.0, 0.0]])
   probs = jnp.array([[0.5, 0.25, 0.25]])
-  loss = dast.imitation(logits, jnp.log(probs), 3.0)
+  loss = dast.distance(logits, jnp.log(probs), 3.0)
   square = ((1 / 6) ** 2 + 2 * (1 / 12) ** 2) / 3
   np.testing.assert_allclose(loss, np.log(3) + 3.0 * square, rtol=1e-5)
   samples = Samples(None, None, jnp.array([0]))
