@@ -3,11 +3,12 @@
 They stand behind the colon in `--config=configs/cake.py:dataset=mnist,smoke`.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 
+Row = TypeVar("Row")
 ARGUMENTS = ("dataset", "teacher", "student", "seeds", "smoke")
 
 
@@ -57,7 +58,7 @@ def without(argument: str, *names: str) -> str:
   return ",".join(p for p in parts if p.partition("=")[0] not in names)
 
 
-def lookup(table: dict[str, Any], key: str, name: str = "dataset") -> Any:
+def lookup(table: dict[str, Row], key: str, name: str = "dataset") -> Row:
   """Returns a row of a config's table, as a rule that of a data set.
 
   Raises:

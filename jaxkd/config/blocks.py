@@ -17,7 +17,7 @@ EMBEDDED = ("mnist_5k", "two_moons")
 
 
 def optimizer(
-  name: str, learning_rate: float, schedule: str = "constant", **others: Any
+  name: str, learning_rate: float, schedule: str = "constant", **others: object
 ) -> dict[str, Any]:
   """Returns a block that `jaxkd.training.optimisers.optimiser` reads."""
   return {
@@ -29,7 +29,7 @@ def optimizer(
   }
 
 
-def defense(**fields: Any) -> dict[str, Any]:
+def defense(**fields: object) -> dict[str, Any]:
   """Returns the block that `jaxkd.defenses` reads."""
   return {**defaults(DEFENSE), **fields}
 
@@ -104,7 +104,7 @@ def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
   return config
 
 
-def block(**fields: Any) -> ConfigDict:
+def block(**fields: object) -> ConfigDict:
   """Returns a block of a config, in which blocks are copies."""
   return ConfigDict(copied(fields))
 

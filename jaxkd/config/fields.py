@@ -9,7 +9,7 @@ import math
 import numbers
 import sys
 import textwrap
-from types import EllipsisType
+from types import GenericAlias
 from typing import Any, NamedTuple, get_args
 
 from ml_collections import ConfigDict
@@ -67,8 +67,8 @@ class Field(NamedTuple):
   """
 
   name: str
-  type: Any
-  default: Any | EllipsisType | None
+  type: type | GenericAlias
+  default: object
   meaning: str
   allowed: Interval | Collection[str] | None = None
   formerly: str = ""
@@ -92,7 +92,7 @@ class Field(NamedTuple):
     names = ", ".join(name or "''" for name in self.allowed)
     return f"{noun} out of {names}" if items else f"one of {names}"
 
-  def check(self, path: str, value: Any) -> None:
+  def check(self, path: str, value: object) -> None:
     """Checks the type of a value, and that it is allowed.
 
     Raises:
@@ -151,7 +151,7 @@ def filled(block: Block, values: Values) -> dict[str, Any]:
   return {**defaults(block), **given}
 
 
-def check(block: Block, values: Any, path: str = "") -> None:
+def check(block: Block, values: object, path: str = "") -> None:
   """Checks that a block has the declared fields, with values that they take.
 
   Args:
@@ -205,7 +205,7 @@ def find(block: Block, name: str, path: str = "") -> Field | Block:
   raise JaxkdError(checks.unknown(kind, name, names))
 
 
-def not_a_block(block: Block, path: str, value: Any) -> str:
+def not_a_block(block: Block, path: str, value: object) -> str:
   """Returns the message for a value in place of a block."""
   name = path.removesuffix(".") or "The config"
   fields = ", ".join(f"{path}{field.name}" for field in block.fields)
@@ -228,7 +228,7 @@ def describe(block: Block, values: Values, path: str = "") -> Iterator[str]:
     yield textwrap.indent(textwrap.fill(text, 76), " " * 4)
 
 
-def has_type(value: Any, kind: Any) -> bool:
+def has_type(value: object, kind: type | GenericAlias) -> bool:
   """Returns whether a value has the type of a field; numbers are finite."""
   items = get_args(kind)
   if items:
@@ -246,5 +246,5 @@ def has_type(value: Any, kind: Any) -> bool:
   )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
   return value.to_dict() if isinstance(value, ConfigDict) else value

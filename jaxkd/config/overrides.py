@@ -3,7 +3,8 @@
 import ast
 from collections.abc import Mapping, Sequence
 import re
-from typing import Any, get_args
+from types import GenericAlias
+from typing import get_args
 
 from jaxkd.config import fields
 from jaxkd.config.fields import Block
@@ -39,7 +40,7 @@ def check(block: Block, texts: Mapping[str, str | None]) -> None:
       field.check(path, _value(field.type, text))
 
 
-def _value(kind: Any, text: str) -> Any:
+def _value(kind: type | GenericAlias, text: str) -> object:
   if kind is str:
     return text
   if kind is bool:
@@ -49,7 +50,7 @@ def _value(kind: Any, text: str) -> Any:
   return (value,) if one else value
 
 
-def _literal(text: str) -> Any:
+def _literal(text: str) -> object:
   """Returns a text as number, tuple or dict where it is one."""
   try:
     return ast.literal_eval(text)
