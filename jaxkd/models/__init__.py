@@ -27,6 +27,7 @@ from jaxkd.models.adapters import (
 )
 from jaxkd.models.alexnet import AlexNet, IdealAlexNet
 from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
+from jaxkd.models.cpu import conv
 from jaxkd.models.dast import Substitute
 from jaxkd.models.lenet import IdealLeNet, LeNet
 from jaxkd.models.mlp import MLP, IdealMLP
@@ -194,7 +195,9 @@ def _init(module: nn.Module, shape: tuple[int, ...], seed: Array) -> Variables:
   # With threefry the draws of a deep network take seconds to compile, with the
   # hardware generator they do not.
   key = jax.random.wrap_key_data(seed, impl="rbg")
-  return module.init(key, jnp.zeros((1, *shape)))
+  # What the layers compute is thrown away.
+  with conv.reference_form():
+    return module.init(key, jnp.zeros((1, *shape)))
 
 
 def abstract(name: str, spec: DataSpec) -> Classifier:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
+from jaxkd.models.cpu import conv
 from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import Oracle
 from jaxkd.training import sample_store as stores
@@ -121,7 +122,8 @@ def init_state(
     state, samples, _ = ask(spec, phase, run, inputs, key)
     return phase.tell(state, networks, samples, key)[1]
 
-  like = jax.eval_shape(stored_samples, state)
+  with conv.reference_form():  # shapes are the same, and sooner traced
+    like = jax.eval_shape(stored_samples, state)
   store = stores.init(spec.method.capacity, like)
   return RunState(state, student, store, jnp.int32(0))
 
@@ -195,7 +197,8 @@ def _num_queries(
   def labels(run: RunState, inputs: RoundInputs) -> Array:
     return ask(spec, phase, run, inputs, jax.random.key(0))[1].labels
 
-  return jax.eval_shape(labels, run, inputs).shape[0]
+  with conv.reference_form():
+    return jax.eval_shape(labels, run, inputs).shape[0]
 
 
 def num_repeats(phase: Phase, held: Array) -> int | Array:

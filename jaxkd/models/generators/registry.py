@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.config import checks
+from jaxkd.models.cpu import conv
 from jaxkd.models.dast import DaST
 from jaxkd.models.generators.convolutional import DCGAN, Upsampling
 from jaxkd.models.generators.transformer_gan import TransformerGAN
@@ -207,7 +208,9 @@ def _init(
     jax.random.wrap_key_data(seed, impl="rbg")
     for seed in jax.random.bits(key, (2, 4))
   )
-  variables = module.init(init_key, jnp.zeros(shape), train=False)
+  # What the layers compute is thrown away.
+  with conv.reference_form():
+    variables = module.init(init_key, jnp.zeros(shape), train=False)
   if normal is None:
     return variables
   params = variables["params"]
