@@ -65,7 +65,10 @@ SMOKE = (
   (r"queries\.budget=\d+", "queries.budget=400"),
 )
 # What the default run executes as it is, beside Python blocks.
-QUICK = ("--plan", "--list", "--fields", "jaxkd.data", "import_teacher")
+QUICK = (
+  "--plan", "--list", "--fields", "jaxkd.data", "import_teacher",
+  "export source",
+)  # fmt: skip
 # The worked example runs by default too, for an epoch and a round.
 EXAMPLE = "python -m jaxkd.main --config=my_config.py"
 SHORT = " --config.teacher.epochs=1 --config.student.epochs=1 \

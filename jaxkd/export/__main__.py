@@ -1,9 +1,10 @@
-"""The command that exports a run's student or synthetic images.
+"""The command that exports a run's student or images, and draws images.
 
 python -m jaxkd.export student --workdir=runs/DIR --out=DIR
 python -m jaxkd.export onnx --student=DIR --out=student.onnx
 python -m jaxkd.export images --workdir=runs/DIR --out=DIR --format=npz
 python -m jaxkd.export predict --student=DIR FOLDER
+python -m jaxkd.export source --name=strokes --count=64 --out=sheet.png
 
 Exit status: 0 for success, 1 if some images could not be read, 2 for wrong
 input.
@@ -64,6 +65,29 @@ def _parser() -> argparse.ArgumentParser:
     "--top", type=int, default=1, metavar="N", help="classes for each image"
   )
   _add_model(predict)
+  sheet = commands.add_parser(
+    "source", help="draws a sheet of a source's images"
+  )
+  sheet.add_argument(
+    "--name",
+    required=True,
+    metavar="SOURCE",
+    help="a source of jaxkd.synthesis.procedural, or mixture",
+  )
+  _add_out(sheet, "FILE")
+  for option, default in {
+    "count": 64,
+    "size": 32,
+    "channels": 1,
+    "seed": 0,
+  }.items():
+    sheet.add_argument(
+      f"--{option}",
+      type=int,
+      default=default,
+      metavar="N",
+      help=f"{default} by default",
+    )
   return parser
 
 
@@ -158,11 +182,27 @@ def _predict(arguments: argparse.Namespace) -> int:
   return 1
 
 
+def _source(arguments: argparse.Namespace) -> int:
+  from jaxkd.export.source import export_source
+
+  export_source(
+    arguments.name,
+    arguments.count,
+    arguments.out,
+    arguments.size,
+    arguments.channels,
+    arguments.seed,
+  )
+  print(f"{arguments.count} images are in {arguments.out}.")
+  return 0
+
+
 COMMANDS = {
   "student": _student,
   "onnx": _onnx,
   "images": _images,
   "predict": _predict,
+  "source": _source,
 }
 
 

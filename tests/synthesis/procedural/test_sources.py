@@ -1,0 +1,98 @@
+"""Tests of what the images of each procedural source look like."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxkd.synthesis import procedural
+from jaxkd.synthesis.procedural.geometry import coverage, random_outlines
+from jaxkd.synthesis.procedural.spectrum import spectrum_field
+
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def images():
+  """Returns a batch of grey images of each source, in [0, 1]."""
+  return {
+    name: np.asarray(
+      procedural.draw(name, jax.random.key(0), COUNT, (32, 32, 1))
+    )[..., 0].astype(np.float32)
+    / 255
+    for name in procedural.SOURCES
+  }
+
+
+def amplitude_slope(fields):
+  """Returns the slope `[N]` of log amplitude against log frequency."""
+  height, width = fields.shape[1:]
+  fields = fields - fields.mean((1, 2), keepdims=True)
+  amplitude = np.abs(np.fft.fft2(fields))
+  frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+  bins = np.digitize(frequency, np.geomspace(1 / 32, 0.5, 8))
+  radii = range(1, 8)
+  x = np.log([frequency[bins == radius].mean() for radius in radii])
+  y = np.log([amplitude[:, bins == radius].mean(1) + 1e-6 for radius in radii])
+  return np.polyfit(x, y, 1)[0]
+
+
+def statistics(images):
+  """Returns `[N, 4]`: slope, sharp edges, share of extreme pixels, mean."""
+  steps = np.abs(np.diff(images, axis=1))
+  return np.stack(
+    [
+      amplitude_slope(images),
+      (steps > 0.2).mean((1, 2)),
+      ((images < 0.02) | (images > 0.98)).mean((1, 2)),
+      images.mean((1, 2)),
+    ],
+    1,
+  )
+
+
+def test_every_source_differs_from_every_other(images):
+  means, errors = {}, {}
+  for name, batch in images.items():
+    values = statistics(batch)
+    means[name] = values.mean(0)
+    errors[name] = values.std(0) / COUNT**0.5
+  for one, other in itertools.combinations(images, 2):
+    error = np.hypot(errors[one], errors[other])
+    assert np.max(np.abs(means[one] - means[other]) / error) > 5, (one, other)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5, 2.5])
+def test_the_amplitude_falls_as_a_power_of_the_frequency(exponent):
+  keys = jax.random.split(jax.random.key(0), 50)
+  fields = jax.vmap(lambda key: spectrum_field(key, 32, 32, exponent))(keys)
+  slope = amplitude_slope(np.asarray(fields)).mean()
+  assert slope == pytest.approx(-exponent, abs=0.15)
+
+
+def test_most_strokes_are_light_on_black(images):
+  corners = images["strokes"][:, 0, 0]
+  assert np.isin(corners, (0, 1)).mean() > 0.9
+  assert (corners == 1).mean() == pytest.approx(0.1, abs=0.07)
+
+
+def test_half_of_the_leaves_lie_on_black(images):
+  # The others have a background of any grey.
+  share = ((images["leaves"] == 0).mean((1, 2)) > 0.02).mean()
+  assert share == pytest.approx(0.5, abs=0.1)
+
+
+def test_sizes_are_relative_to_the_image():
+  """The same key draws the same shapes, of as many pixels."""
+  key = jax.random.key(0)
+  small, large = (
+    jax.vmap(lambda outline, size=size: coverage(outline, size, size))(
+      random_outlines(key, size, size)
+    )
+    for size in (32, 128)
+  )
+  averaged = large.reshape(len(large), 32, 4, 32, 4).mean((2, 4))
+  assert small.max() > 0.9
+  assert jnp.abs(small - averaged).mean() < 0.005
