@@ -12,7 +12,6 @@ import chex
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
@@ -91,20 +90,6 @@ class RoundInputs:
   data: Samples | None = None
 
 
-class RoundCost(NamedTuple):
-  """What a round asks and does, at most.
-
-  Attributes:
-    queries: images that the teacher is shown.
-    updates: updates of the student.
-    kept: samples that go into the store.
-  """
-
-  queries: int
-  updates: int
-  kept: int
-
-
 def init_state(
   spec: RoundSpec, inputs: RoundInputs, student: TrainState, key: Array
 ) -> RunState:
@@ -169,36 +154,6 @@ def run_phase(
   )
   repeats = num_repeats(phase, run.store.inserted)
   return jax.lax.fori_loop(0, repeats, repeat, (run, no_terms))
-
-
-def round_costs(
-  spec: RoundSpec, run: RunState, inputs: RoundInputs
-) -> list[RoundCost]:
-  """What each round will ask and do, at most; from shapes alone."""
-  phases, held, costs = spec.method.phases, 0, []
-  batches = [_num_queries(spec, phase, run, inputs) for phase in phases]
-  for _ in range(spec.method.rounds):
-    queries = updates = kept = 0
-    for phase, batch in zip(phases, batches, strict=True):
-      repeats = int(num_repeats(phase, np.int32(held)))
-      queries += repeats * batch * phase.queries
-      updates += repeats * phase.student_steps
-      kept += repeats * batch * phase.store
-      held += repeats * batch * phase.store
-    costs.append(RoundCost(queries, updates, kept))
-  return costs
-
-
-def _num_queries(
-  spec: RoundSpec, phase: Phase, run: RunState, inputs: RoundInputs
-) -> int:
-  """Images in one repeat of a phase."""
-
-  def labels(run: RunState, inputs: RoundInputs) -> Array:
-    return ask(spec, phase, run, inputs, jax.random.key(0))[1].labels
-
-  with conv.reference_form():
-    return jax.eval_shape(labels, run, inputs).shape[0]
 
 
 def num_repeats(phase: Phase, held: Array) -> int | Array:

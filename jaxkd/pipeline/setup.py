@@ -14,12 +14,8 @@ import optax
 from jaxkd import data, models
 from jaxkd.data import Dataset, DatasetSummary
 from jaxkd.pipeline import exchange, resolution
-from jaxkd.pipeline.exchange import (
-  RoundCost,
-  RoundInputs,
-  RoundSpec,
-  RunState,
-)
+from jaxkd.pipeline.costs import RoundCost, round_costs
+from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.pipeline.method import build_method, trains_student
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
@@ -214,7 +210,7 @@ def _estimate_costs(spec: RoundSpec, inputs: RoundInputs) -> list[RoundCost]:
   """
   key = jax.random.key(0)
   run = jax.eval_shape(lambda inputs: init_run(spec, inputs, key), inputs)
-  return exchange.round_costs(spec, run, inputs)
+  return round_costs(spec, run, inputs)
 
 
 def _check_budget(config: ConfigDict, first: RoundCost) -> None:

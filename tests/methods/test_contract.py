@@ -21,6 +21,7 @@ import jaxkd
 from jaxkd import data, methods
 from jaxkd.config.run_fields import ADAPTATION
 from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import build_method
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
@@ -165,7 +166,7 @@ class ToyRun:
   def costs(self):
     """Of the first rounds."""
     run = jax.eval_shape(self.start, self.inputs, jax.random.key(0))
-    costs = exchange.round_costs(self.round_spec, run, self.inputs)
+    costs = round_costs(self.round_spec, run, self.inputs)
     return costs[: self.num_rounds]
 
   def rounds(self, seed):

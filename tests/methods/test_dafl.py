@@ -15,7 +15,7 @@ from toy_task import KEY, SPEC, linear, network, run_rounds, start
 
 from jaxkd import methods
 from jaxkd.methods import dafl
-from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.synthesis import pixels
 from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.teachers.oracles import WhiteBox
@@ -200,7 +200,7 @@ def test_two_rounds(changes, generator_steps, student_steps, dense):
   )
   np.testing.assert_array_equal(samples.labels, logits.argmax(-1))
   assert int(run.store.inserted) == 2 * 7 * 8
-  costs = exchange.round_costs(*start(method, WhiteBox(TEACHER)))
+  costs = round_costs(*start(method, WhiteBox(TEACHER)))
   assert [cost.updates for cost in costs] == [student_steps // 2] * 2
   assert sum(cost.queries for cost in costs) == 0
 

@@ -12,7 +12,7 @@ from toy_task import KEY, SPEC
 
 from jaxkd.methods import dast
 from jaxkd.models.generators.registry import Generator
-from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox
 from jaxkd.types import (
@@ -148,7 +148,7 @@ def test_the_student_is_asked_about_the_batch_that_it_learnt():
 def test_a_round_costs_a_batch_and_updates_each_network_once():
   _, after, _ = run_rounds(count=2)
   teacher = BlackBox(network(1), "label", eight_bit=False)
-  costs = exchange.round_costs(*toy_task.start(build(), teacher, network(2)))
+  costs = round_costs(*toy_task.start(build(), teacher, network(2)))
   assert [cost.queries for cost in costs] == [6] * 5
   assert int(after.student.step) == 2
   assert int(after.state.opt_state[0].count) == 2

@@ -13,7 +13,7 @@ from toy_task import KEY, SPEC, network, run_rounds, start
 
 import jaxkd
 from jaxkd.methods import deepinversion
-from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.synthesis import batch_statistics
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.types import JaxkdError, Networks
@@ -123,7 +123,7 @@ def test_a_round_trains_the_student_and_leaves_the_teacher():
   method = build(**only(batch_norm=1.0, competition=1.0))
   networks = WhiteBox(NETS.teacher), NETS.student
   before = jax.tree.map(np.array, NETS.teacher.variables)
-  costs = exchange.round_costs(*start(method, *networks))
+  costs = round_costs(*start(method, *networks))
   assert [cost.updates for cost in costs] == [3, 3]
   run, (terms,) = run_rounds(method, 1, *networks, tx=optax.sgd(0.01))
   assert np.isfinite(list(terms.values())).all()

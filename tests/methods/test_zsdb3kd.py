@@ -13,6 +13,7 @@ import pytest
 
 from jaxkd.methods import zsdb3kd
 from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import check_access
 from jaxkd.synthesis import boundary, class_distances
@@ -93,7 +94,7 @@ def run_rounds(distances="sd", count=1, constant=False):
   run = exchange.init_state(
     round_spec, inputs, init_state(student, train_config.tx), KEY
   )
-  costs = exchange.round_costs(round_spec, run, inputs)
+  costs = round_costs(round_spec, run, inputs)
   run_round = make_host_round(round_spec, teacher)
   for index in range(count):
     run, terms = run_round(run, inputs, jax.random.fold_in(KEY, index))

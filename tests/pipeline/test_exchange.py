@@ -16,6 +16,7 @@ from point_rounds import (
 import pytest
 
 from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training import objectives
 from jaxkd.training.step import init_state
@@ -82,14 +83,12 @@ def test_labels_are_stored_as_integers():
 
 
 def test_costs_are_what_the_rounds_ask_train_and_store():
-  assert exchange.round_costs(*start(LABELS, growing_passes())) == [
+  assert round_costs(*start(LABELS, growing_passes())) == [
     (8, 1, 8),
     (8, 2, 8),
     (8, 3, 8),
   ]
-  assert exchange.round_costs(*start(TEACHER, two_phases())) == (
-    [(32, 6, 24)] * 2
-  )
+  assert round_costs(*start(TEACHER, two_phases())) == ([(32, 6, 24)] * 2)
 
 
 def test_phases_whose_repeats_grow_train_as_often_as_their_costs_say():

@@ -13,7 +13,8 @@ from setups import bare_setup
 import jaxkd
 from jaxkd import config as c, data
 from jaxkd.errors import BudgetExhausted
-from jaxkd.pipeline import exchange, rounds
+from jaxkd.pipeline import rounds
+from jaxkd.pipeline.costs import RoundCost
 from jaxkd.pipeline.exchange import RoundSpec
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 from jaxkd.teachers.access import TeacherHandle
@@ -39,7 +40,7 @@ def make_setup(method, budget=10 * COST, eval_at=()):
   setup = bare_setup(config, SPEC, method)
   return setup._replace(
     round=RoundSpec(method, train_config, SPEC, "probs"),
-    costs=(exchange.RoundCost(COST, 6, 24),) * method.rounds,
+    costs=(RoundCost(COST, 6, 24),) * method.rounds,
   )
 
 

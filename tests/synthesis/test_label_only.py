@@ -16,7 +16,7 @@ from jaxkd import methods
 from jaxkd.config import fields as declarations
 from jaxkd.config.run_fields import ADAPTATION
 from jaxkd.methods import dafl
-from jaxkd.pipeline import exchange
+from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import build_method
 from jaxkd.synthesis import label_only
@@ -63,7 +63,7 @@ def first_round(method, seed=1):
   """
   teacher = black_box("label", seed)
   round_spec, run, inputs = start(method, teacher)
-  cost = exchange.round_costs(round_spec, run, inputs)[0]
+  cost = round_costs(round_spec, run, inputs)[0]
   return run, run_rounds(method, 1, teacher)[0], cost
 
 
@@ -114,7 +114,7 @@ def test_finite_differences_are_paid_for(dense, name):
 def test_the_teacher_is_shown_as_many_images_as_a_round_costs(dense, name):
   method = small_dafl(name)
   round_spec, run, inputs = start(method, black_box("label"))
-  cost = exchange.round_costs(round_spec, run, inputs)[0]
+  cost = round_costs(round_spec, run, inputs)[0]
   teacher = CountingTeacher(inputs.teacher)
   run_round = make_host_round(round_spec, teacher)
   run_round(run, inputs.replace(teacher=None), KEY)
