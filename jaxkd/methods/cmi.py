@@ -10,7 +10,7 @@ are trained together with its weights, for random classes y:
                      student s, where both agree on the class
   contrast         each image is discriminated from all others, also those of
                      earlier rounds, by two views
-                     (`jaxkd.synthesis.feature_bank`)
+                     (`jaxkd.synthesis.feature_contrast`)
 
 The batch of the step with the lowest sum is taken, its features go into a bank,
 and the student makes updates on views of all images so far, which the teacher
@@ -18,11 +18,7 @@ labels again. The projection of the contrast, and its Adam, are those of the
 round before.
 
 `student="hard"` is CMI* (table 1 of IDEAL, Zhang et al., ICLR 2023): the images
-are made in the same way, and the student is trained on the teacher's class
-alone. Features are the means over places of the inputs of all batch
-normalisations (`features="batch_norms"`), or of the features that the teacher
-returns (`"taps"`): of a ResNet the outputs of its stages and of the pool, where
-the released code has the inputs of its four stages.
+are made in the same way, and the student learns the teacher's class alone.
 """
 
 import jax
@@ -47,12 +43,14 @@ from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import (
   batch_statistics,
   feature_bank,
+  feature_contrast,
   generator as engine,
+  latent_generator,
   pixels,
   replay,
 )
 from jaxkd.synthesis.batch_statistics import BatchNorms
-from jaxkd.synthesis.generator import GeneratorState
+from jaxkd.synthesis.feature_contrast import FeatureContrast
 from jaxkd.training import objectives
 from jaxkd.types import (
   Array,
@@ -77,8 +75,6 @@ INFO = MethodInfo(
   # Not zeroth: a generator without classes has none to judge by.
   adaptations=("frozen", "surrogate"),
 )
-
-HEAD = feature_bank.ProjectionHead()
 
 # The student's objective, and the names of its numbers in `hyper`.
 STUDENTS = {
@@ -173,29 +169,15 @@ def build(
   objective, expected = STUDENTS[student]
   checks.keys("hyper", hyper, expected)
   network = create_generator(generator, spec, latents=latents, width=width)
-  tx = optax.partition(
-    {
-      "image": optax.adam(step_size, b1=0.5),  # the released code's betas
-      "head": optax.adam(head_step_size),
-    },
-    {"generator": "image", "latents": "image", "head": "head"},
-  )
-
-  def features_of(outputs: Outputs, norms: BatchNorms) -> Array:
-    taps = norms.inputs if features == "batch_norms" else outputs.features
-    return batch_statistics.pooled(taps)
+  tx = latent_generator.optimiser(step_size, head_step_size)
+  contrast = FeatureContrast(features, bank_size, num_negatives, temperature)
 
   def terms_of(
-    outputs: Outputs,
-    norms: BatchNorms,
-    student_logits: Array,
-    target_labels: Array,
+    outputs: Outputs, norms: BatchNorms, student_logits: Array, labels: Array
   ) -> LossTerms:
     """Computes all terms but the contrast."""
     logits = outputs.logits
-    error = optax.softmax_cross_entropy_with_integer_labels(
-      logits, target_labels
-    )
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     agree = student_logits.argmax(-1) == logits.argmax(-1)
     gap = losses.disagreement_loss(student_logits, logits, kind="kl")
     terms = {
@@ -207,77 +189,43 @@ def build(
     return terms
 
   def init(key: Array, nets: Networks):
-    taps = features == "taps"
-    if taps:
-      batch_statistics.require_features(
-        nets.teacher, spec, "set synthesis.features=batch_norms"
-      )
-    if weights["batch_norm"] or not taps:
+    if weights["batch_norm"]:
       batch_statistics.require_batch_norms(
-        nets.teacher,
-        spec,
-        "set synthesis.weights.batch_norm=0 and synthesis.features=taps",
+        nets.teacher, spec, feature_contrast.WITHOUT_BATCH_NORMS
       )
-    shape = jax.eval_shape(
-      features_of, *batch_statistics.shapes(nets.teacher, spec)
-    ).shape
     head_key, fresh_key = jax.random.split(key)
-    head = HEAD.init(head_key, jnp.zeros(shape))["params"]
+    head, bank = contrast.init(head_key, nets.teacher, spec)
+    _, params = latent_generator.init(network, fresh_key, batch_size, head)
     return {
       "head": head,
-      "head_optimizer": tx.init(fresh(fresh_key, head)[1]).inner_states["head"],
-      "bank": feature_bank.empty(bank_size, shape[-1]),
+      "head_optimizer": tx.init(params).inner_states["head"],
+      "bank": bank,
     }
-
-  def fresh(key: Array, head: Variables) -> tuple[Variables, Variables]:
-    """Returns a new generator, and the parameters that are trained with it."""
-    init_key, latent_key = jax.random.split(key)
-    variables = network.init(init_key)
-    params = {
-      "generator": variables["params"],
-      "latents": jax.random.normal(latent_key, (batch_size, network.latents)),
-      "head": head,
-    }
-    return variables, params
 
   def ask(state, nets: Networks, key: Array):
     fresh_key, label_key, step_key = jax.random.split(key, 3)
-    variables, params = fresh(fresh_key, state["head"])
-    target_labels = jax.random.randint(
-      label_key, (batch_size,), 0, spec.num_classes
+    variables, params = latent_generator.init(
+      network, fresh_key, batch_size, state["head"]
     )
+    labels = jax.random.randint(label_key, (batch_size,), 0, spec.num_classes)
 
     def loss(trained: Variables, key: Array):
       global_key, local_key, bank_key = jax.random.split(key, 3)
       params = trained["params"]
-      pre, _ = network.apply(
-        {**variables, "params": params["generator"]},
-        params["latents"],
-        train=True,
-      )
-      images = network.to_pixels(pre)
+      images = latent_generator.images_of(network, variables, params)
       views = augmentation.apply(global_views, global_key, images)
-      outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, views)
+      global_view = batch_statistics.capture_batch_norms(nets.teacher, views)
       student_logits = nets.student(views).logits
       views = augmentation.apply(local_views, local_key, images)
-      local = batch_statistics.capture_batch_norms(nets.teacher, views)
-      pairs = jnp.stack(
-        [features_of(*local), features_of(outputs, norms)], axis=1
-      )
-      terms = terms_of(outputs, norms, student_logits, target_labels)
-      terms["contrast"] = feature_bank.info_nce_term(
-        lambda x: HEAD.apply({"params": params["head"]}, x),
-        pairs,
-        *feature_bank.draw(state["bank"], bank_key, num_negatives),
-        temperature,
+      local_view = batch_statistics.capture_batch_norms(nets.teacher, views)
+      pairs = contrast.pairs_of(local_view, global_view)
+      terms = terms_of(*global_view, student_logits, labels)
+      terms["contrast"] = contrast.term(
+        params["head"], state["bank"], bank_key, pairs
       )
       return pixels.weighted_sum(terms, weights), (terms, (images, pairs))
 
-    opt_state = tx.init(params)
-    opt_state = opt_state._replace(
-      inner_states={**opt_state.inner_states, "head": state["head_optimizer"]}
-    )
-    start = GeneratorState({"params": params}, opt_state)
+    start = latent_generator.init_state(tx, params, state["head_optimizer"])
     (trained, opt_state), (images, pairs), terms = engine.fit_augmented(
       loss, start, tx, step_key, num_steps
     )
@@ -286,7 +234,7 @@ def build(
       "head_optimizer": opt_state.inner_states["head"],
       "bank": feature_bank.insert(state["bank"], pairs),
     }
-    return state, Samples(images, target_labels), terms
+    return state, Samples(images, labels), terms
 
   replay_phase = replay.phase(student_steps, student_batch_size, global_views)
   return Method(

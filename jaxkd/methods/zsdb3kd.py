@@ -28,6 +28,7 @@ batch, queries that are not counted, gradients that are summed in one place and
 averaged in another.
 """
 
+import functools
 import math
 
 import jax
@@ -45,7 +46,6 @@ from jaxkd.synthesis import (
   noise_pool,
   sign_opt,
 )
-from jaxkd.synthesis.boundary import Search
 from jaxkd.types import (
   Array,
   DataSpec,
@@ -55,7 +55,6 @@ from jaxkd.types import (
   MethodInfo,
   Networks,
   Outputs,
-  Phase,
   Samples,
 )
 
@@ -187,65 +186,21 @@ def build(
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class
 
-  def new_searches(state) -> Search:
-    labels = jnp.tile(state["walks"].labels, samples)
-    images = state["samples"].reshape(-1, *spec.shape)
-    return class_distances.targeted_searches(
-      state["pool"], images, labels, probes
-    )
-
   def init(key: Array, nets: Networks):
     del key, nets
-    images, labels = (
-      jnp.zeros((walks, *spec.shape)),
-      jnp.zeros(walks, jnp.int32),
-    )
+    images = jnp.zeros((walks, *spec.shape))
+    labels = jnp.zeros(walks, jnp.int32)
     state = {
       "pool": noise_pool.empty(places, spec),
       "step": jnp.zeros((), jnp.int32),
       "samples": jnp.zeros((samples, walks, *spec.shape)),
       "walks": boundary.untargeted_search(images, labels, probes),
     }
-    shapes = jax.eval_shape(new_searches, state)
+    shapes = jax.eval_shape(
+      functools.partial(class_distances.new_searches, probes=probes), state
+    )
     searches = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     return {**state, "searches": searches}
-
-  def start_walks(state, nets: Networks, key: Array):
-    """Starts the walks at the newest noise, of all classes equally often."""
-    del nets, key
-    images, labels = noise_pool.newest(state["pool"], walks)
-    state = {
-      **state,
-      "walks": boundary.untargeted_search(images, labels, probes),
-      "step": jnp.zeros((), jnp.int32),
-    }
-    return state, Samples(images, labels, labels), {}
-
-  def start_searches(state, nets: Networks, key: Array):
-    """Starts a search from every sample to every other class."""
-    del nets, key
-    searches = new_searches(state)
-    state = {**state, "searches": searches, "step": jnp.zeros((), jnp.int32)}
-    return state, Samples(searches.images, searches.labels, searches.labels), {}
-
-  walk_phase = boundary_walks.probing_phase(move * moves, "walks")
-
-  def tell_walks(state, nets: Networks, answered: Samples, key: Array):
-    """Writes the images of every step over those of the step before, as the
-    next sample, so that a sample ends as the images after its last move.
-    """
-    sample = state["step"] // (len(move) * moves_per_sample)
-    state, answered, terms = walk_phase.tell(state, nets, answered, key)
-    images = state["samples"].at[sample].set(state["walks"].images)
-    return {**state, "samples": images}, answered, terms
-
-  def label_samples(state, nets: Networks, key: Array):
-    """Returns the samples with soft labels from their distances."""
-    del nets, key
-    searches = state["searches"]
-    images, labels = searches.images[::others], searches.labels[::others]
-    targets = class_distances.soft_labels(searches, others)
-    return state, Samples(images, labels, targets), {}
 
   search_phases = ()
   if search:
@@ -254,11 +209,11 @@ def build(
     init=init,
     phases=(
       boundary_walks.noise_phase(walks, noise, spec),
-      Phase(start_walks, store=False, queries=False),
-      walk_phase._replace(tell=tell_walks),
-      Phase(start_searches, store=False, queries=False),
+      boundary_walks.start_phase(walks, probes),
+      boundary_walks.walk_phase(move, moves, moves_per_sample),
+      class_distances.start_phase(probes),
       *search_phases,
-      Phase(label_samples, queries=False),
+      class_distances.label_phase(others),
     ),
     rounds=num_rounds,
     capacity=num_rounds * walks * samples,

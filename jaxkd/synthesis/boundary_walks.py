@@ -35,6 +35,59 @@ def noise_phase(count: int, repeats: int, spec: DataSpec) -> Phase:
   return Phase(ask, tell, repeats=repeats, store=False)
 
 
+def start_phase(walks: int, probes: int) -> Phase:
+  """Returns a phase that starts walks at the newest noise, of all classes
+  equally often.
+
+  The state of the method is a dict, in which `pool` is a `NoisePool`, `walks`
+  a `Search`, and `step` the number of steps so far.
+
+  Args:
+    walks: in a round.
+    probes: images that a step of a search asks about.
+  """
+
+  def ask(state, nets: Networks, key: Array):
+    del nets, key
+    images, labels = noise_pool.newest(state["pool"], walks)
+    state = {
+      **state,
+      "walks": boundary.untargeted_search(images, labels, probes),
+      "step": jnp.zeros((), jnp.int32),
+    }
+    return state, Samples(images, labels, labels), {}
+
+  return Phase(ask, store=False, queries=False)
+
+
+def walk_phase(
+  move: tuple[boundary.Step, ...], moves: int, moves_per_sample: int
+) -> Phase:
+  """Returns a phase of all moves of all walks.
+
+  The state of the method is a dict, in which `samples` are images
+  `[moves / moves_per_sample, walks, H, W, C]`, and `walks` and `step` as in
+  `start_phase`.
+
+  Args:
+    move: the steps of a move.
+    moves: of a walk.
+    moves_per_sample: moves from sample to sample.
+  """
+  phase = probing_phase(move * moves, "walks")
+
+  def tell(state, nets: Networks, answered: Samples, key: Array):
+    """Writes the images of every step over those of the step before, as the
+    next sample, so that a sample ends as the images after its last move.
+    """
+    sample = state["step"] // (len(move) * moves_per_sample)
+    state, answered, terms = phase.tell(state, nets, answered, key)
+    images = state["samples"].at[sample].set(state["walks"].images)
+    return {**state, "samples": images}, answered, terms
+
+  return phase._replace(tell=tell)
+
+
 def probing_phase(program: tuple[boundary.Step, ...], name: str) -> Phase:
   """Returns a phase that runs the program of all searches.
 

@@ -4,13 +4,14 @@ There is one search for every sample and other class, the next class first: the
 search `i (K - 1) + j` is that of sample i and class (label + 1 + j) mod K.
 """
 
+from chex import ArrayTree
 import jax
 import jax.numpy as jnp
 
 from jaxkd.synthesis import boundary, noise_pool
 from jaxkd.synthesis.boundary import Search
 from jaxkd.synthesis.noise_pool import NoisePool
-from jaxkd.types import Array
+from jaxkd.types import Array, Networks, Phase, Samples
 
 
 def targeted_searches(
@@ -38,6 +39,52 @@ def targeted_searches(
   return boundary.new_search(
     images, labels, target_classes, candidates, distance, crossed
   )
+
+
+def new_searches(state: dict[str, ArrayTree], probes: int) -> Search:
+  """Returns `targeted_searches` from all samples of all walks.
+
+  Args:
+    state: `pool`, a `NoisePool`; `samples`, images `[N, walks, H, W, C]`; and
+      `walks`, a `Search` with their labels.
+    probes: W.
+  """
+  samples = state["samples"]
+  labels = jnp.tile(state["walks"].labels, len(samples))
+  images = samples.reshape(-1, *samples.shape[2:])
+  return targeted_searches(state["pool"], images, labels, probes)
+
+
+def start_phase(probes: int) -> Phase:
+  """Returns a phase that starts a search from every sample to every other
+  class.
+
+  The state of the method is a dict as in `new_searches`, in which `searches` is
+  a `Search`, and `step` the number of its steps so far.
+  """
+
+  def ask(state, nets: Networks, key: Array):
+    del nets, key
+    searches = new_searches(state, probes)
+    state = {**state, "searches": searches, "step": jnp.zeros((), jnp.int32)}
+    return state, Samples(searches.images, searches.labels, searches.labels), {}
+
+  return Phase(ask, store=False, queries=False)
+
+
+def label_phase(others: int) -> Phase:
+  """Returns a phase that stores the samples with soft labels from their
+  distances to `others` other classes, which are in `searches` of the state.
+  """
+
+  def ask(state, nets: Networks, key: Array):
+    del nets, key
+    searches = state["searches"]
+    images, labels = searches.images[::others], searches.labels[::others]
+    targets = soft_labels(searches, others)
+    return state, Samples(images, labels, targets), {}
+
+  return Phase(ask, queries=False)
 
 
 def other_classes(labels: Array, num_classes: int) -> Array:
