@@ -51,8 +51,7 @@ def kd_loss(
   Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
   alpha is the weight of the distillation part, as in the Nasty Teacher code; in
   torchdistill it is that of the cross entropy. The HTC/SCM paper prints
-  KL(student || teacher) in equation 2; the code that it builds on computes
-  KL(teacher || student).
+  KL(student || teacher) in equation 2, and builds on code with this direction.
   """
   _check_labels(labels, alpha)
   return _composition(

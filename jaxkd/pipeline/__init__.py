@@ -4,7 +4,7 @@ To understand a run of CAKE from the command line to the student, read:
 
   1. `configs/cake.py`                  networks, sizes, steps and rates
   2. `jaxkd/main.py`                    flags; calls `distill`
-  3. `jaxkd/types.py`                   what a classifier, samples, a method are
+  3. `jaxkd/types/`                     what a classifier, samples, a method are
   4. `jaxkd/pipeline/distill.py`        the five steps of a run, in order
   5. `jaxkd/pipeline/setup.py`          what is known before it starts: `Setup`
   6. `jaxkd/pipeline/rounds.py`         the loop over rounds; `run_round`

@@ -1,131 +1,14 @@
-"""The types that all packages share: classifiers, samples and methods.
-
-Axis letters, here and in every docstring: `S` sets (the vmapped axis), `N`
-samples in a set, `B` batch, `G` group, `K` classes, `H W C` image (NHWC), `D`
-features, `Z` latent, `T` synthesis steps, `E` ensemble members.
-"""
+"""A method, its phases and objectives, and what they are given."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import chex
-import flax
-import jax
 
-from jaxkd.errors import JaxkdError as JaxkdError  # exported with the types
+from jaxkd.types.classifier import Array, Classifier, Outputs
+from jaxkd.types.samples import Samples, SampleStore
 
-Array = jax.Array
-Variables = chex.ArrayTree  # of a network: {'params': ..., 'batch_stats': ...}
 State = chex.ArrayTree  # of a method, between two phases
-
-
-class Outputs(NamedTuple):
-  """The outputs of a network for a batch of images.
-
-  Attributes:
-    logits: `[B, K]`.
-    heads: logits `[B, K]` of early exits, if the network has any.
-    features: intermediate activations, if the network returns any.
-  """
-
-  logits: Array
-  heads: tuple[Array, ...] = ()
-  features: tuple[Array, ...] = ()
-
-
-class ApplyFn(Protocol):
-  """A function `(variables, images) -> (outputs, changed variables)`.
-
-  `images` are `[B, H, W, C]` floats, in [0, 1] for natural images; the function
-  normalises them itself. With `train=True` batch normalisation uses the batch
-  statistics, and the second value holds the collections that changed
-  (`batch_stats`); otherwise it is empty. Networks with dropout need `rng`.
-  """
-
-  def __call__(
-    self,
-    variables: Variables,
-    images: Array,
-    *,
-    train: bool = False,
-    rng: Array | None = None,
-  ) -> tuple[Outputs, Variables]: ...
-
-
-@flax.struct.dataclass
-class Classifier:
-  """A network as a pytree: its variables and the function that applies them.
-
-  `classifier(images)` returns `Outputs` in evaluation mode.
-
-  Attributes:
-    variables: to differentiate, stack or shard.
-    apply: the function that applies them, static under `jax.jit`.
-    name: for messages and reports.
-  """
-
-  variables: Variables
-  apply: ApplyFn = flax.struct.field(pytree_node=False)
-  name: str = flax.struct.field(pytree_node=False, default="classifier")
-
-  def __call__(self, images: Array) -> Outputs:
-    return self.apply(self.variables, images)[0]
-
-
-class DataSpec(NamedTuple):
-  """Describes the inputs; a data-free method knows nothing else of the data.
-
-  Attributes:
-    name: of the data set.
-    shape: of one input, `(H, W, C)`, or `(D,)` for points.
-    num_classes: K.
-    mean: mean per channel, in pixel space ([0, 1] for images).
-    std: standard deviation per channel, in pixel space.
-  """
-
-  name: str
-  shape: tuple[int, ...]
-  num_classes: int
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-
-
-class Samples(NamedTuple):
-  """Images with labels and targets; all arrays have the same leading axes.
-
-  Attributes:
-    images: `[N, H, W, C]` float32 pixels (points `[N, D]` in toy tasks); uint8
-      where a black box answers 8-bit images.
-    labels: `[N]` int32, the class for which an image was made; -1 without one.
-    targets: the teacher's answers: log-probabilities `[N, K]` up to a constant,
-      or `[N]` int32 from a teacher that returns labels only; None before the
-      teacher was asked.
-    extras: further arrays `[N, ...]` by name, e.g. the step size.
-  """
-
-  images: Array
-  labels: Array
-  targets: Array | None = None
-  extras: dict[str, Array] = {}  # noqa: RUF012 (never written to)
-
-
-@flax.struct.dataclass
-class SampleStore:
-  """A ring buffer of the samples that the student is trained on.
-
-  The functions of `jaxkd.training.sample_store` fill and read it.
-
-  Attributes:
-    samples: arrays `[capacity, ...]`.
-    inserted: number of samples that were ever inserted, int32.
-  """
-
-  samples: Samples
-  inserted: Array
-
-  @property
-  def capacity(self) -> int:
-    return self.samples.labels.shape[0]
 
 
 class Networks(NamedTuple):
