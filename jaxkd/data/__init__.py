@@ -9,6 +9,7 @@ teacher and for evaluation, and never opens a network connection; the command
     builder.py       downloads official files and writes them for TFDS
     embedded.py      the two sets inside the package
     formats.py       reads users' data: folders of images, .npz, IDX files
+    image_arrays.py  arrays of images in .npz and IDX files, headers first
     labels.py        hard labels and class counts of samples
     loading.py       `load`, with a cache of decoded arrays
     parsers.py       reads the official files of MNIST, CIFAR and SVHN

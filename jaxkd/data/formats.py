@@ -1,10 +1,20 @@
-"""Reads a user's data in three formats: image folders, .npz and IDX files."""
+"""Reads a user's data in three formats: image folders, .npz and IDX files.
+
+`read` reads labels, and the headers of arrays. Pixels are read from what it
+returns, when they are needed.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd.data.image_arrays import (
+  ImageArray,
+  idx_images,
+  npz_images,
+  open_npz,
+)
 from jaxkd.data.parsers import read_idx
 from jaxkd.types import JaxkdError
 
@@ -13,23 +23,22 @@ IMAGE_SUFFIXES = (
   ".webp",
 )  # fmt: skip
 TEST_SPLITS = ("test", "t10k", "val")  # names of the test split, by priority
-CHANNELS = (1, 3)  # grey and colour
 
 
 class RawSplit(NamedTuple):
-  """A split of a data set as it is stored, before images are resized.
+  """A split of a data set as it is stored, before images are read.
 
   Attributes:
-    images: paths of image files, or an array `[N, H, W, C]` uint8.
+    images: paths of image files, or an array in a file.
     labels: `[N]` integers.
   """
 
-  images: list[Path] | np.ndarray = []  # noqa: RUF012 (never written to)
+  images: list[Path] | ImageArray = []  # noqa: RUF012 (never written to)
   labels: np.ndarray = np.zeros(0, np.int32)
 
 
 class RawDataset(NamedTuple):
-  """A data set as it is stored, before images are resized.
+  """A data set as it is stored, before images are read.
 
   Attributes:
     train: the train split, possibly empty.
@@ -43,7 +52,7 @@ class RawDataset(NamedTuple):
 
 
 def read(path: Path) -> RawDataset:
-  """Reads the data set at `path`.
+  """Reads labels and headers of the data set at `path`, and no pixels.
 
   `jaxkd.data.user_data.load_path` describes the three formats.
 
@@ -126,7 +135,7 @@ def _read_idx_files(folder: Path) -> RawDataset:
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
         for labels in (folder / stem, folder / f"{stem}.gz"):
           if labels.is_file():
-            return _make_split(read_idx(images), read_idx(labels), images)
+            return _make_split(idx_images(images), read_idx(labels))
         raise JaxkdError(f"{folder} has no file {stem} or {stem}.gz; add it.")
     return RawSplit()
 
@@ -134,30 +143,18 @@ def _read_idx_files(folder: Path) -> RawDataset:
 
 
 def _read_npz(path: Path) -> RawDataset:
-  try:
-    # NumPy would leave a file open that is no archive.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-      names = file.files
-      arrays = {
-        name: file[name]
-        for name in names
-        if name.endswith(("images", "labels"))
-      }
-  except Exception as error:  # zipfile, zlib and NumPy raise many types
-    raise JaxkdError(
-      f"{path} is damaged, or holds more than plain arrays "
-      f"({type(error).__name__}: {error}); write it with np.savez."
-    ) from error
+  with open_npz(path) as file:
+    names = file.files
 
-  def find_split(*prefixes: str) -> RawSplit:
-    for prefix in prefixes:
-      pair = arrays.get(f"{prefix}images"), arrays.get(f"{prefix}labels")
-      if all(array is not None for array in pair):
-        return _make_split(*pair, path)
-    return RawSplit()
+    def find_split(*prefixes: str) -> RawSplit:
+      for prefix in prefixes:
+        images, labels = f"{prefix}images", f"{prefix}labels"
+        if images in names and labels in names:
+          return _make_split(npz_images(path, file, images), file[labels])
+      return RawSplit()
 
-  train = find_split("train_")
-  test = find_split(*(f"{name}_" for name in TEST_SPLITS), "")
+    train = find_split("train_")
+    test = find_split(*(f"{name}_" for name in TEST_SPLITS), "")
   if not (len(train.labels) or len(test.labels)):
     raise JaxkdError(
       f"{path} holds {', '.join(names) or 'nothing'}; it "
@@ -167,41 +164,13 @@ def _read_npz(path: Path) -> RawDataset:
   return RawDataset(train, test)
 
 
-def _make_split(images: np.ndarray, labels: np.ndarray, path: Path) -> RawSplit:
-  """Checks arrays and converts them to 8-bit images and integer labels."""
-  if images.ndim == 3:
-    images = images[..., None]
-  if images.ndim != 4 or 0 in images.shape[1:]:
-    raise JaxkdError(
-      f"{path} has images of shape {images.shape}; expected [N, H, W] or "
-      "[N, H, W, C]."
-    )
-  if images.shape[1] in CHANNELS and images.shape[-1] not in CHANNELS:
-    raise JaxkdError(
-      f"{path} has images of shape {images.shape} with channels first; store "
-      "images.transpose(0, 2, 3, 1)."
-    )
+def _make_split(images: ImageArray, labels: np.ndarray) -> RawSplit:
+  """Checks the labels of images."""
   if labels.ndim == 2 and labels.shape[1] == 1:
     labels = labels[:, 0]
   if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
     raise JaxkdError(
-      f"{path} has labels {labels.dtype} of shape {labels.shape}; expected one "
-      f"integer for each of {len(images)} images."
+      f"{images.path} has labels {labels.dtype} of shape {labels.shape}; "
+      f"expected one integer for each of {images.shape[0]} images."
     )
-  return RawSplit(_to_eight_bit(images, path), labels.astype(np.int64))
-
-
-def _to_eight_bit(images: np.ndarray, path: Path) -> np.ndarray:
-  if images.dtype == np.uint8:
-    return images
-  if images.dtype.kind != "f":
-    raise JaxkdError(
-      f"{path} has {images.dtype} pixels; expected uint8, or floats in [0, 1]."
-    )
-  low, high = images.min(initial=0), images.max(initial=0)
-  if not 0 <= low <= high <= 1:  # false for NaN too
-    raise JaxkdError(
-      f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]. Divide by "
-      "255, or undo a normalisation: the teacher normalises images itself."
-    )
-  return np.round(images * 255).astype(np.uint8)
+  return RawSplit(images, labels.astype(np.int64))

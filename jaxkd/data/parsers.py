@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 import pickle
 import tarfile
+from typing import BinaryIO
 import zlib
 
 import numpy as np
@@ -79,26 +80,45 @@ def _checked(
 def read_idx(path: Path) -> np.ndarray:
   """Reads an IDX file of unsigned bytes, plain or gzipped.
 
-  The header is two zero bytes, the type (8 is unsigned byte), the number of
-  axes, and the length of each axis as a big-endian 32-bit integer.
-
   Raises:
     JaxkdError: if the file is missing, damaged or of another type.
   """
-  with _decoding(path):
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-      data = gzip.decompress(data)
-    if data[:3] != b"\0\0\x08":
-      raise JaxkdError(f"{path} is no IDX file of bytes (wrong magic number).")
-    shape = np.frombuffer(data, ">u4", count=data[3], offset=4).tolist()
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape))
+  with _decoding(path), _open_idx(path) as file:
+    shape = _idx_shape(file, path)
+    values = np.frombuffer(file.read(), np.uint8)
     if math.prod(shape) != values.size:
       raise JaxkdError(
-        f"{path} has {values.size} values, and its header says {shape}; the"
-        " file is cut short or has extra bytes."
+        f"{path} has {values.size} values, and its header says {list(shape)}; "
+        "the file is cut short or has extra bytes."
       )
   return values.reshape(shape)
+
+
+def read_idx_shape(path: Path) -> tuple[int, ...]:
+  """Reads the shape in the header of an IDX file, and no values.
+
+  Raises:
+    JaxkdError: as `read_idx`, if the header is damaged.
+  """
+  with _decoding(path), _open_idx(path) as file:
+    return _idx_shape(file, path)
+
+
+def _open_idx(path: Path) -> BinaryIO:
+  with path.open("rb") as file:
+    gzipped = file.read(2) == b"\x1f\x8b"
+  return gzip.open(path) if gzipped else path.open("rb")
+
+
+def _idx_shape(file: BinaryIO, path: Path) -> tuple[int, ...]:
+  """Reads the header: two zero bytes, the type (8 is unsigned byte), the number
+  of axes, and the length of each axis as a big-endian 32-bit integer.
+  """
+  start = file.read(4)
+  if start[:3] != b"\0\0\x08":
+    raise JaxkdError(f"{path} is no IDX file of bytes (wrong magic number).")
+  lengths = np.frombuffer(file.read(4 * start[3]), ">u4", count=start[3])
+  return tuple(lengths.tolist())
 
 
 def read_mnist(folder: Path) -> Arrays:

@@ -50,7 +50,10 @@ def find(
 def describe(
   name: str, *, image_size: int = 0, teacher: DataSpec | None = None
 ) -> DatasetSummary:
-  """Returns the summary of the data of a run; no named set is read.
+  """Returns the summary of the data of a run, and reads no images.
+
+  A named set is not opened. Of a user's data labels and headers are read, see
+  `jaxkd.data.user_data.describe_path`.
 
   Args:
     name: as in `find`.
@@ -60,8 +63,10 @@ def describe(
   Raises:
     JaxkdError: if there is no such data, or if it does not fit the teacher.
   """
-  if name == NONE or is_path(name):
-    return summary_of(find(name, image_size=image_size, teacher=teacher))
+  if name == NONE:
+    return summary_of(find(name, teacher=teacher))
+  if is_path(name):
+    return user_data.describe_path(name, teacher, image_size)
   spec = spec_of(name, _size(name, image_size, teacher))
   _check(spec, teacher)
   info = dataset_info(name)

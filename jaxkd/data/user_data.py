@@ -9,8 +9,9 @@ from PIL import Image
 
 from jaxkd.data import formats
 from jaxkd.data.formats import RawDataset
+from jaxkd.data.image_arrays import ImageArray
 from jaxkd.data.pixels import MODES, fit, to_picture
-from jaxkd.data.registry import Dataset
+from jaxkd.data.registry import Dataset, DatasetSummary
 from jaxkd.types import DataSpec, JaxkdError
 
 GREY_MODES = ("1", "L", "LA")
@@ -43,6 +44,50 @@ def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
       teacher's, if there is one class only, or if, without `spec` and
       `image_size`, images have several sizes.
   """
+  raw, spec, shapes = _read_headers(path, spec, image_size)
+  shape = spec.shape
+  if others := sorted(shapes - {shape}):
+    print(
+      f"{spec.name}: images of {_sizes(others)} pixels are converted to "
+      f"{_sizes([shape])}.",
+      flush=True,
+    )
+  return Dataset(
+    spec,
+    _to_shape(raw.train.images, shape),
+    raw.train.labels.astype(np.int32),
+    _to_shape(raw.test.images, shape),
+    raw.test.labels.astype(np.int32),
+  )
+
+
+def describe_path(
+  path: str, spec: DataSpec | None, image_size: int = 0
+) -> DatasetSummary:
+  """Returns the summary of what `load_path` loads, and reads no pixels.
+
+  It reads labels, and the size and colours in the header of every image or
+  array. That images can be decoded, and that floats are in [0, 1], is checked
+  by `load_path` alone.
+
+  Args:
+    path: as in `load_path`.
+    spec: as in `load_path`.
+    image_size: as in `load_path`.
+
+  Raises:
+    JaxkdError: as `load_path`, but for what only pixels show.
+  """
+  raw, spec, _ = _read_headers(path, spec, image_size)
+  return DatasetSummary(spec, len(raw.train.labels), len(raw.test.labels))
+
+
+def _read_headers(
+  path: str, spec: DataSpec | None, image_size: int
+) -> tuple[RawDataset, DataSpec, set[Shape]]:
+  """Returns the data set without its pixels, its spec, and all shapes of its
+  images.
+  """
   source = Path(path).expanduser()
   resolved = source.resolve()
   name = f"user:{resolved.stem if source.is_file() else resolved.name}"
@@ -61,19 +106,7 @@ def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
     spec = DataSpec(name, shape, num_classes, half, half)
   _check_classes(source, raw, labels, spec)
   _check_shapes(source, shapes, spec)
-  if others := sorted(shapes - {spec.shape}):
-    print(
-      f"{name}: images of {_sizes(others)} pixels are converted to "
-      f"{_sizes([spec.shape])}.",
-      flush=True,
-    )
-  return Dataset(
-    spec._replace(name=name),
-    _to_shape(raw.train.images, spec.shape),
-    raw.train.labels.astype(np.int32),
-    _to_shape(raw.test.images, spec.shape),
-    raw.test.labels.astype(np.int32),
-  )
+  return raw, spec._replace(name=name), shapes
 
 
 def _check_classes(
@@ -105,9 +138,9 @@ def _check_shapes(source: Path, shapes: set[Shape], spec: DataSpec) -> None:
     )
 
 
-def _shapes(images: list[Path] | np.ndarray) -> set[Shape]:
-  if isinstance(images, np.ndarray):
-    return {images.shape[1:]} if len(images) else set()
+def _shapes(images: list[Path] | ImageArray) -> set[Shape]:
+  if isinstance(images, ImageArray):
+    return {images.shape[1:]} if images.shape[0] else set()
   return {_shape_of_file(path) for path in images}
 
 
@@ -138,10 +171,12 @@ def _common_shape(source: Path, shapes: set[Shape], image_size: int) -> Shape:
   return *sizes[0], channels
 
 
-def _to_shape(images: list[Path] | np.ndarray, shape: Shape) -> np.ndarray:
-  """Converts images to uint8 `[N, *shape]`."""
-  if isinstance(images, np.ndarray) and images.shape[1:] == shape:
-    return images
+def _to_shape(images: list[Path] | ImageArray, shape: Shape) -> np.ndarray:
+  """Reads images and converts them to uint8 `[N, *shape]`."""
+  if isinstance(images, ImageArray):
+    images = images.read()
+    if images.shape[1:] == shape:
+      return images
   out = np.empty((len(images), *shape), np.uint8)
   for i, image in enumerate(images):
     if isinstance(image, np.ndarray):

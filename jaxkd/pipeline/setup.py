@@ -1,7 +1,9 @@
 """`setup` works out all of a run that is known before it starts.
 
-It loads no images, trains nothing and compiles nothing. A run and
-`python -m jaxkd.main --plan` use the same `Setup`.
+It reads no pixels, trains nothing and compiles nothing. A run and
+`python -m jaxkd.main --plan` use the same `Setup`. Of a user's data it reads
+labels and headers; pixels that are damaged or out of range are found when the
+run loads them.
 """
 
 from typing import Any, NamedTuple

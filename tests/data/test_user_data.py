@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 import pickle
 import zipfile
 
@@ -10,7 +11,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from jaxkd.data.user_data import load_path
+from jaxkd.data.registry import DatasetSummary
+from jaxkd.data.user_data import describe_path, load_path
 from jaxkd.types import DataSpec, JaxkdError
 
 TEACHER = DataSpec("bundle", (4, 6, 3), 2, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -247,6 +249,51 @@ def test_hostile_files_are_refused(tmp_path, kind):
   with pytest.raises(JaxkdError, match=r"digits\.npz is damaged, or holds"):
     load_path(str(path), TEACHER)
   assert not os.path.exists(trap)
+
+
+@pytest.mark.parametrize("spec", [None, TEACHER])
+def test_a_mixed_folder_is_described_as_it_is_loaded(tmp_path, spec, capsys):
+  """Also where the only image with colours is the last one of its class."""
+  write_classes(tmp_path / "pets", "cat", "dog", channels=1)
+  picture()[1].save(tmp_path / "pets" / "cat" / "9.png")
+  summary = describe_path(str(tmp_path / "pets"), spec)
+  assert capsys.readouterr().out == ""
+  loaded = load_path(str(tmp_path / "pets"), spec)
+  assert summary == DatasetSummary(loaded.spec, 0, 5)
+  assert summary.spec.shape == (spec.shape if spec else (5, 7, 3))
+
+
+def test_what_only_pixels_show_is_refused_when_they_are_read(tmp_path):
+  path = write_npz(tmp_path, **GOOD | {"images": 2 * np.ones((4, 4, 6, 3))})
+  assert describe_path(path, TEACHER).num_test == 4
+  with pytest.raises(JaxkdError, match="from 0 to 2"):
+    load_path(path, TEACHER)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"labels": np.array([0, 1, 0, 2])}, "labels 0 to 2; expected 0 to 1"),
+    ({"images": images(4, 4, 6, 3, dtype=np.int64)}, "int64 pixels"),
+    ({"images": images(5, 4, 6, 3)}, "each of 5 images"),
+  ],
+)
+def test_what_headers_and_labels_show_is_refused_before(
+  tmp_path, changes, message
+):
+  path = write_npz(tmp_path, **GOOD | changes)
+  with pytest.raises(JaxkdError, match=message):
+    describe_path(path, TEACHER)
+
+
+def test_an_archive_that_is_cut_is_refused_when_its_pixels_are_read(tmp_path):
+  path = Path(write_npz(tmp_path, **GOOD))
+  content = bytearray(path.read_bytes())
+  content[200] ^= 1  # a pixel of the first array: its checksum is wrong
+  path.write_bytes(content)
+  assert describe_path(str(path), TEACHER).num_test == 4
+  with pytest.raises(JaxkdError, match=r"digits\.npz is damaged, or holds"):
+    load_path(str(path), TEACHER)
 
 
 def test_invalid_folders_are_refused(tmp_path):

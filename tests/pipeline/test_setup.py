@@ -4,13 +4,17 @@ images, and never changes.
 
 import itertools
 
+from data_archives import write_idx
 import jax
 import numpy as np
+from PIL import Image
 import pytest
 from tiles import BATCH, BUDGET, DATASET, SPEC, TEACHER, config_of
 
 import jaxkd
 from jaxkd import data
+from jaxkd.data import image_arrays
+from jaxkd.data.image_arrays import ImageArray
 from jaxkd.pipeline.setup import setup
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.serialization import weights
@@ -55,6 +59,43 @@ def test_no_image_is_loaded_and_no_network_initialised(monkeypatch):
   assert leaves
   assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
   assert made.inputs is None
+
+
+@pytest.mark.parametrize("kind", ["npz", "floats", "idx", "folder"])
+def test_of_a_users_data_headers_and_labels_are_read(
+  tmp_path, monkeypatch, kind
+):
+  """The summary is that of the loaded data, and no pixels are decoded."""
+  pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
+  labels = np.array([0, 1, 2, 3, 0, 1])
+  path = tmp_path / "digits"
+  path.mkdir()
+  if kind == "idx":
+    write_idx(path / "t10k-images-idx3-ubyte.gz", pixels)
+    write_idx(path / "t10k-labels-idx1-ubyte", labels)
+  elif kind == "folder":
+    for i, label in enumerate(labels):
+      (path / str(label)).mkdir(exist_ok=True)
+      Image.fromarray(pixels[i]).save(path / str(label) / f"{i}.png")
+  else:
+    path /= "digits.npz"
+    images = pixels if kind == "npz" else pixels / 255
+    np.savez(path, test_images=images, test_labels=labels)
+  loaded = data.find(str(path))
+
+  def fail(*args, **kwargs):
+    raise AssertionError("pixels are read")
+
+  monkeypatch.setattr(ImageArray, "read", fail)
+  monkeypatch.setattr(image_arrays, "_load_npz_array", fail)
+  monkeypatch.setattr(Image.Image, "load", fail)
+  config = jaxkd.load_config("configs/cake.py:smoke")
+  config.dataset = str(path)
+  config.teacher.model = config.student.model = "mlp"
+  made = setup(config)
+  assert made.data == data.summary_of(loaded)
+  assert made.spec.shape == (8, 8, 1)
+  assert made.config.dataset == "user:digits"
 
 
 def test_costs_are_those_of_every_round():
