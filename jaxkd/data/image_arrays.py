@@ -56,6 +56,7 @@ def npz_images(path: Path, file: np.lib.npyio.NpzFile, name: str) -> ImageArray:
 
   Raises:
     JaxkdError: if these are no images.
+    ValueError: if these are no plain numbers.
   """
   with file.zip.open(f"{name}.npy") as member:
     version = np.lib.format.read_magic(member)
@@ -64,6 +65,8 @@ def npz_images(path: Path, file: np.lib.npyio.NpzFile, name: str) -> ImageArray:
       shape, _, dtype = np.lib.format.read_array_header_1_0(member)
     else:
       shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+  if dtype.hasobject:
+    raise ValueError(f"{name} holds Python objects")
   load = functools.partial(_load_npz_array, path, name)
   return _checked(path, shape, dtype, load)
 

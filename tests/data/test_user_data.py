@@ -223,18 +223,24 @@ class Attack:
     return os.mkdir, (self.path,)
 
 
-def lying_npz(path):
-  """Writes a file whose header claims arrays of 2^60 bytes."""
-  header = io.BytesIO()
-  np.lib.format.write_array_header_1_0(
-    header, {"descr": "|u1", "fortran_order": False, "shape": (2**30, 2**30)}
-  )
+def lying_npz(path, name):
+  """Writes a file in which the header of one array claims 2^62 bytes."""
   with zipfile.ZipFile(path, "w") as archive:
-    archive.writestr("images.npy", header.getvalue())
-    archive.writestr("labels.npy", header.getvalue())
+    for member, array in GOOD.items():
+      content = io.BytesIO()
+      if member == name:
+        np.lib.format.write_array_header_1_0(
+          content,
+          {"descr": "|u1", "fortran_order": False, "shape": (4, 2**30, 2**30)},
+        )
+      else:
+        np.save(content, array)
+      archive.writestr(f"{member}.npy", content.getvalue())
 
 
-@pytest.mark.parametrize("kind", ["pickle", "objects", "header", "noise"])
+@pytest.mark.parametrize(
+  "kind", ["pickle", "objects", "images", "labels", "noise"]
+)
 def test_hostile_files_are_refused(tmp_path, kind):
   path, trap = tmp_path / "digits.npz", str(tmp_path / "trap")
   if kind == "pickle":
@@ -242,8 +248,8 @@ def test_hostile_files_are_refused(tmp_path, kind):
   elif kind == "objects":
     array = np.array([Attack(trap)], object)
     np.savez(path, images=array, labels=array)
-  elif kind == "header":
-    lying_npz(path)
+  elif kind in GOOD:
+    lying_npz(path, kind)
   else:
     path.write_bytes(b"PK\x03\x04" + bytes(range(256)))
   with pytest.raises(JaxkdError, match=r"digits\.npz is damaged, or holds"):
@@ -286,10 +292,11 @@ def test_what_headers_and_labels_show_is_refused_before(
     describe_path(path, TEACHER)
 
 
-def test_an_archive_that_is_cut_is_refused_when_its_pixels_are_read(tmp_path):
-  path = Path(write_npz(tmp_path, **GOOD))
+def test_a_damaged_archive_is_refused_when_its_pixels_are_read(tmp_path):
+  changes = {"images": images(4, 64, 64, 3)}
+  path = Path(write_npz(tmp_path, **GOOD | changes))
   content = bytearray(path.read_bytes())
-  content[200] ^= 1  # a pixel of the first array: its checksum is wrong
+  content[20_000] ^= 1  # a pixel: the checksum of the array is wrong
   path.write_bytes(content)
   assert describe_path(str(path), TEACHER).num_test == 4
   with pytest.raises(JaxkdError, match=r"digits\.npz is damaged, or holds"):
