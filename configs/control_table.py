@@ -44,9 +44,9 @@ def get_config(argument: str = ""):
   }
   cells = {}
   for row, method in METHODS.items():
-    name, _, own = method.partition(":")
+    name, _, method_argument = method.partition(":")
     for column, (seed, control) in columns.items():
-      config = c.sibling(__file__, name, f"{rest},{own}".strip(","))
+      config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
       config.seed = seed
       shorten(config, c.number(args, "part"))
       if control:

@@ -52,7 +52,7 @@ def get_config(argument: str = ""):
   rest = c.without(argument, "seeds") + f",seeds={args['seeds']}"
   if dataset in TEACHERS and "teacher" not in args:
     rest += f",teacher={TEACHERS[dataset]}"
-  own, *numbers = PUBLISHED.get(dataset, ((),))
+  teacher_numbers, *numbers = PUBLISHED.get(dataset, ((),))
   rows = {student: f"student={student}" for student in students}
   cells = c.cells(__file__, rows, COLUMNS, rest, published=numbers)
   defended = {name: run for name, run in COLUMNS.items() if name != "Vanilla"}
@@ -62,7 +62,7 @@ def get_config(argument: str = ""):
     defended,
     rest,
     value="teacher.accuracy",
-    published=(own[1:],) if own else (),
+    published=(teacher_numbers[1:],) if teacher_numbers else (),
   )
   for cell in cells.values():
     cell["config"]["teacher"]["validation_fraction"] = 0.1

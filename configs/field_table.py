@@ -131,10 +131,11 @@ def poster(args: dict, rest: str):
   rows = [row for row in POSTER if not (lenet and has_batch_norm_term(row))]
   cells = {}
   for row in rows:
-    name, _, own = POSTER[row].partition(":")
-    parts = f"dataset={dataset},student={shared.student.model}{rest},{own}"
+    name, _, rest_of_row = POSTER[row].partition(":")
+    model = shared.student.model
+    parts = f"dataset={dataset},student={model}{rest},{rest_of_row}"
     config = c.sibling(__file__, name, parts)
-    c.share_networks(config, shared, shared.student.model)
+    c.share_networks(config, shared, model)
     published = POSTER_NUMBERS.get(dataset, {}).get(row, (None, None))
     for (column, value), number in zip(JUDGED.items(), published, strict=True):
       cells[f"{row}_{column}".lower()] = c.cell(

@@ -52,9 +52,9 @@ def get_config(argument: str = ""):
   recipe = c.lookup(RECIPES, args["dataset"])
   if args["smoke"]:
     recipe = {**recipe, **SMOKE}
-  ours = not args["paper"]
+  extended = not args["paper"]
   digits = args["dataset"].startswith("mnist")
-  listens = ours and digits and not args["smoke"]
+  with_ensemble = extended and digits and not args["smoke"]
   return c.experiment(
     "ideal",
     args,
@@ -69,7 +69,7 @@ def get_config(argument: str = ""):
     student={
       "model": recipe["student"],
       # As many updates with the ensemble's images as without.
-      "epochs": (6 if listens else 30) if ours else 0,
+      "epochs": (6 if with_ensemble else 30) if extended else 0,
       "batch_size": 32,
       "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-4),
       "round_optimizer": c.optimizer("sgd", 0.01, weight_decay=5e-4),
@@ -82,7 +82,7 @@ def get_config(argument: str = ""):
       "latents": 0,  # 0: as published
       "width": recipe["width"],
       "step_size": 1e-3,
-      "tones": "random" if ours else "plain",
+      "tones": "random" if extended else "plain",
       "weights": {"classification": 1.0, "balance": 5.0},
       "balance": "batch",
       "restart": True,
@@ -93,8 +93,8 @@ def get_config(argument: str = ""):
       "student_loss": "cross_entropy",
       "labels": "teacher",
       "source": "generator",
-      "ensemble": 4 if listens else 0,
-      "extra_images": 4 if listens else 0,
+      "ensemble": 4 if with_ensemble else 0,
+      "extra_images": 4 if with_ensemble else 0,
     },
     queries={"budget": recipe["budget"]},
     hyper={},

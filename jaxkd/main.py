@@ -143,9 +143,9 @@ def describe_fields() -> Iterator[str]:
   config = CONFIG.value
   block = declared(config)
   if "cells" in config:  # all cells have the same fields
-    *own, cells = block.fields
+    *table_fields, cells = block.fields
     cells = cells._replace(fields=cells.fields[:1])
-    block = block._replace(fields=(*own, cells))
+    block = block._replace(fields=(*table_fields, cells))
   return fields.describe(block, config)
 
 

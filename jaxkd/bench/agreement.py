@@ -49,7 +49,7 @@ def check_images(case: Case, size: Size) -> float:
     with jax.default_matmul_precision("highest"):
       runner = synthesis.synthesis_runner(case, small, teacher, sets)
       samples = runner.run().store.samples
-    theirs = torch_training.synthesis_function(
+    torch_images = torch_training.synthesis_function(
       to_torch_network(teacher, case.spec),
       torch_training.TorchMode(),
       starts,
@@ -59,8 +59,8 @@ def check_images(case: Case, size: Size) -> float:
       num_steps=steps,
       **synthesis.TORCH_ARGUMENTS,
     )()
-    ours = to_torch(synthesis.normalise(samples.images, case.spec))
-    difference = max(difference, _difference(ours, theirs.cpu()))
+    jax_images = to_torch(synthesis.normalise(samples.images, case.spec))
+    difference = max(difference, _difference(jax_images, torch_images.cpu()))
     _require(difference, f"images of {case.name} after {steps} steps")
   return difference
 
@@ -80,7 +80,7 @@ def check_students(case: Case, size: Size) -> float:
   batches = gather(samples, rows)
   with jax.default_matmul_precision("highest"):
     runner.epoch()
-  theirs = to_torch_network(net, case.spec)
+  torch_network = to_torch_network(net, case.spec)
   loader = [
     (
       to_torch(synthesis.normalise(images, case.spec)),
@@ -89,10 +89,12 @@ def check_students(case: Case, size: Size) -> float:
     for images, targets in zip(batches.images, batches.targets, strict=True)
   ]
   torch_training.epoch_function(
-    theirs, torch_training.TorchMode(), **student.OPTIMISER
+    torch_network, torch_training.TorchMode(), **student.OPTIMISER
   )(loader)
-  ours = to_torch_network(net.replace(variables=runner.variables()), case.spec)
-  pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+  jax_network = to_torch_network(
+    net.replace(variables=runner.variables()), case.spec
+  )
+  pairs = zip(jax_network.parameters(), torch_network.parameters(), strict=True)
   difference = max(_difference(a, b.detach().cpu()) for a, b in pairs)
   _require(
     difference, f"weights of {case.name}'s student after {STEPS[-1]} updates"
@@ -100,8 +102,8 @@ def check_students(case: Case, size: Size) -> float:
   return difference
 
 
-def _difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-  differences = (ours - theirs).abs().flatten()
+def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
+  differences = (a - b).abs().flatten()
   return float(np.percentile(differences.detach().numpy(), 99))
 
 

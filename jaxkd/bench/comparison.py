@@ -55,10 +55,10 @@ def _synthesis(
     agreement.check_images(case, size)
   results = []
   for dtype in config.dtypes:
-    ours = contenders.our_synthesis(case, size, dtype)
-    programs = [ours]
+    contender = contenders.our_synthesis(case, size, dtype)
+    programs = [contender]
     if config.torch_modes:
-      sets_at_once = ours.row.at_once // size.set_size
+      sets_at_once = contender.row.at_once // size.set_size
       programs += torch_contenders.synthesis_contenders(
         case, size, dtype, config.torch_modes, sets_at_once
       )

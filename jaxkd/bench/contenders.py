@@ -46,14 +46,14 @@ def time_contenders(
 def _fill_row(
   contender: Contender, seconds: float, roofline: Roofline | None
 ) -> Row:
-  rate, moved = contender.work / seconds, contender.bytes
+  rate, num_bytes = contender.work / seconds, contender.bytes
   row = contender.row._replace(seconds=seconds, rate=rate)
   if roofline is None:
     return row
   flops = roofline.flops.get(row.dtype)
   return row._replace(
     matrix_share=flops and rate * contender.flop / flops,
-    copy_share=moved and moved / seconds / roofline.bytes,
+    copy_share=num_bytes and num_bytes / seconds / roofline.bytes,
   )
 
 

@@ -79,10 +79,10 @@ def moved_bytes(compiled: jax.stages.Compiled) -> float | None:
   if jax.default_backend() == "gpu":
     return None
   try:
-    moved = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
+    num_bytes = (compiled.cost_analysis() or {}).get("bytes accessed", 0)
   except RuntimeError:
     return None
-  return float(moved) if moved > 0 else None
+  return float(num_bytes) if num_bytes > 0 else None
 
 
 def working_bytes(compiled: jax.stages.Compiled) -> int:

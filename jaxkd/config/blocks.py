@@ -98,9 +98,9 @@ def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
     config[role].epochs = min(config[role].epochs, 2)
     config[role].augment = ()
   limits = {"num_sets": 4, "set_size": 100, "num_steps": 4}
-  for field, most in limits.items():
+  for field, limit in limits.items():
     if field in config.synthesis:
-      config.synthesis[field] = min(config.synthesis[field], most)
+      config.synthesis[field] = min(config.synthesis[field], limit)
   return config
 
 

@@ -60,8 +60,8 @@ def cells(
   cells_by_name = {}
   for i, (row, shared) in enumerate(rows.items()):
     for j, (column, run) in enumerate(columns.items()):
-      name, _, own = run.partition(":")
-      parts = ",".join(filter(None, (argument, shared, own)))
+      name, _, column_argument = run.partition(":")
+      parts = ",".join(filter(None, (argument, shared, column_argument)))
       cells_by_name[slug(f"{row}_{column}")] = cell(
         row,
         column,

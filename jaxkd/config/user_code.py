@@ -25,7 +25,7 @@ def is_function(name: str) -> bool:
   return _FUNCTION.fullmatch(name) is not None
 
 
-def own(name: str) -> str:
+def user_function(name: str) -> str:
   """Returns `name` if it has the form `module:function`, otherwise ""."""
   return name if is_function(name) else ""
 
@@ -46,10 +46,10 @@ def load_function(field: str, name: str) -> Callable[..., object]:
       "my_models:student."
     )
   module, _, function = name.partition(":")
-  found = getattr(load_module(field, module), function, None)
-  if not callable(found):
+  value = getattr(load_module(field, module), function, None)
+  if not callable(value):
     raise JaxkdError(f"{field}={name!r}: {module} has no function {function}.")
-  return found
+  return value
 
 
 def load_module(field: str, name: str, *members: str) -> ModuleType:

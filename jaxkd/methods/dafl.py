@@ -166,8 +166,8 @@ def build(
   def ask_same(state: FirstOrderState, nets: Networks, key: Array):
     latent_key, update_key = jax.random.split(key)
     latents = trainer.latents(latent_key)
-    state, answered = trainer.update(state, nets, latents, update_key)
-    return state, *answered
+    state, (samples, terms) = trainer.update(state, nets, latents, update_key)
+    return state, samples, terms
 
   def ask_fresh(state: FirstOrderState, nets: Networks, key: Array):
     state, images = trainer.sample_fresh(

@@ -164,13 +164,13 @@ def build(
     )
     return state, Samples(generator.to_pixels(pre), labels), {}
 
-  def tell(state: DastState, nets: Networks, answered: Samples, key: Array):
+  def tell(state: DastState, nets: Networks, samples: Samples, key: Array):
     del nets, key
-    targets = answered.targets
+    targets = samples.targets
     if not beta:
       targets = hard_labels(targets)
-    answered = answered._replace(targets=targets)
-    return state.replace(targets=targets), answered, {}
+    samples = samples._replace(targets=targets)
+    return state.replace(targets=targets), samples, {}
 
   def fit(
     state: DastState, nets: Networks, key: Array

@@ -207,8 +207,8 @@ def build(
     labels = priors.cycled_labels(batch_size, spec.num_classes)
 
     def loss(inputs: Array, key: Array) -> tuple[Array, LossTerms]:
-      moved = augmentation.jitter(key, inputs, jitter, mirror=mirror)
-      terms = terms_of(moved, labels, nets)
+      jittered = augmentation.jitter(key, inputs, jitter, mirror=mirror)
+      terms = terms_of(jittered, labels, nets)
       return pixels.weighted_sum(terms, weights), terms
 
     def project(inputs: Array) -> Array:

@@ -17,29 +17,29 @@ class RoundCost(NamedTuple):
   Attributes:
     queries: images that the teacher is shown.
     updates: updates of the student.
-    kept: samples that go into the store.
+    stored: samples that go into the store.
   """
 
   queries: int
   updates: int
-  kept: int
+  stored: int
 
 
 def round_costs(
   spec: RoundSpec, run: RunState, inputs: RoundInputs
 ) -> list[RoundCost]:
   """What each round will ask and do, at most; from shapes alone."""
-  phases, held, costs = spec.method.phases, 0, []
+  phases, in_store, costs = spec.method.phases, 0, []
   batches = [_num_queries(spec, phase, run, inputs) for phase in phases]
   for _ in range(spec.method.rounds):
-    queries = updates = kept = 0
+    queries = updates = stored = 0
     for phase, batch in zip(phases, batches, strict=True):
-      repeats = int(exchange.num_repeats(phase, np.int32(held)))
+      repeats = int(exchange.num_repeats(phase, np.int32(in_store)))
       queries += repeats * batch * phase.queries
       updates += repeats * phase.student_steps
-      kept += repeats * batch * phase.store
-      held += repeats * batch * phase.store
-    costs.append(RoundCost(queries, updates, kept))
+      stored += repeats * batch * phase.store
+      in_store += repeats * batch * phase.store
+    costs.append(RoundCost(queries, updates, stored))
   return costs
 
 

@@ -120,8 +120,8 @@ def distill(
 def load_data(setup: Setup) -> Dataset:
   """The data that the config names."""
   return data.find(
-    setup.asked.dataset,
-    image_size=setup.asked.image_size,
+    setup.user_config.dataset,
+    image_size=setup.user_config.image_size,
     teacher=setup.teacher_spec,
   )
 

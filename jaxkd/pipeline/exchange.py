@@ -179,14 +179,14 @@ def tell(
   phase: Phase,
   run: RunState,
   inputs: RoundInputs,
-  answered: Samples,
+  samples: Samples,
   counts: Array,
   key: Array,
 ) -> tuple[RunState, LossTerms]:
   """Learns from the answers, stores the samples and trains the student."""
   tell_key, train_key = jax.random.split(key)
   networks = _networks(spec, inputs, run.student, run.store)
-  state, samples, terms = phase.tell(run.state, networks, answered, tell_key)
+  state, samples, terms = phase.tell(run.state, networks, samples, tell_key)
   store = stores.insert(run.store, samples) if phase.store else run.store
   step_inputs = EpochInputs(
     inputs.hyper, LossContext(run.student.step, counts), train_key

@@ -1,4 +1,4 @@
-"""What a run will do and need, told before it starts."""
+"""The plan of a run: what it will do and need, before it starts."""
 
 import json
 
@@ -47,7 +47,7 @@ def networks(setup: Setup) -> str:
 
 def synthesis(setup: Setup) -> str:
   """How many images are made, and how much work that is."""
-  images = sum(cost.kept for cost in setup.costs)
+  images = sum(cost.stored for cost in setup.costs)
   steps = setup.method.steps
   return (
     f"  {images:,} images in {len(setup.costs)} rounds, {steps} steps each: "

@@ -61,13 +61,13 @@ def _images_per_round(config: ConfigDict, devices: int) -> int:
   )
 
 
-def sets_per_round(num_sets: int, most: int, devices: int) -> int:
-  """The largest divisor of `num_sets` up to `most` that splits evenly over the
-  devices, or the smallest that does.
+def sets_per_round(num_sets: int, max_sets: int, devices: int) -> int:
+  """The largest divisor of `num_sets` up to `max_sets` that splits evenly over
+  the devices, or the smallest that does.
 
-  >>> sets_per_round(num_sets=40, most=6, devices=1)
+  >>> sets_per_round(num_sets=40, max_sets=6, devices=1)
   5
-  >>> sets_per_round(num_sets=40, most=6, devices=8)
+  >>> sets_per_round(num_sets=40, max_sets=6, devices=8)
   8
   """
   divisors = [
@@ -80,4 +80,4 @@ def sets_per_round(num_sets: int, most: int, devices: int) -> int:
       f"synthesis.num_sets={num_sets} can't be split over {devices} devices; "
       f"choose a multiple of {devices}."
     )
-  return max((c for c in divisors if c <= most), default=divisors[0])
+  return max((c for c in divisors if c <= max_sets), default=divisors[0])

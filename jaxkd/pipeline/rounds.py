@@ -37,7 +37,7 @@ class SynthesisResult(NamedTuple):
 
   Attributes:
     run: the state after the last round.
-    images: images that were made and kept.
+    images: images that were made and stored.
     queries: queries that the rounds took, at most.
     ended: why they ended early; None if all rounds ran.
   """
@@ -75,7 +75,7 @@ def run_rounds(
   """
   setup, run = start(setup, teacher, student, dataset)
   count, ended = len(setup.costs), None
-  kept = [cost.kept for cost in setup.costs]
+  stored = [cost.stored for cost in setup.costs]
   with Checkpoints(workdir / "checkpoints" / "synthesis") as checkpoints:
     run = checkpoints.restore(run) or run
     first = int(run.round)
@@ -83,9 +83,9 @@ def run_rounds(
     compile_s = 0.0
     if first < count:
       next_round, compile_s = compile_round(setup, teacher, run)
-    done = sum(kept[:first])
+    done = sum(stored[:first])
     with (
-      Progress(sum(kept), "synthesis", "images", done=done) as progress,
+      Progress(sum(stored), "synthesis", "images", done=done) as progress,
       metrics.traced("synthesis", range(first, count)) as indices,
     ):
       for index in indices:
@@ -99,7 +99,7 @@ def run_rounds(
           if not index:
             raise
           ended = f"The budget ended it after {index} rounds. {error}"
-          kept = kept[:index]
+          stored = stored[:index]
           break
         terms = jax.device_get(terms)
         check_finite(setup, terms, index)
@@ -114,10 +114,10 @@ def run_rounds(
           **{name: term.mean() for name, term in terms.items()},
         )
         evaluate_at_budget(setup, teacher, student, dataset, run, metrics)
-        progress.advance(kept[index])
+        progress.advance(stored[index])
         checkpoints.maybe_save(index + 1, run, last=index + 1 == count)
-  queries = sum(cost.queries for cost in setup.costs[: len(kept)])
-  return SynthesisResult(devices.to_local(run), sum(kept), queries, ended)
+  queries = sum(cost.queries for cost in setup.costs[: len(stored)])
+  return SynthesisResult(devices.to_local(run), sum(stored), queries, ended)
 
 
 def start(

@@ -41,7 +41,7 @@ class Setup(NamedTuple):
   """What does not change while a run goes on.
 
   Attributes:
-    asked: the config as the user wrote it; a workdir is compared with it.
+    user_config: the config as the user wrote it; a workdir is compared with it.
     config: the config with every automatic value filled in.
     data: sizes and description of the data set; no images.
     teacher: the teacher that exists already (given, from the user's function,
@@ -57,7 +57,7 @@ class Setup(NamedTuple):
       the teacher.
   """
 
-  asked: FrozenConfigDict
+  user_config: FrozenConfigDict
   config: FrozenConfigDict
   data: DatasetSummary
   teacher: Classifier | None
@@ -83,7 +83,7 @@ class Setup(NamedTuple):
   def record(self) -> dict[str, Any]:
     """What a workdir is compared with when a run goes on in it."""
     return {
-      "config": self.asked.to_dict(),
+      "config": self.user_config.to_dict(),
       "plan": {
         "rounds": self.method.rounds,
         "capacity": self.method.capacity,
@@ -110,7 +110,7 @@ def setup(
   resolved = resolution.resolve(
     config, jax.device_count(), jax.default_backend()
   )
-  asked = FrozenConfigDict(config)
+  user_config = FrozenConfigDict(config)
   existing = external.load_external(resolved.teacher, classifier)
   if dataset is not None:
     summary = data.summary_of(dataset)
@@ -138,7 +138,7 @@ def setup(
     )
     spec = spec._replace(train_config=spec.train_config._replace(tx=tx))
   return Setup(
-    asked,
+    user_config,
     FrozenConfigDict(resolved),
     summary,
     existing.classifier,

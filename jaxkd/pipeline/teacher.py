@@ -84,14 +84,14 @@ def split(
   """
   images, labels = dataset.train_images, dataset.train_labels
   if not fraction:
-    everything = Samples(jnp.asarray(images), jnp.asarray(labels))
-    return everything, jax.tree.map(lambda leaf: leaf[:0], everything)
+    samples = Samples(jnp.asarray(images), jnp.asarray(labels))
+    return samples, jax.tree.map(lambda leaf: leaf[:0], samples)
   order = jax.device_get(
     jax.random.permutation(keys.fold(key, Purpose.HOLDOUT), len(labels))
   )
   cut = len(labels) - round(fraction * len(labels))
-  kept, out = order[:cut], order[cut:]
+  training, held_out = order[:cut], order[cut:]
   return (
-    Samples(jnp.asarray(images[kept]), jnp.asarray(labels[kept])),
-    Samples(jnp.asarray(images[out]), jnp.asarray(labels[out])),
+    Samples(jnp.asarray(images[training]), jnp.asarray(labels[training])),
+    Samples(jnp.asarray(images[held_out]), jnp.asarray(labels[held_out])),
   )

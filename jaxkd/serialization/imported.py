@@ -174,11 +174,11 @@ def _load_artefact(
 def _load_checkpoint(
   path: Path, model: str, spec: DataSpec | None, count: int
 ) -> ImportedModel:
-  classifier, own = weights.load_classifier(path, model)
-  if spec and spec[1:] != own[1:]:
+  classifier, saved_spec = weights.load_classifier(path, model)
+  if spec and spec[1:] != saved_spec[1:]:
     raise JaxkdError(
-      f"{path} holds {classifier.name} for {own.shape} and {own.num_classes} "
-      f"classes, mean {own.mean}, std {own.std}; leave out the flags that say "
-      "otherwise."
+      f"{path} holds {classifier.name} for {saved_spec.shape} and "
+      f"{saved_spec.num_classes} classes, mean {saved_spec.mean}, std "
+      f"{saved_spec.std}; leave out the flags that say otherwise."
     )
-  return ImportedModel(classifier, own, classifier.name, count)
+  return ImportedModel(classifier, saved_spec, classifier.name, count)

@@ -139,10 +139,10 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
       name: tensor.astype(np.float32)
       for name, tensor in safetensors_io.read_tensors(path).items()
     }
-  least, most = tensors["images"].min(), tensors["images"].max()
-  if len(spec.shape) == 3 and not (least >= 0 and most <= 1):
+  low, high = tensors["images"].min(), tensors["images"].max()
+  if len(spec.shape) == 3 and not (low >= 0 and high <= 1):
     raise JaxkdError(
-      f"{path} has pixels from {least:.3g} to {most:.3g}; store images in "
+      f"{path} has pixels from {low:.3g} to {high:.3g}; store images in "
       "[0, 1], before the normaliser."
     )
   return Probe(tensors["images"].transpose(order), tensors["logits"])

@@ -25,12 +25,12 @@ def noise_phase(count: int, repeats: int, spec: DataSpec) -> Phase:
     del nets
     return state, stores.unlabelled(noise_pool.noise(key, count, spec)), {}
 
-  def tell(state, nets: Networks, answered: Samples, key: Array):
+  def tell(state, nets: Networks, samples: Samples, key: Array):
     del nets, key
-    labels = hard_labels(answered.targets)
-    pool = noise_pool.insert(state["pool"], answered.images, labels)
+    labels = hard_labels(samples.targets)
+    pool = noise_pool.insert(state["pool"], samples.images, labels)
     known = jnp.mean(pool.counts > 0)
-    return {**state, "pool": pool}, answered, {"classes_known": known}
+    return {**state, "pool": pool}, samples, {"classes_known": known}
 
   return Phase(ask, tell, repeats=repeats, store=False)
 
@@ -76,14 +76,14 @@ def walk_phase(
   """
   phase = probing_phase(move * moves, "walks")
 
-  def tell(state, nets: Networks, answered: Samples, key: Array):
+  def tell(state, nets: Networks, samples: Samples, key: Array):
     """Writes the images of every step over those of the step before, as the
     next sample, so that a sample ends as the images after its last move.
     """
     sample = state["step"] // (len(move) * moves_per_sample)
-    state, answered, terms = phase.tell(state, nets, answered, key)
+    state, samples, terms = phase.tell(state, nets, samples, key)
     images = state["samples"].at[sample].set(state["walks"].images)
-    return {**state, "samples": images}, answered, terms
+    return {**state, "samples": images}, samples, terms
 
   return phase._replace(tell=tell)
 
@@ -100,12 +100,12 @@ def probing_phase(program: tuple[boundary.Step, ...], name: str) -> Phase:
     searches, images = boundary.ask(program, state["step"], state[name], key)
     return {**state, name: searches}, stores.unlabelled(images), {}
 
-  def tell(state, nets: Networks, answered: Samples, key: Array):
+  def tell(state, nets: Networks, samples: Samples, key: Array):
     del nets, key
-    step, answers = state["step"], hard_labels(answered.targets)
+    step, answers = state["step"], hard_labels(samples.targets)
     searches = boundary.tell(program, step, state[name], answers)
     state = {**state, name: searches, "step": step + 1}
-    return state, answered, {f"{name}_found": searches.crossed.mean()}
+    return state, samples, {f"{name}_found": searches.crossed.mean()}
 
   return Phase(ask, tell, repeats=len(program), store=False)
 

@@ -48,8 +48,8 @@ def insert(bank: Bank, pairs: Array) -> Bank:
   )
 
 
-def draw(bank: Bank, key: Array, count: int) -> tuple[Array, Array]:
-  """Draws different images at random, without replacement.
+def sample(bank: Bank, key: Array, count: int) -> tuple[Array, Array]:
+  """Samples different images at random, without replacement.
 
   Returns:
     `pairs [count, 2, F]`, and which of them are no empty slots `[count]`.

@@ -76,6 +76,6 @@ class FeatureContrast(NamedTuple):
     return feature_bank.info_nce_term(
       lambda x: HEAD.apply({"params": head}, x),
       pairs,
-      *feature_bank.draw(bank, key, self.num_negatives),
+      *feature_bank.sample(bank, key, self.num_negatives),
       self.temperature,
     )

@@ -42,6 +42,7 @@ from jaxkd.types import (
   Networks,
   PerSampleObjective,
   Phase,
+  Samples,
 )
 
 NEGLIGIBLE_LR = 1e-30  # a learning rate that is in effect none
@@ -141,8 +142,8 @@ def surrogate(method: Method) -> Method:
         samples = samples._replace(targets=None, extras={})
       return state, samples, terms
 
-    def tell(state, nets: Networks, answered, key: Array):
-      return phase.tell(state, student_as_teacher(nets), answered, key)
+    def tell(state, nets: Networks, samples: Samples, key: Array):
+      return phase.tell(state, student_as_teacher(nets), samples, key)
 
     return phase._replace(ask=ask, tell=tell, queries=phase.store)
 

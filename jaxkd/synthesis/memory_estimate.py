@@ -37,15 +37,15 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
 
 
 def images_per_round(
-  classifier: Classifier, spec: DataSpec, devices: int, most: int
+  classifier: Classifier, spec: DataSpec, devices: int, max_images: int
 ) -> int:
   """Returns the number of images that one dispatch optimises.
 
-  That is as many as fit on all devices, and at most `most`; `most` where the
-  devices don't say how much memory they have.
+  That is as many as fit on all devices, and at most `max_images`; it is
+  `max_images` where the devices don't say how much memory they have.
   """
   limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
   each = residual_bytes(classifier, spec)
   if not (limit and each):
-    return most
-  return min(max(int(SHARE * limit / each), 1) * devices, most)
+    return max_images
+  return min(max(int(SHARE * limit / each), 1) * devices, max_images)

@@ -86,11 +86,11 @@ def real_image_method(
       samples = samples._replace(targets=samples.labels)
     return rows, samples, {}
 
-  def tell(rows: Array, nets: Networks, answered: Samples, key: Array):
+  def tell(rows: Array, nets: Networks, samples: Samples, key: Array):
     del nets, key
     if labels == "teacher":
-      answered = answered._replace(labels=hard_labels(answered.targets))
-    return rows, answered, {}
+      samples = samples._replace(labels=hard_labels(samples.targets))
+    return rows, samples, {}
 
   return Method(
     init=init,

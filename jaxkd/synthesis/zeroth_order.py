@@ -153,15 +153,15 @@ class ZerothOrderTrainer(NamedTuple):
     return state._replace(key=key), stores.unlabelled(images), {}
 
   def tell_points(
-    self, state: ZerothOrderState, nets: Networks, answered: Samples, key: Array
+    self, state: ZerothOrderState, nets: Networks, samples: Samples, key: Array
   ) -> tuple[ZerothOrderState, Samples, LossTerms]:
     """Updates the generator; returns the N images without the points."""
     del key
     # Accelerators multiply with 10 bits by default, which is too coarse for
     # differences of almost equal losses.
     with jax.default_matmul_precision("highest"):
-      logits = nets.student(answered.images).logits
-    values = self.disagreement(logits, answered.targets)
+      logits = nets.student(samples.images).logits
+    values = self.disagreement(logits, samples.targets)
     values = values.reshape(-1, self.batch_size)
     # The points are drawn again, because a key takes less memory than they do.
     latent_key, direction_key = _keys(state.key)
@@ -179,7 +179,7 @@ class ZerothOrderTrainer(NamedTuple):
     updates, opt_state = self.tx.update(grads, state.opt_state, params)
     params = optax.apply_updates(params, updates)
     variables = {**state.variables, **changed, "params": params}
-    centre = jax.tree.map(lambda leaf: leaf[: self.batch_size], answered)
+    centre = jax.tree.map(lambda leaf: leaf[: self.batch_size], samples)
     terms = {"disagreement": values[0].mean()}
     return ZerothOrderState(variables, opt_state, state.key), centre, terms
 

@@ -219,7 +219,7 @@ def run_network(
     images: `[N, H, W, C]`.
     model: the network's name in the config.
   """
-  classifier, _ = weights.load_classifier(path, user_code.own(model))
+  classifier, _ = weights.load_classifier(path, user_code.user_function(model))
   logits, features = zip(
     *(
       _forward(classifier, images[start : start + BATCH_SIZE])

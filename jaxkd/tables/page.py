@@ -107,12 +107,12 @@ def format_cell(record: Record | None, digits: int) -> str:
   """
   if record is None:
     return UNKNOWN
-  ours = "failed" if record["failed"] else format_value(record["value"], digits)
+  text = "failed" if record["failed"] else format_value(record["value"], digits)
   if record["std"] is not None:
-    ours += f" ± {format_value(record['std'], digits)}"
+    text += f" ± {format_value(record['std'], digits)}"
   if record["published"] is None:
-    return ours
-  return f"{ours} ({format_value(record['published'], digits)})"
+    return text
+  return f"{text} ({format_value(record['published'], digits)})"
 
 
 def format_value(value: float | None, digits: int) -> str:

@@ -62,7 +62,7 @@ def load_external(
     return call_factory(block.factory)
   if block.checkpoint and Path(block.checkpoint).is_dir():
     classifier, spec, _ = bundle.read(
-      block.checkpoint, user_code.own(block.model)
+      block.checkpoint, user_code.user_function(block.model)
     )
     return ExternalTeacher(classifier, spec)
   return ExternalTeacher()

@@ -88,7 +88,7 @@ def sequence_stage(sequence: ContrastiveSequence) -> PreStudentStage:
     if teacher is None:
       answers = _from_answers(trainer, sequence, samples)
       return None, samples._replace(targets=jnp.stack(answers).mean(0))
-    return ensemble(_from_teacher(trainer, sequence, teacher)), samples
+    return mean_classifier(_from_teacher(trainer, sequence, teacher)), samples
 
   description = f"a sequence of {sequence.length}, the teacher the first"
   return PreStudentStage(run, "teacher", description)
@@ -126,13 +126,13 @@ def _train(
   )
 
 
-def ensemble(members: list[Classifier]) -> Classifier:
+def mean_classifier(members: list[Classifier]) -> Classifier:
   """Returns a classifier whose logits are the mean of the members' logits.
 
   >>> from jaxkd.types import Classifier, Outputs
   >>> one = Classifier(1.0, lambda v, x, **_: (Outputs(v * x), {}))
   >>> two = Classifier(2.0, lambda v, x, **_: (Outputs(v * x), {}))
-  >>> ensemble([one, two])(jnp.array([[2.0, 4.0]])).logits
+  >>> mean_classifier([one, two])(jnp.array([[2.0, 4.0]])).logits
   Array([[3., 6.]], dtype=float32)
   """
   applies = tuple(member.apply for member in members)
@@ -142,8 +142,8 @@ def ensemble(members: list[Classifier]) -> Classifier:
   ) -> tuple[Outputs, Variables]:
     del train, rng  # it is never trained
     logits = [
-      one(own, images)[0].logits
-      for one, own in zip(applies, variables, strict=True)
+      member_apply(member_variables, images)[0].logits
+      for member_apply, member_variables in zip(applies, variables, strict=True)
     ]
     return Outputs(jnp.stack(logits).mean(0)), {}
 

@@ -37,7 +37,7 @@ from jaxkd.types import (
 FOLDER = "committee_images"  # of the checkpoints
 
 # (network that they are optimised for, key) -> images and their classes
-Maker = Callable[[Classifier, Array], Samples]
+MakeBatch = Callable[[Classifier, Array], Samples]
 
 FIELDS = (
   Field(
@@ -75,7 +75,7 @@ def ensemble_stage(
   ensemble: EnsembleConfig,
   objective: Objective,
   hyper: dict[str, float],
-  make_batch: Maker,
+  make_batch: MakeBatch,
 ) -> PreStudentStage | None:
   """Returns the stage that averages the teacher's answers with an ensemble's.
 
@@ -131,7 +131,7 @@ def ensemble_stage(
 
 
 def _label_images(
-  trainer: Trainer, members: list[Classifier], make_batch: Maker, count: int
+  trainer: Trainer, members: list[Classifier], make_batch: MakeBatch, count: int
 ) -> Samples:
   """Makes `count` images for the members in turn, and has them labelled."""
 

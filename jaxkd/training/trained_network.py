@@ -178,7 +178,7 @@ class Trainer(NamedTuple):
     for array in jax.tree.leaves((self.samples, supervision.targets, held_out)):
       arrays.update(np.ascontiguousarray(array))
     reference = supervision.reference and weights.digest(supervision.reference)
-    modules = filter(None, (user_code.own(model), *self.modules))
+    modules = filter(None, (user_code.user_function(model), *self.modules))
     code = source_digest.code_digests(supervision.objective, modules)
     identity = {
       **{field: self.config[field] for field in FIELDS},
@@ -238,7 +238,9 @@ def load(path: Path, spec: DataSpec, model: str) -> Classifier:
   Raises:
     JaxkdError: if it does not fit the data set.
   """
-  classifier, saved = weights.load_classifier(path, user_code.own(model))
+  classifier, saved = weights.load_classifier(
+    path, user_code.user_function(model)
+  )
   if (saved.shape, saved.num_classes) != (spec.shape, spec.num_classes):
     raise JaxkdError(
       f"The teacher {path} is for inputs {saved.shape} and "

@@ -36,11 +36,11 @@ Tell = Callable[
 
 
 def passthrough(
-  state: State, nets: Networks, answered: Samples, key: Array
+  state: State, nets: Networks, samples: Samples, key: Array
 ) -> tuple[State, Samples, LossTerms]:
   """The default `tell`: returns the answered images as training samples."""
   del nets, key
-  return state, answered, {}
+  return state, samples, {}
 
 
 # From the number of samples in the store to the number of repeats.
@@ -53,7 +53,7 @@ class Phase(NamedTuple):
   Attributes:
     ask: `(state, nets, key) -> (state, samples, terms)`: makes the images that
       the teacher is asked about, with labels of -1 where they have no class.
-    tell: `(state, nets, answered, key) -> (state, samples, terms)`: updates the
+    tell: `(state, nets, samples, key) -> (state, samples, terms)`: updates the
       state with the answers; returns the samples to store and to train on.
     repeats: number of times per round, or a function of the number of samples
       in the store.

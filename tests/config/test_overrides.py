@@ -10,7 +10,7 @@ from jaxkd.tables import runner
 
 
 @pytest.mark.parametrize(
-  ("override", "told"),
+  ("override", "message"),
   [
     ("student.augment=5", r"student.augment=\(5,\): .* strings"),
     ("student.optimizer=sgd", "student.optimizer='sgd': a block .*milestones"),
@@ -40,12 +40,12 @@ from jaxkd.tables import runner
     ("synthesis.num_sets=5", "field in synthesis 'num_sets'.* fraction"),
   ],
 )
-def test_overrides_of_a_run(override, told):
-  check("configs/kd.py:smoke", f"--config.{override}", told)
+def test_overrides_of_a_run(override, message):
+  check("configs/kd.py:smoke", f"--config.{override}", message)
 
 
 @pytest.mark.parametrize(
-  ("override", "told"),
+  ("override", "message"),
   [
     ("cells.lenet5_half_htc.config.seed=1", None),
     ("cells.lenet5_half_htc.config.sed=1", "Did you mean seed"),
@@ -53,17 +53,17 @@ def test_overrides_of_a_run(override, told):
     ("unit=nat", "Did you mean nats"),
   ],
 )
-def test_overrides_of_a_table(override, told):
-  check("configs/nasty_table.py:smoke", f"--config.{override}", told)
+def test_overrides_of_a_table(override, message):
+  check("configs/nasty_table.py:smoke", f"--config.{override}", message)
 
 
-def check(name, argument, told):
+def check(name, argument, message):
   config = c.load_config(name)
   block = (runner if "cells" in config else resolution).declared(config)
   texts = overrides.overrides([f"--config={name}", argument, "--plan"])
   assert len(texts) == 1
-  if told is None:
+  if message is None:
     overrides.check(block, texts)
   else:
-    with pytest.raises(JaxkdError, match=told):
+    with pytest.raises(JaxkdError, match=message):
       overrides.check(block, texts)

@@ -253,7 +253,7 @@ def test_the_store_holds_what_the_costs_say(name):
   method, spec = toy_run(name).method, toy_run(name).spec
   store = first_rounds(name).run.store
   samples, kept = store.samples, int(store.inserted)
-  assert kept == sum(cost.kept for cost in toy_run(name).costs)
+  assert kept == sum(cost.stored for cost in toy_run(name).costs)
   assert len(samples.labels) == method.capacity
   assert samples.images.shape[1:] == spec.shape
   held = min(kept, method.capacity)

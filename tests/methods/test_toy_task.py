@@ -138,8 +138,8 @@ def adjust(block, fields):
 
 
 def config_of(row):
-  name, _, own = TABLE["METHODS"][row].partition(":")
-  config = jaxkd.load_config(f"{CONFIGS}/{name}.py:smoke,{own}")
+  name, _, row_argument = TABLE["METHODS"][row].partition(":")
+  config = jaxkd.load_config(f"{CONFIGS}/{name}.py:smoke,{row_argument}")
   adjust(config.synthesis, SMALL | OWN.get(row, {}))
   adjust(config.hyper, HYPER)
   return config

@@ -60,7 +60,7 @@ def test_an_own_network_knows_when_it_is_trained(function):
 
 
 @pytest.mark.parametrize(
-  ("name", "said"),
+  ("name", "message"),
   [
     ("no_such_module:f", "there is no module no_such_module"),
     ("own_code.networks:absent", "own_code.networks has no function absent"),
@@ -77,8 +77,8 @@ def test_an_own_network_knows_when_it_is_trained(function):
     ("lenet", "Did you mean lenet5, .* your own is written module:function"),
   ],
 )
-def test_what_is_no_network_of_ones_own_is_refused_in_one_line(name, said):
-  with pytest.raises(JaxkdError, match=said) as refused:
+def test_what_is_no_network_of_ones_own_is_refused_in_one_line(name, message):
+  with pytest.raises(JaxkdError, match=message) as refused:
     models.init(name, KEY, SPEC)
   assert len(str(refused.value).splitlines()) == 1
 

@@ -131,12 +131,12 @@ def records(folder):
 
 def check_books(folder, server_images):
   """What holds at every instant; gives the totals, None before the first."""
-  found = records(folder)
-  if not found:
+  ledger = records(folder)
+  if not ledger:
     assert not server_images
     return None
   images, answered, in_flight = {}, set(), Counter()
-  for record in found:
+  for record in ledger:
     number = record.get("request")
     match record["record"]:
       case "reserved":
@@ -306,12 +306,12 @@ def test_a_wrong_answer_ends_the_run_and_is_paid_for(tmp_path, fault):
     log = finish(tmp_path, server.url, IMAGES, status=2)
     totals = check_books(tmp_path, server.images)
     assert server.images == totals.sent
-  told = [line for line in log.splitlines() if line.startswith("jaxkd: ")]
-  assert len(told) == 1
+  warnings = [line for line in log.splitlines() if line.startswith("jaxkd: ")]
+  assert len(warnings) == 1
   assert "Traceback" not in log
-  assert told[0].startswith("jaxkd: Request ")
+  assert warnings[0].startswith("jaxkd: Request ")
   (lost,) = [r for r in records(tmp_path) if r["record"] == "unknown"]
-  assert f"Request {lost['request']} " in told[0]
+  assert f"Request {lost['request']} " in warnings[0]
   assert totals.unknown
   assert not totals.in_flight
   assert totals.spent == totals.answered + totals.unknown

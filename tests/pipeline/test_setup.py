@@ -31,20 +31,20 @@ def test_the_config_is_kept_as_asked_and_as_resolved():
   config = toy()
   before = config.to_dict()
   made = setup(config)
-  assert config.to_dict() == made.asked.to_dict() == before
-  assert made.asked.synthesis.sets_per_round == 0
+  assert config.to_dict() == made.user_config.to_dict() == before
+  assert made.user_config.synthesis.sets_per_round == 0
   assert made.config.synthesis.sets_per_round > 0
 
 
 def test_neither_is_written_to_again():
   config = toy()
   made = setup(config)
-  for frozen in (made.asked, made.config):
+  for frozen in (made.user_config, made.config):
     with pytest.raises(AttributeError, match="immutable"):
       frozen.student.epochs = 7
-  epochs = made.asked.student.epochs
+  epochs = made.user_config.student.epochs
   config.student.epochs = epochs + 7
-  assert made.asked.student.epochs == made.config.student.epochs == epochs
+  assert made.user_config.student.epochs == made.config.student.epochs == epochs
 
 
 def test_no_image_is_loaded_and_no_network_initialised(monkeypatch):
@@ -66,8 +66,8 @@ def test_of_a_users_data_headers_and_labels_are_read(
   tmp_path, monkeypatch, kind
 ):
   """The summary is that of the loaded data, and no pixels are decoded."""
-  pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
-  labels = np.array([0, 1, 2, 3, 0, 1])
+  pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8), np.uint8)
+  labels = np.arange(10)
   path = tmp_path / "digits"
   path.mkdir()
   if kind == "idx":
@@ -90,7 +90,7 @@ def test_of_a_users_data_headers_and_labels_are_read(
   monkeypatch.setattr(image_arrays, "_load_npz_array", fail)
   monkeypatch.setattr(Image.Image, "load", fail)
   config = jaxkd.load_config("configs/cake.py:smoke")
-  config.dataset = str(path)
+  config.dataset, config.image_size = str(path), 0
   config.teacher.model = config.student.model = "mlp"
   made = setup(config)
   assert made.data == data.summary_of(loaded)
@@ -102,7 +102,7 @@ def test_costs_are_those_of_every_round():
   made = setup(config_of(), TEACHER, DATASET)
   assert len(made.costs) == made.method.rounds == BUDGET // BATCH
   assert [cost.queries for cost in made.costs] == [BATCH] * 3
-  assert [cost.kept for cost in made.costs] == [BATCH] * 3
+  assert [cost.stored for cost in made.costs] == [BATCH] * 3
 
 
 def test_test_images_are_reserved_out_of_the_budget():
@@ -124,7 +124,7 @@ def test_test_images_are_reserved_out_of_the_budget():
 def test_a_workdir_is_compared_with_config_plan_and_teacher():
   made = setup(config_of(), TEACHER, DATASET)
   record = made.record()
-  assert record["config"] == made.asked.to_dict()
+  assert record["config"] == made.user_config.to_dict()
   digest = weights.digest(TEACHER)
   assert record["plan"] == {"rounds": 3, "capacity": BUDGET, "teacher": digest}
   assert made.config.teacher.checkpoint.endswith(digest)

@@ -109,8 +109,8 @@ def test_all_seeds_at_all_points_are_trained(train, tmp_path):
 def test_students_in_turns_are_those_who_train_together(
   train, stopped_at, tmp_path
 ):
-  together, whole = train("together"), train("whole", at_once=1)
-  for one, other in pairs(whole, together):
+  in_parts, whole = train("together"), train("whole", at_once=1)
+  for one, other in pairs(whole, in_parts):
     for ours, expected in zip(weights(one), weights(other), strict=True):
       np.testing.assert_allclose(ours, expected, atol=1e-6)
   stages = [record["stage"] for record in read_metrics(tmp_path)]

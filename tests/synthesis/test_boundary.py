@@ -73,8 +73,8 @@ def search(program, teacher, begun, key=3):
   return run(begun, jax.random.key(key))
 
 
-OPENED = boundary.bisect_random(1.0, 1e-3)
-DEEP = OPENED + 20 * sign_opt.refined(4, 0.03, 1e-3)
+BISECTED = boundary.bisect_random(1.0, 1e-3)
+DEEP = BISECTED + 20 * sign_opt.refined(4, 0.03, 1e-3)
 
 
 @functools.cache
@@ -89,18 +89,18 @@ def test_the_distance_to_a_plane_and_its_direction():
   assert result.crossed.all()
   np.testing.assert_array_less(exact * 0.999, result.distance)
   np.testing.assert_allclose(result.distance, exact, rtol=0.02)
-  towards = -jnp.sign(planes(IMAGES))[:, None, None, None]
+  sides = -jnp.sign(planes(IMAGES))[:, None, None, None]
   cosine = jnp.sum(
-    result.direction * towards * directions.unit(NORMAL), (1, 2, 3)
+    result.direction * sides * directions.unit(NORMAL), (1, 2, 3)
   )
   assert float(cosine.min()) > 0.98
 
 
 def test_the_best_of_the_candidates_is_known_to_the_tolerance():
-  result, _ = search(OPENED, linear, start(linear))
+  result, _ = search(BISECTED, linear, start(linear))
   slopes = jnp.sum(result.candidates * NORMAL, axis=(2, 3, 4))
-  along = -planes(IMAGES)[:, None] / slopes
-  exact = jnp.where(along > 0, along, jnp.inf).min(axis=1)
+  steps = -planes(IMAGES)[:, None] / slopes
+  exact = jnp.where(steps > 0, steps, jnp.inf).min(axis=1)
   reached = np.asarray(exact) < 1.0
   assert reached.sum() > 8  # some searches have no way across within reach
   np.testing.assert_array_equal(result.crossed, reached)
@@ -137,10 +137,14 @@ def test_a_goal_counts_no_other_class():
   target_classes = (labels + 1) % 3
   other = np.random.default_rng(0).random((99, 2, 3, 1), np.float32)
   classes = np.asarray(thirds(other))
-  aims = np.stack([other[classes == goal][:PROBES] for goal in target_classes])
-  lengths = np.sqrt(((aims - np.asarray(IMAGES)[:, None]) ** 2).sum((2, 3, 4)))
+  nearest = np.stack(
+    [other[classes == goal][:PROBES] for goal in target_classes]
+  )
+  lengths = np.sqrt(
+    ((nearest - np.asarray(IMAGES)[:, None]) ** 2).sum((2, 3, 4))
+  )
   order = lengths.argsort(axis=1)  # the nearest first
-  ways = np.take_along_axis(aims, order[..., None, None, None], axis=1)
+  ways = np.take_along_axis(nearest, order[..., None, None, None], axis=1)
   begun = boundary.new_search(
     IMAGES,
     jnp.asarray(labels),
@@ -177,7 +181,7 @@ def test_who_finds_no_boundary_stays_where_it_is():
     return jnp.zeros(len(images), jnp.int32)
 
   result, _ = search(
-    OPENED + (boundary.move_inward(0.5),), constant, start(constant)
+    BISECTED + (boundary.move_inward(0.5),), constant, start(constant)
   )
   assert not result.crossed.any()
   np.testing.assert_array_equal(result.images, IMAGES)

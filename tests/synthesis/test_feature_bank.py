@@ -25,16 +25,16 @@ def test_the_oldest_make_room():
 
 def test_drawn_ones_differ_and_missing_ones_are_marked():
   bank = filled(5, [1, 2, 3])
-  draw = jax.jit(feature_bank.draw, static_argnums=2)
-  pairs, there = draw(bank, jax.random.key(0), 4)
+  sample = jax.jit(feature_bank.sample, static_argnums=2)
+  pairs, there = sample(bank, jax.random.key(0), 4)
   assert list(there) == [True, True, True, False]
   assert sorted(pairs[:3, 0, 0].tolist()) == [1, 2, 3]
   orders = {
-    tuple(draw(bank, jax.random.key(seed), 2)[0][:, 0, 0].tolist())
+    tuple(sample(bank, jax.random.key(seed), 2)[0][:, 0, 0].tolist())
     for seed in range(30)
   }
   assert len(orders) == 6  # any two of three, in any order
-  assert not draw(filled(5), jax.random.key(0), 4)[1].any()
+  assert not sample(filled(5), jax.random.key(0), 4)[1].any()
 
 
 def contrast(pairs, kept=None, there=None, temperature=0.5):

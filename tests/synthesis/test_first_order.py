@@ -98,10 +98,14 @@ def test_an_update_raises_the_disagreement():
 def test_fresh_images(train):
   """Every third batch follows an update; statistics are kept in training."""
   nets, engine = Networks(network(1), network(2)), trainer()
-  afresh = jax.jit(functools.partial(engine.sample_fresh, every=3, train=train))
+  sample_fresh = jax.jit(
+    functools.partial(engine.sample_fresh, every=3, train=train)
+  )
   states, batches = [engine.init(KEY, nets)], []
   for index in range(7):
-    state, images = afresh(states[-1], nets, jax.random.fold_in(KEY, index))
+    state, images = sample_fresh(
+      states[-1], nets, jax.random.fold_in(KEY, index)
+    )
     states.append(state)
     batches.append(np.asarray(images))
   params = [np.asarray(state.generator.variables["params"]) for state in states]
@@ -127,6 +131,8 @@ def test_latents_and_dropout_have_keys_of_their_own():
 
   nets = Networks(network(1), network(2).replace(apply=dropped))
   engine = trainer()
-  afresh = jax.jit(functools.partial(engine.sample_fresh, every=1, train=True))
+  sample_fresh = jax.jit(
+    functools.partial(engine.sample_fresh, every=1, train=True)
+  )
   with jax.debug_key_reuse(True):
-    afresh(engine.init(jax.random.key(1), nets), nets, jax.random.key(2))
+    sample_fresh(engine.init(jax.random.key(1), nets), nets, jax.random.key(2))

@@ -82,7 +82,7 @@ def test_the_surrogate_is_the_student(dense):
 
 def test_every_image_is_asked_once_and_the_generator_learns(dense):
   before, after, cost = first_round(small_dafl("surrogate"))
-  assert cost.queries == cost.kept == 18
+  assert cost.queries == cost.stored == 18
   assert int(after.student.step) == cost.updates == 6
   weights = [run.state.generator.variables["params"] for run in (before, after)]
   assert not np.array_equal(*weights)
@@ -104,7 +104,7 @@ def test_finite_differences_are_paid_for(dense, name):
   assert method.rounds == 10_000 // (6 * (2 + 1 + 3))
   before, after, cost = first_round(method)
   assert cost.queries == 6 * (2 + 1 + 3)
-  assert cost.kept == 18
+  assert cost.stored == 18
   assert int(after.student.step) == 3
   assert int(before.student.step) == 0
   assert np.isfinite(after.state.variables["params"]).all()

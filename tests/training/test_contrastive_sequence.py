@@ -117,9 +117,9 @@ def test_false_peaks_that_lie_elsewhere_cancel():
 
 def test_each_member_is_contrasted_with_the_one_before():
   recorder, teacher = Recorder(), network(0)
-  guide, same_samples = contrastive_sequence.sequence_stage(three()).run(
-    recorder, teacher, answered(teacher)
-  )
+  effective_teacher, same_samples = contrastive_sequence.sequence_stage(
+    three()
+  ).run(recorder, teacher, answered(teacher))
   assert list(recorder.calls) == ["member2", "member3"]
   second, third = recorder.calls.values()
   assert second.reference is teacher
@@ -127,7 +127,9 @@ def test_each_member_is_contrasted_with_the_one_before():
   assert second.hyper == {"temperature": 4.0, "omega": 0.1}
   assert second.targets is None
   expected = logits([teacher, network(11), network(12)])
-  np.testing.assert_array_equal(guide(samples().images).logits, expected)
+  np.testing.assert_array_equal(
+    effective_teacher(samples().images).logits, expected
+  )
   np.testing.assert_array_equal(same_samples.targets, answered(teacher).targets)
 
 
@@ -135,13 +137,14 @@ def test_the_teacher_may_be_left_out_of_the_mean():
   without = contrastive_sequence.sequence_stage(
     three(include_teacher=False)
   ).run
-  guide, _ = without(Recorder(), network(0), answered(network(0)))
+  effective_teacher, _ = without(Recorder(), network(0), answered(network(0)))
   np.testing.assert_array_equal(
-    guide(samples().images).logits, logits([network(11), network(12)])
+    effective_teacher(samples().images).logits,
+    logits([network(11), network(12)]),
   )
   recorder = Recorder()
-  nobody, mean = without(recorder, None, answered(network(0)))
-  assert nobody is None
+  no_teacher, mean = without(recorder, None, answered(network(0)))
+  assert no_teacher is None
   expected = [
     jax.nn.log_softmax(network(seed)(samples().images).logits)
     for seed in (11, 12)
@@ -162,11 +165,11 @@ def test_members_may_be_of_another_architecture():
 
 def test_a_sequence_of_one_is_the_teacher():
   teacher = network(0)
-  guide, _ = contrastive_sequence.sequence_stage(three(length=1)).run(
-    Recorder(), teacher, answered(teacher)
-  )
+  effective_teacher, _ = contrastive_sequence.sequence_stage(
+    three(length=1)
+  ).run(Recorder(), teacher, answered(teacher))
   np.testing.assert_allclose(
-    guide(samples().images).logits, teacher(samples().images).logits
+    effective_teacher(samples().images).logits, teacher(samples().images).logits
   )
 
 
@@ -185,13 +188,13 @@ def test_with_one_member_and_t_squared_the_loss_is_kds():
 def test_stored_answers_do_as_well_as_a_white_box(trainer):
   """Without augmentation each view is the image itself."""
   teacher = network(0)
-  prepared = contrastive_sequence.sequence_stage(three()).run
-  guide, _ = prepared(trainer("near"), teacher, answered(teacher))
-  nobody, stored = prepared(trainer("far"), None, answered(teacher))
-  assert nobody is None
+  run_stage = contrastive_sequence.sequence_stage(three()).run
+  effective_teacher, _ = run_stage(trainer("near"), teacher, answered(teacher))
+  no_teacher, stored = run_stage(trainer("far"), None, answered(teacher))
+  assert no_teacher is None
   np.testing.assert_allclose(
     jax.nn.log_softmax(stored.targets),
-    jax.nn.log_softmax(guide(samples().images).logits),
+    jax.nn.log_softmax(effective_teacher(samples().images).logits),
     atol=1e-4,
   )
 

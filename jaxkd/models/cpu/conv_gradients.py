@@ -145,13 +145,14 @@ def kernel_gradient(x, dy, strides, padding, size):
   return lax.fori_loop(0, parts, add, zeros)
 
 
-def equal_parts(batch: int, positions: int, most: int) -> int:
-  """Returns the smallest number of equal parts of at most `most` positions.
+def equal_parts(batch: int, positions: int, max_positions: int) -> int:
+  """Returns the smallest number of equal parts of at most `max_positions`.
 
   Args:
     batch: size of the batch, which the number of parts has to divide.
     positions: number of positions per element of the batch.
-    most: largest number of positions of a part; a single element may have more.
+    max_positions: largest number of positions of a part; a single element may
+      have more.
 
   >>> equal_parts(250, 784, 16_384), equal_parts(250, 4, 16_384)
   (25, 1)
@@ -162,7 +163,7 @@ def equal_parts(batch: int, positions: int, most: int) -> int:
     parts
     for parts in range(1, batch + 1)
     if batch % parts == 0
-    and (batch // parts * positions <= most or parts == batch)
+    and (batch // parts * positions <= max_positions or parts == batch)
   )
 
 

@@ -214,7 +214,8 @@ def _layout(
     ((0, 1, 2, 3), (math.prod(shape),)),
   ):
     if len(layout) == len(sizes) and all(
-      size in (-1, ours) for size, ours in zip(sizes, layout, strict=True)
+      size in (-1, expected)
+      for size, expected in zip(sizes, layout, strict=True)
     ):
       return axes, layout
   raise JaxkdError(
