@@ -14,7 +14,7 @@ import pytest
 import jaxkd
 from jaxkd import models
 from jaxkd.training import objectives
-from jaxkd.training.contrastive_sequence import ensemble
+from jaxkd.training.contrastive_sequence import mean_classifier
 from jaxkd.types import (
   Classifier,
   DataSpec,
@@ -224,7 +224,7 @@ def test_scm_puts_the_ensemble_in_the_teachers_place():
   effective, _ = prepare(Trainer(), scaled(1.0), samples())
   images = samples().images
   np.testing.assert_allclose(effective(images).logits, 2 * images, rtol=1e-6)
-  expected = ensemble([scaled(1.0), scaled(3.0)])(images).logits
+  expected = mean_classifier([scaled(1.0), scaled(3.0)])(images).logits
   np.testing.assert_array_equal(effective(images).logits, expected)
 
 

@@ -11,7 +11,10 @@ import pytest
 from jaxkd import config as c, models
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.training import contrastive_sequence, objectives
-from jaxkd.training.contrastive_sequence import ContrastiveSequence, ensemble
+from jaxkd.training.contrastive_sequence import (
+  ContrastiveSequence,
+  mean_classifier,
+)
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import (
   Classifier,
@@ -85,7 +88,7 @@ class Recorder:
 
 
 def logits(members):
-  return ensemble(members)(samples().images).logits
+  return mean_classifier(members)(samples().images).logits
 
 
 def test_the_mean_does_not_depend_on_the_order():
