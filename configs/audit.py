@@ -8,12 +8,12 @@ r"""How far a model can be copied, as its budget of queries is spent.
       --config.teacher.model_name=teacher \
       --config.teacher.authorization="Jane Doe, security review 17"
 
-One run of the attack, judged at every mark: accuracy and agreement against
-queries, in the report. All arguments but `attack` are those of the attack's own
-config. ZSDB3KD trains its student when all is asked, hence is judged at the end
-alone. Against a service, agreement needs
-`--config.queries.evaluate`, which sends the test images too, counted apart and
-out of the same budget.
+One run of the attack. The student is evaluated at every share of the budget in
+`queries.eval_at`: accuracy and agreement against queries, in the report. All
+arguments but `attack` are those of the attack's own config. ZSDB3KD trains its
+student after the last query, hence is evaluated at the end alone. Against a
+service, agreement needs `--config.queries.evaluate`, which sends the test
+images too, counted apart and out of the same budget.
 """
 
 from jaxkd import config as c

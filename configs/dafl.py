@@ -1,4 +1,4 @@
-"""DAFL: a classifier copied through a generator that the classifier judges.
+"""DAFL: a classifier copied through a generator that it trains.
 
   python -m jaxkd.main --config=configs/dafl.py
   python -m jaxkd.main --config=configs/dafl.py:dataset=mnist

@@ -112,7 +112,7 @@ STUDENT = Block(
       "validation_fraction",
       float,
       0.01,
-      "Share of the samples that is held out of training, to judge it.",
+      "Share of the samples that is held out of training, to measure it.",
       FRACTION,
       formerly="holdout",
     ),

@@ -51,7 +51,7 @@ QUERIES = Block(
       "eval_at",
       tuple[float, ...],
       (),
-      "Shares of the budget at which the student is judged in between.",
+      "Shares of the budget at which the student is evaluated in between.",
       SHARE,
       formerly="marks",
     ),

@@ -22,7 +22,7 @@ def check(block) -> None:
   """
   if not block.validation_fraction:
     raise JaxkdError(
-      "teacher.validation_fraction=0: nasty_early_stop judges its "
+      "teacher.validation_fraction=0: nasty_early_stop measures its "
       "epochs on held-out images; choose 0.1, for instance."
     )
 

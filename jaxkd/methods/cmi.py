@@ -72,7 +72,7 @@ INFO = MethodInfo(
   objective="KD, or cross entropy on labels",
   terms=("classification", "batch_norm", "adversarial", "contrast"),
   image_steps=("step_size", "head_step_size"),
-  # Not zeroth: a generator without classes has none to judge by.
+  # Not zeroth: its generator has no target classes to compare answers to.
   adaptations=("frozen", "surrogate"),
 )
 

@@ -70,7 +70,7 @@ INFO = MethodInfo(
     "competition",
   ),
   image_steps=("step_size",),
-  # Not zeroth: a generator without classes has none to judge by.
+  # Not zeroth: its generator has no target classes to compare answers to.
   adaptations=("frozen", "surrogate"),
 )
 
