@@ -8,6 +8,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+from forks import run_module
 import numpy as np
 import pytest
 
@@ -24,15 +25,7 @@ def command(*arguments):
 
 
 def run(*arguments, **environment):
-  return subprocess.run(
-    command(*arguments),
-    cwd=ROOT,
-    env=os.environ | environment,
-    capture_output=True,
-    text=True,
-    timeout=240,
-    check=False,
-  )
+  return run_module(["jaxkd.main", *arguments], ROOT, os.environ | environment)
 
 
 def refused(result):
@@ -45,7 +38,9 @@ def refused(result):
 
 
 def test_list_names_everything():
-  result = run("--list")
+  result = subprocess.run(
+    command("--list"), cwd=ROOT, capture_output=True, text=True, check=False
+  )
   assert result.returncode == 0, result.stderr
   for name in ("cake", "lenet5_half", "resnet34", "two_moons", "svhn_cropped"):
     assert name in result.stdout

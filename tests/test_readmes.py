@@ -1,11 +1,11 @@
 """The blocks of every README are run, in order, in one folder per README.
 
 With `-m slow` all commands and Python blocks run, at smoke size. The default
-run executes what needs no earlier run: `jaxkd.main` plans instead of training.
+run executes what needs no earlier run: `jaxkd.main` plans instead of training,
+once for each config of a README.
 """
 
 import gzip
-import multiprocessing
 import os
 from pathlib import Path
 import re
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from forks import TIMEOUT_S, run_module
 import jax
 import numpy as np
 from PIL import Image
@@ -78,9 +79,6 @@ SHORT = " --config.teacher.epochs=1 --config.student.epochs=1 \
 SLOW = ("runs/", "student/", "jaxkd.distill(")
 
 
-TIMEOUT_S = 1200  # of one command; ten minutes where nothing else runs
-
-
 class Step(NamedTuple):
   """A command, or a whole Python block."""
 
@@ -98,8 +96,19 @@ class Step(NamedTuple):
       text = re.sub(pattern, replacement, text)
     return self._replace(text=text)
 
-  def quick(self) -> "Step | None":
-    """What the default run makes of the step; None if it leaves it out."""
+  @property
+  def config(self) -> str:
+    """The file of the config of a run, empty where there is none."""
+    found = re.search(r"--config=(\w+/\w+\.py)", self.text)
+    return found[1] if found else ""
+
+  def quick(self, planned: set[str]) -> "Step | None":
+    """What the default run makes of the step; None if it leaves it out.
+
+    Args:
+      planned: configs of which a run was planned before. Of others of them it
+        is checked that their fields exist and are allowed.
+    """
     if self.language == "python":
       slow = any(words in self.text for words in SLOW)
       return None if slow else self.smoke()
@@ -108,7 +117,8 @@ class Step(NamedTuple):
     if self.text.startswith(EXAMPLE):
       return self._replace(text=self.text + SHORT)
     if "-m jaxkd.main" in self.text:
-      return self._replace(text=f"{self.text.removesuffix(' &')} --plan")
+      ask = "--fields" if self.config in planned else "--plan"
+      return self._replace(text=f"{self.text.removesuffix(' &')} {ask}")
     return None
 
 
@@ -133,22 +143,6 @@ def free_port() -> str:
   with socket.socket() as listening:
     listening.bind(("127.0.0.1", 0))
     return str(listening.getsockname()[1])
-
-
-# Processes that have imported the package already.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["jaxkd.pipeline.distill", "jaxkd.tables.runner"])
-
-
-def run_module(arguments: list[str], environment: dict[str, str]) -> None:
-  """`python -m` with these arguments; output goes to the file `said`."""
-  os.environ.update(environment)
-  with open("said", "w") as file:
-    os.dup2(file.fileno(), 1)
-    os.dup2(file.fileno(), 2)
-  sys.argv[:] = arguments
-  sys.path.insert(0, "")
-  runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
 class Session:
@@ -192,13 +186,8 @@ class Session:
   def module(self, command: str) -> None:
     """Runs a command that begins with `python -m`, in a fork."""
     _, _, *arguments = shlex.split(command)
-    fork = FORKS.Process(
-      target=run_module, args=(arguments, dict(self.environment))
-    )
-    fork.start()
-    fork.join(timeout=TIMEOUT_S)
-    said = (self.folder / "said").read_text()
-    assert fork.exitcode == 0, f"{command}\n{said}"
+    result = run_module(arguments, self.folder, dict(self.environment))
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
 
   def shell(self, command: str) -> None:
     """Runs a command; one that ends with `&` goes on beside those after it."""
@@ -311,9 +300,12 @@ every_readme = pytest.mark.parametrize("readme", READMES)
 
 @every_readme
 def test_what_trains_nothing_runs(readme, session):
+  planned = set()
   for step in steps_of(readme):
-    if not step.exempt and (quick := step.quick()):
+    if not step.exempt and (quick := step.quick(planned)):
       session.run(quick, fork=True)
+      if "--plan" in quick.text:
+        planned.add(step.config)
 
 
 @pytest.mark.slow

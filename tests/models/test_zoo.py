@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from network_kinds import every_network
 import numpy as np
 import pytest
 
@@ -87,7 +88,7 @@ def test_parameter_counts(name, inputs, count):
   assert models.count_parameters(models.shapes(name, inputs)) == count
 
 
-@pytest.mark.parametrize("name", models.names())
+@every_network
 def test_contract(name):
   """Checks shapes and dtypes in both modes, without computing."""
   inputs = spec(

@@ -225,10 +225,19 @@ def service(url):
   }
 
 
-def test_the_server_counts_what_the_ledger_counts(served, whole, tmp_path):
+def test_the_server_counts_what_the_ledger_counts(
+  served, whole, tmp_path, monkeypatch
+):
+  """And nothing secret is written."""
+  monkeypatch.setenv("TILES_TOKEN", "hush-hush")
   address, counts = served
   before = counts.report()["images"]
-  student, report = run(tmp_path, None, **service(address))
+  fields = service(address) | {"teacher.token_env": "TILES_TOKEN"}
+  student, report = run(tmp_path, None, **fields)
+  assert json.loads((tmp_path / "report.json").read_text())
+  for path in tmp_path.rglob("*"):
+    if path.is_file():
+      assert b"hush-hush" not in path.read_bytes(), path
   assert counts.report()["images"] - before == BUDGET
   found = report["queries"]
   assert found["spent"] == found["sent"] == BUDGET
@@ -261,16 +270,6 @@ def test_test_images_are_sent_only_if_asked_and_counted_apart(served, tmp_path):
   assert asked["queries"]["by_class"]["evaluate"] == 9
   assert asked["teacher"]["accuracy"] == 1.0
   assert asked["student"]["agreement"] == asked["student"]["accuracy"]
-
-
-def test_nothing_secret_is_written(served, tmp_path, monkeypatch):
-  monkeypatch.setenv("TILES_TOKEN", "hush-hush")
-  fields = service(served[0]) | {"teacher.token_env": "TILES_TOKEN"}
-  run(tmp_path, None, **fields)
-  for path in tmp_path.rglob("*"):
-    if path.is_file():
-      assert b"hush-hush" not in path.read_bytes(), path
-  assert json.loads((tmp_path / "report.json").read_text())
 
 
 @pytest.mark.slow  # compiles a round of its own

@@ -12,12 +12,14 @@ import functools
 from pathlib import Path
 import traceback
 
+from dense_generator import dense_generator
 import jax
 import numpy as np
 import pytest
 
 import jaxkd
 from jaxkd import data
+from jaxkd.methods import ideal
 from jaxkd.pipeline import exchange, rounds
 from jaxkd.runtime import devices
 from jaxkd.training.epoch import epoch_function
@@ -136,8 +138,18 @@ def _stack():
   )
 
 
+@pytest.fixture
+def dense(monkeypatch):
+  """A generator for IDEAL that compiles at once; DAFL has a published one."""
+  monkeypatch.setattr(
+    ideal, "create_generator", lambda *args, **fields: dense_generator(side=8)
+  )
+
+
 @pytest.mark.parametrize("name", RUNS)
-def test_every_key_has_one_use(tmp_path, compiled_when_called, uses, name):
+def test_every_key_has_one_use(
+  tmp_path, compiled_when_called, dense, uses, name
+):
   with jax.debug_key_reuse(True):
     run(name, tmp_path)
   jax.effects_barrier()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from forks import run_module
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,8 +83,7 @@ def test_the_command_serves_a_workdir_until_sigterm(tmp_path):
   ],
 )
 def test_wrong_flags_give_one_line(arguments, message):
-  with start(*arguments) as process:
-    _, stderr = process.communicate(timeout=60)
-  assert process.returncode == 2, stderr
-  assert len(stderr.splitlines()) == 1
-  assert message in stderr
+  result = run_module(["jaxkd.serve", *arguments], Path.cwd(), dict(os.environ))
+  assert result.returncode == 2, result.stderr
+  assert len(result.stderr.splitlines()) == 1
+  assert message in result.stderr

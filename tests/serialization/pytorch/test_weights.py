@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from network_kinds import every_network
 import numpy as np
 import pytest
 
@@ -41,7 +42,7 @@ def same(actual, expected):
   jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
-@pytest.mark.parametrize("name", models.names())
+@every_network
 def test_round_trip(name):
   spec = spec_for(name)
   variables = random_variables(name, spec)
