@@ -47,10 +47,10 @@ def test_list_names_everything():
 
 
 def test_plan_says_what_a_run_would_do():
-  result = run("--config=configs/cake.py:dataset=cifar10", "--plan")
+  result = run(TOY, "--plan")
   assert result.returncode == 0, result.stderr
-  assert "21,282,122 parameters" in result.stdout
-  assert "64,000,000 image-steps" in result.stdout
+  assert "student: mlp, 942 parameters" in result.stdout
+  assert "none: the teacher is a white box" in result.stdout
 
 
 def test_fields_are_printed_with_what_they_take():

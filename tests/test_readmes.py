@@ -70,10 +70,12 @@ QUICK = (
   "--plan", "--list", "--fields", "jaxkd.data", "import_teacher",
   "export source",
 )  # fmt: skip
-# The worked example runs by default too, for an epoch and a round.
+# The worked example runs by default too, for an epoch and a round of a few
+# images, with networks that compile at once.
 EXAMPLE = "python -m jaxkd.main --config=my_config.py"
-SHORT = " --config.teacher.epochs=1 --config.student.epochs=1 \
---config.synthesis.num_rounds=1"
+SHORT = " --config.teacher.model=mlp --config.student.model=mlp \
+--config.image_size=8 --config.teacher.epochs=1 --config.student.epochs=1 \
+--config.synthesis.num_rounds=1 --config.synthesis.batch_size=128"
 # What makes a Python block wait for the slow test: files of an earlier run, and
 # a run of its own.
 SLOW = ("runs/", "student/", "jaxkd.distill(")
