@@ -5,6 +5,7 @@ their collectives deadlock, hence NPROC. Both are read when jax starts.
 """
 
 import contextlib
+import gc
 import importlib.metadata
 import os
 import tempfile
@@ -20,6 +21,10 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 os.environ["NPROC"] = "16"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Operations do not note their lines, and cycles are collected less often: a
+# fifth of the time of a whole run.
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+gc.set_threshold(200_000, 50, 50)
 # Most of the time goes into compiling programs that then run for milliseconds.
 _FLAGS = [
   os.environ.get("XLA_FLAGS", ""),
@@ -27,8 +32,11 @@ _FLAGS = [
   "--xla_backend_optimization_level=0",
 ]
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-  # Compiles three times as fast; later versions do not know it, and abort.
+  # Compiles three times as fast. Versions abort at flags that they do not know,
+  # as later ones do at this one.
   _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+  # Most programs are too small to be compiled in parts.
+  _FLAGS.append("--xla_cpu_parallel_codegen_split_count=1")
 os.environ["XLA_FLAGS"] = " ".join(_FLAGS)
 
 import pytest  # noqa: E402
