@@ -135,11 +135,17 @@ def _draw(name: str, key: Array, indices: Array, shape: Shape) -> Array:
     planes = jnp.broadcast_to(planes, (channels, height, width))
     return jnp.round(planes.clip(0, 1) * 255).astype(jnp.uint8)
 
-  # Part j has the images j, j + parts, ..., so that sharded images stay so.
-  count = len(indices)
-  parts = -(-count * height * width // PIXELS)
-  size = -(-count // parts)
+  # The number of images drawn at once does not depend on the batch, nor does
+  # then the order in which XLA adds. Part j has the images j, j + parts, ...,
+  # so that images that are sharded stay so.
+  count, size = len(indices), _images_at_once(height, width)
+  parts = -(-count // size)
   padded = jnp.pad(indices, (0, parts * size - count), mode="edge")
   drawn = jax.lax.map(jax.vmap(planes), padded.reshape(size, parts).T)
   images = jnp.moveaxis(drawn, (0, 2), (1, 4))
   return images.reshape(parts * size, *shape)[:count]
+
+
+def _images_at_once(height: int, width: int) -> int:
+  """Returns a power of two, which is 128 for 32x32 and 8 for large images."""
+  return max(8, 1 << max(1, PIXELS // (height * width)).bit_length() - 1)

@@ -14,16 +14,15 @@ quarter of the images are nearly grey, the others have any saturation.
 import jax
 import jax.numpy as jnp
 
-from jaxkd.synthesis.priors import ToneParams, apply_tone, random_tones
+from jaxkd.synthesis.priors import apply_tone, random_tones
 from jaxkd.synthesis.procedural.noise import near_normal
 from jaxkd.types import Array
 
 _GREY_SHARE, _NEARLY_GREY = 0.25, 0.1
 
 
-def random_saturation(key: Array) -> Array:
-  """Draws the saturation of an image, a scalar in [0, 1)."""
-  u = jax.random.uniform(key)
+def image_saturation(u: Array) -> Array:
+  """Maps a uniform number to the saturation of an image, both in [0, 1)."""
   vivid = (u - _GREY_SHARE) / (1 - _GREY_SHARE)
   return jnp.where(u < _GREY_SHARE, u / _GREY_SHARE * _NEARLY_GREY, vivid)
 
@@ -47,13 +46,14 @@ def random_colors(
     channels: C.
     darkest: the least lightness.
   """
-  image_key, color_key, hue_key = jax.random.split(key, 3)
-  lightness, share = jax.random.uniform(color_key, (2, count, 1))
+  key, hue_key = jax.random.split(key)
+  uniform = jax.random.uniform(key, (1 + 2 * count,))
+  lightness, share = uniform[1:].reshape(2, count, 1)
   lightness = darkest + (1 - darkest) * lightness
   hues = random_hues(hue_key, count, channels)
   up = (1 - lightness) / jnp.maximum(hues.max(1, keepdims=True), 1e-6)
   down = lightness / jnp.maximum(-hues.min(1, keepdims=True), 1e-6)
-  saturation = random_saturation(image_key) * jnp.sqrt(share)
+  saturation = image_saturation(uniform[0]) * jnp.sqrt(share)
   return lightness + saturation * jnp.minimum(up, down) * hues
 
 
@@ -74,8 +74,8 @@ def color_fields(
   if channels > 1:
     image_key, hue_key = jax.random.split(key)
     hues = random_hues(hue_key, 3, channels)[..., None, None]
-    along, across, base = hues * random_saturation(image_key) * channels**0.5
+    saturation = image_saturation(jax.random.uniform(image_key))
+    along, across, base = hues * saturation * channels**0.5
     chroma = jax.nn.standardize(chroma, (0, 1), epsilon=1e-8)
     planes = planes * (1 + along) + chroma * across + base
-  tones: ToneParams = random_tones(tone_key, 1)
-  return apply_tone(planes[None], tones)[0]
+  return apply_tone(planes[None], random_tones(tone_key, 1))[0]

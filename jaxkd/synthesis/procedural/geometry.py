@@ -57,10 +57,9 @@ def random_outlines(key: Array, height: int, width: int) -> Outline:
   image's shorter side, most of them small, and their two axes differ by a
   factor of 0.4 to 1.6; kind and rotation are random.
   """
-  number_key, key = jax.random.split(key)
-  number = jax.random.randint(number_key, (), 1, MOST_SHAPES + 1)
-  uniform = jax.random.uniform(key, (MOST_SHAPES, 8))
-  outlines = jax.vmap(lambda u: _outline(u, height, width))(uniform)
+  uniform = jax.random.uniform(key, (MOST_SHAPES, 9))
+  number = whole_number(uniform[0, 8], 1, MOST_SHAPES)
+  outlines = jax.vmap(lambda u: _outline(u, height, width))(uniform[:, :8])
   return outlines._replace(present=jnp.arange(MOST_SHAPES) < number)
 
 

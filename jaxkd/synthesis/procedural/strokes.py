@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxkd.synthesis.procedural.color import random_colors
 from jaxkd.synthesis.procedural.geometry import cover, paint, pixel_centers
+from jaxkd.synthesis.procedural.noise import whole_number
 from jaxkd.types import Array
 
 MOST_STROKES = 4
@@ -24,16 +25,18 @@ def strokes(key: Array, shape: tuple[int, int, int]) -> Array:
   image in ten is inverted.
   """
   height, width, channels = shape
-  keys = jax.random.split(key, 5)
-  number = jax.random.randint(keys[0], (), 1, MOST_STROKES + 1)
-  points = _polylines(keys[1], height, width)
-  thickness = min(height, width) * jax.random.uniform(
-    keys[2], (MOST_STROKES,), minval=THINNEST, maxval=THICKEST
+  keys = jax.random.split(key, 3)
+  points = _polylines(keys[0], height, width)
+  number_u, invert_u, *thickness_u = jax.random.uniform(
+    keys[1], (2 + MOST_STROKES,)
   )
+  number = whole_number(number_u, 1, MOST_STROKES)
+  thickness = THINNEST + (THICKEST - THINNEST) * jnp.stack(thickness_u)
+  thickness = thickness * min(height, width)
   # A stroke of radius minus infinity covers nothing.
   present = jnp.arange(MOST_STROKES) < number
   radii = jnp.where(present, thickness / 2, -jnp.inf)
-  colors = random_colors(keys[3], MOST_STROKES, channels, DARKEST)
+  colors = random_colors(keys[2], MOST_STROKES, channels, DARKEST)
 
   def render(layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
     points, radius, color = layer
@@ -41,7 +44,7 @@ def strokes(key: Array, shape: tuple[int, int, int]) -> Array:
 
   layers = (points, radii, colors[..., None, None])
   planes = paint(jnp.zeros((channels, height, width)), layers, render)
-  return jnp.where(jax.random.bernoulli(keys[4], INVERTED), 1 - planes, planes)
+  return jnp.where(invert_u < INVERTED, 1 - planes, planes)
 
 
 def _polylines(key: Array, height: int, width: int) -> Array:
@@ -49,11 +52,9 @@ def _polylines(key: Array, height: int, width: int) -> Array:
 
   The number of segments keeps them within a fifth of a pixel of the curve.
   """
-  degree_key, key = jax.random.split(key)
-  quadratic = jax.random.bernoulli(degree_key, shape=(MOST_STROKES, 1))
-  controls = jax.random.uniform(
-    key, (4, MOST_STROKES, 2), minval=MARGIN, maxval=1 - MARGIN
-  )
+  uniform = jax.random.uniform(key, (5, MOST_STROKES, 2))
+  quadratic = uniform[4, :, :1] < 0.5
+  controls = MARGIN + (1 - 2 * MARGIN) * uniform[:4]
   a, b, c, d = controls * np.array([width, height], np.float32)
   # A curve of degree 2 with the control points a, b, d, written as of degree 3.
   b, c = (

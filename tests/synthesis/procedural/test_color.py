@@ -38,5 +38,5 @@ def test_hues_are_at_right_angles_to_grey():
 def test_every_source_has_grey_images_and_colours(name):
   images = procedural.draw(name, KEYS[0], 60, (16, 16, 3))
   images = np.asarray(images).astype(int)
-  spread = (images.max(3) - images.min(3)).mean((1, 2))
+  spread = np.percentile(images.max(3) - images.min(3), 95, (1, 2))
   assert spread.min() < 15 and spread.max() > 40
