@@ -112,7 +112,7 @@ RUN = Block(
       "other_dataset",
       str,
       "",
-      "Data set of the real images that are not the teacher's.",
+      "Real images that are not the teacher's: a data set, a folder, a photo.",
       formerly="images",
     ),
     Field(

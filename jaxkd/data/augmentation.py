@@ -136,9 +136,45 @@ def jitter(
   return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
+def mixup(key: Array, images: Array) -> Array:
+  """Blends each image with another one of the batch, weights uniform in [0, 1].
+
+  Only for views that the teacher labels: the stored answer is not theirs (Zhang
+  et al., "mixup", ICLR 2018, blends the labels as well).
+  """
+  weights = jax.random.uniform(key, (images.shape[0], 1, 1, 1))
+  return weights * images + (1 - weights) * jnp.roll(images, 1, axis=0)
+
+
+def cutmix(key: Array, images: Array) -> Array:
+  """Replaces a rectangle of each image by that of another one of the batch.
+
+  Its area is uniform between none and all, as in Yun et al., "CutMix", ICCV
+  2019. Only for views that the teacher labels, as in `mixup`.
+  """
+  count, height, width, _ = images.shape
+  area_key, corner_key = jax.random.split(key)
+  side = jnp.sqrt(jax.random.uniform(area_key, (count, 1)))
+  corners = jax.random.uniform(corner_key, (count, 2)) * (1 - side)
+  rows = (jnp.arange(height) + 0.5) / height
+  columns = (jnp.arange(width) + 0.5) / width
+
+  def within(places: Array, corner: Array) -> Array:
+    return (places >= corner[:, None]) & (places < corner[:, None] + side)
+
+  inside = (
+    within(rows, corners[:, 0])[:, :, None]
+    & within(columns, corners[:, 1])[:, None, :]
+  )
+  return jnp.where(inside[..., None], jnp.roll(images, 1, axis=0), images)
+
+
+MIXING = ("mixup", "cutmix")  # change what an image shows
 AUGMENTATIONS: dict[str, Callable[[Array, Array], Array]] = {
   "crop": crop,
+  "cutmix": cutmix,
   "flip": flip,
+  "mixup": mixup,
   "resized_crop": resized_crop,
   "rotation": rotation,
 }

@@ -145,7 +145,7 @@ def _shapes(images: list[Path] | ImageArray) -> set[Shape]:
 
 
 def _shape_of_file(path: Path) -> Shape:
-  with _open_image(path) as picture:
+  with open_image(path) as picture:
     if picture.mode.startswith(("I", "F")):
       raise JaxkdError(
         f"{path} has pixels of more than 8 bits; save it with 8 bits."
@@ -182,13 +182,13 @@ def _to_shape(images: list[Path] | ImageArray, shape: Shape) -> np.ndarray:
     if isinstance(image, np.ndarray):
       out[i] = fit(to_picture(image), shape)
     else:
-      with _open_image(image) as picture:
+      with open_image(image) as picture:
         out[i] = fit(picture, shape)
   return out
 
 
 @contextlib.contextmanager
-def _open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
   """Opens an image; an error of the decoder becomes one that names the file."""
   try:
     with Image.open(path) as picture:

@@ -6,6 +6,7 @@ interface the host carries images and answers between two compiled functions.
 A method can't tell which of the two it is.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -31,6 +32,7 @@ from jaxkd.types import (
   Phase,
   Samples,
   SampleStore,
+  Variables,
 )
 
 
@@ -46,6 +48,7 @@ class RoundSpec(NamedTuple):
       stored and trained on.
     compute_dtype: dtype of the teacher where a method differentiates through
       it; its answers are float32 all the same.
+    init_student: from a key to a student's random variables.
   """
 
   method: Method
@@ -54,6 +57,7 @@ class RoundSpec(NamedTuple):
   access: str
   eight_bit: bool = False
   compute_dtype: str = "float32"
+  init_student: Callable[[Array], Variables] | None = None
 
 
 @flax.struct.dataclass
@@ -203,6 +207,13 @@ def tell(
   return run.replace(state=state, student=student, store=store), terms
 
 
+def student_variables(spec: RoundSpec, run: RunState) -> Variables:
+  """The student so far: that of the method, if it trains its own."""
+  if spec.method.round_student is not None:
+    return spec.method.round_student(run.state)
+  return run.student.variables
+
+
 def _placeholder_targets(spec: RoundSpec, samples: Samples) -> Array:
   """Targets of the right shape and dtype, until the teacher has answered."""
   count = samples.labels.shape[0]
@@ -226,4 +237,5 @@ def _networks(
     inputs.student.replace(variables=student.variables),
     store,
     inputs.data,
+    spec.init_student,
   )

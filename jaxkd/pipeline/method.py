@@ -2,8 +2,9 @@
 
 from ml_collections import ConfigDict
 
-from jaxkd import data, defenses, methods
+from jaxkd import defenses, methods
 from jaxkd.config import ACCESS_LEVELS
+from jaxkd.data import augmentation, other_images
 from jaxkd.pipeline import grid
 from jaxkd.synthesis import label_only
 from jaxkd.teachers import access
@@ -34,7 +35,7 @@ def build_method(
   info = methods.info(config.method)
   label_only.check(config, info)
   if config.other_dataset:
-    num_images = data.train_size(config.other_dataset)
+    num_images = other_images.count_images(config.other_dataset)
   budget = max(config.queries.budget - reserved, 0)
   method = methods.build(
     config.method,
@@ -61,14 +62,14 @@ def check_student(config: ConfigDict, method: Method) -> None:
   """
   block, name = config.student, config.method
   learns = trains_student(method)
-  if learns and block.seeds > 1 and not block.epochs:
+  if has_student(method) and block.seeds > 1 and not block.epochs:
     raise JaxkdError(
       f"{name} trains the student while it makes images, so each of "
       f"student.seeds={block.seeds} would make, and pay for, its own; set "
       "student.seeds=1 and run again with another seed, or student.epochs "
       "above 0, in which all learn from the images of one."
     )
-  if config.queries.eval_at and not learns:
+  if config.queries.eval_at and not has_student(method):
     raise JaxkdError(
       f"queries.eval_at: {name} does not train the student until its images "
       "are made, so there is nothing to evaluate in between; set "
@@ -79,7 +80,7 @@ def check_student(config: ConfigDict, method: Method) -> None:
       f"{name} trains the student while it makes images; say how in "
       "student.round_optimizer."
     )
-  if not learns and not block.epochs:
+  if not has_student(method) and not block.epochs:
     raise JaxkdError(
       f"student.epochs=0: {name} leaves all training to the epochs; choose 1 "
       "or more."
@@ -101,15 +102,27 @@ def check_student(config: ConfigDict, method: Method) -> None:
       "is no white box; have each image answered once (synthesis.answers or "
       "synthesis.mode), or set student.epochs=0."
     )
-  if method.real_images == "other" and not config.other_dataset:
+  mixing = set(augmentation.MIXING) & set(block.augment)
+  if mixing and not method.relabel_views:
     raise JaxkdError(
-      "other_dataset is empty; it names the data set of the real images, for "
-      "instance --config.other_dataset=fashion_mnist."
+      f"student.augment={tuple(block.augment)}: {', '.join(sorted(mixing))} "
+      "shows two images at once, and the stored answer is that of one; leave "
+      "it out, or have a white box answer every view."
+    )
+  if method.real_images in ("other", "photo") and not config.other_dataset:
+    raise JaxkdError(
+      "other_dataset is empty; it names the data set of the real images, or a "
+      "folder of them, for instance --config.other_dataset=fashion_mnist."
     )
 
 
+def has_student(method: Method) -> bool:
+  """Whether there is a trained student before the epochs."""
+  return trains_student(method) or method.round_student is not None
+
+
 def trains_student(method: Method) -> bool:
-  """Whether the method's rounds train the student."""
+  """Whether the method's phases make updates of the student."""
   return any(phase.student_steps for phase in method.phases)
 
 

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd import data
-from jaxkd.data import Dataset
+from jaxkd.data import Dataset, other_images
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.evaluation import sanity_checks
 from jaxkd.pipeline import exchange, scores
@@ -149,11 +148,11 @@ def real_images(setup: Setup, dataset: Dataset) -> Samples | None:
   if source == "train":
     labels = jnp.asarray(dataset.train_labels, jnp.int32)
     return Samples(jnp.asarray(dataset.train_images), labels)
-  other = data.load(setup.config.other_dataset, image_size=shape[0])
-  images = other.train_images
-  if images.shape[-1] != shape[-1]:  # grey to colour, or colour to grey
-    grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
-    images = np.repeat(grey, shape[-1], axis=-1)
+  name = setup.config.other_dataset
+  if source == "photo":
+    images = other_images.load_photo(name, shape[-1])[None]
+  else:
+    images = other_images.load_images(name, shape)
   return sample_store.unlabelled(jnp.asarray(images))
 
 
@@ -244,7 +243,7 @@ def evaluate_at_budget(
   after = sum(cost.queries for cost in setup.costs[:number])
   before = after - setup.costs[number - 1].queries
   if any(before < share * queries.budget <= after for share in queries.eval_at):
-    variables = devices.to_local(run.student.variables)
+    variables = devices.to_local(exchange.student_variables(setup.round, run))
     now = student.replace(variables=variables)
     on_test = scores.on_test_data(dataset, teacher, now)
     metrics.write("queries", number, queries=after, **on_test)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 import optax
 
 from jaxkd import data, models
-from jaxkd.data import Dataset, DatasetSummary
+from jaxkd.data import Dataset, DatasetSummary, other_images
 from jaxkd.pipeline import exchange, resolution
 from jaxkd.pipeline.costs import RoundCost, round_costs
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
@@ -174,9 +174,13 @@ def _input_shapes(
   white_box = config.teacher.access == "white_box"
   num_images = summary.num_train if method.real_images else 0
   if method.real_images == "other":
-    num_images = data.train_size(config.other_dataset)
+    num_images = other_images.count_images(config.other_dataset)
+  shape = summary.spec.shape
+  if method.real_images == "photo":
+    num_images = 1
+    shape = other_images.load_photo(config.other_dataset, shape[-1]).shape
   real = Samples(
-    jax.ShapeDtypeStruct((num_images, *summary.spec.shape), jnp.uint8),
+    jax.ShapeDtypeStruct((num_images, *shape), jnp.uint8),
     jax.ShapeDtypeStruct((num_images,), jnp.int32),
   )
   oracle = WhiteBox(networks.teacher) if white_box else None
@@ -195,6 +199,7 @@ def _round_spec(
     config.teacher.access,
     access.shows_eight_bit(config.teacher, spec, method),
     config.compute_dtype,
+    lambda key: models.init(config.student.model, key, spec).variables,
   )
 
 

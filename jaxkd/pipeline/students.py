@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxkd import models
 from jaxkd.data.labels import class_counts, labels_of
-from jaxkd.pipeline import grid
+from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.grid import GridPoint
 from jaxkd.pipeline.setup import Setup
@@ -98,7 +98,8 @@ def train_students(
     metrics: of the run.
   """
   if not setup.config.student.epochs:
-    trained = fresh[0].replace(variables=run.student.variables)
+    variables = exchange.student_variables(setup.round, run)
+    trained = fresh[0].replace(variables=variables)
     return [GridPoint(setup.method.hyper, [trained])]
   points = grid.expand_grid(setup.config.grid, setup.method)
   trainees = [(hyper, student) for hyper in points for student in fresh]

@@ -96,6 +96,21 @@ def teacher_label_cross_entropy(
   return teacher_cross_entropy(hyper, outputs, samples, context)
 
 
+def teacher_answers(
+  hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
+) -> Array:
+  """Computes the cross entropy with labels, or KL(teacher || student).
+
+  `hyper` has `temperature`, which softens both networks' answers and counts
+  for probabilities alone.
+  """
+  if jnp.issubdtype(samples.targets.dtype, jnp.integer):
+    return teacher_cross_entropy({}, outputs, samples, context)
+  labels = hard_labels(samples.targets)
+  hyper = {**hyper, "alpha": jnp.float32(1.0)}
+  return kd(hyper, outputs, samples._replace(labels=labels), context)
+
+
 def ldam(
   hyper: Hyper, outputs: Outputs, samples: Samples, context: LossContext
 ) -> Array:

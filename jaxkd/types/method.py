@@ -19,12 +19,15 @@ class Networks(NamedTuple):
     student: the student in training, with its current variables.
     store: the answered samples so far.
     data: real images, for the methods that use some.
+    init_student: from a key to a student's random variables, for the methods
+      that train students of their own; None where none can be made.
   """
 
   teacher: Classifier | None
   student: Classifier
   store: SampleStore | None = None
   data: Samples | None = None
+  init_student: Callable[[Array], Variables] | None = None
 
 
 # Terms of a loss by name, `[S]` or scalars; they are logged and must be finite.
@@ -125,8 +128,11 @@ class Method(NamedTuple):
     required_access: the least access to the teacher, one of
       `config.ACCESS_LEVELS`; one with less is refused before the first round.
     real_images: which real images the method uses: `""` none, `train` those
-      that the teacher was trained on, `other` those of `config.other_dataset`.
+      that the teacher was trained on, `other` those of
+      `config.other_dataset`, `photo` the one image file that it names.
     pre_student_stage: networks that are trained before the student's epochs.
+    round_student: the variables of the student that the method trains itself in
+      its rounds, from its state; None for methods that train none of their own.
     float_pixels: whether the method needs answers to float images (finite
       differences, boundary searches); teachers that take 8 bits are refused.
   """
@@ -142,6 +148,7 @@ class Method(NamedTuple):
   required_access: str = "probs"
   real_images: str = ""
   pre_student_stage: PreStudentStage | None = None
+  round_student: Callable[[State], Variables] | None = None
   float_pixels: bool = False
 
 

@@ -76,7 +76,7 @@ def test_names_are_applied_in_order_and_checked():
     6,
     3,
   )
-  with pytest.raises(JaxkdError, match="'rotate'; choose from crop, flip"):
+  with pytest.raises(JaxkdError, match="'rotate'; choose from crop, cutmix"):
     augmentation.apply(("rotate",), key, images(2))
 
 
@@ -135,3 +135,27 @@ def test_jitter_rolls_all_images_alike_and_loses_nothing():
     assert len(shifts) == 1
   assert len(seen) > 12
   np.testing.assert_array_equal(augmentation.jitter(key, before, 0), before)
+
+
+def test_mixup_blends_neighbours():
+  images = jnp.zeros((50, 3, 3, 1)).at[::2].set(1.0)
+  mixed = augmentation.mixup(jax.random.key(0), images)
+  weights = mixed[:, 0, 0, 0]
+  assert (np.ptp(mixed, axis=(1, 2, 3)) == 0).all()
+  assert 0.2 < float(weights.std()) < 0.4  # uniform: 0.29
+  equal = jnp.full((4, 3, 3, 1), 0.5)
+  np.testing.assert_allclose(
+    augmentation.mixup(jax.random.key(0), equal), equal, rtol=1e-6
+  )
+
+
+def test_cutmix_replaces_a_square():
+  images = jnp.zeros((200, 16, 16, 1)).at[::2].set(1.0)
+  cut = np.asarray(augmentation.cutmix(jax.random.key(0), images))
+  assert set(np.unique(cut)) == {0.0, 1.0}
+  changed = cut[..., 0] != np.asarray(images)[..., 0]
+  share = changed.mean((1, 2))
+  assert 0.4 < share.mean() < 0.6 and share.std() > 0.2
+  # It is the product of its rows and its columns.
+  product = changed.any(2)[:, :, None] & changed.any(1)[:, None, :]
+  np.testing.assert_array_equal(changed, product)

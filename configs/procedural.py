@@ -1,0 +1,85 @@
+"""Images that nobody optimised, labelled by the teacher.
+
+  python -m jaxkd.main --config=configs/procedural.py
+  python -m jaxkd.main --config=configs/procedural.py:dataset=mnist
+  python -m jaxkd.main --config=configs/procedural.py:access=white_box
+  python -m jaxkd.main --config=configs/procedural.py:select=none,sources=smooth
+  python -m jaxkd.main --config=configs/procedural.py:smoke
+
+`access` is `label` (budgets are IDEAL's), `probs` or `white_box`. `select` is
+`student`, where students of the round before select what is asked, or `none`.
+`sources` is a name or several with `+` between them, in equal parts, as in
+`sources=smooth+leaves`. Strokes look like digits, and who draws them knows that
+there are digits; smooth noise and leaves assume nothing.
+"""
+
+from jaxkd import config as c
+
+LENETS = dict(teacher="lenet5", student="lenet5", image_size=32)
+RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
+# By data set: networks, budget of queries, epochs of the teacher.
+RECIPES = {
+  "mnist_5k": dict(LENETS, budget=10_000, teacher_epochs=30),
+  "mnist": dict(LENETS, budget=25_000, teacher_epochs=10),
+  "fashion_mnist": dict(LENETS, budget=100_000, teacher_epochs=20),
+  "svhn_cropped": dict(
+    RESNETS, teacher="resnet18", budget=100_000, teacher_epochs=30
+  ),
+  "cifar10": dict(RESNETS, budget=250_000, teacher_epochs=30),
+  "cifar100": dict(RESNETS, budget=2_000_000, teacher_epochs=30),
+}
+ROUNDS = 10
+VISITS = 900_000  # images in all updates of the student
+SMOKE = dict(budget=200, teacher_epochs=2)
+
+
+def get_config(argument: str = ""):
+  args = c.arguments(
+    argument,
+    dataset="mnist_5k",
+    access="label",
+    select="student",
+    sources="smooth+leaves+strokes",
+    budget="0",
+  )
+  recipe = c.lookup(RECIPES, args["dataset"])
+  if args["smoke"]:
+    recipe = {**recipe, **SMOKE}
+  selects = c.lookup({"student": True, "none": False}, args["select"], "select")
+  white_box = args["access"] == "white_box"
+  budget = c.number(args, "budget") or recipe["budget"]
+  rounds = 2 if args["smoke"] else ROUNDS
+  return c.experiment(
+    "procedural",
+    args,
+    image_size=recipe["image_size"],
+    teacher={
+      "model": recipe["teacher"],
+      "access": args["access"],
+      "epochs": recipe["teacher_epochs"],
+      "batch_size": 256,
+      "optimizer": c.optimizer("sgd", 0.1, "one_cycle"),
+    },
+    student={
+      "model": "lenet5_half"
+      if white_box and recipe["image_size"]
+      else recipe["student"],
+      "epochs": max(VISITS // budget, 1),
+      "batch_size": 32,
+      "augment": (),
+      "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-3),
+    },
+    synthesis={
+      "num_rounds": rounds,
+      "batch_size": budget // rounds,
+      "sources": dict.fromkeys(args["sources"].split("+"), 1.0),
+      "selection": {
+        "criterion": "margin" if selects else "none",
+        "candidates": 2.0 if budget < 100_000 else 1.0,
+        "mutations": 2.0 if budget < 100_000 else 1.0,
+      },
+      "answers": "per_view" if white_box else "once",
+    },
+    queries={} if white_box else {"budget": budget},
+    hyper={"temperature": 1.0},
+  )

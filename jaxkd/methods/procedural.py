@@ -1,0 +1,101 @@
+"""Procedural images: a few lines of geometry, labelled by the teacher.
+
+No image is optimised and none is real. `jaxkd.synthesis.procedural` draws
+images (smooth noise, dead leaves, strokes and others), and
+`jaxkd.synthesis.candidate_images` selects those that the teacher is asked
+about. The method is ours. Neighbours are Baradad et al., "Learning to See by
+Looking at Noise", NeurIPS 2021, whose sources pre-train a network; Kataoka et
+al., "Pre-training without Natural Images", ACCV 2020 (fractals); and Raikwar
+and Mishra, "Discovering and Overcoming Limitations of Noise-engineered
+Data-free Knowledge Distillation", NeurIPS 2022.
+
+The student lowers the cross entropy of the teacher's labels; with probabilities
+it lowers KL(teacher || student), both softened by a temperature. A white box
+answers every augmented view of an image (`answers="per_view"`), at no cost.
+"""
+
+from jaxkd.config import checks
+from jaxkd.config.fields import NOT_NEGATIVE, POSITIVE, Block, Field
+from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
+from jaxkd.synthesis import candidate_images, procedural, real_images
+from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.training.objectives import teacher_answers
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  JaxkdError,
+  Method,
+  MethodInfo,
+  Networks,
+)
+
+INFO = MethodInfo(
+  access="label",
+  source="geometry, never optimised",
+  critic="",
+  objective="cross entropy on labels, KL on probabilities",
+)
+
+SOURCES = Block(
+  "sources",
+  "Weights of the sources of images, see jaxkd.synthesis.procedural.",
+  tuple(
+    Field(name, float, 0.0, f"Weight of {name}.", NOT_NEGATIVE)
+    for name in procedural.SOURCES
+  ),
+)
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  SOURCES,
+  candidate_images.SELECTION,
+  real_images.ANSWERS,
+)
+HYPER = (
+  Field("temperature", float, 1.0, "Softens both networks' answers.", POSITIVE),
+)
+
+
+def build(
+  spec: DataSpec,
+  *,
+  hyper: dict[str, float],
+  budget: int,
+  num_rounds: int,
+  batch_size: int,
+  sources: dict[str, float],
+  selection: dict[str, str | float | int],
+  answers: str,
+) -> Method:
+  """Builds the method for images like `spec`.
+
+  Args:
+    spec: of the inputs.
+    hyper: `temperature`, which counts where the teacher gives probabilities.
+    budget: queries that may be spent.
+    The others are declared in `FIELDS`.
+
+  Raises:
+    JaxkdError: if the budget does not pay for one round, or if no source has a
+      weight.
+  """
+  if not any(sources.values()):
+    raise JaxkdError(
+      "synthesis.sources: all weights are 0; set one of "
+      f"{', '.join(procedural.SOURCES)} above 0."
+    )
+
+  def source(nets: Networks, key: Array, count: int) -> Array:
+    del nets
+    return procedural.draw_mixture(sources, key, count, spec.shape)
+
+  return candidate_images.candidate_method(
+    spec,
+    source,
+    rounds=checks.rounds_within(budget, batch_size, num_rounds),
+    batch_size=batch_size,
+    select=SelectionConfig(**selection),
+    objective=teacher_answers,
+    hyper=hyper,
+    relabel_views=answers == "per_view",
+  )

@@ -1,0 +1,143 @@
+"""Selection: which candidate images the teacher is asked about.
+
+Students that were trained on the answers so far predict the candidates'
+classes. Each class has a quota, larger for those that the teacher gave seldom,
+and within a class the candidates come first about which the students are least
+certain: a small margin between the two likeliest classes (Scheffer et al.,
+"Active Hidden Markov Models for Information Extraction", 2001), or a large
+disagreement (Seung, Opper and Sompolinsky, "Query by Committee", 1992). No
+image is asked twice.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxkd.data.labels import class_counts
+from jaxkd.types import Array
+
+CRITERIA = ("none", "random", "margin", "disagreement")
+MIN_QUOTA = 0.02  # of the images asked in a round, for each class
+MARGIN_NOISE = 0.15  # largest random number that is added to a margin
+
+
+def select(
+  key: Array,
+  log_probs: Array,
+  new: Array,
+  counts: Array,
+  count: int,
+  criterion: str,
+) -> Array:
+  """Returns the indices `[count]` of the selected candidates.
+
+  If the quotas can't be filled, other new candidates are taken at random, and
+  in the end those that are not new.
+
+  Args:
+    key: random key.
+    log_probs: of each student, `[E, N, K]`.
+    new: whether no equal image was asked before, `[N]`; see `is_new`.
+    counts: images that the teacher gave each class so far, `[K]`.
+    count: number of images to select, at most N.
+    criterion: one of `CRITERIA` but none.
+  """
+  noise_key, fill_key = jax.random.split(key)
+  probs = jnp.exp(log_probs).mean(0)
+  num_candidates, num_classes = probs.shape
+  classes = probs.argmax(-1)
+  noise = jax.random.uniform(noise_key, (num_candidates,))
+  if criterion == "margin":
+    top = jax.lax.top_k(probs, 2)[0]
+    scores = top[:, 0] - top[:, 1] + MARGIN_NOISE * noise
+  elif criterion == "disagreement":
+    scores = -disagreement(log_probs)
+  else:
+    scores = noise
+  order = jnp.lexsort((scores, classes, ~new))
+  available = class_counts(jnp.where(new, classes, -1), num_classes)
+  starts = jnp.cumsum(available) - available
+  ranks = jnp.arange(num_candidates) - starts[classes[order]]
+  in_quota = ranks < quotas(counts, count)[classes[order]]
+  fill = jax.random.uniform(fill_key, (num_candidates,))
+  priority = jnp.where(in_quota, -1.0, fill)
+  priority = jnp.where(new[order], priority, 2.0)
+  return order[jnp.argsort(priority)[:count]]
+
+
+def disagreement(log_probs: Array) -> Array:
+  """Computes the entropy of the mean minus the mean entropy, `[N]`.
+
+  This is the Jensen-Shannon divergence of the students' answers, in nats.
+
+  Args:
+    log_probs: of each student, `[E, N, K]`.
+  """
+  mean = jnp.exp(log_probs).mean(0)
+  mean_entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean(0)
+  return jax.scipy.special.entr(mean).sum(-1) - mean_entropy
+
+
+def quotas(counts: Array, count: int) -> Array:
+  """Computes how many candidates of each predicted class to take, `[K]`.
+
+  They fill the rare classes up to what every class would have if all had
+  equally many, are at least `MIN_QUOTA` of all, and add up to `count`.
+
+  Args:
+    counts: images with each label so far, `[K]`.
+    count: number of images to select.
+  """
+  level = (counts.sum() + count) / counts.shape[0]
+  wanted = jnp.maximum(level - counts, MIN_QUOTA * count)
+  return wanted / wanted.sum() * count
+
+
+def rare_classes(key: Array, labels: Array, counts: Array, count: int) -> Array:
+  """Draws indices `[count]` of samples, all classes about equally often.
+
+  Args:
+    key: random key.
+    labels: of the samples, `[N]`; -1 for those that are not to be drawn.
+    counts: samples with each label, `[K]`.
+    count: number of draws, with replacement.
+  """
+  weights = 1.0 / jnp.maximum(counts, 5)  # rare ones not again and again
+  weights = jnp.where(labels < 0, 0.0, weights[labels])
+  total = jnp.cumsum(weights)
+  draws = jax.random.uniform(key, (count,)) * total[-1]
+  return jnp.searchsorted(total, draws, side="right").clip(0, len(labels) - 1)
+
+
+def is_new(images: Array, earlier: Array, num_earlier: Array) -> Array:
+  """Returns whether each image is the first of its kind, `[N]`.
+
+  Args:
+    images: uint8 `[N, ...]`.
+    earlier: uint8 `[M, ...]`, images that were asked before.
+    num_earlier: how many of these there are; the others are ignored.
+  """
+  held = jnp.arange(len(earlier)) < num_earlier
+  ignored = jnp.concatenate([~held, jnp.zeros(len(images), bool)])
+  prints = jnp.concatenate([fingerprints(earlier), fingerprints(images)])
+  # Equal images become neighbours, in the order in which they came.
+  order = jnp.lexsort(
+    (jnp.arange(len(prints)), prints[:, 1], prints[:, 0], ignored)
+  )
+  ranked = prints[order]
+  repeated = (ranked[1:] == ranked[:-1]).all(-1) & ~ignored[order][:-1]
+  first = jnp.ones(len(prints), bool).at[order[1:]].set(~repeated)
+  return first[len(earlier) :]
+
+
+def fingerprints(images: Array) -> Array:
+  """Computes two sums of the pixels with random factors, uint32 `[N, 2]`.
+
+  Different images have the same fingerprint with a probability below 1e-14.
+  """
+  pixels = images.reshape(len(images), -1).astype(jnp.uint32)
+  factors = jax.random.bits(jax.random.key(0), (pixels.shape[1], 2)) | 1
+
+  def one(column: Array) -> Array:
+    return (pixels * column).sum(-1, dtype=jnp.uint32)
+
+  return jnp.stack([one(factors[:, 0]), one(factors[:, 1])], -1)

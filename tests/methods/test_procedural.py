@@ -1,0 +1,121 @@
+"""Procedural images: no image is asked twice, students select from the second
+round on, and the loss is that of the teacher's answers.
+"""
+
+import jax
+import jax.numpy as jnp
+from method_builder import build_method
+import numpy as np
+import pytest
+import toy_task
+from toy_task import SPEC
+
+from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.training import objectives
+from jaxkd.types import JaxkdError, LossContext, Outputs, Samples
+
+CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
+SELECTION = {
+  "criterion": "margin",
+  "candidates": 2.0,
+  "mutations": 2.0,
+  "members": 2,
+  "visits": 60,
+  "min_epochs": 2,
+  "max_epochs": 5,
+  "batch_size": 4,
+  "learning_rate": 0.1,
+  "weight_decay": 0.0,
+}
+
+
+def build(spec=SPEC, **fields):
+  fields = {
+    "hyper": {"temperature": 1.0},
+    "budget": 36,
+    "num_rounds": 0,
+    "batch_size": 12,
+    "sources": {"smooth": 1.0, "leaves": 1.0},
+    "answers": "once",
+    "selection": SELECTION,
+    **fields,
+  }
+  return build_method("procedural", spec, **fields)
+
+
+def stored_images(run):
+  return np.asarray(run.store.samples.images).reshape(
+    len(run.store.samples.labels), -1
+  )
+
+
+@pytest.mark.parametrize(
+  "criterion", ["none", "random", "margin", "disagreement"]
+)
+def test_every_image_is_asked_once(criterion):
+  method = build(selection={**SELECTION, "criterion": criterion})
+  run, terms = toy_task.run_rounds(method, 3, toy_task.black_box("label"))
+  images = stored_images(run)
+  assert images.dtype == np.uint8
+  assert len(np.unique(images, axis=0)) == len(images) == 36
+  assert all(np.isfinite(list(t.values())).all() for t in terms)
+
+
+def test_a_budget_pays_for_whole_rounds():
+  assert build(budget=40).rounds == 3
+  assert build(budget=40, num_rounds=2).rounds == 2
+  with pytest.raises(JaxkdError, match=r"queries\.budget=5 does not pay"):
+    build(budget=5)
+
+
+def test_without_any_source_nothing_is_drawn():
+  with pytest.raises(JaxkdError, match=r"synthesis\.sources: all weights"):
+    build(sources={"smooth": 0.0})
+
+
+def test_points_are_refused():
+  with pytest.raises(JaxkdError, match=r"makes images \[H, W, C\]"):
+    build(spec=SPEC._replace(shape=(2,)))
+
+
+def test_members_learn_the_labels():
+  method = build(
+    batch_size=30,
+    budget=90,
+    num_rounds=3,
+    selection={**SELECTION, "visits": 2000, "max_epochs": 60},
+  )
+  teacher = toy_task.black_box("label")
+  run, _ = toy_task.run_rounds(method, 3, teacher)
+  variables = method.round_student(run.state)
+  samples = run.store.samples
+  logits = toy_task.linear(variables, samples.images / 255)[0].logits
+  assert (logits.argmax(-1) == samples.targets).mean() > 0.9
+
+
+def test_the_epochs_of_a_member_follow_from_its_visits():
+  select = SelectionConfig(**SELECTION)
+  # 60 visits of 12 images are 5 epochs of 3 updates, of 24 images 2 of 6.
+  assert int(select.num_updates(jnp.int32(12))) == 15
+  assert int(select.num_updates(jnp.int32(24))) == 12
+  assert int(select.num_updates(jnp.int32(1000))) == 500
+
+
+def test_labels_give_cross_entropy_and_probabilities_a_divergence():
+  logits = jnp.array([[1.0, 0.0, -1.0]])
+  labels = Samples(None, None, jnp.array([2], jnp.int32))
+  hyper = {"temperature": jnp.float32(2.0)}
+  loss = objectives.teacher_answers(hyper, Outputs(logits), labels, CONTEXT)
+  log_probs = jax.nn.log_softmax(logits)
+  np.testing.assert_allclose(loss, -log_probs[:, 2], rtol=1e-5)
+
+  answers = jnp.log(jnp.array([[0.2, 0.3, 0.5]]))
+  soft = Samples(None, None, answers)
+  loss = objectives.teacher_answers(hyper, Outputs(logits), soft, CONTEXT)
+  p, q = jax.nn.softmax(answers / 2), jax.nn.softmax(logits / 2)
+  by_hand = 4 * (p * jnp.log(p / q)).sum(-1)
+  np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
+
+
+def test_a_white_box_answers_views():
+  assert build(answers="per_view", num_rounds=2).relabel_views
