@@ -2,6 +2,8 @@ r"""How far a model can be copied, as its budget of queries is spent.
 
   python -m jaxkd.main --config=configs/audit.py
   python -m jaxkd.main --config=configs/audit.py:attack=dfme,dataset=mnist
+  python -m jaxkd.main --config=configs/audit.py:attack=procedural
+  python -m jaxkd.main --config=configs/audit.py:attack=both
   python -m jaxkd.main --config=configs/audit.py:attack=ideal,paper
   python -m jaxkd.main --config=configs/audit.py \
       --config.teacher.url=http://127.0.0.1:8000 \
@@ -10,27 +12,53 @@ r"""How far a model can be copied, as its budget of queries is spent.
 
 One run of the attack. The student is evaluated at every share of the budget in
 `queries.eval_at`: accuracy and agreement against queries, in the report. All
-arguments but `attack` are those of the attack's own config. ZSDB3KD trains its
-student after the last query, hence is evaluated at the end alone. Against a
-service, agreement needs `--config.queries.evaluate`, which sends the test
-images too, counted apart and out of the same budget.
+arguments but `attack` are those of the attack's own config. `attack=both` is a
+table of two runs, IDEAL and procedural images, which share the budget in equal
+parts. ZSDB3KD trains its student after the last query, hence is evaluated at
+the end alone. Against a service, agreement needs `--config.queries.evaluate`,
+which sends the test images too, counted apart and out of the same budget.
 """
 
 from jaxkd import config as c
 
-ATTACKS = ("dast", "dfme", "ideal", "maze", "zsdb3kd")
+ATTACKS = ("dast", "dfme", "ideal", "maze", "procedural", "zsdb3kd")
+BOTH = {"IDEAL": "ideal", "procedural": "procedural"}
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def get_config(argument: str = ""):
   parts = [part.strip().partition("=") for part in (argument or "").split(",")]
   attack = {name: value for name, _, value in parts}.get("attack", "ideal")
+  rest = c.without(argument, "attack")
+  if attack == "both":
+    return both(rest)
   if attack not in ATTACKS:
     raise c.JaxkdError(
       f"attack={attack}: an audit needs an attack on a black box; choose one "
-      f"of {', '.join(ATTACKS)}."
+      f"of {', '.join(ATTACKS)}, or both for IDEAL and procedural images."
     )
-  config = c.sibling(__file__, attack, c.without(argument, "attack"))
-  if "round_optimizer" in config.student:  # else there is nothing in between
+  return audit(attack, rest)
+
+
+def audit(attack: str, rest: str):
+  """One attack, evaluated at every share of its budget."""
+  config = c.sibling(__file__, attack, rest)
+  selection = config.synthesis.get("selection", {"criterion": "none"})
+  selects = selection["criterion"] != "none"
+  if selects or "round_optimizer" in config.student:  # else none in between
     config.queries.eval_at = SHARES
   return config
+
+
+def both(rest: str):
+  """Two attacks, each with half of IDEAL's budget."""
+  cells = {}
+  half = c.sibling(__file__, "ideal", rest).queries.budget // 2
+  for row, attack in BOTH.items():
+    config = audit(attack, rest)
+    config.queries.budget = half
+    if attack == "procedural":
+      config.synthesis.batch_size = half // config.synthesis.num_rounds
+    cells[attack] = c.cell(row, "student", config)
+  title = f"Two attacks that share a budget of {2 * half:,} queries"
+  return c.table("both_attacks", title, tuple(BOTH), ("student",), cells)

@@ -35,7 +35,7 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.models.layers import to_pixels
 from jaxkd.runtime import devices
-from jaxkd.synthesis import pixels, priors
+from jaxkd.synthesis import pixels, priors, starts
 from jaxkd.training import optimisers
 from jaxkd.training.objectives import kd
 from jaxkd.types import (
@@ -91,6 +91,7 @@ FIELDS = (
     "Steps of CAKE (sgd) or LAKE (langevin).",
     optimisers.DYNAMICS,
   ),
+  starts.START,
   Field(
     "sets_per_round",
     int,
@@ -115,6 +116,7 @@ def build(
   weights: dict[str, float],
   contrast: str,
   dynamics: str,
+  start: str,
   sets_per_round: int,
 ) -> Method:
   """Builds the method for inputs like `spec`.
@@ -167,7 +169,7 @@ def build(
 
     inputs, terms = pixels.optimise(
       loss,
-      priors.normal(start_key, set_size, spec),
+      starts.start_images(start, start_key, set_size, spec),
       optimisers.DYNAMICS[dynamics](sizes[index], noise_key),
       num_steps,
     )

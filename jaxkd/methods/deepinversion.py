@@ -43,7 +43,7 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.data import augmentation
 from jaxkd.models.layers import clip_to_pixels, to_pixels
-from jaxkd.synthesis import batch_statistics, pixels, priors, replay
+from jaxkd.synthesis import batch_statistics, pixels, priors, replay, starts
 from jaxkd.training.objectives import kd
 from jaxkd.types import (
   Array,
@@ -100,6 +100,7 @@ FIELDS = (
     NOT_NEGATIVE,
   ),
   Field("mirror", bool, ..., "Whether it is also mirrored, at random."),
+  starts.START,
   Field(
     "clip",
     bool,
@@ -139,6 +140,7 @@ def build(
   betas: tuple[float, float],
   jitter: int,
   mirror: bool,
+  start: str,
   clip: bool,
   variation: str,
   competition: str,
@@ -216,7 +218,7 @@ def build(
 
     inputs, terms = pixels.optimise_views(
       loss,
-      priors.normal(start_key, batch_size, spec),
+      starts.start_images(start, start_key, batch_size, spec),
       optax.adam(step_size, *betas),
       step_key,
       num_steps,
