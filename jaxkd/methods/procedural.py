@@ -19,14 +19,18 @@ from jaxkd.config.fields import NOT_NEGATIVE, POSITIVE, Block, Field
 from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
 from jaxkd.synthesis import candidate_images, procedural, real_images
 from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.training import ensemble_labeling, sample_store
+from jaxkd.training.ensemble_labeling import EnsembleConfig
 from jaxkd.training.objectives import teacher_answers
 from jaxkd.types import (
   Array,
+  Classifier,
   DataSpec,
   JaxkdError,
   Method,
   MethodInfo,
   Networks,
+  Samples,
 )
 
 INFO = MethodInfo(
@@ -50,6 +54,7 @@ FIELDS = (
   SOURCES,
   candidate_images.SELECTION,
   real_images.ANSWERS,
+  *ensemble_labeling.FIELDS,
 )
 HYPER = (
   Field("temperature", float, 1.0, "Softens both networks' answers.", POSITIVE),
@@ -66,6 +71,8 @@ def build(
   sources: dict[str, float],
   selection: dict[str, str | float | int],
   answers: str,
+  ensemble: int,
+  extra_images: int,
 ) -> Method:
   """Builds the method for images like `spec`.
 
@@ -76,8 +83,8 @@ def build(
     The others are declared in `FIELDS`.
 
   Raises:
-    JaxkdError: if the budget does not pay for one round, or if no source has a
-      weight.
+    JaxkdError: if the budget does not pay for one round, if no source has a
+      weight, or for an ensemble beside a teacher that answers every view.
   """
   if not any(sources.values()):
     raise JaxkdError(
@@ -85,11 +92,21 @@ def build(
       f"{', '.join(procedural.SOURCES)} above 0."
     )
 
-  def source(nets: Networks, key: Array, count: int) -> Array:
+  if ensemble and answers == "per_view":
+    raise JaxkdError(
+      f"synthesis.ensemble={ensemble}: with answers=per_view the teacher itself "
+      "answers every view; set synthesis.ensemble=0."
+    )
+
+  def source(nets: Networks | None, key: Array, count: int) -> Array:
     del nets
     return procedural.draw_mixture(sources, key, count, spec.shape)
 
-  return candidate_images.candidate_method(
+  def make_batch(student: Classifier, key: Array) -> Samples:
+    del student
+    return sample_store.unlabelled(source(None, key, batch_size))
+
+  method = candidate_images.candidate_method(
     spec,
     source,
     rounds=checks.rounds_within(budget, batch_size, num_rounds),
@@ -99,3 +116,7 @@ def build(
     hyper=hyper,
     relabel_views=answers == "per_view",
   )
+  stage = ensemble_labeling.ensemble_stage(
+    EnsembleConfig(ensemble, extra_images), teacher_answers, hyper, make_batch
+  )
+  return method._replace(pre_student_stage=stage)

@@ -37,6 +37,8 @@ def build(spec=SPEC, **fields):
     "batch_size": 12,
     "sources": {"smooth": 1.0},
     "answers": "once",
+    "ensemble": 0,
+    "extra_images": 0,
     "selection": SELECTION,
     **fields,
   }
@@ -113,3 +115,11 @@ def test_labels_give_cross_entropy_and_probabilities_a_divergence():
 
 def test_a_white_box_answers_views():
   assert build(answers="per_view", num_rounds=2).relabel_views
+  with pytest.raises(JaxkdError, match=r"synthesis\.ensemble=2: with answers"):
+    build(answers="per_view", num_rounds=2, ensemble=2)
+
+
+def test_an_ensemble_labels_further_images_after_the_rounds():
+  assert build().pre_student_stage is None
+  stage = build(ensemble=2, extra_images=3).pre_student_stage
+  assert "an ensemble of 2, which labels 3 images" in stage.description
