@@ -7,8 +7,10 @@
 
 A control is the same run, student and all, in which images are never improved:
 the generator stays as it was initialised, pixels stay noise, walks stay where
-they began. Three seeds, each with a teacher of its own. `part=4` makes a
-quarter of each method's rounds, sets or queries.
+they began. The column `procedural` is the control that counts: the same student
+makes as many updates on as many procedural images, which the same teacher
+answers with the same access. Three seeds, each with a teacher of its own.
+`part=4` makes a quarter of each method's rounds, sets or queries.
 """
 
 from jaxkd import config as c, methods
@@ -38,9 +40,9 @@ def get_config(argument: str = ""):
   c.forbid(args, "teacher", "student", "seeds")
   rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
   columns = {
-    f"seed {seed}{', control' * control}": (seed, control)
+    f"seed {seed}{control and ', '}{control}": (seed, control)
     for seed in SEEDS
-    for control in (False, True)
+    for control in ("", "control", "procedural")
   }
   cells = {}
   for row, method in METHODS.items():
@@ -49,8 +51,12 @@ def get_config(argument: str = ""):
       config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
       config.seed = seed
       shorten(config, c.number(args, "part"))
-      if control:
+      if control == "control":
         freeze_images(config)
+      if control == "procedural":
+        config = c.procedural_control(
+          config, c.sibling(__file__, "procedural", rest)
+        )
       cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)
   title = f"Students, and those of the same runs without learning, on {rest}"
   return c.table("control", title, tuple(METHODS), tuple(columns), cells)

@@ -45,7 +45,6 @@ def get_config(argument: str = ""):
   recipe = c.lookup(RECIPES, args["dataset"])
   if args["smoke"]:
     recipe = {**recipe, **SMOKE}
-  selects = c.lookup({"student": True, "none": False}, args["select"], "select")
   white_box = args["access"] == "white_box"
   budget = c.number(args, "budget") or recipe["budget"]
   rounds = 2 if args["smoke"] else ROUNDS
@@ -73,13 +72,23 @@ def get_config(argument: str = ""):
       "num_rounds": rounds,
       "batch_size": budget // rounds,
       "sources": dict.fromkeys(args["sources"].split("+"), 1.0),
-      "selection": {
-        "criterion": "margin" if selects else "none",
-        "candidates": 2.0 if budget < 100_000 else 1.0,
-        "mutations": 2.0 if budget < 100_000 else 1.0,
-      },
+      "selection": selection(args, budget),
       "answers": "per_view" if white_box else "once",
     },
     queries={} if white_box else {"budget": budget},
     hyper={"temperature": 1.0},
   )
+
+
+def selection(args: dict, budget: int) -> dict:
+  """Fields of the block; candidates cost time, but no query."""
+  criterion = c.lookup(
+    {"student": "margin", "none": "none"}, args["select"], "select"
+  )
+  per_image = 2.0 if budget < 100_000 else 1.0
+  return {
+    "criterion": criterion,
+    # Without a choice some more, because a few are drawn twice.
+    "candidates": 1.1 if criterion == "none" else per_image,
+    "mutations": per_image,
+  }

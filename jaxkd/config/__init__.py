@@ -8,6 +8,7 @@ but this package.
 from jaxkd.config.arguments import arguments, forbid, lookup, number, without
 from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
 from jaxkd.config.cells import cell, cells, slug, table
+from jaxkd.config.controls import procedural_control
 from jaxkd.config.files import (
   load_config,
   resolve_path,
@@ -31,6 +32,7 @@ __all__ = [
   "lookup",
   "number",
   "optimizer",
+  "procedural_control",
   "resolve_path",
   "share_networks",
   "sibling",

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxkd.config import checks
 from jaxkd.config.fields import POSITIVE, Field
 from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
+from jaxkd.data.pixels import to_eight_bit
 from jaxkd.synthesis import (
   candidate_images,
   photo_crops,
@@ -98,7 +99,7 @@ def build(
     )
 
   def draw_images(nets: Networks, key: Array, count: int) -> Array:
-    images = nets.data.images
+    images = to_eight_bit(nets.data.images)
     priority = jax.random.uniform(key, (len(images),))
     if nets.store is not None:  # those that were not asked about come first
       new = selections.is_new(

@@ -36,7 +36,7 @@ from jaxkd.types import (
 INFO = MethodInfo(
   access="label",
   source="geometry, never optimised",
-  critic="",
+  critic="student, which selects",
   objective="cross entropy on labels, KL on probabilities",
 )
 
@@ -94,8 +94,8 @@ def build(
 
   if ensemble and answers == "per_view":
     raise JaxkdError(
-      f"synthesis.ensemble={ensemble}: with answers=per_view the teacher itself "
-      "answers every view; set synthesis.ensemble=0."
+      f"synthesis.ensemble={ensemble}: with answers=per_view the teacher "
+      "itself answers every view; set synthesis.ensemble=0."
     )
 
   def source(nets: Networks | None, key: Array, count: int) -> Array:

@@ -237,5 +237,6 @@ def _networks(
     inputs.student.replace(variables=student.variables),
     store,
     inputs.data,
-    spec.init_student,
+    # A pytree without leaves, as methods map functions over their networks.
+    spec.init_student and jax.tree_util.Partial(spec.init_student),
   )

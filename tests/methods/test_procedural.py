@@ -115,7 +115,9 @@ def test_labels_give_cross_entropy_and_probabilities_a_divergence():
 
 def test_a_white_box_answers_views():
   assert build(answers="per_view", num_rounds=2).relabel_views
-  with pytest.raises(JaxkdError, match=r"synthesis\.ensemble=2: with answers"):
+  with pytest.raises(
+    JaxkdError, match=r"synthesis\.ensemble=2: with answers=per_view"
+  ):
     build(answers="per_view", num_rounds=2, ensemble=2)
 
 
