@@ -207,10 +207,10 @@ def tell(
   return run.replace(state=state, student=student, store=store), terms
 
 
-def student_variables(spec: RoundSpec, run: RunState) -> Variables:
+def student_variables(method: Method, run: RunState) -> Variables:
   """The student so far: that of the method, if it trains its own."""
-  if spec.method.round_student is not None:
-    return spec.method.round_student(run.state)
+  if method.round_student is not None:
+    return method.round_student(run.state)
   return run.student.variables
 
 

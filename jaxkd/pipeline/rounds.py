@@ -243,7 +243,7 @@ def evaluate_at_budget(
   after = sum(cost.queries for cost in setup.costs[:number])
   before = after - setup.costs[number - 1].queries
   if any(before < share * queries.budget <= after for share in queries.eval_at):
-    variables = devices.to_local(exchange.student_variables(setup.round, run))
+    variables = devices.to_local(exchange.student_variables(setup.method, run))
     now = student.replace(variables=variables)
     on_test = scores.on_test_data(dataset, teacher, now)
     metrics.write("queries", number, queries=after, **on_test)

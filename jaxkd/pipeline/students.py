@@ -98,7 +98,7 @@ def train_students(
     metrics: of the run.
   """
   if not setup.config.student.epochs:
-    variables = exchange.student_variables(setup.round, run)
+    variables = exchange.student_variables(setup.method, run)
     trained = fresh[0].replace(variables=variables)
     return [GridPoint(setup.method.hyper, [trained])]
   points = grid.expand_grid(setup.config.grid, setup.method)

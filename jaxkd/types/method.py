@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import chex
 
-from jaxkd.types.classifier import Array, Classifier, Outputs
+from jaxkd.types.classifier import Array, Classifier, Outputs, Variables
 from jaxkd.types.samples import Samples, SampleStore
 
 State = chex.ArrayTree  # of a method, between two phases

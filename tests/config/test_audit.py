@@ -10,7 +10,9 @@ from jaxkd.pipeline import plan
 
 @pytest.mark.parametrize("attack", ["cake", "generative", "ideel"])
 def test_an_audit_refuses_what_is_no_attack_on_a_black_box(attack):
-  message = f"attack={attack}: .* one of dast, dfme, ideal, maze, zsdb3kd"
+  message = (
+    f"attack={attack}: .* one of dast, dfme, ideal, maze, procedural, zsdb3kd"
+  )
   with pytest.raises(jaxkd.JaxkdError, match=message):
     jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
 

@@ -18,11 +18,17 @@ from jaxkd.types import JaxkdError, PreStudentStage
 SPEC = jaxkd.DataSpec("tiny", (8, 8, 1), 3, (0.5,), (0.5,))
 LEARNS = two_phases()  # it trains the student in its rounds
 MAKES = LEARNS._replace(phases=LEARNS.phases[:1])
+TRAINS_ITS_OWN = MAKES._replace(round_student=lambda state: state)
 STAGE = PreStudentStage(None, "teacher", "two members")
 
 
-def config(epochs=1, seeds=1, access="white_box", **blocks):
-  student = {"epochs": epochs, "seeds": seeds, "round_optimizer": {}}
+def config(epochs=1, seeds=1, access="white_box", augment=(), **blocks):
+  student = {
+    "epochs": epochs,
+    "seeds": seeds,
+    "augment": augment,
+    "round_optimizer": {},
+  }
   return ConfigDict(
     {
       "method": "toy",
@@ -50,6 +56,8 @@ def test_a_method_trains_the_student_where_a_phase_has_steps_of_it():
     (LEARNS._replace(relabel_views=True), {"epochs": 0, "access": "probs"}),
     (MAKES._replace(pre_student_stage=STAGE), {"access": "label"}),
     (MAKES._replace(real_images="train"), {}),
+    (TRAINS_ITS_OWN, {"epochs": 0, "queries": {"eval_at": (0.5,)}}),
+    (MAKES._replace(relabel_views=True), {"augment": ("crop", "mixup")}),
   ],
 )
 def test_a_student_that_suits_the_method_passes(method, fields):
@@ -78,6 +86,13 @@ def test_a_student_that_suits_the_method_passes(method, fields):
       "student.epochs=1: toy would .*every view.*teacher.access=probs",
     ),
     (MAKES._replace(real_images="other"), {}, "other_dataset is empty"),
+    (MAKES._replace(real_images="photo"), {}, "other_dataset is empty"),
+    (
+      MAKES,
+      {"augment": ("mixup",)},
+      r"student\.augment=\('mixup',\): mixup shows two images at once",
+    ),
+    (TRAINS_ITS_OWN, {"epochs": 0, "seeds": 2}, "student.seeds=1"),
   ],
 )
 def test_a_student_that_does_not_suit_is_refused_by_its_field(

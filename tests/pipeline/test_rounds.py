@@ -11,7 +11,8 @@ import pytest
 from setups import bare_setup
 
 import jaxkd
-from jaxkd import config as c, data
+from jaxkd import config as c
+from jaxkd.data import other_images
 from jaxkd.errors import BudgetExhausted
 from jaxkd.pipeline import rounds
 from jaxkd.pipeline.costs import RoundCost
@@ -187,11 +188,14 @@ def test_real_images_are_those_that_the_method_asks_for(monkeypatch):
   np.testing.assert_array_equal(own.images, images)
   np.testing.assert_array_equal(own.labels, labels)
 
-  monkeypatch.setattr(data, "load", lambda name, image_size: dataset)
+  def load_images(name, shape):
+    assert (name, shape) == ("digits", (4, 4, 1))
+    return images
+
+  monkeypatch.setattr(other_images, "load_images", load_images)
   other = real_images("other", dataset)
   np.testing.assert_array_equal(other.images, images)
   np.testing.assert_array_equal(other.labels, [-1, -1])
-  colours = dataset._replace(spec=spec._replace(shape=(4, 4, 3)))
-  other = real_images("other", colours)
-  assert other.images.shape == (2, 4, 4, 3)
-  assert (np.asarray(other.images) == images).all()
+  photo = np.zeros((9, 8, 1), np.uint8)
+  monkeypatch.setattr(other_images, "load_photo", lambda path, channels: photo)
+  assert real_images("photo", dataset).images.shape == (1, 9, 8, 1)
