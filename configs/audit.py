@@ -4,7 +4,7 @@ r"""How far a model can be copied, as its budget of queries is spent.
   python -m jaxkd.main --config=configs/audit.py:attack=dfme,dataset=mnist
   python -m jaxkd.main --config=configs/audit.py:attack=procedural
   python -m jaxkd.main --config=configs/audit.py:attack=both
-  python -m jaxkd.main --config=configs/audit.py:attack=ideal,paper
+  python -m jaxkd.main --config=configs/audit.py:attack=ideal,recipe=published
   python -m jaxkd.main --config=configs/audit.py \
       --config.teacher.url=http://127.0.0.1:8000 \
       --config.teacher.model_name=teacher \

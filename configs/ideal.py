@@ -2,13 +2,15 @@
 
   python -m jaxkd.main --config=configs/ideal.py
   python -m jaxkd.main --config=configs/ideal.py:dataset=mnist
-  python -m jaxkd.main --config=configs/ideal.py:dataset=mnist,paper
+  python -m jaxkd.main --config=configs/ideal.py:dataset=mnist,recipe=published
   python -m jaxkd.main --config=configs/ideal.py:smoke
 
-Budgets and E_G are the paper's. What the budget does not forbid is ours: images
-of all tones (`tones`), a student that starts afresh once the rounds are over
-(`student.epochs`), and on digits an ensemble of such students, which labels
-more images in the teacher's place (`ensemble`). `paper` leaves all three out.
+Budgets and E_G are the paper's. `recipe=ours` adds what the budget does not
+forbid: images of all tones (`tones`), a student that starts afresh once the
+rounds are over (`student.epochs`), and on digits an ensemble of such students,
+which labels more images in the teacher's place (`ensemble`).
+`recipe=published` has none of the three. Either takes a share of procedural
+images (`--config.synthesis.procedural_share=0.5`).
 The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
 `mnist_5k` is our recipe for two CPU cores.
@@ -48,11 +50,13 @@ SMOKE = dict(budget=200, batch_size=50, width=8)
 
 
 def get_config(argument: str = ""):
-  args = c.arguments(argument, dataset="mnist_5k", paper=False)
+  args = c.arguments(argument, dataset="mnist_5k", recipe="ours")
   recipe = c.lookup(RECIPES, args["dataset"])
   if args["smoke"]:
     recipe = {**recipe, **SMOKE}
-  extended = not args["paper"]
+  extended = c.lookup(
+    {"ours": True, "published": False}, args["recipe"], "recipe"
+  )
   digits = args["dataset"].startswith("mnist")
   with_ensemble = extended and digits and not args["smoke"]
   return c.experiment(
@@ -93,6 +97,7 @@ def get_config(argument: str = ""):
       "student_loss": "cross_entropy",
       "labels": "teacher",
       "source": "generator",
+      "procedural_share": 0.0,
       "ensemble": 4 if with_ensemble else 0,
       "extra_images": 4 if with_ensemble else 0,
     },

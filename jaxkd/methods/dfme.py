@@ -29,7 +29,7 @@ from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field
 from jaxkd.config.synthesis_fields import LABEL_FLOOR, STUDENT_STEPS
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import label_smoothing, zeroth_order
+from jaxkd.synthesis import label_smoothing, starts, zeroth_order
 from jaxkd.synthesis.zeroth_order import ZerothOrderTrainer
 from jaxkd.training import objectives, optimisers
 from jaxkd.types import Array, DataSpec, Method, MethodInfo
@@ -52,6 +52,7 @@ FIELDS = (
     COUNT,
   ),
   STUDENT_STEPS,
+  starts.SHARE,
 )
 HYPER = (LABEL_FLOOR,)
 
@@ -81,6 +82,7 @@ def build(
   capacity: int,
   generator_steps: int,
   student_steps: int,
+  procedural_share: float,
 ) -> Method:
   """Builds the method for images like `spec`.
 
@@ -110,7 +112,9 @@ def build(
     trainer,
     (
       trainer.generator_phase(generator_steps),
-      trainer.student_phase(student_steps),
+      starts.with_share(
+        trainer.student_phase(student_steps), procedural_share, spec
+      ),
     ),
     rounds=rounds,
     capacity=min(capacity, rounds * student_steps * batch_size),

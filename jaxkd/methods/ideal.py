@@ -40,7 +40,13 @@ from jaxkd.config.synthesis_fields import (
   weights_of,
 )
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import generator as engine, pixels, priors, replay
+from jaxkd.synthesis import (
+  generator as engine,
+  pixels,
+  priors,
+  replay,
+  starts,
+)
 from jaxkd.synthesis.priors import ToneParams
 from jaxkd.training import ensemble_labeling, sample_store as stores
 from jaxkd.training.ensemble_labeling import EnsembleConfig, ensemble_stage
@@ -100,6 +106,7 @@ FIELDS = (
     "When the teacher is asked: see jaxkd.methods.ideal.",
     ("label_once", "relabel", "algorithm1"),
   ),
+  starts.SHARE,
   *replay.PASS_FIELDS,
   Field("student_loss", str, ..., "The student's loss.", LABEL_LOSSES),
   Field(
@@ -138,6 +145,7 @@ def build(
   balance: str,
   restart: bool,
   mode: str,
+  procedural_share: float,
   passes: int,
   pass_batch_size: int,
   views: tuple[str, ...],
@@ -160,6 +168,12 @@ def build(
     JaxkdError: if fields contradict each other, or if the budget does not pay
       for one round.
   """
+  if procedural_share and (labels == "meant" or source == "real"):
+    raise JaxkdError(
+      f"synthesis.procedural_share={procedural_share}: they replace images of "
+      "the generator, and have no class; choose source=generator and "
+      "labels=teacher."
+    )
   if labels == "meant" and (source == "real" or mode == "algorithm1"):
     raise JaxkdError(
       f"synthesis.labels=meant: with source={source} and mode={mode} no class "
@@ -263,10 +277,14 @@ def build(
     return {**state, "passes": replay.start_passes(pass_key)}, samples, terms
 
   asks_teacher, relabel = labels == "teacher", mode == "relabel"
-  make_phase = Phase(
-    ask,
-    student_steps=int(mode == "algorithm1"),
-    queries=asks_teacher and not relabel,
+  make_phase = starts.with_share(
+    Phase(
+      ask,
+      student_steps=int(mode == "algorithm1"),
+      queries=asks_teacher and not relabel,
+    ),
+    procedural_share,
+    spec,
   )
   pool_phase = replay.passes_phase(
     passes, pass_batch_size, views, queries=relabel and asks_teacher

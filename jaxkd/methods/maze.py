@@ -26,7 +26,7 @@ from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field, Interval
 from jaxkd.config.synthesis_fields import LABEL_FLOOR
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import label_smoothing, zeroth_order
+from jaxkd.synthesis import label_smoothing, starts, zeroth_order
 from jaxkd.synthesis.zeroth_order import ZerothOrderState, ZerothOrderTrainer
 from jaxkd.training import objectives, optimisers, sample_store as stores
 from jaxkd.types import Array, DataSpec, Method, MethodInfo, Networks, Phase
@@ -52,6 +52,7 @@ FIELDS = (
   Field(
     "replay_steps", int, ..., "n_R, updates of the student by replay.", COUNT
   ),
+  starts.SHARE,
 )
 HYPER = (LABEL_FLOOR,)
 
@@ -79,6 +80,7 @@ def build(
   optimizer: dict[str, Any],
   capacity: int,
   student_steps: int,
+  procedural_share: float,
   replay_steps: int,
 ) -> Method:
   """Builds the method for images like `spec`.
@@ -114,7 +116,9 @@ def build(
     trainer,
     (
       trainer.generator_phase(student_steps=1),
-      trainer.student_phase(fresh_steps),
+      starts.with_share(
+        trainer.student_phase(fresh_steps), procedural_share, spec
+      ),
       Phase(
         replay,
         repeats=replay_steps,

@@ -4,12 +4,21 @@ Both are a third each of smooth noise, dead leaves and strokes, see
 `jaxkd.synthesis.procedural`. No published system has them.
 """
 
+import jax
 import jax.numpy as jnp
 
 from jaxkd.config.fields import FRACTION, Field
 from jaxkd.data.pixels import to_float
 from jaxkd.synthesis import priors, procedural
-from jaxkd.types import Array, DataSpec, JaxkdError, Samples
+from jaxkd.types import (
+  Array,
+  DataSpec,
+  JaxkdError,
+  Networks,
+  Phase,
+  Samples,
+  State,
+)
 
 MIXTURE = {"smooth": 1.0, "leaves": 1.0, "strokes": 1.0}
 START = Field(
@@ -23,7 +32,7 @@ SHARE = Field(
   "procedural_share",
   float,
   0.0,
-  "Share of procedural images among those that the student learns from.",
+  "Share of procedural images among those that the teacher labels.",
   FRACTION,
 )
 
@@ -45,6 +54,25 @@ def start_images(start: str, key: Array, count: int, spec: DataSpec) -> Array:
   images = draw(key, count, spec)
   mean, std = jnp.array(spec.mean), jnp.array(spec.std)
   return (to_float(images) - mean) / std
+
+
+def with_share(phase: Phase, share: float, spec: DataSpec) -> Phase:
+  """Returns a phase that asks about procedural images in place of a share.
+
+  Args:
+    phase: whose images do not depend on the answers to each other.
+    share: of the images; with 0 the phase is returned as it is.
+    spec: of the inputs.
+  """
+  if not share:
+    return phase
+
+  def ask(state: State, nets: Networks, key: Array):
+    own_key, draw_key = jax.random.split(key)
+    state, samples, terms = phase.ask(state, nets, own_key)
+    return state, replace_share(samples, share, draw_key, spec), terms
+
+  return phase._replace(ask=ask)
 
 
 def replace_share(

@@ -18,9 +18,9 @@ def test_an_audit_refuses_what_is_no_attack_on_a_black_box(attack):
 
 
 def test_arguments_of_the_attack_reach_it():
-  config = jaxkd.load_config("configs/audit.py:attack=ideal,paper")
+  config = jaxkd.load_config("configs/audit.py:attack=ideal,recipe=published")
   assert config.student.epochs == 0
-  config = jaxkd.load_config("configs/audit.py:paper")
+  config = jaxkd.load_config("configs/audit.py:recipe=published")
   assert (config.method, config.synthesis.tones) == ("ideal", "plain")
   with pytest.raises(jaxkd.JaxkdError, match="argument 'papre'"):
     jaxkd.load_config("configs/audit.py:papre")
