@@ -45,6 +45,7 @@ from jaxkd.synthesis import (
   class_distances,
   noise_pool,
   sign_opt,
+  starts,
 )
 from jaxkd.types import (
   Array,
@@ -83,6 +84,7 @@ FIELDS = (
     NOT_NEGATIVE,
   ),
   Field("noise", int, ..., "Noise images to ask about, for a walk.", COUNT),
+  starts.START,
   Field("moves", int, ..., "Moves of a walk, away from the boundary.", COUNT),
   Field("longest_move", float, ..., "In pixel space; 0.5 in paper.", POSITIVE),
   Field("moves_per_sample", int, ..., "Moves from sample to sample.", COUNT),
@@ -120,6 +122,7 @@ def build(
   num_rounds: int,
   num_walks: int,
   noise: int,
+  start: str,
   moves: int,
   longest_move: float,
   moves_per_sample: int,
@@ -208,7 +211,11 @@ def build(
   return Method(
     init=init,
     phases=(
-      boundary_walks.noise_phase(walks, noise, spec),
+      starts.with_share(
+        boundary_walks.noise_phase(walks, noise, spec),
+        float(start == "procedural"),
+        spec,
+      ),
       boundary_walks.start_phase(walks, probes),
       boundary_walks.walk_phase(move, moves, moves_per_sample),
       class_distances.start_phase(probes),

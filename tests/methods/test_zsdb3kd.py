@@ -23,6 +23,7 @@ from jaxkd.types import (
   DataSpec,
   JaxkdError,
   LossContext,
+  Networks,
   Outputs,
   Samples,
 )
@@ -268,3 +269,10 @@ def test_it_needs_images_and_real_numbers():
     build_method("zsdb3kd", points, **TINY)
   with pytest.raises(JaxkdError, match="8-bit"):
     check_access(build(), "label", True)
+
+
+def test_walks_may_start_at_procedural_images():
+  ask = build(start="procedural").phases[0].ask
+  _, samples, _ = ask({}, Networks(None, None), jax.random.key(0))
+  levels = np.asarray(samples.images) * 255
+  np.testing.assert_allclose(levels, levels.round(), atol=1e-3)
