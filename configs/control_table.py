@@ -57,7 +57,10 @@ def get_config(argument: str = ""):
         config = c.procedural_control(
           config, c.sibling(__file__, "procedural", rest)
         )
-      cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)
+      other = "" if control else c.slug(f"{row}_{column}, procedural")
+      cells[c.slug(f"{row}_{column}")] = c.cell(
+        row, column, config, control=other
+      )
   title = f"Students, and those of the same runs without learning, on {rest}"
   return c.table("control", title, tuple(METHODS), tuple(columns), cells)
 

@@ -143,8 +143,14 @@ def poster(args: dict, rest: str):
     c.share_networks(config, shared, model)
     published = POSTER_NUMBERS.get(dataset, {}).get(row, (None, None))
     for (column, value), number in zip(JUDGED.items(), published, strict=True):
+      compared = column == "student" and row != "KD"
       cells[f"{row}_{column}".lower()] = c.cell(
-        row, column, config, value=value, published=number
+        row,
+        column,
+        config,
+        value=value,
+        published=number,
+        control=f"{row}_{CONTROL}".lower() if compared else "",
       )
     if row != "KD":  # which has real images
       control = c.procedural_control(
@@ -183,7 +189,11 @@ def ideal(args: dict, rest: str):
         config.adaptation.name = [a for a in allowed if a in adaptations][-1]
         learn_from_labels(config, args["smoke"])
       cells[f"{teacher}_{column}".lower()] = c.cell(
-        teacher, column, config, published=number
+        teacher,
+        column,
+        config,
+        published=number,
+        control=f"{teacher}_{CONTROL}".lower(),
       )
     control = c.procedural_control(
       config, c.sibling(__file__, "procedural", f"dataset={dataset}{rest}")

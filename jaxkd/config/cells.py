@@ -17,6 +17,7 @@ def cell(
   *,
   value: str = "student.accuracy",
   published: float | None = None,
+  control: str = "",
 ) -> dict[str, Any]:
   """Returns one run of a table, with its position.
 
@@ -26,6 +27,7 @@ def cell(
     config: of the run, a whole one; it is copied.
     value: where the number stands in the run's `report.json`.
     published: the paper's number, in the table's unit; None if it has none.
+    control: name of the cell that it has to beat; empty for none.
   """
   return {
     "row": row,
@@ -33,6 +35,7 @@ def cell(
     "config": copied(config),
     "value": value,
     "published": published,
+    "control": control,
   }
 
 

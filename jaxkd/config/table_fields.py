@@ -17,6 +17,7 @@ CELL = Block(
     Field(
       "published", float, None, "Number of the paper, in the unit of the table."
     ),
+    Field("control", str, "", "Cell of the table that this one has to beat."),
   ),
 )
 TABLE = Block(

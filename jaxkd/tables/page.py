@@ -125,7 +125,32 @@ def render_markdown(config: ConfigDict, records: Sequence[Record]) -> str:
   head, *lines = layout(config, records)
   rule = ["---", *["---:"] * (len(head) - 1)]
   table = "\n".join(map(markdown_row, (head, rule, *lines)))
-  return f"# {config.title}\n\n{table}\n\n{provenance(config, records)}\n"
+  parts = [f"# {config.title}", table, provenance(config, records)]
+  comparisons = [f"- {line}" for line in compare(config, records)]
+  if comparisons:
+    parts.insert(2, "\n".join(comparisons))
+  return "\n\n".join(parts) + "\n"
+
+
+def compare(config: ConfigDict, records: Sequence[Record]) -> list[str]:
+  """Says of each finished cell with a finished control whether it beats it."""
+  by_name, digits = {record["cell"]: record for record in records}, DIGITS
+  lines = []
+  for record in records:
+    control = by_name.get(config.cells[record["cell"]].control)
+    if control is None or None in (record["value"], control["value"]):
+      continue
+    beats = record["value"] > control["value"]
+    own, other = (
+      format_value(each["value"], digits[config.unit])
+      for each in (record, control)
+    )
+    lines.append(
+      f"{record['row']}, {record['column']}: "
+      f"{'better than' if beats else 'NOT better than'} its control "
+      f"{control['column']} ({own} against {other})."
+    )
+  return lines
 
 
 def markdown_row(texts: Sequence[str]) -> str:
@@ -187,6 +212,7 @@ def write_html(
     title=config.title,
     head=head,
     lines=lines,
+    comparisons=compare(config, records),
     figures=figures,
     captions=CAPTIONS,
     provenance=provenance(config, records),

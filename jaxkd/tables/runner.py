@@ -126,6 +126,8 @@ def check(config: ConfigDict) -> None:
       )
     checks.choice(f"cells.{name}.row", cell.row, config.rows)
     checks.choice(f"cells.{name}.column", cell.column, config.columns)
+    if cell.control:
+      checks.choice(f"cells.{name}.control", cell.control, config.cells)
     other = positions.setdefault((cell.row, cell.column), name)
     if other != name:
       raise JaxkdError(

@@ -253,6 +253,25 @@ def test_two_cells_in_one_place_or_a_name_that_is_no_folder(runs, tmp_path):
     runner.run(config, tmp_path)
 
 
+def test_a_cell_is_told_whether_it_beats_its_control(runs, tmp_path):
+  config = a_table()
+  config.cells.cnn_kd.control = "cnn_htc"
+  config.cells.mob_kd.control = "cnn_htc"
+  runner.run(config, tmp_path)
+  better = "CNN, KD: better than its control HTC (80.00 against 70.00)."
+  worse = "Mob, KD: NOT better than its control HTC (12.30 against 70.00)."
+  text = (tmp_path / "table.md").read_text()
+  assert f"\n\n- {worse}\n- {better}\n\n" in text
+  assert f"<li>{worse}</li>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_control_is_a_cell_of_the_table(runs, tmp_path):
+  config = a_table()
+  config.cells.cnn_kd.control = "cnn_htd"
+  with pytest.raises(JaxkdError, match="Did you mean cnn_htc"):
+    runner.run(config, tmp_path)
+
+
 def test_cells_do_not_share_a_config():
   config = ConfigDict({"seed": 0})
   cells = {row: configs.cell(row, "x", config) for row in "ab"}

@@ -1,0 +1,46 @@
+"""The control with procedural images has the method's student, updates,
+teacher, access and number of answers.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from jaxkd import config as c
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def control_of(name):
+  config = c.load_config(f"{CONFIGS}/{name}.py")
+  procedural = c.load_config(f"{CONFIGS}/procedural.py")
+  return config, c.procedural_control(config, procedural)
+
+
+@pytest.mark.parametrize(
+  ("name", "images", "updates"),
+  [
+    ("cake", 150 * 500, 14 * 75_000 // 64),
+    ("dafl", 20 * 50 * 128, 20 * 50 * 3),
+    ("deepinversion", 12 * 250, 20 * 3_000 // 64),
+    ("cmi", 12 * 150, 12 * 150),
+    ("ideal", 10_000, 6 * 10_000 // 32),
+  ],
+)
+def test_as_many_images_and_updates(name, images, updates):
+  config, control = control_of(name)
+  assert control.method == "procedural"
+  assert control.synthesis.batch_size * control.synthesis.num_rounds == images
+  student = control.student
+  made = student.epochs * images / student.batch_size
+  assert made == pytest.approx(updates, rel=0.15)
+  assert student.model == config.student.model
+  assert control.teacher == config.teacher
+  assert control.queries.budget == config.queries.budget
+  assert control.synthesis.selection.criterion == "none"
+
+
+def test_the_method_s_own_config_is_left_as_it_is():
+  config, control = control_of("cake")
+  control.teacher.epochs = 1
+  assert config.teacher.epochs == 30
