@@ -13,15 +13,21 @@ r"""How far a model can be copied, as its budget of queries is spent.
 One run of the attack. The student is evaluated at every share of the budget in
 `queries.eval_at`: accuracy and agreement against queries, in the report. All
 arguments but `attack` are those of the attack's own config. `attack=both` is a
-table of two runs, IDEAL and procedural images, which share the budget in equal
-parts. ZSDB3KD trains its student after the last query, hence is evaluated at
-the end alone. Against a service, agreement needs `--config.queries.evaluate`,
-which sends the test images too, counted apart and out of the same budget.
+table of two runs, IDEAL and procedural images, each with half of `budget` and a
+ledger of its own; against a service the flags of the teacher are set for each,
+as `--config.cells.ideal.config.teacher.url=...`. Before the end, procedural
+images and Knockoff Nets evaluate one of the students that select, which is
+trained for less long than the final one. ZSDB3KD trains its student after the
+last query, hence is evaluated at the end alone. Against a service, agreement
+needs `--config.queries.evaluate`, which sends the test images too, counted
+apart and out of the same budget.
 """
 
 from jaxkd import config as c
 
-ATTACKS = ("dast", "dfme", "ideal", "maze", "procedural", "zsdb3kd")
+ATTACKS = (
+  "dast", "dfme", "ideal", "knockoff", "maze", "procedural", "zsdb3kd",
+)  # fmt: skip
 BOTH = {"IDEAL": "ideal", "procedural": "procedural"}
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -51,14 +57,19 @@ def audit(attack: str, rest: str):
 
 
 def both(rest: str):
-  """Two attacks, each with half of IDEAL's budget."""
-  cells = {}
-  half = c.sibling(__file__, "ideal", rest).queries.budget // 2
-  for row, attack in BOTH.items():
-    config = audit(attack, rest)
-    config.queries.budget = half
-    if attack == "procedural":
-      config.synthesis.batch_size = half // config.synthesis.num_rounds
-    cells[attack] = c.cell(row, "student", config)
+  """Two attacks, each with half of the budget."""
+  parts = dict(part.partition("=")[::2] for part in rest.split(","))
+  rest = c.without(rest, "budget")
+  ideal = audit("ideal", rest)
+  whole = c.number({"budget": ideal.queries.budget, **parts}, "budget")
+  half = whole // 2
+  ideal.queries.budget = half
+  procedural = audit("procedural", f"{rest},budget={half}")
+  cells = {
+    attack: c.cell(row, "student", config)
+    for (row, attack), config in zip(
+      BOTH.items(), (ideal, procedural), strict=True
+    )
+  }
   title = f"Two attacks that share a budget of {2 * half:,} queries"
   return c.table("both_attacks", title, tuple(BOTH), ("student",), cells)

@@ -1,19 +1,21 @@
 """Other people's images, labelled by the teacher.
 
-  python -m jaxkd.main --config=configs/knockoff.py:images=fashion_mnist
-  python -m jaxkd.main --config=configs/knockoff.py:images=photos,select=student
+  python -m jaxkd.main --config=configs/knockoff.py
   python -m jaxkd.main --config=configs/knockoff.py:photo=cat.jpg,access=probs
+  python -m jaxkd.main --config=configs/knockoff.py:images=fashion_mnist
+  python -m jaxkd.main --config=configs/knockoff.py:images=FOLDER,select=none
   python -m jaxkd.main --config=configs/knockoff.py:smoke
 
-`images` names a data set, or a folder of images without labels; `photo` is one
-image file, of which crops are drawn. All else is that of `procedural.py`. With
-`images` and `select=none` at most as many are asked about as there are. The
-smoke run crops one digit.
+`images` names a data set, or a folder of images without labels. `photo` is one
+image file, of which crops are drawn; without either it is `china`, a photograph
+that comes with scikit-learn, as `flower` does. All else is that of
+`procedural.py`. With `images` and `select=none`, or no mutations, a run that
+would ask about more than there are is refused.
 """
 
 from jaxkd import config as c
 
-IMAGES, DIGITS = 60_000, "mnist_5k"
+PHOTO = "china"
 
 
 def get_config(argument: str = ""):
@@ -26,10 +28,20 @@ def get_config(argument: str = ""):
     photo="",
     budget="0",
   )
-  rest = c.without(argument, "images", "photo")
-  config = c.sibling(__file__, "procedural", rest)
+  if args["images"] and args["photo"]:
+    raise c.JaxkdError(
+      f"images={args['images']}, photo={args['photo']}: choose one of the two."
+    )
+  if args["images"] == args["dataset"]:
+    raise c.JaxkdError(
+      f"images={args['images']}: these are the images that the teacher was "
+      "trained on; choose others, or configs/kd.py for distillation on them."
+    )
+  config = c.sibling(
+    __file__, "procedural", c.without(argument, "images", "photo")
+  )
   del config.synthesis.sources
   config.method = "knockoff"
-  config.synthesis.source = "photo" if args["photo"] else "images"
-  config.other_dataset = args["photo"] or args["images"] or DIGITS
+  config.synthesis.source = "images" if args["images"] else "photo"
+  config.other_dataset = args["images"] or args["photo"] or PHOTO
   return config

@@ -6,11 +6,14 @@
   python -m jaxkd.main --config=configs/procedural.py:select=none,sources=smooth
   python -m jaxkd.main --config=configs/procedural.py:smoke
 
-`access` is `label` (budgets are IDEAL's), `probs` or `white_box`. `select` is
-`student`, where students of the round before select what is asked, or `none`.
-`sources` is a name or several with `+` between them, in equal parts, as in
-`sources=smooth+leaves`. Strokes look like digits, and who draws them knows that
-there are digits; smooth noise and leaves assume nothing.
+`access` is `label`, `probs` or `white_box`, where the student is the half-sized
+network and the images are as many as the budget would pay for. `budget` is
+IDEAL's if it is not given; sizes of rounds and epochs follow from it, as they
+do not from `--config.queries.budget`. `select` is `student`, where students of
+the round before select what is asked, or `none`. `sources` is a name or several
+with `+` between them, in equal parts, as in `sources=smooth+leaves`. Strokes
+use the knowledge that the classes are digits; smooth noise and leaves assume
+nothing.
 """
 
 from jaxkd import config as c
@@ -30,6 +33,7 @@ RECIPES = {
 }
 ROUNDS = 10
 VISITS = 900_000  # images in all updates of the student
+MAX_EPOCHS = 200
 SMOKE = dict(budget=200, teacher_epochs=2)
 
 
@@ -48,6 +52,8 @@ def get_config(argument: str = ""):
   white_box = args["access"] == "white_box"
   budget = c.number(args, "budget") or recipe["budget"]
   rounds = 2 if args["smoke"] else ROUNDS
+  if budget < rounds:
+    raise c.JaxkdError(f"budget={budget}: choose {rounds} or more.")
   return c.experiment(
     "procedural",
     args,
@@ -63,13 +69,13 @@ def get_config(argument: str = ""):
       "model": "lenet5_half"
       if white_box and recipe["image_size"]
       else recipe["student"],
-      "epochs": max(VISITS // budget, 1),
+      "epochs": min(max(VISITS // budget, 1), MAX_EPOCHS),
       "batch_size": 32,
       "augment": (),
       "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-3),
     },
     synthesis={
-      "num_rounds": rounds,
+      "num_rounds": rounds if white_box else 0,  # 0: as the budget pays for
       "batch_size": budget // rounds,
       "sources": dict.fromkeys(args["sources"].split("+"), 1.0),
       "selection": selection(args, budget),

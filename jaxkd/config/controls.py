@@ -10,8 +10,8 @@ def procedural_control(
 ) -> ConfigDict:
   """Returns the control of a config with procedural images.
 
-  The same student makes as many updates on as many images, which the same
-  teacher answers with the same access, once each.
+  The same student makes as many updates (to whole epochs) on as many images,
+  which the same teacher answers with the same access, once each.
 
   Args:
     config: of the method that is compared.
@@ -25,7 +25,8 @@ def procedural_control(
   for name in ("model", "seeds", "batch_size"):
     control.student[name] = config.student[name]
   updates = count_updates(config, count)
-  control.student.epochs = max(updates * config.student.batch_size // count, 1)
+  epochs = updates * config.student.batch_size / count
+  control.student.epochs = max(round(epochs), 1)
   control.synthesis.num_rounds = 1
   control.synthesis.batch_size = count
   control.synthesis.answers = "once"
@@ -49,7 +50,8 @@ def count_updates(config: ConfigDict, count: int) -> int:
   """Counts the updates of the student, of those in the epochs if there are."""
   made, block = config.synthesis, config.student
   if block.epochs:
-    return block.epochs * count // block.batch_size
+    images = count * (1 + made.get("extra_images", 0))
+    return block.epochs * images // block.batch_size
   rounds = made.num_rounds or count // made.batch_size
   steps = made.get("steps_per_round", 1) * made.get("student_steps", 1)
   return max(rounds * steps, 1)

@@ -2,22 +2,25 @@
 them.
 
 They come from a data set of the registry, from a folder of image files without
-labels, or from one image file.
+labels, or from one image file. Two photographs come with scikit-learn, `china`
+and `flower`.
 """
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
+from sklearn import datasets as sample_images
 
 from jaxkd.data import user_data
 from jaxkd.data.formats import IMAGE_SUFFIXES
 from jaxkd.data.loading import load
-from jaxkd.data.pixels import MODES
+from jaxkd.data.pixels import MODES, fit, to_picture
 from jaxkd.data.registry import DATASETS, train_size
 from jaxkd.types import JaxkdError
 
 Shape = tuple[int, int, int]
+PHOTOS = ("china", "flower")
 
 
 def count_images(name: str) -> int:
@@ -43,31 +46,42 @@ def load_images(name: str, shape: Shape) -> np.ndarray:
     shape: of the inputs, `(H, W, C)` with 1 or 3 channels.
 
   Raises:
-    JaxkdError: as in `count_images`, or naming a file that is no image.
+    JaxkdError: as in `count_images`, for another number of channels, or naming
+      a file that is no image.
   """
+  height, width, channels = shape
+  _check_channels(channels)
   if name not in DATASETS:
     return np.stack([_read(path, shape) for path in image_files(name)])
-  images = load(name, image_size=shape[0]).train_images
-  if images.shape[-1] == shape[-1]:
+  images = load(name, image_size=height if height == width else 0).train_images
+  if images.shape[1:] == shape:
     return images
-  grey = images.mean(-1, keepdims=True).round().astype(images.dtype)
-  return np.repeat(grey, shape[-1], axis=-1)
+  return np.stack([fit(to_picture(image), shape) for image in images])
 
 
-def load_photo(path: str, channels: int) -> np.ndarray:
+def load_photo(name: str, channels: int) -> np.ndarray:
   """Loads one image at its own size, uint8 `[H, W, C]`.
+
+  Args:
+    name: of an image file, or one of `PHOTOS`.
+    channels: 1 or 3.
 
   Raises:
     JaxkdError: if there is no such file, or if it is no image.
   """
-  if not Path(path).is_file():
-    raise JaxkdError(
-      f"other_dataset={path}: there is no such file; give one image, such as "
-      "photo.jpg."
-    )
-  with user_data.open_image(Path(path)) as picture:
-    pixels = np.asarray(picture.convert(MODES[channels]))
-  return pixels.reshape(*pixels.shape[:2], channels)
+  _check_channels(channels)
+  if name in PHOTOS:
+    picture = to_picture(sample_images.load_sample_image(f"{name}.jpg"))
+  else:
+    path = Path(name).expanduser()
+    if not path.is_file():
+      raise JaxkdError(
+        f"other_dataset={name}: there is no such file; give one image, such as "
+        f"photo.jpg, or one of {', '.join(PHOTOS)}."
+      )
+    with user_data.open_image(path) as opened:
+      picture = ImageOps.exif_transpose(opened)
+  return fit(picture, (picture.height, picture.width, channels))
 
 
 def image_files(name: str) -> list[Path]:
@@ -96,11 +110,23 @@ def image_files(name: str) -> list[Path]:
 
 
 def _read(path: Path, shape: Shape) -> np.ndarray:
-  height, width, channels = shape
-  with user_data.open_image(path) as picture:
-    fitted = ImageOps.fit(
-      picture.convert(MODES[channels]),
-      (width, height),
-      Image.Resampling.BILINEAR,
+  height, width, _ = shape
+  with user_data.open_image(path) as opened:
+    picture = ImageOps.exif_transpose(opened)
+    wide = picture.width * height > picture.height * width
+    side = (
+      (picture.height * width / height, picture.height)
+      if wide
+      else (picture.width, picture.width * height / width)
     )
-  return np.asarray(fitted).reshape(shape)
+    corner = (picture.width - side[0]) / 2, (picture.height - side[1]) / 2
+    box = (*corner, corner[0] + side[0], corner[1] + side[1])
+    return fit(picture.crop(tuple(map(round, box))), shape)
+
+
+def _check_channels(channels: int) -> None:
+  if channels not in MODES:
+    raise JaxkdError(
+      f"The inputs have {channels} channels, and images are read with "
+      f"{' or '.join(map(str, MODES))}; choose another method."
+    )

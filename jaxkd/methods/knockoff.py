@@ -3,9 +3,9 @@
 Orekondy, Schiele and Fritz, "Knockoff Nets: Stealing Functionality of Black-Box
 Models", CVPR 2019: an adversary asks about images of another set, in random
 order or in one that is learned. Here they come from `other_dataset`, which
-names a data set, a folder of images without labels, or an .npz; students that
-were trained on the answers so far may select among them and mutations of them,
-see `jaxkd.synthesis.candidate_images`. With `source="photo"` it names one image
+names a data set, or a folder of images without labels; students that were
+trained on the answers so far may select among them and mutations of them, see
+`jaxkd.synthesis.candidate_images`. With `source="photo"` it names one image
 file, of which crops are drawn (`jaxkd.synthesis.photo_crops`, after Asano and
 Saeed, ICLR 2023).
 
@@ -40,7 +40,7 @@ from jaxkd.types import (
 INFO = MethodInfo(
   access="label",
   source="other people's images",
-  critic="",
+  critic="student, which selects",
   objective="cross entropy on labels, KL on probabilities",
 )
 
@@ -89,6 +89,8 @@ def build(
   """
   select = SelectionConfig(**selection)
   rounds = checks.rounds_within(budget, batch_size, num_rounds)
+  if source == "images":
+    checks.at_most("synthesis.batch_size", batch_size, num_images, "images")
   mutates = select.criterion != "none" and select.mutations
   if source == "images" and not mutates and rounds * batch_size > num_images:
     raise JaxkdError(

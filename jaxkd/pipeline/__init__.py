@@ -12,15 +12,15 @@ To understand a run of CAKE from the command line to the student, read:
   8. `jaxkd/methods/cake.py`            the loss of CAKE's images
   9. `jaxkd/synthesis/pixels.py`        T updates of the images in one scan
   10. `jaxkd/pipeline/students.py`      the students' epochs, seeds and grid
-  11. `jaxkd/training/epoch.py`         one epoch as one dispatch
-  12. `jaxkd/training/step.py`          one update of a network
+  11. `jaxkd/training/fit.py`           the loop over epochs, with checkpoints
+  12. `jaxkd/training/epoch.py`         one epoch as one dispatch
 
 A run executes more, which need not be read to understand it: the checks of
 `config`; loading of data (`data`); the networks and their forms for the CPU
-(`models`); loss kernels (`losses`) and objectives; how the teacher is trained
-(`pipeline.teacher`, `training.trained_network`, `training.fit`) and reached
-(`teachers`); the choice on a grid (`pipeline.grid`); evaluation
-(`pipeline.scores`, `pipeline.results`, `evaluation`); the report (`report`);
-devices, checkpoints, metrics and the run folder (`runtime`); and the weights on
-disk (`serialization`).
+(`models`); loss kernels (`losses`) and objectives; one update of a network
+(`training.step`); how the teacher is trained (`pipeline.teacher`,
+`training.trained_network`) and reached (`teachers`); the choice on a grid
+(`pipeline.grid`); evaluation (`pipeline.scores`, `pipeline.results`,
+`evaluation`); the report (`report`); devices, checkpoints, metrics and the run
+folder (`runtime`); and the weights on disk (`serialization`).
 """

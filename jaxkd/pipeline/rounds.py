@@ -238,11 +238,14 @@ def evaluate_at_budget(
 ) -> None:
   """Evaluates the student on test data if the last round passed one of the
   shares of the budget in `queries.eval_at`.
+
+  The last of all rounds passes all that are left.
   """
   queries, number = setup.config.queries, int(run.round)
   after = sum(cost.queries for cost in setup.costs[:number])
   before = after - setup.costs[number - 1].queries
-  if any(before < share * queries.budget <= after for share in queries.eval_at):
+  end = after if number < len(setup.costs) else queries.budget
+  if any(before < share * queries.budget <= end for share in queries.eval_at):
     variables = devices.to_local(exchange.student_variables(setup.method, run))
     now = student.replace(variables=variables)
     on_test = scores.on_test_data(dataset, teacher, now)

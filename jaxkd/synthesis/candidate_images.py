@@ -7,7 +7,7 @@ or other people's images) or is a mutation of one that was asked before. A round
    (`jaxkd.synthesis.selection`);
 2. asks the teacher about these;
 3. trains new students from scratch on all answers so far, which select in the
-   next round (`selection.members`).
+   next round (`selection.members`), in the same dispatch.
 
 After the rounds the student is trained on all answers.
 """
@@ -57,7 +57,7 @@ SELECTION = Block(
       "criterion",
       str,
       "margin",
-      "What students select by in a class; none asks about all that is drawn.",
+      "What students select by in a class; none: new candidates at random.",
       selection.CRITERIA,
     ),
     Field(
@@ -79,7 +79,7 @@ SELECTION = Block(
       "visits",
       int,
       150_000,
-      "Images in all updates of a member in a round; its epochs follow.",
+      "Images in all updates of a member in a round, which set its epochs.",
       COUNT,
     ),
     Field("min_epochs", int, 3, "Least epochs of a member.", COUNT),

@@ -3,7 +3,7 @@
 Evolutionary searches make new candidates from old ones; here an image keeps
 some of what made the teacher name a rare class. Each mutation warps its parent,
 and then by chance blends it with a partner, lays a smooth pattern over it, or
-takes half of it from the partner.
+takes a part of it, an eighth to seven eighths, from the partner.
 """
 
 import jax
@@ -12,6 +12,7 @@ from jax.scipy.ndimage import map_coordinates
 
 from jaxkd.types import Array
 
+CHUNK = 1024  # images that are floats at once
 ANGLE = 0.25  # radians; this and the following are standard deviations
 LOG_SCALE = 0.15
 SHEAR = 0.15
@@ -34,11 +35,15 @@ def mutate(
     patterns: uint8 `[N, H, W, C]`, smooth images to lay over.
   """
   keys = jax.random.split(key, len(parents))
-  mutated = jax.vmap(_mutate_one)(
-    keys,
-    *(images.astype(jnp.float32) for images in (parents, partners, patterns)),
+
+  def mutate_one(images: tuple[Array, ...]) -> Array:
+    key, *pixels = images
+    mutated = _mutate_one(key, *(each.astype(jnp.float32) for each in pixels))
+    return mutated.clip(0, 255).round().astype(jnp.uint8)
+
+  return jax.lax.map(
+    mutate_one, (keys, parents, partners, patterns), batch_size=CHUNK
   )
-  return mutated.clip(0, 255).round().astype(jnp.uint8)
 
 
 def _mutate_one(
@@ -46,11 +51,11 @@ def _mutate_one(
 ) -> Array:
   warp_key, kind_key, blend_key, weight_key, half_key = jax.random.split(key, 5)
   image = warp(warp_key, parent)
-  lighter, transposed = jax.random.bernoulli(blend_key, shape=(2,))
+  lighter, left_right = jax.random.bernoulli(blend_key, shape=(2,))
   blend = jnp.where(lighter, jnp.maximum(image, partner), (image + partner) / 2)
   weight = jax.random.uniform(weight_key, maxval=MAX_PATTERN)
   overlaid = (1 - weight) * image + weight * pattern
-  halves = _joined(half_key, image, partner, transposed)
+  halves = _joined(half_key, image, partner, left_right)
   kind = jax.random.uniform(kind_key)
   bounds = (BLEND, BLEND + PATTERN, BLEND + PATTERN + HALVES)
   return jnp.select(
@@ -58,13 +63,13 @@ def _mutate_one(
   )
 
 
-def _joined(key: Array, first: Array, second: Array, transposed: Array):
+def _joined(key: Array, first: Array, second: Array, left_right: Array):
   """Takes the upper or left part of one image, the rest of the other."""
   height, width, _ = first.shape
   cut = jax.random.uniform(key, minval=MIN_HALF, maxval=1 - MIN_HALF)
   upper = (jnp.arange(height) < cut * height)[:, None, None]
   left = (jnp.arange(width) < cut * width)[None, :, None]
-  return jnp.where(jnp.where(transposed, left, upper), first, second)
+  return jnp.where(jnp.where(left_right, left, upper), first, second)
 
 
 def warp(key: Array, image: Array) -> Array:

@@ -5,7 +5,7 @@ Extrapolating from a Single Image", ICLR 2023, distil from crops of one image
 under heavy augmentation. A crop here covers between 1 % and all of the
 photograph (uniform in the logarithm), is rotated by up to 35 degrees, mirrored
 at random, stretched by up to 4/3, and its brightness, contrast and colours are
-changed.
+changed. Where a rotated crop leaves the photograph, the border is repeated.
 """
 
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxkd.types import Array
 
+CHUNK = 1024  # crops that are floats at once
 MIN_AREA = 0.01
 MAX_ANGLE = 35.0  # degrees
 MAX_ASPECT = 4 / 3
@@ -71,9 +72,12 @@ def crops(
     shape: of a crop, with as many channels as the photograph.
   """
   levels = pyramid(photo.astype(jnp.float32) / 255)
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
-  drawn = jax.vmap(lambda key: _crop(key, levels, shape))(keys)
-  return (drawn.clip(0, 1) * 255).round().astype(jnp.uint8)
+
+  def draw(index: Array) -> Array:
+    crop = _crop(jax.random.fold_in(key, index), levels, shape)
+    return (crop.clip(0, 1) * 255).round().astype(jnp.uint8)
+
+  return jax.lax.map(draw, jnp.arange(count), batch_size=CHUNK)
 
 
 def _crop(key: Array, levels: Pyramid, shape: tuple[int, int, int]) -> Array:
@@ -81,9 +85,12 @@ def _crop(key: Array, levels: Pyramid, shape: tuple[int, int, int]) -> Array:
   area, aspect, angle, mirror, down, right = jax.random.uniform(place_key, (6,))
   share = jnp.sqrt(MIN_AREA ** (1 - area))
   stretch = MAX_ASPECT ** (aspect - 0.5)
-  sides = jnp.stack([share * stretch, share / stretch]).clip(max=1.0)
+  # In pixels of the photograph, with the aspect ratio of the crop.
+  whole = jnp.stack([levels.heights[0], levels.widths[0]])
+  scale = jnp.minimum(whole[0] / shape[0], whole[1] / shape[1])
+  sides = share * scale * jnp.array([shape[0] * stretch, shape[1] / stretch])
+  sides = jnp.minimum(sides, whole)
   angle = jnp.deg2rad(MAX_ANGLE) * (2 * angle - 1)
-  # Places of the pixels, as fractions of the photograph's height and width.
   rows, columns = jnp.meshgrid(
     (jnp.arange(shape[0]) + 0.5) / shape[0] - 0.5,
     (jnp.arange(shape[1]) + 0.5) / shape[1] - 0.5,
@@ -91,16 +98,14 @@ def _crop(key: Array, levels: Pyramid, shape: tuple[int, int, int]) -> Array:
   )
   columns = jnp.where(mirror < 0.5, columns, -columns)
   sine, cosine = jnp.sin(angle), jnp.cos(angle)
-  height = sides[0] * (cosine * rows - sine * columns)
-  width = sides[1] * (sine * rows + cosine * columns)
-  middle = sides / 2 + (1 - sides) * jnp.stack([down, right])
-  pixels_per_step = jnp.minimum(
-    sides[0] * levels.heights[0] / shape[0],
-    sides[1] * levels.widths[0] / shape[1],
-  )
+  rows, columns = sides[0] * rows, sides[1] * columns
+  middle = sides / 2 + (whole - sides) * jnp.stack([down, right])
+  heights = (middle[0] + cosine * rows - sine * columns) / whole[0]
+  widths = (middle[1] + sine * rows + cosine * columns) / whole[1]
+  pixels_per_step = jnp.max(sides / jnp.array(shape[:2]))
   level = jnp.log2(pixels_per_step.clip(min=1.0)).round().astype(jnp.int32)
   level = level.clip(0, len(levels.heights) - 1)
-  crop = _sample(levels, level, height + middle[0], width + middle[1])
+  crop = _sample(levels, level, heights, widths)
   brightness, contrast = jax.random.uniform(
     color_key, (2,), minval=-1, maxval=1
   )

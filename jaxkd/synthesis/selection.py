@@ -6,7 +6,7 @@ and within a class the candidates come first about which the students are least
 certain: a small margin between the two likeliest classes (Scheffer et al.,
 "Active Hidden Markov Models for Information Extraction", 2001), or a large
 disagreement (Seung, Opper and Sompolinsky, "Query by Committee", 1992). No
-image is asked twice.
+image is asked about twice while there are new ones.
 """
 
 import jax
@@ -17,6 +17,7 @@ from jaxkd.types import Array
 
 CRITERIA = ("none", "random", "margin", "disagreement")
 MIN_QUOTA = 0.02  # of the images asked in a round, for each class
+CHUNK = 1024  # images whose pixels are 32-bit numbers at once
 MARGIN_NOISE = 0.15  # largest random number that is added to a margin
 
 
@@ -39,7 +40,7 @@ def select(
     new: whether no equal image was asked before, `[N]`; see `is_new`.
     counts: images that the teacher gave each class so far, `[K]`.
     count: number of images to select, at most N.
-    criterion: one of `CRITERIA` but none.
+    criterion: one of `CRITERIA`; `none` selects at random.
   """
   noise_key, fill_key = jax.random.split(key)
   probs = jnp.exp(log_probs).mean(0)
@@ -59,7 +60,8 @@ def select(
   ranks = jnp.arange(num_candidates) - starts[classes[order]]
   in_quota = ranks < quotas(counts, count)[classes[order]]
   fill = jax.random.uniform(fill_key, (num_candidates,))
-  priority = jnp.where(in_quota, -1.0, fill)
+  # At random also within the quotas, which may add up to a few too many.
+  priority = jnp.where(in_quota, fill - 1.0, fill)
   priority = jnp.where(new[order], priority, 2.0)
   return order[jnp.argsort(priority)[:count]]
 
@@ -101,7 +103,8 @@ def rare_classes(key: Array, labels: Array, counts: Array, count: int) -> Array:
     counts: samples with each label, `[K]`.
     count: number of draws, with replacement.
   """
-  weights = 1.0 / jnp.maximum(counts, 5)  # rare ones not again and again
+  # The bound keeps the few images of a class from being drawn all the time.
+  weights = 1.0 / jnp.maximum(counts, 5)
   weights = jnp.where(labels < 0, 0.0, weights[labels])
   total = jnp.cumsum(weights)
   draws = jax.random.uniform(key, (count,)) * total[-1]
@@ -134,10 +137,10 @@ def fingerprints(images: Array) -> Array:
 
   Different images have the same fingerprint with a probability below 1e-14.
   """
-  pixels = images.reshape(len(images), -1).astype(jnp.uint32)
-  factors = jax.random.bits(jax.random.key(0), (pixels.shape[1], 2)) | 1
+  pixels = images.reshape(len(images), -1)
+  factors = jax.random.bits(jax.random.key(0), (2, pixels.shape[1])) | 1
 
-  def one(column: Array) -> Array:
-    return (pixels * column).sum(-1, dtype=jnp.uint32)
+  def one(row: Array) -> Array:
+    return (row.astype(jnp.uint32) * factors).sum(-1, dtype=jnp.uint32)
 
-  return jnp.stack([one(factors[:, 0]), one(factors[:, 1])], -1)
+  return jax.lax.map(one, pixels, batch_size=CHUNK)

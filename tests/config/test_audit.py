@@ -10,9 +10,8 @@ from jaxkd.pipeline import plan
 
 @pytest.mark.parametrize("attack", ["cake", "generative", "ideel"])
 def test_an_audit_refuses_what_is_no_attack_on_a_black_box(attack):
-  message = (
-    f"attack={attack}: .* one of dast, dfme, ideal, maze, procedural, zsdb3kd"
-  )
+  attacks = "dast, dfme, ideal, knockoff, maze, procedural, zsdb3kd"
+  message = f"attack={attack}: .* one of {attacks}"
   with pytest.raises(jaxkd.JaxkdError, match=message):
     jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
 
@@ -26,8 +25,20 @@ def test_arguments_of_the_attack_reach_it():
     jaxkd.load_config("configs/audit.py:papre")
 
 
-@pytest.mark.parametrize("attack", ["dast", "dfme", "ideal", "maze", "zsdb3kd"])
+ATTACKS = ["dast", "dfme", "ideal", "maze", "procedural", "zsdb3kd"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_an_audit_passes_the_checks_of_a_run(attack):
   config = jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
   assert f"budget {config.queries.budget:,}" in plan.describe(config)
   assert bool(config.queries.eval_at) == (attack != "zsdb3kd")
+
+
+def test_two_attacks_share_a_budget():
+  table = jaxkd.load_config("configs/audit.py:attack=both,budget=3000")
+  ideal, procedural = table.cells.ideal.config, table.cells.procedural.config
+  assert ideal.queries.budget == procedural.queries.budget == 1500
+  assert procedural.synthesis.batch_size == 150
+  assert procedural.teacher == ideal.teacher
+  assert procedural.student.epochs * 1500 <= 900_000

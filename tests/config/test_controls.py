@@ -24,7 +24,7 @@ def control_of(name):
     ("dafl", 20 * 50 * 128, 20 * 50 * 3),
     ("deepinversion", 12 * 250, 20 * 3_000 // 64),
     ("cmi", 12 * 150, 12 * 150),
-    ("ideal", 10_000, 6 * 10_000 // 32),
+    ("ideal", 10_000, 6 * 50_000 // 32),
   ],
 )
 def test_as_many_images_and_updates(name, images, updates):

@@ -64,6 +64,32 @@ def test_what_is_no_image_is_named(folder, monkeypatch, name, words):
   assert name in str(error.value)
 
 
+def test_sets_fit_inputs_that_are_not_square():
+  assert other_images.load_images("mnist_5k", (24, 40, 3)).shape[1:] == (
+    24,
+    40,
+    3,
+  )
+
+
+def test_a_photo_that_was_turned_by_the_camera_is_turned_back(folder):
+  picture, exif = Image.new("RGB", (30, 10)), Image.Exif()
+  exif[0x0112] = 6
+  picture.save(folder / "turned.jpg", exif=exif)
+  photo = other_images.load_photo(str(folder / "turned.jpg"), 3)
+  assert photo.shape == (30, 10, 3)
+
+
+def test_two_photos_come_with_a_library():
+  assert other_images.load_photo("china", 3).shape == (427, 640, 3)
+  assert other_images.load_photo("flower", 1).shape == (427, 640, 1)
+
+
+def test_other_numbers_of_channels_are_refused(folder):
+  with pytest.raises(JaxkdError, match="2 channels, and images are read"):
+    other_images.load_images(str(folder), (5, 5, 2))
+
+
 def test_a_folder_is_no_photo(folder):
   with pytest.raises(JaxkdError, match="give one image, such as photo.jpg"):
     other_images.load_photo(str(folder), 3)

@@ -77,6 +77,13 @@ def test_too_few_images_are_told():
     build(budget=40)
 
 
+def test_a_round_asks_about_no_more_images_than_there_are():
+  with pytest.raises(
+    JaxkdError, match="batch_size=10: there are only 5 images"
+  ):
+    build("margin", mutations=2.0, num_images=5)
+
+
 def test_a_photo_is_enough_for_any_budget():
   method = build(source="photo", budget=40, num_images=1)
   photo = jax.random.randint(jax.random.key(1), (1, 20, 20, 1), 0, 256)

@@ -59,6 +59,16 @@ def test_a_missing_class_is_filled_up_at_random_with_others():
   assert len(set(rows.tolist())) == 4
 
 
+def test_no_class_is_left_out_because_of_its_number():
+  """With fewer images than classes each class has less than one."""
+  log_probs = jnp.log(jnp.eye(50)[None].repeat(4, axis=1) * 0.9 + 0.002)
+  rows = selection.select(
+    KEY, log_probs, jnp.ones(200, bool), jnp.zeros(50, int), 25, "margin"
+  )
+  classes = np.asarray(log_probs[0, rows].argmax(-1))
+  assert len(set(classes.tolist())) == 25 and classes.max() > 35
+
+
 def test_an_image_that_was_asked_comes_last():
   new = jnp.array([False, True, False, True])
   log_probs = answers(*[(0.5, 0.5)] * 4)

@@ -53,9 +53,9 @@ def pixel_centers(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def random_outlines(key: Array, height: int, width: int) -> Outline:
   """Draws 1 to 13 shapes, with a leading axis of 13, the topmost last.
 
-  Their centres lie anywhere in the image, their radii are 2 to 52 % of the
-  image's shorter side, most of them small, and their two axes differ by a
-  factor of 0.4 to 1.6; kind and rotation are random.
+  Their centres lie anywhere in the image, one radius is 2 to 52 % of the
+  image's shorter side, most often small, the other 0.4 to 1.6 times that; kind
+  and rotation are random.
   """
   uniform = jax.random.uniform(key, (MOST_SHAPES, 9))
   number = whole_number(uniform[0, 8], 1, MOST_SHAPES)
