@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ImageOps
-from sklearn import datasets as sample_images
+from sklearn import datasets as sample_data
 
 from jaxkd.data import user_data
 from jaxkd.data.formats import IMAGE_SUFFIXES
@@ -27,7 +27,7 @@ def count_images(name: str) -> int:
   """Returns how many images there are, without reading them.
 
   Args:
-    name: of a data set, a folder of images, or an image file.
+    name: of a data set, a folder of images, an image file, or one of `PHOTOS`.
 
   Raises:
     JaxkdError: if there is no such data set, folder or file, or no image in it.
@@ -70,17 +70,14 @@ def load_photo(name: str, channels: int) -> np.ndarray:
     JaxkdError: if there is no such file, or if it is no image.
   """
   _check_channels(channels)
-  if name in PHOTOS:
-    picture = to_picture(sample_images.load_sample_image(f"{name}.jpg"))
-  else:
-    path = Path(name).expanduser()
-    if not path.is_file():
-      raise JaxkdError(
-        f"other_dataset={name}: there is no such file; give one image, such as "
-        f"photo.jpg, or one of {', '.join(PHOTOS)}."
-      )
-    with user_data.open_image(path) as opened:
-      picture = ImageOps.exif_transpose(opened)
+  path, *others = image_files(name)
+  if others:
+    raise JaxkdError(
+      f"other_dataset={name}: give one image file, such as photo.jpg, or one "
+      f"of {', '.join(PHOTOS)}."
+    )
+  with user_data.open_image(path) as opened:
+    picture = ImageOps.exif_transpose(opened)
   return fit(picture, (picture.height, picture.width, channels))
 
 
@@ -90,13 +87,16 @@ def image_files(name: str) -> list[Path]:
   Raises:
     JaxkdError: if there is no such folder or file, or no image in it.
   """
+  if name in PHOTOS:
+    name = f"{Path(sample_data.__file__).parent}/images/{name}.jpg"
   path = Path(name).expanduser()
   if path.is_file():
     return [path]
   if not path.is_dir():
     raise JaxkdError(
       f"other_dataset={name}: there is no such data set, folder or file; "
-      f"choose one of {', '.join(DATASETS)}, or give a folder of images."
+      f"choose one of {', '.join((*DATASETS, *PHOTOS))}, or give a folder of "
+      "images."
     )
   files = sorted(
     file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES

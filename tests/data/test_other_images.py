@@ -91,5 +91,5 @@ def test_other_numbers_of_channels_are_refused(folder):
 
 
 def test_a_folder_is_no_photo(folder):
-  with pytest.raises(JaxkdError, match="give one image, such as photo.jpg"):
+  with pytest.raises(JaxkdError, match="give one image file, such as"):
     other_images.load_photo(str(folder), 3)
