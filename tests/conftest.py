@@ -50,6 +50,14 @@ def own_cache(tmp_path_factory, monkeypatch):
   )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def few_at_once():
+  """Few procedural images are drawn at once, whatever their size."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr("jaxkd.synthesis.procedural.PIXELS", 2**13)
+    yield
+
+
 @pytest.fixture
 def stopped_at(monkeypatch):
   """A context for a run that is told to stop at its n-th checkpoint."""

@@ -99,6 +99,7 @@ def test_wrong_input_gives_one_or_two_lines(arguments, message, tmp_path):
   assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_nan_names_the_term_and_the_set(tmp_path):
   error = refused(
     run(TOY, f"--workdir={tmp_path}", "--config.synthesis.step_size=1e30")

@@ -22,6 +22,7 @@ def test_a_sheet_shows_the_images_in_order(tmp_path):
   assert (sheet[18:, 35:] == 128).all()
 
 
+@pytest.mark.slow  # a README has one by default
 def test_a_mixture_has_a_sheet(tmp_path):
   out = tmp_path / "mixture.png"
   arguments = ["--name=mixture", "--count=6", f"--out={out}", "--size=8"]

@@ -44,9 +44,19 @@ SMALL = {
   "synthesis.passes": 1,
   "synthesis.jitter": 1,
   "synthesis.capacity": 40,
-  "synthesis.global_views": ("flip",),
-  "synthesis.local_views": ("crop",),
+  "synthesis.global_views": (),
+  "synthesis.local_views": ("flip",),
+  "synthesis.sources": {"smooth": 1.0},
   "hyper.attention": 0.0,  # the toy's networks have no maps
+}
+# Students that select images.
+SELECTION = {
+  "candidates": 1.0,
+  "mutations": 1.0,
+  "members": 1,
+  "visits": 20,
+  "max_epochs": 3,
+  "batch_size": 8,
 }
 every_method = pytest.mark.parametrize("name", NAMES)
 
@@ -57,6 +67,10 @@ def config_of(name):
     block, field = field.split(".")
     if field in config[block]:
       config[block][field] = value
+  if "selection" in config.synthesis:
+    config.synthesis.selection.update(SELECTION)
+  if name == "knockoff":  # its students are those of `procedural`
+    config.synthesis.selection.criterion = "none"
   return config
 
 

@@ -58,7 +58,9 @@ def images_asked(method, images=IMAGES):
   return np.asarray(run.store.samples.images).reshape(method.capacity, -1)
 
 
-@pytest.mark.parametrize("criterion", ["none", "margin"])
+@pytest.mark.parametrize(
+  "criterion", ["none", pytest.param("margin", marks=pytest.mark.slow)]
+)
 def test_every_image_is_asked_about_once(criterion):
   asked = images_asked(build(criterion))
   rows = np.asarray(IMAGES).reshape(30, -1)

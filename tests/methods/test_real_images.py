@@ -264,6 +264,7 @@ def test_kd_from_a_nasty_teacher(tmp_path):
   assert len(read_metrics(tmp_path)) == lines
 
 
+@pytest.mark.slow
 def test_htc_on_a_grid_with_seeds(tmp_path):
   fields = {
     "grid": {"temperature": (4.0, 50.0), "alpha": (0.1, 0.9)},
@@ -323,6 +324,7 @@ def test_scm_trains_members_on_the_students_samples(tmp_path, monkeypatch):
   assert (tmp_path / "student.safetensors").read_bytes() == file
 
 
+@pytest.mark.slow
 def test_a_black_box_answers_every_image_once(tmp_path):
   """Within its budget, also for a method that trains members on answers."""
   fields = {

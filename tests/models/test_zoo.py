@@ -1,13 +1,17 @@
 """The networks by name: sizes, modes, initialisation and errors."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
-from network_kinds import every_network
+from network_kinds import KINDS, every_network
 import numpy as np
 import pytest
 
 from jaxkd import models
 from jaxkd.types import DataSpec, JaxkdError
+
+shapes = functools.cache(models.shapes)
 
 
 def spec(side=32, channels=3, classes=10):
@@ -15,77 +19,86 @@ def spec(side=32, channels=3, classes=10):
   return DataSpec("test", (side, side, channels), classes, half, half)
 
 
+COUNTS = [
+  ("lenet5", spec(channels=1), 61_706),
+  ("lenet5", spec(), 62_006),
+  ("lenet5_half", spec(channels=1), 15_738),
+  ("lenet5_half", spec(), 15_888),
+  ("zsdb3kd_lenet5", spec(28, 1), 187_780),
+  ("zsdb3kd_lenet5_half", spec(28, 1), 47_645),
+  ("zsdb3kd_lenet5_fifth", spec(28, 1), 7_964),
+  ("zsdb3kd_alexnet", spec(), 23_290_954),
+  ("zsdb3kd_alexnet_half", spec(), 5_840_426),
+  ("zsdb3kd_alexnet_quarter", spec(), 1_468_954),
+  ("cnn", spec(), 357_514),
+  ("cnn", spec(classes=100), 369_124),
+  ("cake_cnn", spec(28, 1), 107_658),
+  ("dast_small", spec(28, 1), 431_080),
+  ("dast_medium", spec(28, 1), 153_630),
+  ("dast_large", spec(28, 1), 101_180),
+  ("ideal_alexnet", spec(28, 1), 2_163_210),
+  ("ideal_cnn", spec(), 912_778),
+  ("ideal_lenet", spec(28, 1), 29_034),
+  ("ideal_mlp", spec(28, 1), 468_874),
+  ("resnet18", spec(), 11_173_962),
+  ("resnet18", spec(classes=12), 11_174_988),
+  ("resnet18", spec(64, classes=200), 11_271_432),
+  ("resnet18", spec(channels=1), 11_172_810),
+  ("resnet34", spec(), 21_282_122),
+  ("resnet34", spec(classes=100), 21_328_292),
+  ("resnet50", spec(), 23_520_842),
+  ("resnet50", spec(classes=100), 23_705_252),
+  ("vgg8", spec(), 3_918_858),
+  ("vgg11", spec(64), 9_231_114),
+  ("vgg13", spec(28), 9_416_010),
+  ("vgg16", spec(), 14_728_266),
+  ("vgg16", spec(64, classes=12), 14_729_292),
+  ("vit8", spec(), 1_138_610),
+  ("vit8", spec(channels=1), 1_128_050),
+  ("vit4", spec(), 579_758),
+  ("wrn16_1", spec(), 175_066),
+  ("wrn16_2", spec(), 691_674),
+  ("wrn22_2", spec(), 1_079_642),
+  ("wrn40_1", spec(), 563_930),
+  ("wrn40_2", spec(64), 2_243_546),
+  ("wrn22_2", spec(28, 1), 1_079_354),
+  ("cnn_half", spec(), 90_186),
+  ("cnn_quarter", spec(), 22_954),
+  ("mobilenet_v2", spec(), 2_254_090),
+  ("mobilenet_v2", spec(classes=100), 2_369_380),
+  ("mobilenet_v2", spec(classes=200), 2_497_480),
+  ("shufflenet_v2", spec(), 1_268_646),
+  ("shufflenet_v2", spec(classes=100), 1_360_896),
+  ("shufflenet_v2", spec(classes=200), 1_463_396),
+  ("mobilenet_v2_quarter", spec(), 164_962),
+  ("shufflenet_v2_quarter", spec(), 89_684),
+  ("resnet8_16", spec(), 78_042),
+  ("skeptical_cnn", spec(), 548_008),
+  ("skeptical_cnn_half", spec(), 143_208),
+  ("skeptical_cnn_quarter", spec(), 38_920),
+  ("skeptical_mobilenet_v2", spec(), 7_312_648),
+  ("skeptical_mobilenet_v2_quarter", spec(), 505_300),
+  ("skeptical_resnet18", spec(), 12_098_664),
+  ("skeptical_resnet50", spec(), 37_688_936),
+  ("skeptical_shufflenet_v2", spec(), 4_366_548),
+  ("skeptical_shufflenet_v2_quarter", spec(), 301_454),
+  ("mlp", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 942),
+  ("ideal_mlp", DataSpec("moons", (2,), 2, (0.0,) * 2, (1.0,) * 2), 67_458),
+]
+SMALL = spec(), spec(28, 1)
+
+
 @pytest.mark.parametrize(
   ("name", "inputs", "count"),
   [
-    ("lenet5", spec(channels=1), 61_706),
-    ("lenet5", spec(), 62_006),
-    ("lenet5_half", spec(channels=1), 15_738),
-    ("lenet5_half", spec(), 15_888),
-    ("zsdb3kd_lenet5", spec(28, 1), 187_780),
-    ("zsdb3kd_lenet5_half", spec(28, 1), 47_645),
-    ("zsdb3kd_lenet5_fifth", spec(28, 1), 7_964),
-    ("zsdb3kd_alexnet", spec(), 23_290_954),
-    ("zsdb3kd_alexnet_half", spec(), 5_840_426),
-    ("zsdb3kd_alexnet_quarter", spec(), 1_468_954),
-    ("cnn", spec(), 357_514),
-    ("cnn", spec(classes=100), 369_124),
-    ("cake_cnn", spec(28, 1), 107_658),
-    ("dast_small", spec(28, 1), 431_080),
-    ("dast_medium", spec(28, 1), 153_630),
-    ("dast_large", spec(28, 1), 101_180),
-    ("ideal_alexnet", spec(28, 1), 2_163_210),
-    ("ideal_cnn", spec(), 912_778),
-    ("ideal_lenet", spec(28, 1), 29_034),
-    ("ideal_mlp", spec(28, 1), 468_874),
-    ("resnet18", spec(), 11_173_962),
-    ("resnet18", spec(classes=12), 11_174_988),
-    ("resnet18", spec(64, classes=200), 11_271_432),
-    ("resnet18", spec(channels=1), 11_172_810),
-    ("resnet34", spec(), 21_282_122),
-    ("resnet34", spec(classes=100), 21_328_292),
-    ("resnet50", spec(), 23_520_842),
-    ("resnet50", spec(classes=100), 23_705_252),
-    ("vgg8", spec(), 3_918_858),
-    ("vgg11", spec(64), 9_231_114),
-    ("vgg13", spec(28), 9_416_010),
-    ("vgg16", spec(), 14_728_266),
-    ("vgg16", spec(64, classes=12), 14_729_292),
-    ("vit8", spec(), 1_138_610),
-    ("vit8", spec(channels=1), 1_128_050),
-    ("vit4", spec(), 579_758),
-    ("wrn16_1", spec(), 175_066),
-    ("wrn16_2", spec(), 691_674),
-    ("wrn22_2", spec(), 1_079_642),
-    ("wrn40_1", spec(), 563_930),
-    ("wrn40_2", spec(64), 2_243_546),
-    ("wrn22_2", spec(28, 1), 1_079_354),
-    ("cnn_half", spec(), 90_186),
-    ("cnn_quarter", spec(), 22_954),
-    ("mobilenet_v2", spec(), 2_254_090),
-    ("mobilenet_v2", spec(classes=100), 2_369_380),
-    ("mobilenet_v2", spec(classes=200), 2_497_480),
-    ("shufflenet_v2", spec(), 1_268_646),
-    ("shufflenet_v2", spec(classes=100), 1_360_896),
-    ("shufflenet_v2", spec(classes=200), 1_463_396),
-    ("mobilenet_v2_quarter", spec(), 164_962),
-    ("shufflenet_v2_quarter", spec(), 89_684),
-    ("resnet8_16", spec(), 78_042),
-    ("skeptical_cnn", spec(), 548_008),
-    ("skeptical_cnn_half", spec(), 143_208),
-    ("skeptical_cnn_quarter", spec(), 38_920),
-    ("skeptical_mobilenet_v2", spec(), 7_312_648),
-    ("skeptical_mobilenet_v2_quarter", spec(), 505_300),
-    ("skeptical_resnet18", spec(), 12_098_664),
-    ("skeptical_resnet50", spec(), 37_688_936),
-    ("skeptical_shufflenet_v2", spec(), 4_366_548),
-    ("skeptical_shufflenet_v2_quarter", spec(), 301_454),
-    ("mlp", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 942),
-    ("ideal_mlp", DataSpec("moons", (2,), 2, (0.0,) * 2, (1.0,) * 2), 67_458),
+    case
+    if case[0] in KINDS and case[1] in SMALL
+    else pytest.param(*case, marks=pytest.mark.slow)
+    for case in COUNTS
   ],
 )
 def test_parameter_counts(name, inputs, count):
-  assert models.count_parameters(models.shapes(name, inputs)) == count
+  assert models.count_parameters(shapes(name, inputs)) == count
 
 
 @every_network
@@ -95,7 +108,7 @@ def test_contract(name):
     28 if name.startswith(("zsdb3kd_lenet", "cake", "dast")) else 32
   )
   images = jax.ShapeDtypeStruct((2, *inputs.shape), jnp.float32)
-  variables = models.shapes(name, inputs)
+  variables = shapes(name, inputs)
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
     jnp.dtype(jnp.float32)
   }

@@ -90,6 +90,7 @@ def test_meant_labels_cost_nothing(tmp_path):
   assert report["queries"]["spent"] == 0
 
 
+@pytest.mark.slow
 def test_images_of_another_set_are_asked_about(tmp_path):
   spec = SPEC._replace(shape=(28, 28, 1))
 
@@ -149,6 +150,7 @@ def test_epochs_start_afresh_on_the_whole_pool(whole, tmp_path):
   assert max(difference) > 0
 
 
+@pytest.mark.slow
 def test_an_ensemble_costs_no_query(tmp_path):
   fields = {
     "student.epochs": 1,
@@ -188,6 +190,7 @@ def test_a_correction_is_not_another_run(tmp_path):
   assert not (tmp_path / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_marks_make_a_curve(tmp_path):
   images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
   labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))

@@ -97,6 +97,7 @@ def test_stopped_anywhere_it_ends_in_the_identical_student(
   assert steps.count(("student", 2)) == 1
 
 
+@pytest.mark.slow
 def test_several_seeds_report_mean_and_deviation(tmp_path):
   _, report = jaxkd.distill(None, small(**{"student.seeds": 3}), tmp_path)
   accuracies = report["student"]["accuracies"]
@@ -135,19 +136,17 @@ def test_a_given_teacher_without_any_images(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "name",
-  [
-    "generative",
-    pytest.param("lake", marks=pytest.mark.slow),
-    pytest.param("naive", marks=pytest.mark.slow),
-  ],
+  ["generative", "lake", "naive"],
 )
 def test_other_methods_draw_the_toy_too(tmp_path, name):
   jaxkd.distill(None, small(name), tmp_path)
   assert (tmp_path / "decision_boundary.png").exists()
 
 
+@pytest.mark.slow
 def test_images_run_end_to_end(tmp_path):
   digits = data.load("mnist_5k", image_size=8)
   few = jaxkd.Dataset(digits.spec, *(array[:200] for array in digits[1:]))

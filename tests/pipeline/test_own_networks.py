@@ -89,6 +89,7 @@ def test_batch_statistics_and_counters_were_kept(linen):
   assert student.variables["counts"]["batches"] == steps
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_in_the_identical_student(
   linen, tmp_path, stopped_at
 ):

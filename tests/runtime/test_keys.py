@@ -21,24 +21,26 @@ import jaxkd
 from jaxkd import data
 from jaxkd.methods import ideal
 from jaxkd.pipeline import exchange, rounds
-from jaxkd.runtime import devices
+from jaxkd.report import writer
+from jaxkd.runtime import checkpoints, devices
 from jaxkd.training.epoch import epoch_function
 
 ROOT = Path(__file__).parents[2]
 SOURCES = str(ROOT / "jaxkd")
 SMALL = {
   "teacher.model": "mlp",
-  "teacher.validation_fraction": 0.25,
-  "teacher.augment": ("flip",),
   "student.model": "mlp",
-  "student.seeds": 2,
-  "student.at_once": 1,
   "student.epochs": 2,
-  "student.augment": ("flip", "crop"),
+  "student.augment": ("flip",),
   "student.validation_fraction": 0.1,
 }
 RUNS = {
   "cake": {
+    "teacher.validation_fraction": 0.25,
+    "teacher.augment": ("flip",),
+    "student.seeds": 2,
+    "student.at_once": 1,
+    "student.augment": ("flip", "crop"),
     "synthesis.sets_per_round": 2,
     "synthesis.dynamics": "langevin",
     "synthesis.set_size": 20,
@@ -65,10 +67,17 @@ def digits():
   return jaxkd.Dataset(whole.spec, *(array[:80] for array in whole[1:]))
 
 
+def linear(weights, images):
+  return images.reshape(len(images), -1) @ weights
+
+
 def run(name, folder):
+  """Distils; CAKE trains its teacher too."""
+  weights = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
+  teacher = None if name == "cake" else jaxkd.from_function(linear, weights)
   config = jaxkd.load_config(str(ROOT / "configs" / f"{name}.py:smoke"))
   config.update_from_flattened_dict(SMALL | RUNS[name])
-  jaxkd.distill(None, config, folder, dataset=digits())
+  jaxkd.distill(teacher, config, folder, dataset=digits())
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +106,13 @@ def compiled_when_called(monkeypatch):
     ), 0.0
 
   monkeypatch.setattr(rounds, "compile_round", compile_round)
+
+
+@pytest.fixture
+def nothing_drawn_or_saved(monkeypatch):
+  """Leaves out what takes seconds and has no random keys."""
+  monkeypatch.setattr(writer, "draw", lambda *args: [])
+  monkeypatch.setattr(checkpoints.Checkpoints, "_save", lambda *args: None)
 
 
 @pytest.fixture
@@ -148,11 +164,11 @@ def dense(monkeypatch):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_key_has_one_use(
-  tmp_path, compiled_when_called, dense, uses, name
+  tmp_path, compiled_when_called, dense, nothing_drawn_or_saved, uses, name
 ):
   with jax.debug_key_reuse(True):
     run(name, tmp_path)
   jax.effects_barrier()
-  assert sum("fold" in places for places in uses.values()) > 30
-  assert sum("fold" not in places for places in uses.values()) > 30
+  assert sum("fold" in places for places in uses.values()) > 20
+  assert sum("fold" not in places for places in uses.values()) > 20
   assert [places for places in uses.values() if len(places) > 1] == []

@@ -65,11 +65,19 @@ def test_a_trace_ends_with_a_run_that_is_stopped(trace):
   assert trace == ["begin", "end"]
 
 
+def test_a_trace_is_a_file_of_the_profiler(tmp_path):
+  with profiling.traced(range(3), tmp_path, 1) as steps:
+    for step in steps:
+      jax.block_until_ready(jax.numpy.ones(2) + step)
+  assert list(tmp_path.rglob("*.xplane.pb"))
+
+
 def test_only_the_first_process_keeps_a_trace(trace, monkeypatch):
   monkeypatch.setattr(processes, "is_primary", lambda: False)
   assert run_steps(trace, range(3), 2) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_traces_and_reports_its_memory(tmp_path, monkeypatch):
   # A teacher that another test trained would leave no trace of its training.
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))

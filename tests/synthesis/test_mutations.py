@@ -8,6 +8,7 @@ import pytest
 from jaxkd.synthesis import mutations
 
 KEY = jax.random.key(0)
+mutate = jax.jit(mutations.mutate)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12, 9, 3)])
@@ -16,20 +17,18 @@ def test_shape_type_and_key(shape):
     jax.random.randint(jax.random.key(i), (20, *shape), 0, 256).astype("uint8")
     for i in range(3)
   )
-  mutated = mutations.mutate(KEY, parents, partners, patterns)
+  mutated = mutate(KEY, parents, partners, patterns)
   assert mutated.shape == parents.shape and mutated.dtype == jnp.uint8
-  again = mutations.mutate(KEY, parents, partners, patterns)
+  again = mutate(KEY, parents, partners, patterns)
   np.testing.assert_array_equal(mutated, again)
   assert (mutated != parents).any(axis=(1, 2, 3)).all()
 
 
 def test_constant_images_stay_what_they_are_apart_from_their_partners():
   plain = jnp.full((50, 8, 8, 1), 100, jnp.uint8)
-  np.testing.assert_array_equal(
-    mutations.mutate(KEY, plain, plain, plain), plain
-  )
+  np.testing.assert_array_equal(mutate(KEY, plain, plain, plain), plain)
   partners = jnp.full((50, 8, 8, 1), 200, jnp.uint8)
-  mutated = mutations.mutate(KEY, plain, partners, plain)
+  mutated = mutate(KEY, plain, partners, plain)
   values = set(np.unique(mutated).tolist())
   # Untouched, the mean, and the lighter of the two; halves have both.
   assert values == {100, 150, 200}
@@ -39,7 +38,7 @@ def test_constant_images_stay_what_they_are_apart_from_their_partners():
 
 def test_a_warp_moves_pixels_a_little():
   image = jnp.zeros((16, 16, 1)).at[6:10, 6:10].set(1.0)
-  warped = jax.vmap(lambda key: mutations.warp(key, image))(
+  warped = jax.jit(jax.vmap(lambda key: mutations.warp(key, image)))(
     jax.random.split(KEY, 100)
   )
   mean = warped.mean(0)

@@ -10,6 +10,8 @@ import pytest
 from jaxkd.synthesis import selection
 
 KEY = jax.random.key(0)
+is_new = jax.jit(selection.is_new)
+select = jax.jit(selection.select, static_argnums=(4, 5))
 
 
 def answers(*probs):
@@ -29,7 +31,7 @@ def test_quotas_fill_the_rare_classes_and_add_up():
 def test_the_smallest_margins_of_a_class_come_first():
   certain, unsure, between = (0.98, 0.02), (0.55, 0.45), (0.8, 0.2)
   log_probs = answers(certain, unsure, between, (0.4, 0.6))
-  rows = selection.select(
+  rows = select(
     KEY, log_probs, jnp.ones(4, bool), jnp.array([1, 1]), 2, "margin"
   )
   assert set(rows.tolist()) == {1, 3}
@@ -45,7 +47,7 @@ def test_students_that_differ_are_asked_about():
   entropy = lambda p: -(np.array(p) * np.log(p)).sum()
   by_hand = entropy(mean) - (entropy(differ[0]) + entropy(differ[1])) / 2
   assert gaps[1] == pytest.approx(by_hand, rel=1e-5)
-  rows = selection.select(
+  rows = select(
     KEY, log_probs, jnp.ones(2, bool), jnp.array([0, 0]), 1, "disagreement"
   )
   assert rows.tolist() == [1]
@@ -53,7 +55,7 @@ def test_students_that_differ_are_asked_about():
 
 def test_a_missing_class_is_filled_up_at_random_with_others():
   log_probs = answers(*[(0.9, 0.1)] * 6)
-  rows = selection.select(
+  rows = select(
     KEY, log_probs, jnp.ones(6, bool), jnp.array([100, 0]), 4, "margin"
   )
   assert len(set(rows.tolist())) == 4
@@ -73,7 +75,7 @@ def test_an_image_that_was_asked_comes_last():
   new = jnp.array([False, True, False, True])
   log_probs = answers(*[(0.5, 0.5)] * 4)
   for criterion in selection.CRITERIA:
-    rows = selection.select(KEY, log_probs, new, jnp.zeros(2), 2, criterion)
+    rows = select(KEY, log_probs, new, jnp.zeros(2), 2, criterion)
     assert set(rows.tolist()) == {1, 3}
 
 
@@ -82,14 +84,14 @@ def test_equal_images_are_found():
   images = images.at[4].set(images[1])
   earlier = jnp.stack([images[0], images[5], images[2]])
   # Two were asked; the third slot is still empty.
-  new = selection.is_new(images, earlier, jnp.int32(2))
+  new = is_new(images, earlier, jnp.int32(2))
   assert new.tolist() == [False, True, True, True, False, False]
 
 
 def test_images_that_differ_in_one_level_are_different():
   image = jnp.zeros((2, 8, 8, 3), jnp.uint8)
   image = image.at[1, 7, 7, 2].set(1)
-  assert selection.is_new(image, image[:1], jnp.int32(0)).all()
+  assert is_new(image, image[:1], jnp.int32(0)).all()
 
 
 def test_rare_classes_are_drawn_as_often_as_frequent_ones():

@@ -46,6 +46,7 @@ def small(**fields):
   return config
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_is_distilled_without_any_data(tmp_path):
   mine = {"teacher.factory": "my_networks:described", "dataset": "none"}
   student, report = jaxkd.distill(None, small(**mine), tmp_path / "run")

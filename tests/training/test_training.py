@@ -93,9 +93,10 @@ def test_an_epoch_equals_a_plain_loop_on_one_device(tmp_path):
   inputs = EpochInputs(
     {"scale": 1.0}, LossContext(jnp.int32(0), jnp.zeros(3)), jax.random.key(0)
   )
+  step = jax.jit(train_step, static_argnums=0)
   for rows in order:
     batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], samples())
-    state, _ = train_step(RECIPE, state, batch, inputs, jax.random.key(0))
+    state, _ = step(RECIPE, state, batch, inputs, jax.random.key(0))
   for found, expected in zip(
     jax.tree.leaves(states.variables),
     jax.tree.leaves(state.variables),
@@ -227,9 +228,10 @@ def normalised_epoch(synchronized):
   states = jax.tree.map(lambda leaf: leaf[None], state)
   states, _ = epoch_function(train_config)((states, inputs, samples()), order)
   inputs = inputs._replace(hyper={"scale": 1.0})
+  alone = jax.jit(train_step, static_argnums=0)
   for step in range(3):
     batch = gather(samples(), order[:, step].ravel())
-    state, _ = train_step(
+    state, _ = alone(
       train_config._replace(synchronized=False),
       state,
       batch,

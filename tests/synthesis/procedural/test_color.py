@@ -34,7 +34,15 @@ def test_hues_are_at_right_angles_to_grey():
   assert (color.random_hues(KEYS[0], 5, 1) == 0).all()
 
 
-@pytest.mark.parametrize("name", procedural.SOURCES)
+@pytest.mark.parametrize(
+  "name",
+  [
+    name
+    if name in ("smooth", "leaves")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in procedural.SOURCES
+  ],
+)
 def test_every_source_has_grey_images_and_colours(name):
   images = procedural.draw(name, KEYS[0], 60, (16, 16, 3))
   images = np.asarray(images).astype(int)

@@ -11,7 +11,20 @@ from jaxkd.errors import JaxkdError
 from jaxkd.synthesis import procedural
 
 SHAPE = (32, 32, 3)
-every_source = pytest.mark.parametrize("name", procedural.SOURCES)
+
+
+def each_source(*quick):
+  """All sources in the slow tests, a few in the others.
+
+  `test_sources.py` draws images of every source.
+  """
+  return pytest.mark.parametrize(
+    "name",
+    [
+      pytest.param(name, marks=() if name in quick else pytest.mark.slow)
+      for name in procedural.SOURCES
+    ],
+  )
 
 
 @functools.cache
@@ -19,7 +32,7 @@ def batch(name, count=20, shape=SHAPE):
   return np.asarray(procedural.draw(name, jax.random.key(0), count, shape))
 
 
-@every_source
+@each_source("smooth", "leaves", "strokes")
 def test_pixels_are_eight_bits_and_use_their_range(name):
   images = batch(name)
   assert images.shape == (20, *SHAPE) and images.dtype == np.uint8
@@ -27,14 +40,14 @@ def test_pixels_are_eight_bits_and_use_their_range(name):
   assert len(np.unique(images.reshape(20, -1), axis=0)) == 20
 
 
-@every_source
+@each_source("leaves")
 def test_an_image_depends_on_its_key_alone(name):
   np.testing.assert_array_equal(batch(name, 5), batch(name)[:5])
   other = procedural.draw(name, jax.random.key(1), 5, SHAPE)
   assert (np.asarray(other) != batch(name, 5)).any((1, 2, 3)).all()
 
 
-@every_source
+@each_source("leaves")
 def test_devices_draw_the_same_images(name):
   devices = jax.devices()
   assert len(devices) == 2
@@ -48,15 +61,16 @@ def test_devices_draw_the_same_images(name):
 
 
 def test_parts_of_a_batch_are_put_in_order(monkeypatch):
-  whole = batch("leaves")
-  monkeypatch.setattr(procedural, "PIXELS", 3 * 32 * 32)
+  whole, parts = [], []
+  for images, at_once in ((whole, 32), (parts, 8)):
+    monkeypatch.setattr(procedural, "PIXELS", at_once * 32 * 32)
+    procedural._draw.clear_cache()
+    images.append(procedural.draw("leaves", jax.random.key(0), 20, SHAPE))
   procedural._draw.clear_cache()
-  parts = procedural.draw("leaves", jax.random.key(0), 20, SHAPE)
-  procedural._draw.clear_cache()
-  np.testing.assert_array_equal(np.asarray(parts), whole)
+  np.testing.assert_array_equal(whole[0], parts[0])
 
 
-@every_source
+@each_source("smooth", "leaves")
 @pytest.mark.parametrize("shape", [(16, 16, 1), (28, 20, 2), (9, 32, 4)])
 def test_any_size_and_number_of_channels(name, shape):
   images = batch(name, 6, shape)
@@ -67,7 +81,7 @@ def test_any_size_and_number_of_channels(name, shape):
 
 
 @pytest.mark.slow
-@every_source
+@pytest.mark.parametrize("name", procedural.SOURCES)
 def test_large_images(name):
   images = batch(name, 2, (224, 224, 3))
   assert images.shape == (2, 224, 224, 3) and images.std() > 10

@@ -86,13 +86,12 @@ def test_half_of_the_leaves_lie_on_black(images):
 
 def test_sizes_are_relative_to_the_image():
   """The same key draws the same shapes, of as many pixels."""
-  key = jax.random.key(0)
-  small, large = (
-    jax.vmap(lambda outline, size=size: coverage(outline, size, size))(
-      random_outlines(key, size, size)
-    )
-    for size in (32, 128)
-  )
+
+  def cover(size):
+    outlines = random_outlines(jax.random.key(0), size, size)
+    return jax.vmap(lambda outline: coverage(outline, size, size))(outlines)
+
+  small, large = (jax.jit(cover, static_argnums=0)(size) for size in (32, 128))
   averaged = large.reshape(len(large), 32, 4, 32, 4).mean((2, 4))
   assert small.max() > 0.9
   assert jnp.abs(small - averaged).mean() < 0.005
