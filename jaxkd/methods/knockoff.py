@@ -26,7 +26,7 @@ from jaxkd.synthesis import (
   real_images,
   selection as selections,
 )
-from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
 from jaxkd.training.objectives import teacher_answers
 from jaxkd.types import (
   Array,
@@ -54,7 +54,7 @@ FIELDS = (
     "Images of other_dataset, or crops of the one photo that it names.",
     ("images", "photo"),
   ),
-  candidate_images.SELECTION,
+  SELECTION,
   real_images.ANSWERS,
 )
 HYPER = (

@@ -18,7 +18,7 @@ from jaxkd.config import checks
 from jaxkd.config.fields import NOT_NEGATIVE, POSITIVE, Block, Field
 from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
 from jaxkd.synthesis import candidate_images, procedural, real_images
-from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
 from jaxkd.training import ensemble_labeling, sample_store
 from jaxkd.training.ensemble_labeling import EnsembleConfig
 from jaxkd.training.objectives import teacher_answers
@@ -52,7 +52,7 @@ FIELDS = (
   PAID_ROUNDS,
   BATCH_SIZE,
   SOURCES,
-  candidate_images.SELECTION,
+  SELECTION,
   real_images.ANSWERS,
   *ensemble_labeling.FIELDS,
 )

@@ -237,9 +237,7 @@ def evaluate_at_budget(
   metrics: MetricsWriter,
 ) -> None:
   """Evaluates the student on test data if the last round passed one of the
-  shares of the budget in `queries.eval_at`.
-
-  The last of all rounds passes all that are left.
+  shares in `queries.eval_at`; the last of all rounds passes all that are left.
   """
   queries, number = setup.config.queries, int(run.round)
   after = sum(cost.queries for cost in setup.costs[:number])

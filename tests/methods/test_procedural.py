@@ -10,7 +10,8 @@ import pytest
 import toy_task
 from toy_task import SPEC
 
-from jaxkd.synthesis.candidate_images import SelectionConfig
+from jaxkd.synthesis.selecting_students import SelectingStudents
+from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.training import objectives
 from jaxkd.types import JaxkdError, LossContext, Outputs, Samples
 
@@ -90,11 +91,11 @@ def test_points_are_refused():
 
 
 def test_the_epochs_of_a_member_follow_from_its_visits():
-  select = SelectionConfig(**SELECTION)
+  students = SelectingStudents(SelectionConfig(**SELECTION), None, {}, 3)
   # 60 visits of 12 images are 5 epochs of 3 updates, of 24 images 2 of 6.
-  assert int(select.num_updates(jnp.int32(12))) == 15
-  assert int(select.num_updates(jnp.int32(24))) == 12
-  assert int(select.num_updates(jnp.int32(1000))) == 500
+  assert int(students.num_updates(jnp.int32(12))) == 15
+  assert int(students.num_updates(jnp.int32(24))) == 12
+  assert int(students.num_updates(jnp.int32(1000))) == 500
 
 
 def test_labels_give_cross_entropy_and_probabilities_a_divergence():
