@@ -118,7 +118,13 @@ def to_the_planes(images, labels):
 
 
 @pytest.mark.parametrize(
-  "distances, rounds", [("sd", 1), ("bd", 1), ("mbd", 1), ("sd", 2)]
+  "distances, rounds",
+  [
+    ("sd", 1),
+    ("bd", 1),
+    ("mbd", 1),
+    pytest.param("sd", 2, marks=pytest.mark.slow),
+  ],
 )
 def test_rounds_ask_what_they_cost(distances, rounds):
   teacher, run, costs, _ = run_rounds(distances, rounds)

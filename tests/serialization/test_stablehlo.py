@@ -99,6 +99,7 @@ def test_mapped_twice_also_along_a_later_axis():
   close(actual, logits(network(0))(sets))
 
 
+@pytest.mark.slow
 def test_jacobian_in_which_only_cotangents_are_mapped():
   jacobian = lambda classifier: jax.jacrev(lambda x: classifier(x).logits)
   close(jacobian(exported(0))(images(2)), jacobian(network(0))(images(2)))
