@@ -69,6 +69,7 @@ def test_every_image_is_asked_about_once(criterion):
   )
 
 
+@pytest.mark.slow
 def test_with_mutations_there_are_more_than_were_given():
   asked = images_asked(build("margin", mutations=3.0, budget=50))
   assert len(np.unique(asked, axis=0)) == 50

@@ -242,6 +242,7 @@ def saved(folder):
   return json.loads((folder / "report.json").read_text())
 
 
+@pytest.mark.slow
 def test_kd_from_a_nasty_teacher(tmp_path):
   fields = {"teacher.defense.name": "nasty"}
   student, report = run(tmp_path, "kd", **fields)
@@ -295,6 +296,7 @@ def test_htc_on_a_grid_with_seeds(tmp_path):
   assert report["student"]["accuracies"] != chosen["accuracies"]
 
 
+@pytest.mark.slow
 def test_scm_trains_members_on_the_students_samples(tmp_path, monkeypatch):
   seen = {}
   fit = training.fit

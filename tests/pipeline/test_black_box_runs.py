@@ -260,6 +260,7 @@ def test_the_server_counts_what_the_ledger_counts(
   assert counts.report()["images"] - before == BUDGET
 
 
+@pytest.mark.slow
 def test_test_images_are_sent_only_if_asked_and_counted_apart(served, tmp_path):
   images = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 1), np.uint8)
   labels = np.asarray(TEACHER(jnp.asarray(images) / 255).logits.argmax(-1))

@@ -52,7 +52,9 @@ def nnx(tmp_path_factory):
   return *jaxkd.distill(None, config, folder), folder
 
 
-@pytest.mark.parametrize("run", ["linen", "nnx"])
+@pytest.mark.parametrize(
+  "run", ["linen", pytest.param("nnx", marks=pytest.mark.slow)]
+)
 def test_a_student_of_ones_own_is_trained_and_comes_back(request, run):
   student, report, folder = request.getfixturevalue(run)
   name = {"linen": LINEN, "nnx": NNX}[run]
