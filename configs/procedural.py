@@ -79,7 +79,7 @@ def get_config(argument: str = ""):
       "batch_size": budget // rounds,
       "sources": dict.fromkeys(args["sources"].split("+"), 1.0),
       "selection": selection(args, budget),
-      "answers": "per_view" if white_box else "once",
+      "answers": "once",
     },
     queries={} if white_box else {"budget": budget},
     hyper={"temperature": 1.0},
