@@ -17,17 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.config import checks
-from jaxkd.config.fields import POSITIVE, Field
-from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
+from jaxkd.config.fields import Field
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.synthesis import (
   candidate_images,
   photo_crops,
-  real_images,
   selection as selections,
 )
-from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
-from jaxkd.training.objectives import teacher_answers
+from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.types import (
   Array,
   DataSpec,
@@ -45,8 +42,7 @@ INFO = MethodInfo(
 )
 
 FIELDS = (
-  PAID_ROUNDS,
-  BATCH_SIZE,
+  *candidate_images.FIELDS,
   Field(
     "source",
     str,
@@ -54,12 +50,8 @@ FIELDS = (
     "Images of other_dataset, or crops of the one photo that it names.",
     ("images", "photo"),
   ),
-  SELECTION,
-  real_images.ANSWERS,
 )
-HYPER = (
-  Field("temperature", float, 1.0, "Softens both networks' answers.", POSITIVE),
-)
+HYPER = candidate_images.HYPER
 
 
 def build(
@@ -120,8 +112,7 @@ def build(
     rounds=rounds,
     batch_size=batch_size,
     select=select,
-    objective=teacher_answers,
+    answers=answers,
     hyper=hyper,
-    relabel_views=answers == "per_view",
-    real_images="other" if source == "images" else "photo",
+    real_source="other" if source == "images" else "photo",
   )

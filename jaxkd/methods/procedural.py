@@ -15,13 +15,11 @@ answers every augmented view of an image (`answers="per_view"`), at no cost.
 """
 
 from jaxkd.config import checks
-from jaxkd.config.fields import NOT_NEGATIVE, POSITIVE, Block, Field
-from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
-from jaxkd.synthesis import candidate_images, procedural, real_images
-from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
+from jaxkd.config.fields import NOT_NEGATIVE, Block, Field
+from jaxkd.synthesis import candidate_images, procedural
+from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.training import ensemble_labeling, sample_store
 from jaxkd.training.ensemble_labeling import EnsembleConfig
-from jaxkd.training.objectives import teacher_answers
 from jaxkd.types import (
   Array,
   Classifier,
@@ -49,16 +47,11 @@ SOURCES = Block(
   ),
 )
 FIELDS = (
-  PAID_ROUNDS,
-  BATCH_SIZE,
+  *candidate_images.FIELDS,
   SOURCES,
-  SELECTION,
-  real_images.ANSWERS,
   *ensemble_labeling.FIELDS,
 )
-HYPER = (
-  Field("temperature", float, 1.0, "Softens both networks' answers.", POSITIVE),
-)
+HYPER = candidate_images.HYPER
 
 
 def build(
@@ -91,7 +84,6 @@ def build(
       "synthesis.sources: all weights are 0; set one of "
       f"{', '.join(procedural.SOURCES)} above 0."
     )
-
   if ensemble and answers == "per_view":
     raise JaxkdError(
       f"synthesis.ensemble={ensemble}: with answers=per_view the teacher "
@@ -112,11 +104,10 @@ def build(
     rounds=checks.rounds_within(budget, batch_size, num_rounds),
     batch_size=batch_size,
     select=SelectionConfig(**selection),
-    objective=teacher_answers,
+    answers=answers,
     hyper=hyper,
-    relabel_views=answers == "per_view",
   )
   stage = ensemble_labeling.ensemble_stage(
-    EnsembleConfig(ensemble, extra_images), teacher_answers, hyper, make_batch
+    EnsembleConfig(ensemble, extra_images), method.objective, hyper, make_batch
   )
   return method._replace(pre_student_stage=stage)

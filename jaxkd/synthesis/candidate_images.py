@@ -17,24 +17,31 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxkd.data.labels import labels_of
-from jaxkd.synthesis import mutations, procedural, selection
+from jaxkd.config.fields import POSITIVE, Field
+from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
+from jaxkd.synthesis import mutations, procedural, real_images, selection
 from jaxkd.synthesis.selecting_students import SelectingStudents
-from jaxkd.synthesis.selection_fields import SelectionConfig
+from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
 from jaxkd.training import sample_store as stores
+from jaxkd.training.objectives import teacher_answers
 from jaxkd.types import (
   Array,
   DataSpec,
   JaxkdError,
   Method,
   Networks,
-  Objective,
   Phase,
   Samples,
 )
 
 # (networks, key, count) -> uint8 images [count, H, W, C]
 Source = Callable[[Networks, Array, int], Array]
+
+objective = teacher_answers
+FIELDS = (PAID_ROUNDS, BATCH_SIZE, SELECTION, real_images.ANSWERS)
+HYPER = (
+  Field("temperature", float, 1.0, "Softens both networks' answers.", POSITIVE),
+)
 
 
 def candidate_method(
@@ -44,10 +51,9 @@ def candidate_method(
   rounds: int,
   batch_size: int,
   select: SelectionConfig,
-  objective: Objective,
+  answers: str,
   hyper: dict[str, float],
-  relabel_views: bool,
-  real_images: str = "",
+  real_source: str = "",
 ) -> Method:
   """Builds a method that asks about images from a source.
 
@@ -57,10 +63,9 @@ def candidate_method(
     rounds: of the method.
     batch_size: images that the teacher is asked about in a round.
     select: how they are selected.
-    objective: of the student and of those that select.
-    hyper: its numbers.
-    relabel_views: see `jaxkd.types.Method`.
-    real_images: see `jaxkd.types.Method`.
+    answers: whether a white box answers every view, see `FIELDS`.
+    hyper: numbers of the objective, of the student and of those that select.
+    real_source: `real_images` of `jaxkd.types.Method`.
 
   Raises:
     JaxkdError: for inputs that are no images.
@@ -73,6 +78,7 @@ def candidate_method(
   selects = select.criterion != "none"
   num_new = round(select.candidates * batch_size)
   num_mutations = round(select.mutations * batch_size) if selects else 0
+  relabel_views = answers == "per_view"
   students = SelectingStudents(select, objective, hyper, spec.num_classes)
 
   def init(key: Array, nets: Networks):
@@ -122,7 +128,7 @@ def candidate_method(
     hyper=hyper,
     relabel_views=relabel_views,
     required_access="white_box" if relabel_views else "label",
-    real_images=real_images,
+    real_images=real_source,
     round_student=students.variables if selects else None,
   )
 
@@ -131,8 +137,7 @@ def _mutated(nets: Networks, key: Array, count: int, spec: DataSpec) -> Array:
   """Returns mutations of stored images, those of rare classes most often."""
   parent_key, partner_key, pattern_key, mutate_key = jax.random.split(key, 4)
   store = nets.store
-  held = jnp.arange(store.capacity) < store.inserted
-  labels = jnp.where(held, labels_of(store.samples), -1)
+  labels = stores.stored_labels(store)
   counts = stores.label_counts(store, spec.num_classes)
   parents = selection.rare_classes(parent_key, labels, counts, count)
   partners = jax.random.randint(

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from jaxkd.config.fields import COUNT, Field
 from jaxkd.data import augmentation, to_float
 from jaxkd.training import sample_store as stores
-from jaxkd.types import Array, JaxkdError, Networks, Phase
+from jaxkd.types import (
+  Array,
+  JaxkdError,
+  Networks,
+  Phase,
+  Samples,
+  SampleStore,
+)
 
 PASS_FIELDS = (
   Field("passes", int, ..., "Passes over the store in every round.", COUNT),
@@ -76,16 +83,9 @@ def passes_phase(
   """
 
   def sample_for_replay(state, nets: Networks, key: Array):
-    (pass_key, batch), store = state["passes"], nets.store
-    per_pass = batches_per_pass(store.inserted, batch_size)
-    samples = stores.shuffled_batch(
-      store,
-      jax.random.fold_in(pass_key, batch // per_pass),
-      batch % per_pass,
-      batch_size,
-    )
-    images = augmentation.apply(views, key, to_float(samples.images))
-    state = {**state, "passes": PassState(pass_key, batch + 1)}
+    position, samples = next_batch(state["passes"], nets.store, batch_size)
+    images = augmentation.apply(views, key, samples.images)
+    state = {**state, "passes": position}
     return state, samples._replace(images=images), {}
 
   return Phase(
@@ -95,6 +95,23 @@ def passes_phase(
     store=False,
     queries=queries,
   )
+
+
+def next_batch(
+  position: PassState, store: SampleStore, batch_size: int
+) -> tuple[PassState, Samples]:
+  """Returns the next batch of the passes, with float images, and the position
+  after it.
+  """
+  per_pass = batches_per_pass(store.inserted, batch_size)
+  samples = stores.shuffled_batch(
+    store,
+    jax.random.fold_in(position.key, position.batch // per_pass),
+    position.batch % per_pass,
+    batch_size,
+  )
+  after = PassState(position.key, position.batch + 1)
+  return after, samples._replace(images=to_float(samples.images))
 
 
 def batches_per_pass(stored: Array | int, batch_size: int) -> Array | int:

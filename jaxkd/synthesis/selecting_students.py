@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd.data import to_float
 from jaxkd.evaluation.predictions import log_probs
 from jaxkd.runtime import devices
 from jaxkd.synthesis import replay
+from jaxkd.synthesis.replay import PassState
 from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.training import optimisers, sample_store as stores
 from jaxkd.training.step import (
@@ -40,13 +40,11 @@ class SelectingState(NamedTuple):
 
   Attributes:
     students: stacked, `[E, ...]`.
-    update: number of their updates in this round.
-    key: of the order of the samples in this round.
+    passes: position in this round's passes over the store.
   """
 
   students: TrainState
-  update: Array
-  key: Array
+  passes: PassState
 
 
 class SelectingStudents(NamedTuple):
@@ -73,7 +71,7 @@ class SelectingStudents(NamedTuple):
       for key in jax.random.split(weights_key, self.select.members)
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *students)
-    return SelectingState(stacked, jnp.int32(0), order_key)
+    return SelectingState(stacked, replay.start_passes(order_key))
 
   def variables(self, state: SelectingState, index: int = 0) -> Variables:
     """Returns the variables of one of the students."""
@@ -113,27 +111,23 @@ class SelectingStudents(NamedTuple):
   ) -> tuple[SelectingState, Samples, LossTerms]:
     """Returns the next batch of passes over the store in random order."""
     del key
-    size = self.select.batch_size
-    per_pass = replay.batches_per_pass(nets.store.inserted, size)
-    samples = stores.shuffled_batch(
-      nets.store,
-      jax.random.fold_in(state.key, state.update // per_pass),
-      state.update % per_pass,
-      size,
+    passes, samples = replay.next_batch(
+      state.passes, nets.store, self.select.batch_size
     )
-    return state, samples._replace(images=to_float(samples.images)), {}
+    return state._replace(passes=passes), samples, {}
 
   def update(
     self, state: SelectingState, nets: Networks, samples: Samples, key: Array
   ) -> tuple[SelectingState, Samples, LossTerms]:
-    """Makes one update of every student."""
+    """Makes one update of every student, on the batch of `next_batch`."""
+    index = state.passes.batch - 1
     total = self.num_updates(nets.store.inserted)
-    rates = self._rates(state.update / jnp.maximum(total - 1, 1))
+    rates = self._rates(index / jnp.maximum(total - 1, 1))
     config = TrainConfig(nets.student.apply, self._optimiser(), self.objective)
     counts = stores.label_counts(nets.store, self.num_classes)
     inputs = EpochInputs(
       {name: jnp.float32(value) for name, value in self.hyper.items()},
-      LossContext(state.update, counts),
+      LossContext(index, counts),
       key,
     )
 
@@ -144,7 +138,7 @@ class SelectingStudents(NamedTuple):
 
     keys = jax.random.split(key, self.select.members)
     students, losses = devices.vmap_networks(step)(state.students, keys)
-    state = state._replace(students=students, update=state.update + 1)
+    state = state._replace(students=students)
     return state, samples, {"members": losses.mean()}
 
   def _optimiser(self) -> optax.GradientTransformation:

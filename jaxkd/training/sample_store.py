@@ -107,11 +107,15 @@ def sample(store: SampleStore, key: Array, count: int) -> Samples:
   return gather(store, jax.random.randint(key, (count,), 0, filled_slots))
 
 
+def stored_labels(store: SampleStore) -> Array:
+  """Returns the label in each slot, `[capacity]`; -1 in empty ones."""
+  filled = jnp.arange(store.capacity) < store.inserted
+  return jnp.where(filled, labels_of(store.samples), -1)
+
+
 def label_counts(store: SampleStore, num_classes: int) -> Array:
   """Counts the samples of each class in the store, `[K]`.
 
   See `jaxkd.data.labels.class_counts`.
   """
-  filled = jnp.arange(store.capacity) < store.inserted
-  labels = jnp.where(filled, labels_of(store.samples), -1)
-  return class_counts(labels, num_classes)
+  return class_counts(stored_labels(store), num_classes)
