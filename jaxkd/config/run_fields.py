@@ -42,6 +42,12 @@ QUERIES = Block(
       POSITIVE,
     ),
     Field(
+      "idempotency_key",
+      bool,
+      False,
+      "Whether requests carry the header Idempotency-Key, the same on retries.",
+    ),
+    Field(
       "evaluate",
       bool,
       False,

@@ -26,6 +26,7 @@ CHANGEABLE = (
   "queries.images_per_request",
   "queries.bytes_per_request",
   "queries.deadline_s",
+  "queries.idempotency_key",
 )
 CONFIG_NAME = "config.json"
 FORMAT = 2  # of a workdir: its checkpoints and its config.json

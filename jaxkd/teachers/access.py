@@ -26,7 +26,7 @@ from jaxkd.teachers.oracles import (
   check_access,
 )
 from jaxkd.teachers.records import QUERY_KINDS
-from jaxkd.teachers.remote import http
+from jaxkd.teachers.remote import served_teacher
 from jaxkd.teachers.replay import Replay
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
@@ -116,7 +116,7 @@ def check(config: ConfigDict, spec: DataSpec) -> None:
       "number of images that it may be asked about, at least 1."
     )
   if block.url and not block.replay:
-    http.check(spec, block)
+    served_teacher.check(spec, block)
 
 
 @contextlib.contextmanager
@@ -157,7 +157,7 @@ def open_teacher(
     if ledger is not None:
       stack.enter_context(ledger)
     if block.url:
-      oracle = http.open_teacher(spec, block, config.queries, ledger)
+      oracle = served_teacher.open_teacher(spec, block, config.queries, ledger)
       stack.enter_context(contextlib.closing(oracle))
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)

@@ -5,38 +5,32 @@ is sent in one header only; it is removed from what a server replies before
 that can reach a message, a log or the ledger.
 """
 
-from collections.abc import Iterator
+from collections import Counter
 from http import HTTPStatus
 import logging
 import time
 
 import httpx
-from ml_collections import ConfigDict
 import numpy as np
 
 import jaxkd
-from jaxkd.config import ACCESS_LEVELS, checks
 from jaxkd.errors import JaxkdError
-from jaxkd.teachers.ledger import Ledger
-from jaxkd.teachers.remote import protocols, urls
+from jaxkd.teachers.remote import outcomes, protocols, urls
 from jaxkd.teachers.remote.headers import Token, retry_after_s
-from jaxkd.teachers.remote.remote_teacher import RemoteTeacher
+from jaxkd.teachers.remote.outcomes import Cost, Next, Outcome
 from jaxkd.teachers.remote.transport import (
+  Moved,
+  NoConnection,
   NotServed,
   OutcomeUnknown,
   PermanentError,
+  RetryableError,
   TooLarge,
-  preflight,
 )
-from jaxkd.types import DataSpec
 
-METADATA_S = 5.0  # for one attempt to read metadata
-PREFLIGHT_S = 15.0  # for all attempts, so that a wrong url is an error soon
+CONNECT_S = 5.0  # for one attempt to connect
 REPLY_BYTES = 2**26  # the largest reply that is read
-# Servers reply so before they do any work. Every other status from 500 up may
-# come after the model has run.
-_NOT_SERVED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_REDIRECTS = (301, 302, 303, 307, 308)
+MESSAGE_BYTES = 2**16  # of a reply without answers that are read
 
 
 class Http:
@@ -47,6 +41,8 @@ class Http:
     protocol: one of those in `jaxkd.teachers.remote.protocols`.
     token: the secret that authorizes requests, if there is one.
     connections: the number of connections at the same time.
+    metadata_s: seconds for one attempt to read metadata.
+    idempotency_key: whether each request carries a key of its images.
 
   Raises:
     JaxkdError: for a url that is not allowed.
@@ -59,6 +55,8 @@ class Http:
     *,
     token: Token,
     connections: int,
+    metadata_s: float,
+    idempotency_key: bool = False,
   ):
     # At lower levels both log urls and headers.
     for name in ("httpx", "httpcore"):
@@ -66,7 +64,10 @@ class Http:
     self._url = urls.check_url(url)
     self._protocol = protocol
     self._token = token
+    self._metadata_s = metadata_s
+    self._idempotency_key = idempotency_key
     self._redirects: dict[str, httpx.URL] = {}
+    self._num_redirects: Counter[str] = Counter()
     headers = {
       "User-Agent": f"jaxkd/{jaxkd.__version__}",
       "Accept": "application/json",
@@ -94,7 +95,7 @@ class Http:
       JaxkdError: if the model does not fit.
     """
     paths = self._protocol.paths
-    replies = [self._call("GET", path, METADATA_S) for path in paths]
+    replies = [self._call("GET", path, self._metadata_s) for path in paths]
     try:
       self._protocol = self._protocol.check(replies)
     except JaxkdError as error:
@@ -104,9 +105,13 @@ class Http:
     """Counts the bytes of the request's body."""
     return self._protocol.size(images)
 
-  def send(self, images: np.ndarray, *, timeout_s: float) -> np.ndarray:
+  def send(
+    self, images: np.ndarray, *, timeout_s: float, key: str
+  ) -> np.ndarray:
     """Asks for answers; see `jaxkd.teachers.remote.transport.Transport`."""
     path, headers, body = self._protocol.encode(images)
+    if self._idempotency_key:
+      headers = {**headers, "Idempotency-Key": key}
     reply = self._call("POST", path, timeout_s, headers, body)
     try:
       return self._protocol.decode(reply, len(images))
@@ -123,48 +128,57 @@ class Http:
   ) -> bytes:
     """Sends one HTTP request and returns the body of a successful reply."""
     url, end = self._resolve(path), time.monotonic() + timeout_s
+    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+    reply = bytearray()
     try:
       with self._client.stream(
-        method, url, content=body, headers=headers, timeout=timeout_s
+        method, url, content=body, headers=headers, timeout=timeout
       ) as response:
-        reply = b"".join(_chunks(response, end))
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as e:
-      reason = self._token.redact(f"no connection to {url.host} ({e})")
-      if "CERTIFICATE_VERIFY_FAILED" in reason:
-        raise PermanentError(reason) from None
-      raise NotServed(reason) from None
+        try:
+          _read(response, reply, end)
+        except httpx.HTTPError:
+          if response.is_success:
+            raise  # else the status alone says what happened
     except httpx.HTTPError as error:
-      raise OutcomeUnknown(
-        f"connection lost ({type(error).__name__})"
-      ) from None
-    self._check_status(path, response, reply)
-    return reply
+      outcome = outcomes.of_exception(error)
+      reason = f"connection lost ({type(error).__name__})"
+      if outcome.cost == Cost.FREE:
+        reason = self._token.redact(f"no connection to {url.host} ({error})")
+      raise _error(outcome, reason) from None
+    if not response.is_success:
+      self._raise_for_status(path, response, reply.decode(errors="replace"))
+    self._num_redirects[path] = 0
+    return bytes(reply)
 
-  def _check_status(
-    self, path: str, response: httpx.Response, reply: bytes
+  def _raise_for_status(
+    self, path: str, response: httpx.Response, text: str
   ) -> None:
-    """Raises the error that a status stands for, unless it is a success."""
+    """Raises the error that a status stands for."""
     status = response.status_code
     reason = f"{status} {_phrase(status)}"
-    if 200 <= status < 300:
-      return
-    if status in _REDIRECTS:
+    if status in outcomes.get("moved_away").statuses:
       self._follow(path, response, reason)
-    if status in _NOT_SERVED:
-      raise NotServed(reason, retry_after_s(response.headers))
-    if status >= 500:
-      raise OutcomeUnknown(reason, retry_after_s(response.headers))
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-      raise TooLarge(reason)
-    text = (
-      f"{reason} from {response.url.path}: {reply.decode(errors='replace')}"
-    )
-    raise PermanentError(self._token.redact(text))
+    outcome = outcomes.of_status(status, text, response.headers)
+    if outcome.then == Next.END or status not in outcome.statuses:
+      reason = f"{reason} from {response.url.path}: {text}"
+    reason = self._token.redact(reason)
+    raise _error(outcome, reason, retry_after_s(response.headers))
 
   def _follow(self, path: str, response: httpx.Response, reason: str) -> None:
     """Saves the new url for the next attempt, which counts as a new one."""
-    self._redirects[path] = urls.resolve_redirect(response, reason)
-    raise NotServed(reason, 0.0)
+    target = urls.resolve_redirect(response, reason)
+    if target != self._redirects.get(path):  # else another request was first
+      self._redirects[path] = target
+      self._num_redirects[path] += 1
+    if (
+      target == response.request.url
+      or self._num_redirects[path] > outcomes.MAX_REDIRECTS
+    ):
+      raise PermanentError(
+        f"{reason}: the server redirects in a circle; set teacher.url to the "
+        "address that answers."
+      )
+    raise Moved(reason)
 
   def _resolve(self, path: str) -> httpx.URL:
     if path in self._redirects:
@@ -174,73 +188,31 @@ class Http:
     return self._url.copy_with(path=f"{self._url.path.rstrip('/')}/{path}")
 
 
-def check(spec: DataSpec, teacher: ConfigDict) -> None:
-  """Checks the fields of `teacher` for a remote teacher; nothing is sent.
-
-  Raises:
-    JaxkdError: for a value that is not allowed; it never quotes the token.
-  """
-  if not teacher.authorization.strip():
-    raise JaxkdError(
-      "teacher.authorization is empty: say who allowed these queries; the "
-      "report quotes it."
-    )
-  checks.choice("teacher.access", teacher.access, ACCESS_LEVELS[:-1])
-  urls.check_url(teacher.url)
-  _token(teacher)
-  protocols.build(spec, teacher)
+def _error(
+  outcome: Outcome, reason: str, retry_after_s: float | None = None
+) -> Exception:
+  """Returns the error that stands for an outcome."""
+  free = outcome.cost == Cost.FREE
+  if outcome.name == "no_connection":
+    return NoConnection(reason)
+  if outcome.then == Next.HALVE:
+    return TooLarge(reason)
+  if outcome.then == Next.END:
+    return PermanentError(reason) if free else JaxkdError(reason)
+  retryable: type[RetryableError] = NotServed if free else OutcomeUnknown
+  return retryable(reason, retry_after_s)
 
 
-def open_teacher(
-  spec: DataSpec, teacher: ConfigDict, queries: ConfigDict, ledger: Ledger
-) -> RemoteTeacher:
-  """Connects to the teacher at `teacher.url` and checks that it fits.
-
-  Args:
-    spec: the shape and classes of the images.
-    teacher: the config's block of that name.
-    queries: the config's block of that name.
-    ledger: counts the queries and holds the answers.
-
-  Raises:
-    JaxkdError: for a value that is not allowed, or a model that does not fit.
-  """
-  check(spec, teacher)
-  transport = Http(
-    teacher.url,
-    protocols.build(spec, teacher),
-    token=_token(teacher),
-    connections=queries.max_in_flight,
-  )
-  try:
-    preflight(transport, min(queries.deadline_s, PREFLIGHT_S))
-  except BaseException:
-    transport.close()
-    raise
-  return RemoteTeacher(
-    transport,
-    ledger,
-    access=teacher.access,
-    images_per_request=min(queries.images_per_request, transport.max_images),
-    bytes_per_request=queries.bytes_per_request,
-    max_in_flight=queries.max_in_flight,
-    deadline_s=queries.deadline_s,
-  )
-
-
-def _token(teacher: ConfigDict) -> Token:
-  return Token(teacher.token_env, teacher.template.header)
-
-
-def _chunks(response: httpx.Response, end: float) -> Iterator[bytes]:
-  num_bytes = 0
+def _read(response: httpx.Response, reply: bytearray, end: float) -> None:
+  """Appends what arrives of a reply, until it is whole."""
   for chunk in response.iter_bytes():
-    num_bytes += len(chunk)
-    if num_bytes > REPLY_BYTES:
+    reply += chunk
+    if not response.is_success and len(reply) > MESSAGE_BYTES:
+      return
+    if len(reply) > REPLY_BYTES:
       raise JaxkdError(f"The reply has more than {REPLY_BYTES} bytes.")
     if time.monotonic() > end:
       raise httpx.ReadTimeout("the reply took too long")
-    yield chunk
 
 
 def _phrase(status: int) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import (
   wait,
 )
 import contextlib
+import hashlib
 import threading
 
 import numpy as np
@@ -144,13 +145,14 @@ class RemoteTeacher:
   ) -> None:
     """Repeats a request until it is answered; halves one that is too large."""
     backoff = Backoff(self._deadline_s)
+    key = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:32]
     while self._fits(images):
       if stop.is_set():
         return
       request = self._ledger.reserve(digests, kind)
       with _add_request_to_errors(request, digests):
         try:
-          self._attempt(request, images, backoff.timeout_s())
+          self._attempt(request, images, backoff.timeout_s(), key)
           return
         except TooLarge:
           self._max_images = min(self._max_images, len(images) // 2)
@@ -169,17 +171,17 @@ class RemoteTeacher:
       raise JaxkdError(
         f"One image makes a request of {size} bytes, which is more than "
         f"queries.bytes_per_request={self._bytes_per_request} or more than the "
-        "server takes (status 413); raise the limit, or send smaller images."
+        "server takes; raise the limit, or send smaller images."
       )
     return False
 
   def _attempt(
-    self, request: int, images: np.ndarray, timeout_s: float
+    self, request: int, images: np.ndarray, timeout_s: float, key: str
   ) -> None:
     """Sends a request once, and records how it ended."""
     try:
       self._ledger.sent(request)
-      answers = self._transport.send(images, timeout_s=timeout_s)
+      answers = self._transport.send(images, timeout_s=timeout_s, key=key)
     except (NotServed, PermanentError, TooLarge) as error:
       self._ledger.refused(request, str(error))
       raise

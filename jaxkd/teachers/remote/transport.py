@@ -20,29 +20,40 @@ MIN_ATTEMPTS = 3  # one attempt takes at most a third of the deadline
 class RetryableError(Exception):
   """The request may be repeated, after `retry_after_s` seconds if given."""
 
-  def __init__(self, reason: str, retry_after_s: float | None = None):
+  def __init__(self, reason: str = "", retry_after_s: float | None = None):
     super().__init__(reason)
     self.retry_after_s = retry_after_s
 
 
 class NotServed(RetryableError):
-  """The request was not served and costs nothing.
+  """Nothing was done for the request: it costs nothing, and is tried again.
 
-  Causes are the status 429 or 503, a redirect on the same server, or no
-  connection.
+  A black box that is a function raises it, as `jaxkd.NotServed`, for instance
+  if a service's rate is limited; every other exception counts as spent.
+
+  Args:
+    reason: what happened, for messages and the ledger.
+    retry_after_s: seconds to wait before the next attempt, if known.
   """
+
+
+class NoConnection(NotServed):
+  """The request did not leave this machine."""
+
+
+class Moved(NotServed):
+  """The request was not served, and has to be sent to another address."""
+
+  def __init__(self, reason: str):
+    super().__init__(reason, 0.0)
 
 
 class OutcomeUnknown(RetryableError):
-  """The request may have been served, so it counts as spent.
-
-  Causes are any status from 500 up but 503, a timeout, a lost connection, or an
-  incomplete reply.
-  """
+  """The request may have been served, so it counts as spent; tried again."""
 
 
 class TooLarge(Exception):
-  """The request was not served because it has too many bytes (status 413)."""
+  """The request was not served because it has too many images or bytes."""
 
 
 class PermanentError(JaxkdError):
@@ -50,7 +61,11 @@ class PermanentError(JaxkdError):
 
 
 class Transport(Protocol):
-  """Sends requests to one server, each once."""
+  """Sends requests to one server, each once.
+
+  Which error stands for which reply is decided in
+  `jaxkd.teachers.remote.outcomes`.
+  """
 
   def check(self) -> None:
     """Checks that the server fits, without a query.
@@ -60,12 +75,15 @@ class Transport(Protocol):
       JaxkdError: if the server does not fit.
     """
 
-  def send(self, images: np.ndarray, *, timeout_s: float) -> np.ndarray:
+  def send(
+    self, images: np.ndarray, *, timeout_s: float, key: str
+  ) -> np.ndarray:
     """Returns labels `[N]` int32 or scores `[N, K]` float32.
 
     Args:
       images: uint8 `[N, H, W, C]`.
       timeout_s: seconds that the attempt may take.
+      key: the same for each attempt to send the same images.
 
     Raises:
       NotServed, OutcomeUnknown, TooLarge, PermanentError: see their docstrings.
@@ -84,10 +102,11 @@ class Backoff:
 
   Args:
     deadline_s: seconds for all attempts together.
+    field: the config field that sets it.
   """
 
-  def __init__(self, deadline_s: float):
-    self._deadline_s = deadline_s
+  def __init__(self, deadline_s: float, field: str = "queries.deadline_s"):
+    self._deadline_s, self._field = deadline_s, field
     self._end = time.monotonic() + deadline_s
     self._ceiling_s = FIRST_WAIT_S
 
@@ -98,7 +117,16 @@ class Backoff:
     for further attempts.
     """
     left_s = self._end - time.monotonic()
-    return max(min(left_s, self._deadline_s / MIN_ATTEMPTS), 0.001)
+    return min(max(left_s, self._shortest_s), self._deadline_s / MIN_ATTEMPTS)
+
+  @property
+  def _shortest_s(self) -> float:
+    # An attempt that is cut off after a moment would be paid for nothing.
+    return self._deadline_s / MIN_ATTEMPTS / 4
+
+  def extend(self, seconds: float) -> None:
+    """Moves the deadline, by a time in which nothing could be sent."""
+    self._end += seconds
 
   def wait_s(self, error: RetryableError) -> float:
     """Returns the seconds to wait after `error`, at least what a server asks.
@@ -108,24 +136,40 @@ class Backoff:
     """
     wait_s = (error.retry_after_s or 0.0) + random.uniform(0, self._ceiling_s)
     self._ceiling_s = min(2 * self._ceiling_s, LONGEST_WAIT_S)
-    if time.monotonic() + wait_s >= self._end:
+    if time.monotonic() + wait_s + self._shortest_s >= self._end:
       raise JaxkdError(
         f"There was no answer within {self._deadline_s:g} s (see "
-        f"queries.deadline_s); the last attempt failed with: {error}. Start "
+        f"{self._field}); the last attempt failed with: {error}. Start "
         "the run again later: the answers so far are in its ledger."
       )
     return wait_s
 
 
-def preflight(transport: Transport, deadline_s: float) -> None:
+def preflight(
+  transport: Transport, deadline_s: float, connect_s: float
+) -> None:
   """Calls `transport.check()`, again while the server is busy or starting.
+
+  Args:
+    transport: what is checked.
+    deadline_s: seconds in which a server that replies has to be ready.
+    connect_s: seconds in which there has to be a connection.
 
   Raises:
     JaxkdError: if the server does not fit, or is not ready by the deadline.
   """
   backoff = Backoff(deadline_s)
+  connecting = Backoff(min(connect_s, deadline_s))
+  announced = False
   while True:
     try:
       return transport.check()
+    except NoConnection as error:
+      time.sleep(connecting.wait_s(error))
     except RetryableError as error:
-      time.sleep(backoff.wait_s(error))
+      wait_s = backoff.wait_s(error)
+      if not announced:
+        print(f"Waiting for the server of the teacher: {error}", flush=True)
+        announced = True
+      connecting = Backoff(min(connect_s, deadline_s))
+      time.sleep(wait_s)

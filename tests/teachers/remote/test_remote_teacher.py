@@ -60,7 +60,7 @@ class Scripted:
     self.lock = threading.Lock()
 
   def check(self):
-    self.send(np.zeros((0, 2, 3, 1), np.uint8), timeout_s=1)
+    self.send(np.zeros((0, 2, 3, 1), np.uint8), timeout_s=1, key="")
 
   def size(self, images):
     return 10 * len(images)
@@ -68,7 +68,7 @@ class Scripted:
   def close(self):
     self.closed = True
 
-  def send(self, images, *, timeout_s):
+  def send(self, images, *, timeout_s, key):
     with self.lock:
       self.busy += 1
       self.max_in_flight = max(self.max_in_flight, self.busy)
@@ -350,12 +350,12 @@ def test_jitter_is_full():
 
 def test_preflight_waits_for_a_server_that_starts():
   transport = Scripted(NotServed("503"), OutcomeUnknown("timeout"))
-  preflight(transport, 1.0)
+  preflight(transport, 1.0, 1.0)
   assert len(transport.sizes) == 3
   with pytest.raises(JaxkdError, match="503"):
-    preflight(Scripted(*[NotServed("503")] * 1000), 0.05)
+    preflight(Scripted(*[NotServed("503")] * 1000), 0.05, 1.0)
   with pytest.raises(PermanentError, match="404"):
-    preflight(Scripted(PermanentError("404")), 1.0)
+    preflight(Scripted(PermanentError("404")), 1.0, 1.0)
 
 
 def test_replay_sends_nothing_and_names_what_is_missing(tmp_path):

@@ -1,0 +1,237 @@
+"""The outcomes of a request: what each costs, and what is done next.
+
+`OUTCOMES` is the one place that decides it; README.md shows the same table.
+Nothing is free unless the server, or the standard (RFC 9110), says that no work
+was done. 429 and 503 are free by convention.
+"""
+
+from collections.abc import Collection, Mapping
+import enum
+import re
+from typing import NamedTuple
+
+import httpx
+
+MAX_REDIRECTS = 5  # that one request follows
+
+
+class Cost(enum.StrEnum):
+  """Whether a server may bill a request."""
+
+  FREE = "free"  # the ledger says `refused`
+  SPENT = "spent"  # the ledger says `answered`
+  UNKNOWN = "unknown, so spent"  # the ledger says `unknown`
+
+
+class Next(enum.StrEnum):
+  """What is done after a request, and how often."""
+
+  USE = "the answers are used"
+  AGAIN_IF_FREE = "tried again, until `queries.deadline_s`"
+  AGAIN = (
+    "tried again, until `queries.deadline_s` or `queries.max_unanswered` in a "
+    "row"
+  )
+  HALVE = "sent in halves, and later requests are that small"
+  MOVE = f"sent to the new address, at most {MAX_REDIRECTS} times"
+  END = "the run ends"
+
+
+class Outcome(NamedTuple):
+  """One row of the table.
+
+  Attributes:
+    name: how code refers to the row.
+    event: what happened, in words.
+    cost: whether the images count as spent.
+    then: what is done next.
+    statuses: the statuses that mean it, where a status alone does.
+    exceptions: the exceptions of the HTTP client that mean it.
+  """
+
+  name: str
+  event: str
+  cost: Cost
+  then: Next
+  statuses: Collection[int] = ()
+  exceptions: tuple[type[Exception], ...] = ()
+
+
+OUTCOMES = (
+  Outcome("answered", "200 to 299 with valid answers", Cost.SPENT, Next.USE),
+  Outcome(
+    "cut", "200 to 299, and the reply is cut short", Cost.UNKNOWN, Next.AGAIN
+  ),
+  Outcome(
+    "wrong",
+    "200 to 299, and the reply holds no valid answers",
+    Cost.UNKNOWN,
+    Next.END,
+    range(200, 300),
+  ),
+  Outcome(
+    "no_connection",
+    "no connection: no such host, refused, not open in time, or a proxy that "
+    "does not reach the server",
+    Cost.FREE,
+    Next.AGAIN_IF_FREE,
+    exceptions=(
+      httpx.ConnectError,
+      httpx.ConnectTimeout,
+      httpx.PoolTimeout,
+      httpx.ProxyError,
+      httpx.UnsupportedProtocol,
+    ),
+  ),
+  Outcome(
+    "certificate", "a certificate that is not valid", Cost.FREE, Next.END
+  ),
+  Outcome(
+    "lost",
+    "no whole reply: a timeout, a lost connection, bytes that are not HTTP",
+    Cost.UNKNOWN,
+    Next.AGAIN,
+    exceptions=(httpx.HTTPError,),
+  ),
+  Outcome(
+    "busy",
+    "425, 429 or 503",
+    Cost.FREE,
+    Next.AGAIN_IF_FREE,
+    (425, 429, 503),
+  ),
+  Outcome(
+    "says_busy",
+    "400 to 499 but 408, with words for a rate limit or for a model that is "
+    "not ready, such as `ThrottlingException` or `is not ready`",
+    Cost.FREE,
+    Next.AGAIN_IF_FREE,
+  ),
+  Outcome(
+    "too_large",
+    "413; or 400 to 499 but 408, with words for a request that is too large, "
+    "such as `exceeds the maximum batch size`",
+    Cost.FREE,
+    Next.HALVE,
+    (413,),
+  ),
+  Outcome(
+    "moved",
+    "307 or 308 to the same server; 301 or 302, where metadata are read",
+    Cost.FREE,
+    Next.MOVE,
+  ),
+  Outcome(
+    "moved_away",
+    "301, 302, 307 or 308 in any other case",
+    Cost.FREE,
+    Next.END,
+    (301, 302, 307, 308),
+  ),
+  Outcome(
+    "refused",
+    "401, 403, 404, 405, 407, 411, 414, 415, 421, 426 or 431",
+    Cost.FREE,
+    Next.END,
+    (401, 403, 404, 405, 407, 411, 414, 415, 421, 426, 431),
+  ),
+  Outcome("not_implemented", "501 or 505", Cost.UNKNOWN, Next.END, (501, 505)),
+  Outcome(
+    "failed",
+    "408, or any other status from 500 up",
+    Cost.UNKNOWN,
+    Next.AGAIN,
+    (408, *range(500, 1000)),
+  ),
+  Outcome(
+    "other",
+    "any other status, 303 and 400 among them",
+    Cost.UNKNOWN,
+    Next.END,
+    range(1000),
+  ),
+  Outcome(
+    "interrupted",
+    "the run was interrupted or killed while it waited",
+    Cost.UNKNOWN,
+    Next.END,
+  ),
+)
+_BY_NAME = {outcome.name: outcome for outcome in OUTCOMES}
+
+# Words of servers that reply to a limit with a status that means something
+# else, as AWS's 400 ThrottlingException and Google's 403 rateLimitExceeded.
+_THROTTLED = re.compile(
+  r"throttl|too.?many.?requests|rate.?limit|rate.?exceeded|slow.?down"
+  r"|(request|throughput|usage).?limit.?exceeded|throughput.?exceeded"
+  r"|concurren.{0,30}(limit|exceed)",
+  re.IGNORECASE,
+)
+_TOO_LARGE = re.compile(
+  r"batch.{0,60}(exceed|greater|larger|more than|<=|at most|max|too)"
+  r"|(exceed|max|at most|larger|more than).{0,40}batch"
+  r"|(payload|body|content|message|entity|request|input)\W.{0,40}"
+  r"(too (large|long|big)|larger than|exceed.{0,60}(size|byte|limit|max|\d))"
+  r"|too (large|long|big).{0,20}(payload|body|content|message|request)"
+  r"|too many.{0,20}(instance|image|input|sample|row|item)"
+  r"|(at most|max(imum)?( of| is)?|up to|only|more than|limit of) \d+ "
+  r"(instance|image|input|sample|row|item)",
+  re.IGNORECASE,
+)
+_NOT_READY = re.compile(
+  r"not.?(yet.?)?ready|warming.?up|cold.?start|has no available versions"
+  r"|(model|server|service|endpoint|container|replica)\b.{0,40}"
+  r"\b(loading|starting|initiali[sz]ing|waking)|scal(ed|ing).{0,20}zero"
+  r"|resource.?exhausted|quota.?exceeded|exceeded.{0,20}quota"
+  r"|temporarily unavailable|try again (later|in)",
+  re.IGNORECASE,
+)
+_IN_WORDS = frozenset(range(400, 500)) - {408, 425, 429}
+_ERROR_TYPES = ("x-amzn-errortype", "x-error-type")  # headers with such words
+
+
+def get(name: str) -> Outcome:
+  """Returns the row of this name."""
+  return _BY_NAME[name]
+
+
+def of_status(
+  status: int, body: str = "", headers: Mapping[str, str] | None = None
+) -> Outcome:
+  """Returns the row of a reply whose answers were not read, or not valid.
+
+  Args:
+    status: the reply's status.
+    body: its text, as far as it arrived.
+    headers: its headers.
+
+  >>> of_status(503).name
+  'busy'
+  >>> of_status(400, '{"__type": "ThrottlingException"}').name
+  'says_busy'
+  """
+  if status in _IN_WORDS:
+    types = [(headers or {}).get(name, "") for name in _ERROR_TYPES]
+    text = " ".join([*types, body])
+    for pattern, name in (
+      (_THROTTLED, "says_busy"),
+      (_TOO_LARGE, "too_large"),
+      (_NOT_READY, "says_busy"),
+    ):
+      if pattern.search(text):
+        return get(name)
+  return next(row for row in OUTCOMES if status in row.statuses)
+
+
+def of_exception(error: httpx.HTTPError) -> Outcome:
+  """Returns the row of an exception of the HTTP client."""
+  if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    return get("certificate")
+  return next(row for row in OUTCOMES if isinstance(error, row.exceptions))
+
+
+def markdown() -> str:
+  """Writes the table as README.md shows it."""
+  lines = ["| what happens | cost | then |", "|---|---|---|"]
+  lines += [f"| {row.event} | {row.cost} | {row.then} |" for row in OUTCOMES]
+  return "\n".join(lines)
