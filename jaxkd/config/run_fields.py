@@ -42,6 +42,13 @@ QUERIES = Block(
       POSITIVE,
     ),
     Field(
+      "max_unanswered",
+      int,
+      3,
+      "Requests in a row that may be billed without an answer.",
+      COUNT,
+    ),
+    Field(
       "idempotency_key",
       bool,
       False,

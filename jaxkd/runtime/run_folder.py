@@ -26,6 +26,7 @@ CHANGEABLE = (
   "queries.images_per_request",
   "queries.bytes_per_request",
   "queries.deadline_s",
+  "queries.max_unanswered",
   "queries.idempotency_key",
 )
 CONFIG_NAME = "config.json"

@@ -24,7 +24,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.teachers import records
 from jaxkd.teachers.answers import Answer, to_json
 from jaxkd.teachers.ledger_cli import main
-from jaxkd.teachers.records import QueryTotals
+from jaxkd.teachers.records import QueryTotals, Unanswered
 
 
 class Ledger:
@@ -94,7 +94,7 @@ class Ledger:
       "price_per_1000": price_per_1000,
     }
     unknown = [
-      {"record": "unknown", "request": request, "reason": "the run ended"}
+      {"record": "unknown", "request": request, "reason": records.ENDED}
       for request in self._state.in_flight
     ]
     self._append(*([] if length else [created]), opened, *unknown)
@@ -116,6 +116,15 @@ class Ledger:
     """Returns the answer on disk for an image, None if there is none."""
     # Without the lock: a look-up never waits for another request's fsync.
     return self._state.answers.get(digest)
+
+  @property
+  def price_per_1000(self) -> float:
+    """The price of 1000 images."""
+    return self._state.price_per_1000
+
+  def unanswered(self) -> Unanswered:
+    """Returns the requests since the last answer that gave nothing."""
+    return self._state.unanswered
 
   def totals(self) -> QueryTotals:
     """Returns the totals so far, over all sessions."""

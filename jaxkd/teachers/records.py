@@ -17,6 +17,7 @@ from jaxkd.teachers.answers import Answer, compact
 
 QUERY_KINDS = ("train", "evaluate", "retry")
 
+ENDED = "the run ended"  # why a request is unknown that was under way then
 VERSION = 1
 _FIRST = b'{"record": "created", "version": '
 _CHECKSUM = ', "crc": "%08x"}\n'
@@ -48,6 +49,20 @@ class QueryTotals(NamedTuple):
   price: float
 
 
+class Unanswered(NamedTuple):
+  """The requests since the last answer that may have been billed for nothing.
+
+  Attributes:
+    requests: their number, without those that a run ended under.
+    images: the images in them.
+    reason: why the last of them has no answer.
+  """
+
+  requests: int = 0
+  images: int = 0
+  reason: str = ""
+
+
 @dataclasses.dataclass
 class LedgerState:
   """The state that a ledger's records add up to, for writer and readers alike.
@@ -62,6 +77,7 @@ class LedgerState:
     in_flight: kind and digests of each request that has not ended.
     answers: the first answer to each image, by digest.
     bulk: count and kind of each record in bulk, by name.
+    unanswered: the requests since the last answer that gave nothing.
   """
 
   crc: int = 0
@@ -75,6 +91,7 @@ class LedgerState:
   )
   answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
   bulk: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
+  unanswered: Unanswered = Unanswered()
 
   def add(self, record: dict[str, object]) -> None:
     """Applies one record.
@@ -96,6 +113,7 @@ class LedgerState:
       case {"record": "answered", "request": request, "answers": answers}:
         _, images = self.in_flight.pop(request)
         self.counts["answered"] += len(images)
+        self.unanswered = Unanswered()
         for image, answer in zip(images, answers, strict=True):
           # The first answer stays: it's the one that was trained on.
           self.answers.setdefault(image, compact(answer))
@@ -104,6 +122,11 @@ class LedgerState:
         self.counts[end] += len(images)
         if end == "refused":
           self.by_kind[kind] -= len(images)
+        elif record["reason"] != ENDED:
+          before, reason = self.unanswered, record["reason"]
+          self.unanswered = Unanswered(
+            before.requests + 1, before.images + len(images), reason
+          )
       case {"record": "booked", "name": name, "count": count, "kind": kind}:
         self.bulk[name] = count, kind
         self.by_kind[kind] += count

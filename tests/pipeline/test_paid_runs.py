@@ -285,7 +285,12 @@ def test_a_server_with_faults_changes_the_price_and_not_the_student(tmp_path):
   with fake(faults) as server:
     # A stalled attempt is given up after a third of the deadline.
     report, student = finish(
-      tmp_path / "faults", server.url, budget, rounds, deadline_s=8.0
+      tmp_path / "faults",
+      server.url,
+      budget,
+      rounds,
+      deadline_s=8.0,
+      max_unanswered=20,
     )
     totals = check_books(tmp_path / "faults", server.images)
   assert not server.faults

@@ -15,6 +15,7 @@ from concurrent.futures import (
 import contextlib
 import hashlib
 import threading
+import time
 
 import numpy as np
 
@@ -23,6 +24,11 @@ from jaxkd.runtime import checkpoints
 from jaxkd.runtime.checkpoints import Preempted
 from jaxkd.teachers.answers import collect, digest, require_eight_bit
 from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.remote.send_gate import (
+  POLL_S,
+  SendGate,
+  TooManyUnanswered,
+)
 from jaxkd.teachers.remote.transport import (
   Backoff,
   NotServed,
@@ -32,8 +38,6 @@ from jaxkd.teachers.remote.transport import (
   TooLarge,
   Transport,
 )
-
-POLL_S = 0.1  # between checks for a request to stop the run
 
 
 class RemoteTeacher:
@@ -47,6 +51,7 @@ class RemoteTeacher:
     bytes_per_request: the largest number of bytes in a request's body.
     max_in_flight: the largest number of requests at the same time.
     deadline_s: seconds for one request with all its attempts.
+    max_unanswered: the most requests in a row that may be paid for in vain.
   """
 
   in_process = False
@@ -62,6 +67,7 @@ class RemoteTeacher:
     bytes_per_request: int,
     max_in_flight: int,
     deadline_s: float,
+    max_unanswered: int,
   ):
     self.access = access
     self._transport = transport
@@ -70,6 +76,7 @@ class RemoteTeacher:
     self._bytes_per_request = bytes_per_request
     self._max_in_flight = max_in_flight
     self._deadline_s = deadline_s
+    self._gate = SendGate(ledger, max_unanswered)
 
   def close(self) -> None:
     """Closes the connections."""
@@ -90,7 +97,8 @@ class RemoteTeacher:
     Raises:
       BudgetExhausted: if the budget ends before all images are answered.
       Preempted: if the run was told to stop.
-      JaxkdError: if a request has no valid answer by its deadline.
+      JaxkdError: if a request has no valid answer by its deadline, or too many
+        in a row were paid for in vain.
       In all three cases, requests in flight have ended in the ledger first.
     """
     images = require_eight_bit(images)
@@ -125,6 +133,8 @@ class RemoteTeacher:
     ended = [future for future in futures if not future.cancelled()]
     errors = [error for future in ended if (error := future.exception())]
     for error in errors:
+      if isinstance(error, TooManyUnanswered):
+        self._gate.check()  # now that those in flight have ended
       if not isinstance(error, BudgetExhausted):
         raise error
     if errors:
@@ -147,18 +157,25 @@ class RemoteTeacher:
     backoff = Backoff(self._deadline_s)
     key = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:32]
     while self._fits(images):
-      if stop.is_set():
-        return
-      request = self._ledger.reserve(digests, kind)
-      with _add_request_to_errors(request, digests):
+      before = time.monotonic()
+      with self._gate.pass_through(stop) as may_send:
+        if not may_send:
+          return
+        backoff.extend(time.monotonic() - before)
+        request = self._ledger.reserve(digests, kind)
         try:
-          self._attempt(request, images, backoff.timeout_s(), key)
+          with _add_request_to_errors(request, digests):
+            self._attempt(request, images, backoff.timeout_s(), key)
           return
         except TooLarge:
           self._max_images = min(self._max_images, len(images) // 2)
+          continue
         except RetryableError as error:
           kind = "retry" if isinstance(error, OutcomeUnknown) else kind
-          stop.wait(backoff.wait_s(error))
+          reason = error
+      self._gate.check()
+      with _add_request_to_errors(request, digests):
+        stop.wait(backoff.wait_s(reason))
     half = len(images) // 2
     for part in (slice(half), slice(half, None)):
       self._ask(images[part], digests[part], kind, stop)

@@ -68,6 +68,7 @@ def open_teacher(
     bytes_per_request=queries.bytes_per_request,
     max_in_flight=queries.max_in_flight,
     deadline_s=queries.deadline_s,
+    max_unanswered=queries.max_unanswered,
   )
 
 

@@ -148,7 +148,7 @@ def test_many_faults_at_once(open_to, ledger):
   np.random.default_rng(0).shuffle(faults)
   images = some_images(400)
   with FakeServer(faults) as server:
-    remote = open_to(server.url, {"deadline_s": 30.0})
+    remote = open_to(server.url, {"deadline_s": 30.0, "max_unanswered": 100})
     np.testing.assert_array_equal(remote.answer(images), labels_of(images))
     totals = ledger.totals()
     assert server.images <= totals.sent

@@ -128,6 +128,7 @@ def test_the_server_never_bills_more_than_the_ledger_counts(tmp_path, seed):
             images_per_request=rng.randint(1, 8),
             max_in_flight=rng.randint(1, 4),
             deadline_s=30.0,
+            max_unanswered=rng.randint(1, 5),
           )
           remote = served_teacher.open_teacher(
             SPEC, teacher_block(server.url), queries, ledger

@@ -92,6 +92,7 @@ def remote_to(transport, ledger, **settings):
     "bytes_per_request": 1000,
     "max_in_flight": 3,
     "deadline_s": 5.0,
+    "max_unanswered": 3,
   }
   return RemoteTeacher(transport, ledger, **{**defaults, **settings})
 
