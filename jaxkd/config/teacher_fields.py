@@ -1,5 +1,7 @@
 """The fields of the block `teacher` are declared, with those of a defence."""
 
+from ml_collections import ConfigDict
+
 from jaxkd.config.fields import (
   COUNT,
   FRACTION,
@@ -145,5 +147,17 @@ TEACHER = Block(
     ),
     TEMPLATE,
     Field("replay", str, "", "Ledger of an earlier run, which answers again."),
+    Field(
+      "callable",
+      str,
+      "",
+      "Function that answers uint8 images [N, H, W, C], as module:function.",
+    ),
   ),
 )
+INTERFACES = ("url", "replay", "callable")
+
+
+def behind_interface(block: ConfigDict) -> bool:
+  """Returns whether the teacher of `config.teacher` is not a network here."""
+  return any(block[name] for name in INTERFACES)

@@ -10,6 +10,7 @@ import pkgutil
 from types import ModuleType
 
 from jaxkd.config import checks, user_code
+from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Classifier, JaxkdError
 
@@ -50,7 +51,7 @@ def check(block) -> None:
   if not defense.name:
     return
   module = find(defense.name)
-  if block.url or block.replay:
+  if behind_interface(block):
     raise JaxkdError(
       f"teacher.defense.name={defense.name}: a defence trains the teacher, and "
       "a served or replayed one is not trained here; leave the defence out."

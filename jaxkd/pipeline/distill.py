@@ -21,12 +21,13 @@ from jaxkd.runtime.keys import Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
 from jaxkd.teachers.access import open_teacher
+from jaxkd.teachers.function_teacher import BlackBoxFunction
 from jaxkd.training import sample_store
 from jaxkd.types import Array, Classifier, Samples
 
 
 def distill(
-  classifier: Classifier | None,
+  classifier: Classifier | BlackBoxFunction | None,
   config: ConfigDict,
   workdir: str | Path | None = None,
   *,
@@ -35,9 +36,9 @@ def distill(
   """Copies a classifier into a student.
 
   Args:
-    classifier: the teacher, e.g. from `jaxkd.from_linen`; None takes the one
-      that the config describes. `config.teacher.access` says how much of it
-      the method may use.
+    classifier: the teacher, e.g. from `jaxkd.from_linen`, or a function that
+      answers, from `jaxkd.black_box`; None takes the one that the config
+      describes. `config.teacher.access` says how much of it the method may use.
     config: from `jaxkd.load_config("configs/cake.py")`.
     workdir: where checkpoints and the report go; None: a folder under `runs/`
       that is named after the config. The same folder goes on where it stopped.
@@ -75,7 +76,12 @@ def distill(
     # 1. The teacher, and its defence.
     pair = make_teacher(setup, dataset, folder, metrics)
     with open_teacher(
-      setup.config, dataset, setup.method, folder, lambda: pair.published
+      setup.config,
+      dataset,
+      setup.method,
+      folder,
+      lambda: pair.published,
+      setup.black_box,
     ) as teacher:
       # 2. Rounds: make images, ask the teacher, store the answers.
       fresh = students.init_students(setup)

@@ -6,6 +6,7 @@ import json
 from ml_collections import ConfigDict
 import numpy as np
 
+from jaxkd.config.teacher_fields import INTERFACES
 from jaxkd.data import Dataset
 from jaxkd.runtime import processes
 from jaxkd.runtime.files import to_json
@@ -21,7 +22,7 @@ def check(config: ConfigDict, dataset: Dataset) -> None:
   """
   if not processes.is_multiprocess():
     return
-  for field in ("url", "replay"):
+  for field in INTERFACES:
     if config.teacher[field]:
       raise JaxkdError(
         f"teacher.{field}={config.teacher[field]}: only one process may "

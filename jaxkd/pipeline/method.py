@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from jaxkd import defenses, methods
 from jaxkd.config import ACCESS_LEVELS
+from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.data import augmentation, other_images
 from jaxkd.pipeline import grid
 from jaxkd.synthesis import label_only
@@ -47,7 +48,7 @@ def build_method(
     num_images=num_images,
   )
   method = label_only.adapt(config, info, spec, method, budget)
-  remote = bool(config.teacher.url or config.teacher.replay)
+  remote = behind_interface(config.teacher)
   check_access(method, config.teacher.access, remote)
   check_student(config, method)
   grid.check(config, method)

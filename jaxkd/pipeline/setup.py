@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 import optax
 
 from jaxkd import data, models
+from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.data import Dataset, DatasetSummary, other_images
 from jaxkd.pipeline import exchange, resolution
 from jaxkd.pipeline.costs import RoundCost, round_costs
@@ -22,7 +23,8 @@ from jaxkd.pipeline.method import build_method, trains_student
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
 from jaxkd.serialization import weights
-from jaxkd.teachers import access, external
+from jaxkd.teachers import access, external, function_teacher
+from jaxkd.teachers.function_teacher import BlackBoxFunction
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import optimisers
 from jaxkd.training.step import TrainConfig, init_state
@@ -47,7 +49,9 @@ class Setup(NamedTuple):
     teacher: the teacher that exists already (given, from the user's function,
       or from a bundle); None where the run loads, trains or asks one.
     teacher_spec: what that teacher's inputs look like, where it says so.
-    teacher_digest: SHA-256 of that teacher's weights; empty without one.
+    teacher_digest: SHA-256 of that teacher's weights, or the name of a
+      function that was passed; empty without either.
+    black_box: the function that answers, if the teacher is one.
     networks: teacher and student as shapes; no teacher behind an interface.
     method: the method with its hyper-parameters.
     round: what is static in a round.
@@ -63,6 +67,7 @@ class Setup(NamedTuple):
   teacher: Classifier | None
   teacher_spec: DataSpec | None
   teacher_digest: str
+  black_box: BlackBoxFunction | None
   networks: Networks
   method: Method
   round: RoundSpec
@@ -94,14 +99,15 @@ class Setup(NamedTuple):
 
 def setup(
   config: ConfigDict,
-  classifier: Classifier | None = None,
+  classifier: Classifier | BlackBoxFunction | None = None,
   dataset: Dataset | None = None,
 ) -> Setup:
   """Checks a config and works out what a run of it will do.
 
   Args:
     config: from `jaxkd.load_config`; it is copied.
-    classifier: the teacher; None takes the one that the config describes.
+    classifier: the teacher, a network or a `jaxkd.black_box`; None takes the
+      one that the config describes.
     dataset: the data; None takes those that the config names.
 
   Raises:
@@ -119,9 +125,17 @@ def setup(
       resolved.dataset, image_size=resolved.image_size, teacher=existing.spec
     )
   resolved.dataset = summary.spec.name
-  digest = weights.digest(existing.classifier) if existing.classifier else ""
-  if classifier is not None:
+  digest = ""
+  if existing.classifier is not None:
+    digest = weights.digest(existing.classifier)
+  if isinstance(classifier, BlackBoxFunction):
+    digest = f"{classifier.name}, {classifier.access}"
+    resolved.teacher.callable = external.GIVEN + classifier.name
+    resolved.teacher.access = classifier.access
+  elif classifier is not None:
     resolved.teacher.checkpoint = external.GIVEN + digest
+  if existing.black_box is not None:
+    function_teacher.check(existing.black_box, summary.spec)
   reserved = access.count_evaluation_queries(resolved, summary.num_test)
   method = build_method(
     resolved, summary.spec, reserved=reserved, num_images=summary.num_train
@@ -144,6 +158,7 @@ def setup(
     existing.classifier,
     existing.spec,
     digest,
+    existing.black_box,
     networks,
     method,
     spec,
@@ -157,7 +172,7 @@ def _networks(
 ) -> Networks:
   """Teacher and student as shapes; initialises nothing."""
   student = models.abstract(config.student.model, spec)
-  if config.teacher.url or config.teacher.replay:
+  if behind_interface(config.teacher):
     return Networks(None, student)
   return Networks(
     teacher or models.abstract(config.teacher.model, spec), student

@@ -13,10 +13,14 @@ from urllib.parse import urlsplit
 from ml_collections import ConfigDict
 import numpy as np
 
+from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
 from jaxkd.runtime.files import Json
+from jaxkd.teachers import function_teacher
+from jaxkd.teachers.external import GIVEN
+from jaxkd.teachers.function_teacher import BlackBoxFunction
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.oracles import (
   BlackBox,
@@ -59,6 +63,8 @@ class TeacherHandle(NamedTuple):
     if self.classifier is not None:
       return self.classifier.name
     block = self.config.teacher
+    if block.callable:
+      return block.callable.removeprefix(GIVEN)
     if block.replay:
       return f"replay of {Path(block.replay).name}"
     host = urlsplit(block.url).netloc
@@ -105,7 +111,7 @@ def check(config: ConfigDict, spec: DataSpec) -> None:
   block, queries = config.teacher, config.queries
   check_access(block.access, block.top_k, spec.num_classes)
   if block.access == "white_box":
-    if block.url or block.replay:
+    if behind_interface(block):
       raise JaxkdError(
         "teacher.access=white_box, but the teacher is behind an interface; "
         "choose label, top_k, probs or logits."
@@ -126,6 +132,7 @@ def open_teacher(
   method: Method,
   workdir: Path,
   load_classifier: Callable[[], Classifier],
+  black_box: BlackBoxFunction | None = None,
 ) -> Iterator[TeacherHandle]:
   """Opens the teacher that `config` describes, and closes it at the end.
 
@@ -136,6 +143,7 @@ def open_teacher(
     method: the method that will ask.
     workdir: the folder of the ledger.
     load_classifier: returns the network; called where it is in this process.
+    black_box: the function that answers, if the teacher is one.
 
   Raises:
     JaxkdError: if the teacher can't be reached, or differs from its config.
@@ -156,8 +164,15 @@ def open_teacher(
       ledger = _open_ledger(config, workdir) if processes.is_primary() else None
     if ledger is not None:
       stack.enter_context(ledger)
-    if block.url:
-      oracle = served_teacher.open_teacher(spec, block, config.queries, ledger)
+    if block.url or black_box is not None:
+      if black_box is not None:
+        oracle = function_teacher.open_teacher(
+          black_box, spec, config.queries, ledger
+        )
+      else:
+        oracle = served_teacher.open_teacher(
+          spec, block, config.queries, ledger
+        )
       stack.enter_context(contextlib.closing(oracle))
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
@@ -179,16 +194,17 @@ def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:
 
 def count_evaluation_queries(config: ConfigDict, num_test: int) -> int:
   """Counts the test images that a remote or replayed teacher is shown."""
-  on_host = config.teacher.url or config.teacher.replay
-  return num_test * bool(on_host and config.queries.evaluate)
+  on_host = behind_interface(config.teacher)
+  return num_test * (on_host and config.queries.evaluate)
 
 
 def shows_eight_bit(block: ConfigDict, spec: DataSpec, method: Method) -> bool:
   """Returns whether the teacher of `config.teacher` is shown 8-bit images."""
   if block.access == "white_box":
     return False
-  remote = bool(block.url or block.replay)
-  return remote or (len(spec.shape) == 3 and not method.float_pixels)
+  return behind_interface(block) or (
+    len(spec.shape) == 3 and not method.float_pixels
+  )
 
 
 def _ask_test_labels(

@@ -7,6 +7,8 @@ from ml_collections import ConfigDict
 
 from jaxkd.config import user_code
 from jaxkd.serialization import bundle
+from jaxkd.teachers import function_teacher
+from jaxkd.teachers.function_teacher import BlackBoxFunction
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
 # Begins `teacher.checkpoint` in the saved config of a run whose teacher was
@@ -21,14 +23,16 @@ class ExternalTeacher(NamedTuple):
     classifier: the teacher; None where it is trained here, loaded from one of
       our checkpoints, remote or replayed.
     spec: the shape and classes of its inputs; None if it doesn't say.
+    black_box: the function that answers, if the teacher is one.
   """
 
   classifier: Classifier | None = None
   spec: DataSpec | None = None
+  black_box: BlackBoxFunction | None = None
 
 
 def load_external(
-  block: ConfigDict, classifier: Classifier | None = None
+  block: ConfigDict, classifier: Classifier | BlackBoxFunction | None = None
 ) -> ExternalTeacher:
   """Loads the teacher that `config.teacher` names, unless one was passed.
 
@@ -36,7 +40,7 @@ def load_external(
     block: `config.teacher`. `factory` is `module:function`; the function takes
       no arguments and returns a `jaxkd.Classifier`, or one and a
       `jaxkd.DataSpec`. `checkpoint` may be a folder that `jaxkd.import_teacher`
-      wrote.
+      wrote. `callable` is `module:function`, a function that answers images.
     classifier: a teacher that was passed as an object.
 
   Raises:
@@ -45,9 +49,10 @@ def load_external(
   """
   of_resumed_run = block.checkpoint.startswith(GIVEN)
   sources = {
-    "a classifier that was passed": classifier is not None,
+    "the one that was passed to distill": classifier is not None,
     "teacher.factory": block.factory,
     "teacher.checkpoint": block.checkpoint and not of_resumed_run,
+    "teacher.callable": block.callable,
     "teacher.url or teacher.replay": block.url or block.replay,
   }
   names = [name for name, value in sources.items() if value]
@@ -56,6 +61,10 @@ def load_external(
       f"There is more than one teacher: {', '.join(names)}; leave all but one "
       "out."
     )
+  if isinstance(classifier, BlackBoxFunction):
+    return ExternalTeacher(black_box=classifier)
+  if block.callable:
+    return ExternalTeacher(black_box=function_teacher.load(block))
   if classifier is not None:
     return ExternalTeacher(classifier)
   if block.factory:

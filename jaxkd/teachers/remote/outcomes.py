@@ -151,6 +151,18 @@ OUTCOMES = (
     range(1000),
   ),
   Outcome(
+    "not_served",
+    "a function raises `jaxkd.NotServed`",
+    Cost.FREE,
+    Next.AGAIN_IF_FREE,
+  ),
+  Outcome(
+    "raised",
+    "a function raises any other exception",
+    Cost.UNKNOWN,
+    Next.AGAIN,
+  ),
+  Outcome(
     "interrupted",
     "the run was interrupted or killed while it waited",
     Cost.UNKNOWN,

@@ -1,0 +1,187 @@
+"""Any function as a black box: a cloud's client, gRPC, or a program of one's
+own.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+import traceback
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from jaxkd.config import checks, user_code
+from jaxkd.errors import JaxkdError
+from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.remote.codec import UNLIMITED, ResponseSpec
+from jaxkd.teachers.remote.remote_teacher import RemoteTeacher
+from jaxkd.teachers.remote.transport import NotServed, OutcomeUnknown
+from jaxkd.types import DataSpec
+
+ACCESS = ("label", "probs", "logits")
+
+
+class BlackBoxFunction(NamedTuple):
+  """A function that answers images, to be copied by `jaxkd.distill`.
+
+  Attributes:
+    function: maps uint8 images `[N, H, W, C]` to labels `[N]` or scores
+      `[N, K]`.
+    access: what it answers with: `label`, `probs` or `logits`.
+    num_classes: K; None if the data set says it.
+  """
+
+  function: Callable[[np.ndarray], object]
+  access: str
+  num_classes: int | None
+
+  @property
+  def name(self) -> str:
+    """The function's name, for messages and the report."""
+    function = self.function
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def black_box(
+  function: Callable[[np.ndarray], object],
+  *,
+  access: str = "label",
+  num_classes: int,
+) -> BlackBoxFunction:
+  """Makes a black box of a function, which `jaxkd.distill` takes as teacher.
+
+  Every call is counted in the ledger before it is made. If the function raises
+  `jaxkd.NotServed`, nothing was done and the call is free; any other exception
+  counts as spent. Either is called again, see
+  `jaxkd/teachers/remote/README.md`.
+
+  Args:
+    function: maps uint8 images `[N, H, W, C]` to labels `[N]` or scores
+      `[N, K]`; it may be called from `queries.max_in_flight` threads at once.
+    access: `label` (scores give the likeliest class), `probs` or `logits`.
+    num_classes: K.
+
+  Raises:
+    JaxkdError: for a value that is not allowed.
+  """
+  if not callable(function):
+    raise JaxkdError(
+      f"black_box: {function!r} is not a function; pass one that maps uint8 "
+      "images [N, H, W, C] to labels or scores."
+    )
+  checks.choice("access of black_box", access, ACCESS)
+  if not isinstance(num_classes, int) or num_classes < 2:
+    raise JaxkdError(
+      f"black_box: num_classes={num_classes!r}: choose an integer from 2 on."
+    )
+  return BlackBoxFunction(function, access, num_classes)
+
+
+def load(block: ConfigDict) -> BlackBoxFunction:
+  """Imports the function that `teacher.callable` names.
+
+  Raises:
+    JaxkdError: if there is none.
+  """
+  function = user_code.load_function("teacher.callable", block.callable)
+  return BlackBoxFunction(function, block.access, None)
+
+
+def check(black_box: BlackBoxFunction, spec: DataSpec) -> None:
+  """Checks that a function can answer the images of a data set.
+
+  Raises:
+    JaxkdError: for an access, a shape or a number of classes that do not fit.
+  """
+  checks.choice("teacher.access", black_box.access, ACCESS)
+  if len(spec.shape) != 3:
+    raise JaxkdError(
+      f"The data set {spec.name} has inputs of shape {list(spec.shape)}; a "
+      "function as black box is given images [H, W, C] only."
+    )
+  if black_box.num_classes not in (None, spec.num_classes):
+    raise JaxkdError(
+      f"black_box: num_classes={black_box.num_classes}, but {spec.name} has "
+      f"{spec.num_classes} classes; pass the data set that fits."
+    )
+
+
+class FunctionTransport:
+  """Calls a function in place of a server.
+
+  Args:
+    black_box: the function.
+    spec: the classes that answers are checked against.
+  """
+
+  max_images = UNLIMITED
+
+  def __init__(self, black_box: BlackBoxFunction, spec: DataSpec):
+    self._black_box = black_box
+    self._response = ResponseSpec(black_box.access, spec.num_classes)
+
+  def check(self) -> None:
+    """Does nothing, because a function has no metadata."""
+
+  def send(
+    self, images: np.ndarray, *, timeout_s: float, key: str
+  ) -> np.ndarray:
+    """Calls the function; see `jaxkd.teachers.remote.transport.Transport`.
+
+    A call can't be cut off, so `timeout_s` is up to the function.
+    """
+    del timeout_s, key
+    try:
+      answers = self._black_box.function(images.copy())
+    except NotServed:
+      raise
+    except Exception as error:  # whatever the user's function raises
+      raise OutcomeUnknown(_describe(error)) from error
+    return self._response.convert(_to_list(answers), len(images))
+
+  def size(self, images: np.ndarray) -> int:
+    """Returns 0, because no bytes are sent by us."""
+    del images
+    return 0
+
+  def close(self) -> None:
+    """Does nothing, because there are no connections of ours."""
+
+
+def open_teacher(
+  black_box: BlackBoxFunction,
+  spec: DataSpec,
+  queries: ConfigDict,
+  ledger: Ledger,
+) -> RemoteTeacher:
+  """Returns a teacher that asks a function, under a ledger.
+
+  Args:
+    black_box: the function.
+    spec: the shape and classes of the images.
+    queries: the config's block of that name.
+    ledger: counts the queries and holds the answers.
+  """
+  return RemoteTeacher(
+    FunctionTransport(black_box, spec),
+    ledger,
+    access=black_box.access,
+    images_per_request=queries.images_per_request,
+    bytes_per_request=queries.bytes_per_request,
+    max_in_flight=queries.max_in_flight,
+    deadline_s=queries.deadline_s,
+    max_unanswered=queries.max_unanswered,
+  )
+
+
+def _to_list(answers: object) -> object:
+  return answers.tolist() if hasattr(answers, "tolist") else answers
+
+
+def _describe(error: Exception) -> str:
+  """Describes an exception with the line of the user's code that raised it."""
+  text = f"{type(error).__name__}: {error}"
+  frames = traceback.extract_tb(error.__traceback__)[1:]  # without our own
+  if not frames:
+    return text
+  return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
