@@ -11,6 +11,8 @@ from jaxkd.synthesis import memory_estimate
 from jaxkd.types import JaxkdError
 
 FIRST = (METHOD.name, OBJECTIVE.name)  # they say which fields there are
+# Fields whose value 0 `resolve` replaces by one that depends on the devices.
+AUTOMATIC = ("synthesis.sets_per_round",)
 # Images that one dispatch works on; few on the CPU, because SIGTERM waits for
 # the running dispatch.
 IMAGES_PER_ROUND = {"cpu": 1_000}

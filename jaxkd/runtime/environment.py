@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from importlib import metadata
+import os
 from pathlib import Path
 import platform
 import subprocess
@@ -22,16 +23,18 @@ DISTRIBUTIONS = {
 
 
 def environment() -> dict[str, Any]:
-  """Returns the `versions`, `devices`, `commit` and `date` of this run.
+  """Returns `versions`, `devices`, `cores`, `commit` and `date` of this run.
 
   `versions` are those of Python, jaxkd and the libraries in `DISTRIBUTIONS`,
-  `devices` the kind of every device, `commit` that of this package's checkout.
+  `devices` the kind of every device, `cores` the number of this machine's CPU,
+  `commit` that of this package's checkout.
   """
   versions = {name: metadata.version(d) for name, d in DISTRIBUTIONS.items()}
   versions |= {"python": platform.python_version(), "jaxkd": __version__}
   return {
     "versions": versions,
     "devices": [device.device_kind for device in jax.devices()],
+    "cores": os.cpu_count(),
     "commit": commit(Path(__file__).parent),
     "date": datetime.now(UTC).isoformat(timespec="seconds"),
   }

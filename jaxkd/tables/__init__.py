@@ -1,1 +1,5 @@
-"""Tables whose cells are whole runs: runner, records, pages and figures."""
+"""Tables whose cells are whole runs: runner, records, pages and figures.
+
+Runs whose results `configs/README.md` shows are recorded here as well, see
+`jaxkd.tables.results`.
+"""

@@ -10,6 +10,8 @@ import pytest
 import jaxkd
 from jaxkd import data
 from jaxkd.runtime.metrics import read_metrics
+from jaxkd.tables import results
+from jaxkd.tables.rows import differences
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -60,6 +62,18 @@ def test_the_report_has_what_scripts_rely_on(whole):
   } <= saved.keys()  # fmt: skip
   assert saved["synthesis"]["images"] == 400
   assert saved["queries"]["spent"] == 0
+
+
+def test_a_run_can_be_recorded_as_a_result(whole):
+  saved = json.loads((whole[2] / "report.json").read_text())
+  run = results.record_of(whole[2], saved | {"commit": "c0ffee"})
+  assert run["seed"] == 0 and run["student"]["accuracy"] is not None
+  assert run["cores"] == saved["cores"]
+  assert not differences(small(), saved["config"])
+  longer = small(**{"student.epochs": 7})
+  assert differences(longer, saved["config"]) == [
+    "student.epochs 7, recorded 2"
+  ]
 
 
 def test_the_saved_student_is_the_returned_one(whole):

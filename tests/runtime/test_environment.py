@@ -8,12 +8,13 @@ from jaxkd.runtime.environment import commit, environment
 
 def test_environment_names_what_ran():
   result = environment()
-  assert result.keys() == {"versions", "devices", "commit", "date"}
+  fields = {"versions", "devices", "cores", "commit", "date"}
+  assert result.keys() == fields
   assert {"jax", "jaxlib", "flax", "optax", "orbax", "numpy", "python"} < (
     result["versions"].keys()
   )
   assert re.match(r"\d{4}-\d\d-\d\dT.*\+00:00$", result["date"])
-  assert result["devices"]
+  assert result["devices"] and result["cores"] >= 1
 
 
 def test_commit_is_that_of_the_package_alone(tmp_path):
