@@ -1,6 +1,7 @@
 """Records finished runs, and renders `configs/README.md` from the records.
 
 python -m jaxkd.tables record runs/DIR [runs/DIR ...]
+python -m jaxkd.tables record runs/TABLE
 python -m jaxkd.tables results
 
 Exit status: 0 for success, 2 for wrong input.
@@ -11,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxkd.errors import JaxkdError, fail
-from jaxkd.tables import results, results_page
-from jaxkd.tables.rows import read_rows
+from jaxkd.tables import results, results_page, table_results
+from jaxkd.tables.rows import Row, read_rows
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,11 +23,27 @@ def _parser() -> argparse.ArgumentParser:
   )
   commands = parser.add_subparsers(dest="command", required=True)
   record = commands.add_parser(
-    "record", help="records finished runs of a row, one for each seed"
+    "record", help="records finished runs of a row, one per seed, or a table"
   )
   record.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
   commands.add_parser("results", help="renders configs/README.md")
   return parser
+
+
+def record(
+  workdirs: Sequence[Path], rows: Sequence[Row]
+) -> tuple[Path, list[str]]:
+  """Records the runs of a row, or a table; returns its file and a report.
+
+  Raises:
+    JaxkdError: if there are several folders and one of them is a table's.
+  """
+  tables = [path for path in workdirs if (path / "cells").is_dir()]
+  if not tables:
+    return results.record(workdirs, rows)
+  if len(workdirs) > 1:
+    raise JaxkdError(f"{tables[0]} is a table; record it alone.")
+  return table_results.record(tables[0], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   try:
     rows = read_rows()
     if arguments.command == "record":
-      path, lines = results.record(arguments.workdirs, rows)
+      path, lines = record(arguments.workdirs, rows)
       print("\n".join([*lines, f"written to {path}"]))
     else:
       records = results.read_records(rows)

@@ -5,7 +5,7 @@ the `report.json` of each of its runs says, with that file's SHA-256. It is
 written by a command and never by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 import hashlib
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxkd.runtime.files import write_json
 from jaxkd.runtime.finished_run import REPORT_NAME, read_report
+from jaxkd.runtime.formatting import count_names
 from jaxkd.tables.rows import RESULTS, Row, differences
 from jaxkd.types import JaxkdError
 
@@ -26,6 +27,7 @@ KEPT = {
 }
 # The older reports have no `cores`.
 ORIGIN = ("devices", "cores", "versions", "commit", "date")
+Record = Mapping[str, Any]  # of a row, or of one of its runs
 
 
 def record(
@@ -155,3 +157,23 @@ def read_records(
       )
     records[path.name] = json.loads(path.read_text())
   return records
+
+
+def devices(runs: Collection[Record]) -> list[str]:
+  """Lists the devices of the runs, each once, with the CPU's cores."""
+  texts = set()
+  for run in runs:
+    cores = f" of {run['cores']} cores" if run["cores"] else ""
+    texts.add(count_names(run["devices"]) + cores)
+  return sorted(texts)
+
+
+def origins(runs: Collection[Record]) -> list[str]:
+  """Lists the days and commits of the runs, each once."""
+  return sorted({f"{run['date'][:10]} {short(run['commit'])}" for run in runs})
+
+
+def short(commit: str) -> str:
+  """Shortens a commit; one with changes that were not committed says so."""
+  digest, dirty, _ = commit.partition("-dirty")
+  return f"{digest[:7]}{' with changes' if dirty else ''}"

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from jaxkd.config.files import PACKAGE
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import write_text
-from jaxkd.runtime.formatting import count, count_names, duration
+from jaxkd.runtime.formatting import count, duration
+from jaxkd.tables import table_results
 from jaxkd.tables.page import markdown_row
+from jaxkd.tables.results import Record, devices, origins
 from jaxkd.tables.rows import Row, differences
 
 README = PACKAGE / "configs" / "README.md"
@@ -19,7 +20,6 @@ COLUMNS = (
   "queries", "seeds", "device, time of a run", "date, commit",
 )  # fmt: skip
 NOT_RUN = ("config", "reproduces", "published", "not run, because")
-Record = Mapping[str, Any]
 
 
 def write(readme: Path, section: str) -> None:
@@ -54,12 +54,20 @@ def render(rows: Sequence[Row], records: Mapping[str, Record]) -> str:
     records: of `jaxkd.tables.results.read_records`.
   """
   finished = [row for row in rows if row.record_name in records]
-  lines = [line(row, records[row.record_name]) for row in finished]
+  lines = [
+    line(row, records[row.record_name]) for row in finished if not row.is_table
+  ]
+  tables = [
+    f"{table_results.render(row, records[row.record_name])}\n"
+    for row in finished
+    if row.is_table
+  ]
   return (
     "Accuracies and agreement are in percent of the test data, with the "
     "standard\ndeviation over the seeds. A seed is a whole run, its teacher "
     "included.\n\n"
     f"{table(COLUMNS, lines)}\n"
+    f"{''.join(tables)}"
     "These rows have no record. Braces stand for a row for each of the values\n"
     "between them, as in a shell:\n\n"
     f"{table(NOT_RUN, not_run(rows, records))}"
@@ -121,31 +129,11 @@ def seeds(runs: Sequence[Record]) -> str:
   return text if students == 1 else f"{text} ({students} students)"
 
 
-def devices(runs: Sequence[Record]) -> list[str]:
-  """Lists the devices of the runs, each once, with the CPU's cores."""
-  texts = set()
-  for run in runs:
-    cores = f" of {run['cores']} cores" if run["cores"] else ""
-    texts.add(count_names(run["devices"]) + cores)
-  return sorted(texts)
-
-
 def time(runs: Sequence[Record]) -> str:
   """Formats the mean time of a run, and whether its teacher was at hand."""
   text = duration(mean(run["seconds"]["total"] for run in runs))
   at_hand = any(run["seconds"]["teacher"] == 0 for run in runs)
   return f"{text} (a teacher was at hand)" if at_hand else text
-
-
-def origins(runs: Sequence[Record]) -> list[str]:
-  """Lists the days and commits of the runs, each once."""
-  return sorted({f"{run['date'][:10]} {short(run['commit'])}" for run in runs})
-
-
-def short(commit: str) -> str:
-  """Shortens a commit; one with changes that were not committed says so."""
-  digest, dirty, _ = commit.partition("-dirty")
-  return f"{digest[:7]}{' with changes' if dirty else ''}"
 
 
 def not_run(

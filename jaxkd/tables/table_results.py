@@ -1,0 +1,167 @@
+"""Records of tables, whose cells are whole runs, and how they are shown."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxkd.runtime.files import write_json
+from jaxkd.runtime.finished_run import read_json
+from jaxkd.runtime.formatting import duration
+from jaxkd.runtime.run_folder import CONFIG_NAME
+from jaxkd.tables.page import compare, layout, markdown_row
+from jaxkd.tables.records import (
+  UNITS,
+  cell_folder,
+  empty_record,
+  filled_record,
+)
+from jaxkd.tables.results import devices, origins, record_of
+from jaxkd.tables.rows import RESULTS, Row, differences
+from jaxkd.tables.runner import ordered_cells, read_report
+from jaxkd.types import JaxkdError
+
+
+def record(
+  workdir: Path, rows: Sequence[Row], folder: Path = RESULTS
+) -> tuple[Path, list[str]]:
+  """Records the finished cells of a table; it replaces an earlier record.
+
+  Args:
+    workdir: the folder of the table.
+    rows: the declared rows.
+    folder: where records are.
+
+  Returns:
+    The record's file, and lines that say what was done.
+
+  Raises:
+    JaxkdError: if no cell is finished, a cell can't be recorded, or the table
+      is that of no row.
+  """
+  names = set(read_json(workdir / CONFIG_NAME)["config"]["cells"])
+  reports = {
+    name: report
+    for name in sorted(names)
+    if (report := read_report(workdir / "cells" / name)) is not None
+  }
+  if not reports:
+    raise JaxkdError(f"{workdir} has no finished cell.")
+  row, config = find_row(workdir, names, reports, rows)
+  runs = {
+    name: record_of(workdir / "cells" / name, report)
+    | {"values": report["config"]}
+    for name, report in reports.items()
+  }
+  factor = UNITS[config.unit]
+  cells = {
+    name: filled_record(config.cells[name], reports[run], factor)
+    for name in config.cells
+    if (run := cell_folder(config, name)) in reports
+  }
+  path = folder / row.record_name
+  content = {"config": row.config, "overrides": row.overrides}
+  write_json(path, {**content, "runs": runs, "cells": cells})
+  return path, [f"{row.command}: {len(cells)} of {len(config.cells)} cells"]
+
+
+def find_row(
+  workdir: Path,
+  names: set[str],
+  reports: Mapping[str, dict[str, Any]],
+  rows: Sequence[Row],
+) -> tuple[Row, ConfigDict]:
+  """Returns the row whose cells a table has, and its config.
+
+  Args:
+    workdir: the folder of the table.
+    names: of all its cells.
+    reports: those of its finished runs, by the cell that their folder is of.
+    rows: the declared rows.
+
+  Raises:
+    JaxkdError: if there is none, with what the nearest differs in.
+  """
+  nearest: list[str] = []
+  for row in rows:
+    if not row.is_table:
+      continue
+    config = row.load()
+    if names == set(config.cells):
+      differing = changes(
+        config, {name: report["config"] for name, report in reports.items()}
+      )
+      if not differing:
+        return row, config
+      if not nearest or len(differing) < len(nearest):
+        nearest = differing
+  hint = f"; the nearest differs in {'; '.join(nearest[:3])}" if nearest else ""
+  raise JaxkdError(
+    f"{workdir} is a table of no row in rows.toml{hint}. Add a row."
+  )
+
+
+def changes(
+  config: ConfigDict, recorded: Mapping[str, dict[str, Any]]
+) -> list[str]:
+  """Lists the fields in which recorded cells differ from a table of today.
+
+  Args:
+    config: of the table.
+    recorded: resolved configs, by the names of cells.
+  """
+  texts = []
+  for name, values in recorded.items():
+    if name not in config.cells:
+      texts.append(f"{name} is gone")
+      continue
+    cell = config.cells[name].config
+    texts += [f"{name}: {text}" for text in differences(cell, values)]
+    if cell.seed != values["seed"]:
+      texts.append(f"{name}: seed {cell.seed}, recorded {values['seed']}")
+  return texts
+
+
+def render(row: Row, content: Mapping[str, Any]) -> str:
+  """Renders a table with its record: title, numbers and where they are from.
+
+  Args:
+    row: of the table.
+    content: of its record.
+  """
+  config = row.load()
+  records = [
+    empty_record(config, name) | content["cells"].get(name, {})
+    for name in ordered_cells(config)
+  ]
+  head, *lines = layout(config, records)
+  rule = ["---", *["---:"] * (len(head) - 1)]
+  lines = [markdown_row(line) for line in (head, rule, *lines)]
+  comparisons = [f"- {line}" for line in compare(config, records)]
+  if comparisons:
+    lines += ["", *comparisons]
+  return "\n".join(
+    [
+      f"**`{row.command}`**: {config.title}",
+      "",
+      *lines,
+      "",
+      origin(config, content),
+      "",
+    ]
+  )
+
+
+def origin(config: ConfigDict, content: Mapping[str, Any]) -> str:
+  """Describes where a table's numbers are from, in a paragraph."""
+  runs = content["runs"].values()
+  recorded = {name: run["values"] for name, run in content["runs"].items()}
+  spent = duration(sum(run["seconds"]["total"] for run in runs))
+  text = (
+    f"{len(content['cells'])} of {len(config.cells)} cells, in {config.unit}; "
+    f"in brackets the published number. Runs: {len(runs)}, on "
+    f"{' / '.join(devices(runs))}, {spent} in all; {', '.join(origins(runs))}."
+  )
+  outdated = changes(config, recorded)
+  return f"{text} Outdated: {'; '.join(outdated)}." if outdated else text

@@ -1,0 +1,108 @@
+"""Tests of the records of tables, whose cells are runs."""
+
+import json
+
+import pytest
+from report_example import a_report
+
+from jaxkd.runtime.files import to_json, write_json
+from jaxkd.tables import (
+  __main__ as command,
+  results_page,
+  runner,
+  table_results,
+)
+from jaxkd.tables.records import cell_folder
+from jaxkd.tables.rows import Row
+from jaxkd.types import JaxkdError
+
+ROW = Row(
+  "configs/defense_table.py:smoke", {}, "table 6", "", "no time", "", True
+)
+RUN = ROW._replace(config="configs/cake.py", is_table=False)
+ROWS = (RUN, ROW)
+
+
+@pytest.fixture(scope="module")
+def config():
+  return ROW.load()
+
+
+@pytest.fixture
+def table(config, tmp_path):
+  """Makes the folder of a table in which some runs are finished."""
+
+  def make(name, *finished, **changes):
+    folder = tmp_path / name
+    write_json(folder / "config.json", runner.identity(config))
+    for run in finished:
+      values = to_json(config.cells[run].config.to_dict())
+      changes = {"commit": "a" * 40, "student__seeds": 1, **changes}
+      report = a_report(config=values, guide=None, **changes)
+      write_json(folder / "cells" / run / "report.json", report)
+    return folder
+
+  return make
+
+
+def recorded(folder, tmp_path):
+  path, _ = table_results.record(folder, ROWS, tmp_path / "results")
+  return json.loads(path.read_text())
+
+
+def shared(config):
+  """The name of a run that two cells share, and of one that is a cell's own."""
+  names = [cell_folder(config, name) for name in config.cells]
+  several = {name for name in names if names.count(name) > 1}
+  return min(several), min(set(names) - several)
+
+
+def test_a_tables_record_has_its_finished_runs(table, config, tmp_path):
+  both, own = shared(config)
+  content = recorded(table("t", both, own), tmp_path)
+  assert content["runs"].keys() == {both, own}
+  assert set(content["cells"]) == {
+    name for name in config.cells if cell_folder(config, name) in (both, own)
+  }
+  assert len(content["cells"]) > 2
+  assert content["cells"][own]["value"] == pytest.approx(60.0)
+  assert len(content["runs"][own]["report_sha256"]) == 64
+
+
+def test_a_table_is_rendered_with_the_cells_that_are_finished(
+  table, config, tmp_path
+):
+  _, own = shared(config)
+  content = recorded(table("t", own), tmp_path)
+  text = results_page.render(ROWS, {ROW.record_name: content})
+  assert f"**`{ROW.command}`**: {config.title}" in text
+  assert "| 60.00 ± 1.20 |" in text
+  assert f"1 of {len(config.cells)} cells, in percent" in text
+  assert "Runs: 1, on 2 × cpu, 2 min 22 s in all; 2024-01-02 aaaaaaa." in text
+  assert "Outdated" not in text
+  values = content["runs"][own]["values"]
+  values["student"]["epochs"], values["seed"] = 7, 5
+  text = results_page.render(ROWS, {ROW.record_name: content})
+  assert f"Outdated: {own}: student.epochs 2, recorded 7; " in text
+  assert f"{own}: seed 0, recorded 5." in text
+
+
+def test_a_table_of_no_row_is_refused(table, config, tmp_path):
+  _, own = shared(config)
+  with pytest.raises(JaxkdError, match="no finished cell"):
+    recorded(table("empty"), tmp_path)
+  folder = table("t", own)
+  path = folder / "cells" / own / "report.json"
+  report = json.loads(path.read_text())
+  report["config"]["seed"] = 5
+  path.write_text(json.dumps(report))
+  with pytest.raises(JaxkdError, match=f"differs in {own}: seed 0, recorded 5"):
+    recorded(folder, tmp_path)
+
+
+def test_a_table_is_recorded_alone(table, config, monkeypatch, capsys):
+  _, own = shared(config)
+  monkeypatch.setattr(command, "read_rows", lambda: ROWS)
+  with pytest.raises(SystemExit):
+    command.main(["record", str(table("a", own)), str(table("b", own))])
+  assert "a is a table; record it alone" in capsys.readouterr().err
