@@ -49,6 +49,12 @@ QUERIES = Block(
       COUNT,
     ),
     Field(
+      "ask_again",
+      bool,
+      False,
+      "Whether images with answers that were not valid are asked about again.",
+    ),
+    Field(
       "idempotency_key",
       bool,
       False,

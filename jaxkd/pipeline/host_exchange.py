@@ -9,13 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxkd.errors import JaxkdError
 from jaxkd.pipeline import exchange
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
+from jaxkd.teachers.answers import are_valid
 from jaxkd.teachers.oracles import HostOracle
 from jaxkd.training import sample_store as stores
 from jaxkd.types import (
   Array,
   LossTerms,
+  Samples,
 )
 
 
@@ -50,7 +53,7 @@ def make_host_round(
       ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
       state, samples, ask_terms = asks[index](run, inputs, ask_key)
       targets = teacher.answer(np.asarray(samples.images))
-      samples = samples._replace(targets=jnp.asarray(targets))
+      samples = leave_out_wrong(samples, targets)
       run, tell_terms = tells[index](
         run.replace(state=state), inputs, samples, counts, tell_key
       )
@@ -71,3 +74,25 @@ def make_host_round(
     return run.replace(round=run.round + 1), terms
 
   return run_round
+
+
+def leave_out_wrong(samples: Samples, targets: np.ndarray) -> Samples:
+  """The samples with their targets; one without a valid answer becomes a copy
+  of another one, because the number of samples may not change.
+
+  Raises:
+    JaxkdError: if no answer is valid.
+  """
+  valid = are_valid(targets)
+  if not valid.any():
+    raise JaxkdError(
+      f"None of the teacher's answers to {len(targets)} images is valid; see "
+      "the reasons in ledger.jsonl. queries.ask_again=True asks again, and "
+      "pays again."
+    )
+  if valid.all():
+    return samples._replace(targets=jnp.asarray(targets))
+  sources = np.arange(len(targets))
+  sources[~valid] = np.resize(np.flatnonzero(valid), (~valid).sum())
+  samples = samples._replace(targets=targets)
+  return jax.tree.map(lambda leaf: jnp.asarray(leaf)[sources], samples)

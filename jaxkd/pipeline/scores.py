@@ -23,7 +23,10 @@ def evaluate_teacher(
   fields = ("parameters", "bytes", "flops", "latency_ms")
   accuracy = None
   if teacher.test_labels is not None:
-    accuracy = float(np.mean(teacher.test_labels == dataset.test_labels))
+    answered = teacher.test_labels >= 0
+    accuracy = float(
+      np.mean((teacher.test_labels == dataset.test_labels)[answered])
+    )
   return {
     "model": teacher.name,
     **dict.fromkeys(fields),
@@ -89,7 +92,10 @@ def on_test_data(
     teacher=teacher.classifier,
   )
   if teacher.test_labels is not None:
-    same = evaluate(student, dataset.test_images, teacher.test_labels)
+    answered = teacher.test_labels >= 0
+    same = evaluate(
+      student, dataset.test_images[answered], teacher.test_labels[answered]
+    )
     scores["agreement"] = same["accuracy"]
   return scores
 

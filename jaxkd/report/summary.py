@@ -145,4 +145,11 @@ def query_counts(queries: dict[str, Any]) -> str:
     "no budget" if budget is None else f"budget {count(budget)}"
   )
   kinds = [f"{kind} {count(n)}" for kind, n in queries["by_class"].items() if n]
-  return f"{text}: {', '.join(kinds)}" if kinds else text
+  text = f"{text}: {', '.join(kinds)}" if kinds else text
+  for name, words in {
+    "wrong": "answers that were not valid, whose images are left out",
+    "renormalised": "answers that did not sum to 1, and were normalised",
+  }.items():
+    if queries.get(name):
+      text += f"; {count(queries[name])} {words}"
+  return text

@@ -27,6 +27,7 @@ CHANGEABLE = (
   "queries.bytes_per_request",
   "queries.deadline_s",
   "queries.max_unanswered",
+  "queries.ask_again",
   "queries.idempotency_key",
 )
 CONFIG_NAME = "config.json"

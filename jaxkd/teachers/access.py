@@ -19,9 +19,11 @@ from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
 from jaxkd.runtime.files import Json
 from jaxkd.teachers import function_teacher
+from jaxkd.teachers.answers import are_valid
 from jaxkd.teachers.external import GIVEN
 from jaxkd.teachers.function_teacher import BlackBoxFunction
 from jaxkd.teachers.ledger import Ledger
+from jaxkd.teachers.ledger_state import QUERY_KINDS
 from jaxkd.teachers.oracles import (
   BlackBox,
   HostOracle,
@@ -29,7 +31,6 @@ from jaxkd.teachers.oracles import (
   WhiteBox,
   check_access,
 )
-from jaxkd.teachers.records import QUERY_KINDS
 from jaxkd.teachers.remote import served_teacher
 from jaxkd.teachers.replay import Replay
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
@@ -48,7 +49,8 @@ class TeacherHandle(NamedTuple):
     ledger: the record of the queries; None where none is counted, and on all
       processes but the first.
     test_labels: `[N]` labels that a remote or replayed teacher gave to the test
-      images; None unless `queries.evaluate` allows it.
+      images, -1 where its answer was not valid; None unless
+      `queries.evaluate` allows it.
   """
 
   oracle: Oracle
@@ -213,4 +215,5 @@ def _ask_test_labels(
   # Before all other queries, so that the budget can't run out on them.
   if not count_evaluation_queries(config, len(dataset.test_labels)):
     return None
-  return np.asarray(hard_labels(oracle.answer(dataset.test_images, "evaluate")))
+  answers = oracle.answer(dataset.test_images, "evaluate")
+  return np.where(are_valid(answers), np.asarray(hard_labels(answers)), -1)

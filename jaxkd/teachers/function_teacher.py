@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxkd.config import checks, user_code
 from jaxkd.errors import JaxkdError
+from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote.codec import UNLIMITED, ResponseSpec
 from jaxkd.teachers.remote.remote_teacher import RemoteTeacher
@@ -125,7 +126,7 @@ class FunctionTransport:
 
   def send(
     self, images: np.ndarray, *, timeout_s: float, key: str
-  ) -> np.ndarray:
+  ) -> CheckedAnswers:
     """Calls the function; see `jaxkd.teachers.remote.transport.Transport`.
 
     A call can't be cut off, so `timeout_s` is up to the function.
@@ -171,6 +172,7 @@ def open_teacher(
     max_in_flight=queries.max_in_flight,
     deadline_s=queries.deadline_s,
     max_unanswered=queries.max_unanswered,
+    ask_again=queries.ask_again,
   )
 
 

@@ -24,7 +24,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.teachers import records
 from jaxkd.teachers.answers import Answer, to_json
 from jaxkd.teachers.ledger_cli import main
-from jaxkd.teachers.records import QueryTotals, Unanswered
+from jaxkd.teachers.ledger_state import ENDED, QueryTotals, Unanswered
 
 
 class Ledger:
@@ -94,7 +94,7 @@ class Ledger:
       "price_per_1000": price_per_1000,
     }
     unknown = [
-      {"record": "unknown", "request": request, "reason": records.ENDED}
+      {"record": "unknown", "request": request, "reason": ENDED}
       for request in self._state.in_flight
     ]
     self._append(*([] if length else [created]), opened, *unknown)
@@ -116,6 +116,10 @@ class Ledger:
     """Returns the answer on disk for an image, None if there is none."""
     # Without the lock: a look-up never waits for another request's fsync.
     return self._state.answers.get(digest)
+
+  def is_wrong(self, digest: str) -> bool:
+    """Returns whether the answer to an image was not valid."""
+    return digest in self._state.wrong
 
   @property
   def price_per_1000(self) -> float:
@@ -159,10 +163,27 @@ class Ledger:
     # No fsync: the reservation on disk counts as spent if nothing follows.
     self._update(request, "sent", sync=False)
 
-  def answered(self, request: int, answers: Sequence[Answer]) -> None:
-    """Records one label or one list of scores for each image, in order."""
-    written = [to_json(answer) for answer in answers]
-    self._update(request, "answered", answers=written)
+  def answered(
+    self,
+    request: int,
+    answers: Sequence[Answer | None],
+    *,
+    reason: str = "",
+    renormalised: int = 0,
+  ) -> None:
+    """Records one label or one list of scores for each image, in order.
+
+    Args:
+      request: its number.
+      answers: None where an answer was not valid.
+      reason: why the first of those was not valid.
+      renormalised: the number of answers that did not sum to 1.
+    """
+    written = [None if a is None else to_json(a) for a in answers]
+    more = {"reason": records.redact_url(reason)} if reason else {}
+    if renormalised:
+      more["renormalised"] = renormalised
+    self._update(request, "answered", answers=written, **more)
 
   def refused(self, request: int, reason: str) -> None:
     """Records that the server did not serve the request: nothing is spent."""
@@ -203,7 +224,7 @@ class Ledger:
     record: str,
     *,
     sync: bool = True,
-    **fields: str | list[int | list[float]],
+    **fields: str | int | list[int | list[float] | None],
   ) -> None:
     with self._lock:
       if request not in self._state.in_flight:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from jaxkd.errors import JaxkdError, fail
-from jaxkd.teachers.records import QueryTotals, read_ledger
+from jaxkd.teachers.ledger_state import QueryTotals
+from jaxkd.teachers.records import read_ledger
 
 
 def read_totals(path: str | os.PathLike[str]) -> QueryTotals:
@@ -24,7 +25,8 @@ def read_totals(path: str | os.PathLike[str]) -> QueryTotals:
 
 
 def _lines(path: str, totals: QueryTotals) -> Iterable[str]:
-  in_bulk = totals.spent - totals.answered - totals.unknown - totals.in_flight
+  in_bulk = totals.spent - totals.answered - totals.wrong
+  in_bulk -= totals.unknown + totals.in_flight
   limited = totals.budget is not None
   yield f"query ledger {path}, numbers of images"
   for name, value in {
@@ -33,6 +35,7 @@ def _lines(path: str, totals: QueryTotals) -> Iterable[str]:
     **{f"  {kind}": count for kind, count in totals.by_kind.items()},
     "left": totals.budget - totals.spent if limited else "-",
     "answered": totals.answered,
+    **({"wrong": totals.wrong} if totals.wrong else {}),
     "in bulk": in_bulk,
     "unknown": totals.unknown,
     "in flight": totals.in_flight,

@@ -28,7 +28,8 @@ class Replay:
     self.access = access
     self._path = path
     try:
-      self._answers = records.read_ledger(Path(path))[0].answers
+      state = records.read_ledger(Path(path))[0]
+      self._answers, self._wrong = state.answers, state.wrong
     except OSError as error:
       raise JaxkdError(
         f"teacher.replay={path} can't be read ({error.strerror})."
@@ -36,6 +37,8 @@ class Replay:
 
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
     """Returns the recorded labels `[N]` or scores `[N, K]`.
+
+    An image whose answer was not valid has the label -1 or NaN.
 
     Args:
       images: uint8 `[N, H, W, C]`.
@@ -46,7 +49,8 @@ class Replay:
     """
     del kind
     digests = [digest(image) for image in require_eight_bit(images)]
-    missing = [name for name in digests if name not in self._answers]
+    known = self._answers.keys() | self._wrong
+    missing = [name for name in digests if name not in known]
     if missing:
       raise BudgetExhausted(
         f"The ledger {self._path} has no answer to {len(missing)} of "

@@ -1,9 +1,10 @@
 """Encoding of requests and checked decoding of replies, for every protocol.
 
-A reply that is not what was asked for is an error; nothing is clipped or
-guessed.
+A reply that is not what was asked for is an error, and an answer that is not
+valid is named; nothing is clipped or guessed.
 """
 
+from collections.abc import Callable
 import json
 from typing import NamedTuple
 
@@ -12,12 +13,14 @@ import numpy as np
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
+from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote.transport import OutcomeUnknown
 
 FLOOR = 1e-12  # smallest probability whose logarithm is taken
-# How far the sum of K probabilities may be from 1: servers round each of them,
-# as a defence to two decimals, which adds at most ROUNDING for each class.
+# How far the sum of K probabilities may be from 1 if they have many decimals;
+# with few it follows from their number.
 TOLERANCE, ROUNDING, MAX_TOLERANCE = 1e-3, 0.005, 0.1
+MAX_DECIMALS = 4
 UNLIMITED = 1 << 30  # images in one request, where the protocol sets no limit
 # A pixel has 256 values, so their texts are made once. A text of FP32 is the
 # shortest that is parsed to the same float32.
@@ -57,14 +60,26 @@ class ResponseSpec(NamedTuple):
   num_classes: int
   names: tuple[str, ...] = ()
 
-  def convert(self, values: Json, count: int) -> np.ndarray:
+  def convert(
+    self,
+    values: Json,
+    count: int,
+    read: Callable[[Json], Json] = lambda value: value,
+  ) -> CheckedAnswers:
     """Converts `count` answers to int32 labels `[N]` or scores `[N, K]`.
 
     Scores are float32: logits as they are, probabilities as their logarithms.
-    If the access is `label`, scores give the likeliest class.
+    If the access is `label`, scores give the likeliest class. Of two classes
+    one number is enough: the probability or the logit of class 1.
+
+    Args:
+      values: the answers, one for each image.
+      count: the number of images.
+      read: takes what is converted out of one answer.
 
     Raises:
-      JaxkdError: for a wrong count, type, class, name or sum, and for NaN.
+      JaxkdError: if these are not `count` answers. An answer that is not valid
+        is no error, but named in what is returned.
     """
     if not isinstance(values, list):
       raise JaxkdError("The reply holds no list of answers.")
@@ -72,43 +87,62 @@ class ResponseSpec(NamedTuple):
       raise JaxkdError(
         f"The reply holds {len(values)} answers to {count} images."
       )
-    array = _numbers([self._index(value) for value in values])
-    if array.ndim == 2 and array.shape[1] == 1:
-      array = array[:, 0]
-    if array.ndim == 1:
-      return self.labels(array)
-    if array.shape[1:] != (self.num_classes,):
-      raise JaxkdError(
-        f"The reply holds answers of shape {list(array.shape[1:])}; the data "
-        f"set has {self.num_classes} classes."
-      )
-    if self.access == "label":
-      return array.argmax(-1).astype(np.int32)
-    return (
-      array.astype(np.float32) if self.access == "logits" else log_probs(array)
+    label = self.access == "label"
+    rows = np.zeros(
+      count if label else (count, self.num_classes),
+      np.int32 if label else np.float32,
     )
+    wrong: dict[int, str] = {}
+    renormalised = 0
+    for index, value in enumerate(values):
+      try:
+        numbers = _numbers(self._index(read(value)))
+        rows[index] = self._label(numbers) if label else self._scores(numbers)
+        renormalised += self.access == "probs" and not _is_one(numbers)
+      except JaxkdError as error:
+        wrong[index] = str(error)
+    return CheckedAnswers(rows, wrong, renormalised)
 
-  def labels(self, array: np.ndarray) -> np.ndarray:
-    """Converts finite numbers `[N]` to int32 labels.
+  def check_class(self, number: float) -> int:
+    """Returns a number that is a class.
 
     Raises:
-      JaxkdError: if scores were expected, or a number is not a class.
+      JaxkdError: if it is none.
     """
-    if self.access != "label":
+    if not 0 <= number < self.num_classes or number % 1:
+      raise JaxkdError(
+        f"The reply holds the class {number:g}; the data set has classes 0 to "
+        f"{self.num_classes - 1}."
+      )
+    return int(number)
+
+  def _label(self, numbers: np.ndarray) -> int:
+    if numbers.size == 1:
+      number = numbers.item()
+      if self.num_classes == 2 and 0 <= number <= 1:
+        return int(number > 0.5)  # the probability of class 1, or a label
+      return self.check_class(number)
+    self._check_size(numbers)
+    return int(numbers.argmax())
+
+  def _scores(self, numbers: np.ndarray) -> np.ndarray:
+    logits = self.access == "logits"
+    if numbers.size == 1 and self.num_classes == 2:
+      number = numbers.item()
+      numbers = np.array([0.0 if logits else 1 - number, number])
+    elif numbers.size == 1:
       raise JaxkdError(
         f"The reply holds labels, but teacher.access={self.access} needs "
         f"{self.num_classes} scores for each image; set teacher.access=label."
       )
-    self.check_classes(array)
-    return array.astype(np.int32)
+    self._check_size(numbers)
+    return numbers if logits else log_probs(numbers)
 
-  def check_classes(self, array: np.ndarray) -> None:
-    """Checks that all numbers are classes."""
-    wrong = (array < 0) | (array >= self.num_classes) | (array % 1 != 0)
-    if wrong.any():
+  def _check_size(self, numbers: np.ndarray) -> None:
+    if numbers.size != self.num_classes:
       raise JaxkdError(
-        f"The reply holds the class {array[wrong][0]}; the data set has "
-        f"classes 0 to {self.num_classes - 1}."
+        f"The reply holds answers of shape {list(numbers.shape)}; the data set "
+        f"has {self.num_classes} classes."
       )
 
   def _index(self, value: Json) -> Json:
@@ -124,23 +158,47 @@ class ResponseSpec(NamedTuple):
 
 
 def log_probs(probs: np.ndarray) -> np.ndarray:
-  """Computes float32 logarithms of probabilities `[N, K]`.
+  """Computes float32 logarithms of probabilities `[K]`.
 
-  Sums that differ from 1 by rounding are normalised.
+  Sums that differ from 1 by rounding are normalised. How much that may be
+  follows from the decimals that the numbers have, so that one server's answers
+  are all taken or none: K numbers of one decimal may sum to 1 - K / 10 if they
+  were cut off, and to 1 + K / 20 if they were rounded.
 
   Raises:
-    JaxkdError: if a number is negative, or a sum differs by more.
+    JaxkdError: if a number is negative, or the sum differs by more.
   """
-  sums = probs.sum(-1, keepdims=True)
-  gap = np.abs(sums - 1)
-  allowed = max(TOLERANCE, min(ROUNDING * probs.shape[-1], MAX_TOLERANCE))
-  if (probs < 0).any() or (gap > allowed).any():
+  total, size = probs.sum(), probs.size
+  low = high = max(TOLERANCE, min(ROUNDING * size, MAX_TOLERANCE))
+  if (probs <= 1 + TOLERANCE).all():
+    unit = _rounding_unit(probs)
+    low, high = max(low, unit * size), max(high, unit / 2 * size)
+  if (probs < 0).any() or not -low - 1e-9 <= total - 1 <= high + 1e-9:
     raise JaxkdError(
       f"The reply holds scores that are not probabilities: they go from "
       f"{probs.min():g} to {probs.max():g}, and a sum differs from 1 by "
-      f"{gap.max():g}; set teacher.access=logits or label."
+      f"{abs(total - 1):g}; set teacher.access=logits or label."
     )
-  return np.log(np.maximum(probs / sums, FLOOR)).astype(np.float32)
+  if not total:  # all are rounded to 0
+    return np.full(size, -np.log(size), np.float32)
+  return np.log(np.maximum(probs / total, FLOOR)).astype(np.float32)
+
+
+def _rounding_unit(probs: np.ndarray) -> float:
+  """Returns the step that numbers were rounded to, 0 if to none of few digits.
+
+  >>> _rounding_unit(np.array([0.1, 0.25]))
+  0.01
+  """
+  for decimals in range(1, MAX_DECIMALS + 1):
+    scaled = probs * 10.0**decimals
+    if np.abs(scaled - scaled.round()).max() < 1e-3:
+      return 10.0**-decimals
+  return 0.0
+
+
+def _is_one(numbers: np.ndarray) -> bool:
+  return numbers.size == 1 or abs(numbers.sum() - 1) <= TOLERANCE
 
 
 def parse(body: bytes) -> Json:
@@ -181,15 +239,18 @@ def get_path(value: Json, path: str) -> Json:
   return value
 
 
-def _numbers(values: list[Json]) -> np.ndarray:
-  """Converts answers to an array of finite numbers in float32's range."""
+def _numbers(value: Json) -> np.ndarray:
+  """Converts an answer to an array of finite numbers in float32's range.
+
+  Axes of length 1 are left out, but for a number alone.
+  """
   try:
-    array = np.asarray(values)
+    array = np.asarray(value)
   except (ValueError, OverflowError):
     raise JaxkdError("The reply holds answers of different lengths.") from None
   if array.dtype.kind not in "iuf":
     raise JaxkdError("The reply holds answers that are not numbers.")
-  limit = np.finfo(np.float32).max
-  if not (np.abs(array.astype(np.float64)) <= limit).all():
+  numbers = array.astype(np.float64).squeeze()
+  if not (np.abs(numbers) <= np.finfo(np.float32).max).all():
     raise JaxkdError("The reply holds answers that are NaN or infinite.")
-  return array
+  return numbers

@@ -15,6 +15,7 @@ import numpy as np
 
 import jaxkd
 from jaxkd.errors import JaxkdError
+from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote import outcomes, protocols, urls
 from jaxkd.teachers.remote.headers import Token, retry_after_s
 from jaxkd.teachers.remote.outcomes import Cost, Next, Outcome
@@ -107,16 +108,19 @@ class Http:
 
   def send(
     self, images: np.ndarray, *, timeout_s: float, key: str
-  ) -> np.ndarray:
+  ) -> CheckedAnswers:
     """Asks for answers; see `jaxkd.teachers.remote.transport.Transport`."""
     path, headers, body = self._protocol.encode(images)
     if self._idempotency_key:
       headers = {**headers, "Idempotency-Key": key}
     reply = self._call("POST", path, timeout_s, headers, body)
     try:
-      return self._protocol.decode(reply, len(images))
+      answers = self._protocol.decode(reply, len(images))
     except JaxkdError as error:
       raise JaxkdError(self._token.redact(str(error))) from None
+    redact = self._token.redact
+    wrong = {index: redact(reason) for index, reason in answers.wrong.items()}
+    return answers._replace(wrong=wrong)
 
   def _call(
     self,

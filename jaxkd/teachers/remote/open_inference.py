@@ -10,6 +10,7 @@ import numpy as np
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
+from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote import codec
 from jaxkd.teachers.remote.codec import Request, ResponseSpec
 
@@ -139,11 +140,11 @@ class V2(NamedTuple):
       f'"outputs": [{json.dumps(output)}]}}'
     )
 
-  def decode(self, body: bytes, count: int) -> np.ndarray:
+  def decode(self, body: bytes, count: int) -> CheckedAnswers:
     """Decodes a reply to labels `[N]` or scores `[N, K]`.
 
     Raises:
-      JaxkdError: if it does not hold `count` valid answers.
+      JaxkdError: if it does not hold `count` answers.
     """
     outputs = codec.get_path(codec.parse(body), "outputs")
     for output in outputs if isinstance(outputs, list) else ():
@@ -166,25 +167,25 @@ class V2(NamedTuple):
         f"The reply holds answers of shape {list(array.shape)}; {count} images "
         f"and {self.top_k} classes were asked for."
       )
-    return self._decode_classification(array)
+    return self.response.convert(
+      array.tolist(), count, self._decode_classification
+    )
 
-  def _decode_classification(self, texts: np.ndarray) -> np.ndarray:
-    # The remaining probability is spread evenly, as `restrict_output` does.
-    pairs = np.array([[_pair(text) for text in row] for row in texts.tolist()])
-    values, classes = pairs[..., 0], pairs[..., 1]
+  def _decode_classification(self, texts: list[Json]) -> int | list[float]:
+    """Returns the label or the probabilities `[K]` of one image."""
+    pairs = [_pair(text) for text in texts]
+    classes = [self.response.check_class(index) for _, index in pairs]
     if self.response.access == "label":
-      return self.response.labels(classes[:, 0])
-    self.response.check_classes(classes)
-    classes = classes.astype(np.int32)
-    named = np.zeros((len(texts), self.response.num_classes), bool)
-    np.put_along_axis(named, classes, True, -1)
-    if (named.sum(-1) != self.top_k).any():
+      return classes[0]
+    if len(set(classes)) != self.top_k:
       raise JaxkdError("The reply holds the same class twice for one image.")
-    rest = np.maximum(1 - values.sum(-1), 0)
-    others = rest / (self.response.num_classes - self.top_k)
-    probs = np.repeat(others[:, None], self.response.num_classes, 1)
-    np.put_along_axis(probs, classes, values, -1)
-    return codec.log_probs(probs)
+    # The remaining probability is spread evenly, as `restrict_output` does.
+    values = np.array([value for value, _ in pairs])
+    num_others = self.response.num_classes - self.top_k
+    others = max(1 - values.sum(), 0) / num_others
+    probs = np.full(self.response.num_classes, others)
+    probs[classes] = values
+    return probs.tolist()
 
 
 def _pair(text: Json) -> tuple[float, float]:

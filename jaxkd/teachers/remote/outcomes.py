@@ -7,10 +7,11 @@ was done. 429 and 503 are free by convention.
 
 from collections.abc import Collection, Mapping
 import enum
-import re
 from typing import NamedTuple
 
 import httpx
+
+from jaxkd.teachers.remote import words
 
 MAX_REDIRECTS = 5  # that one request follows
 
@@ -27,6 +28,10 @@ class Next(enum.StrEnum):
   """What is done after a request, and how often."""
 
   USE = "the answers are used"
+  USE_VALID = (
+    "the valid ones are used, the other images left out and not asked about "
+    "again"
+  )
   AGAIN_IF_FREE = "tried again, until `queries.deadline_s`"
   AGAIN = (
     "tried again, until `queries.deadline_s` or `queries.max_unanswered` in a "
@@ -60,11 +65,17 @@ class Outcome(NamedTuple):
 OUTCOMES = (
   Outcome("answered", "200 to 299 with valid answers", Cost.SPENT, Next.USE),
   Outcome(
+    "partly_wrong",
+    "200 to 299, and some answers are not valid: NaN, no class, too few scores",
+    Cost.SPENT,
+    Next.USE_VALID,
+  ),
+  Outcome(
     "cut", "200 to 299, and the reply is cut short", Cost.UNKNOWN, Next.AGAIN
   ),
   Outcome(
     "wrong",
-    "200 to 299, and the reply holds no valid answers",
+    "200 to 299, and the reply does not hold one answer for each image",
     Cost.UNKNOWN,
     Next.END,
     range(200, 300),
@@ -171,33 +182,6 @@ OUTCOMES = (
 )
 _BY_NAME = {outcome.name: outcome for outcome in OUTCOMES}
 
-# Words of servers that reply to a limit with a status that means something
-# else, as AWS's 400 ThrottlingException and Google's 403 rateLimitExceeded.
-_THROTTLED = re.compile(
-  r"throttl|too.?many.?requests|rate.?limit|rate.?exceeded|slow.?down"
-  r"|(request|throughput|usage).?limit.?exceeded|throughput.?exceeded"
-  r"|concurren.{0,30}(limit|exceed)",
-  re.IGNORECASE,
-)
-_TOO_LARGE = re.compile(
-  r"batch.{0,60}(exceed|greater|larger|more than|<=|at most|max|too)"
-  r"|(exceed|max|at most|larger|more than).{0,40}batch"
-  r"|(payload|body|content|message|entity|request|input)\W.{0,40}"
-  r"(too (large|long|big)|larger than|exceed.{0,60}(size|byte|limit|max|\d))"
-  r"|too (large|long|big).{0,20}(payload|body|content|message|request)"
-  r"|too many.{0,20}(instance|image|input|sample|row|item)"
-  r"|(at most|max(imum)?( of| is)?|up to|only|more than|limit of) \d+ "
-  r"(instance|image|input|sample|row|item)",
-  re.IGNORECASE,
-)
-_NOT_READY = re.compile(
-  r"not.?(yet.?)?ready|warming.?up|cold.?start|has no available versions"
-  r"|(model|server|service|endpoint|container|replica)\b.{0,40}"
-  r"\b(loading|starting|initiali[sz]ing|waking)|scal(ed|ing).{0,20}zero"
-  r"|resource.?exhausted|quota.?exceeded|exceeded.{0,20}quota"
-  r"|temporarily unavailable|try again (later|in)",
-  re.IGNORECASE,
-)
 _IN_WORDS = frozenset(range(400, 500)) - {408, 425, 429}
 _ERROR_TYPES = ("x-amzn-errortype", "x-error-type")  # headers with such words
 
@@ -225,13 +209,12 @@ def of_status(
   if status in _IN_WORDS:
     types = [(headers or {}).get(name, "") for name in _ERROR_TYPES]
     text = " ".join([*types, body])
-    for pattern, name in (
-      (_THROTTLED, "says_busy"),
-      (_TOO_LARGE, "too_large"),
-      (_NOT_READY, "says_busy"),
-    ):
-      if pattern.search(text):
-        return get(name)
+    if words.throttled(text):
+      return get("says_busy")
+    if words.too_large(text):
+      return get("too_large")
+    if words.not_ready(text):
+      return get("says_busy")
   return next(row for row in OUTCOMES if status in row.statuses)
 
 

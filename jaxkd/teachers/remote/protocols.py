@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxkd.data.pixels import to_png
 from jaxkd.runtime.files import Json
+from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote.codec import (
   TEXTS,
   UNLIMITED,
@@ -76,16 +77,14 @@ class V1(NamedTuple):
     frame = len('{"instances": []}') - 1 + len(images) * (brackets + 1)
     return frame + text_bytes(images, self.datatype)
 
-  def decode(self, body: bytes, count: int) -> np.ndarray:
+  def decode(self, body: bytes, count: int) -> CheckedAnswers:
     """Decodes a reply to labels `[N]` or scores `[N, K]`.
 
     Raises:
-      JaxkdError: if it does not hold `count` valid answers.
+      JaxkdError: if it does not hold `count` answers.
     """
     predictions = get_path(parse(body), "predictions")
-    if isinstance(predictions, list):
-      predictions = [self._value(prediction) for prediction in predictions]
-    return self.response.convert(predictions, count)
+    return self.response.convert(predictions, count, self._value)
 
   def _value(self, prediction: Json) -> Json:
     if not isinstance(prediction, dict):
@@ -136,11 +135,11 @@ class Template(NamedTuple):
     """Counts the bytes of the request's body."""
     return len(self.encode(images).body)
 
-  def decode(self, body: bytes, count: int) -> np.ndarray:
+  def decode(self, body: bytes, count: int) -> CheckedAnswers:
     """Decodes a reply to labels `[1]` or scores `[1, K]`.
 
     Raises:
-      JaxkdError: if it does not hold a valid answer.
+      JaxkdError: if it does not hold an answer.
     """
     answer = get_path(parse(body), self.answer_path)
     return self.response.convert([answer], count)

@@ -52,6 +52,8 @@ class RemoteTeacher:
     max_in_flight: the largest number of requests at the same time.
     deadline_s: seconds for one request with all its attempts.
     max_unanswered: the most requests in a row that may be paid for in vain.
+    ask_again: whether an image is asked about whose answer was not valid in an
+      earlier session.
   """
 
   in_process = False
@@ -68,6 +70,7 @@ class RemoteTeacher:
     max_in_flight: int,
     deadline_s: float,
     max_unanswered: int,
+    ask_again: bool = False,
   ):
     self.access = access
     self._transport = transport
@@ -77,6 +80,8 @@ class RemoteTeacher:
     self._max_in_flight = max_in_flight
     self._deadline_s = deadline_s
     self._gate = SendGate(ledger, max_unanswered)
+    self._ask_again = ask_again
+    self._asked: set[str] = set()  # in this session, and answered somehow
 
   def close(self) -> None:
     """Closes the connections."""
@@ -85,11 +90,12 @@ class RemoteTeacher:
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
     """Returns the teacher's answers, and sends the images without one.
 
-    An image that the ledger has an answer to is not sent again.
+    An image that the ledger has an answer to is not sent again, nor one whose
+    answer was not valid: its label is -1, its scores are NaN.
 
     Args:
       images: uint8 `[N, H, W, C]`.
-      kind: the kind of query, one of `jaxkd.teachers.records.QUERY_KINDS`.
+      kind: the kind of query, one of `jaxkd.teachers.ledger_state.QUERY_KINDS`.
 
     Returns:
       int32 labels `[N]` or float32 scores `[N, K]`, in the images' order.
@@ -105,7 +111,7 @@ class RemoteTeacher:
     digests = [digest(image) for image in images]
     missing: dict[str, int] = {}  # an index of each new image, by digest
     for index, name in enumerate(digests):
-      if self._ledger.answer(name) is None:
+      if not self._is_settled(name):
         missing.setdefault(name, index)
     self._ask_all(images, missing, kind)
     return collect(self._ledger.answer, digests, self.access)
@@ -138,13 +144,20 @@ class RemoteTeacher:
       if not isinstance(error, BudgetExhausted):
         raise error
     if errors:
-      missing = [name for name in names if self._ledger.answer(name) is None]
+      missing = [name for name in names if not self._is_settled(name)]
       raise BudgetExhausted(
         f"{errors[0]} There is no answer to {len(missing)} of {len(names)} new "
         f"images, the first of them {', '.join(missing[:4])}."
       )
-    if any(self._ledger.answer(name) is None for name in names):
+    if not all(map(self._is_settled, names)):
       raise Preempted
+
+  def _is_settled(self, name: str) -> bool:
+    """Returns whether an image is not to be asked about."""
+    if self._ledger.answer(name) is not None:
+      return True
+    again = self._ask_again and name not in self._asked
+    return self._ledger.is_wrong(name) and not again
 
   def _ask(
     self,
@@ -166,6 +179,8 @@ class RemoteTeacher:
         try:
           with _add_request_to_errors(request, digests):
             self._attempt(request, images, backoff.timeout_s(), key)
+          self._asked.update(digests)
+          self._gate.check()
           return
         except TooLarge:
           self._max_images = min(self._max_images, len(images) // 2)
@@ -205,7 +220,21 @@ class RemoteTeacher:
     except BaseException as error:
       self._ledger.unknown(request, str(error))
       raise
-    self._ledger.answered(request, answers.tolist())
+    reason = ""
+    if wrong := answers.wrong:
+      reason = wrong[min(wrong)]
+      print(
+        f"Warning: request {request}: {len(wrong)} of {len(images)} answers "
+        f"are not valid. {reason} These images are paid for, left out, and not "
+        "asked about again unless queries.ask_again=True.",
+        flush=True,
+      )
+    self._ledger.answered(
+      request,
+      answers.to_list(),
+      reason=reason,
+      renormalised=answers.renormalised,
+    )
 
 
 def _wait(futures: Sequence[Future]) -> None:

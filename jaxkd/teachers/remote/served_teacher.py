@@ -69,6 +69,7 @@ def open_teacher(
     max_in_flight=queries.max_in_flight,
     deadline_s=queries.deadline_s,
     max_unanswered=queries.max_unanswered,
+    ask_again=queries.ask_again,
   )
 
 

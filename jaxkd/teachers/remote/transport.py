@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from jaxkd.errors import JaxkdError
+from jaxkd.teachers.answers import CheckedAnswers
 
 FIRST_WAIT_S = 0.5  # longest wait before the second attempt; doubles each time
 LONGEST_WAIT_S = 30.0
@@ -77,8 +78,8 @@ class Transport(Protocol):
 
   def send(
     self, images: np.ndarray, *, timeout_s: float, key: str
-  ) -> np.ndarray:
-    """Returns labels `[N]` int32 or scores `[N, K]` float32.
+  ) -> CheckedAnswers:
+    """Returns labels `[N]` int32 or scores `[N, K]` float32, each checked.
 
     Args:
       images: uint8 `[N, H, W, C]`.
@@ -87,7 +88,7 @@ class Transport(Protocol):
 
     Raises:
       NotServed, OutcomeUnknown, TooLarge, PermanentError: see their docstrings.
-      JaxkdError: for an answer that is not valid.
+      JaxkdError: for a reply that does not hold an answer for each image.
     """
 
   def size(self, images: np.ndarray) -> int:

@@ -46,6 +46,17 @@ def checked(metadata=None, extensions=(), spec=None, **fields):
   return protocol.check([json.dumps(reply).encode() for reply in replies])
 
 
+def checked_answers(answers):
+  """The values, if all of them are valid."""
+  for reason in answers.wrong.values():
+    raise JaxkdError(reason)
+  return answers.values
+
+
+def decode(protocol, body, count):
+  return checked_answers(protocol.decode(body, count))
+
+
 def reply_of(data, shape=None, name="y"):
   shape = shape or list(np.shape(data))
   output = {"name": name, "shape": shape, "data": np.ravel(data).tolist()}
@@ -129,17 +140,17 @@ def test_v2_sends_one_image_where_the_batch_is_one():
 
 def test_v2_answers_by_access():
   scores = [[0.1, 0.2, 0.7, 0.0], [1.0, 0.0, 0.0, 0.0]]
-  decoded = checked().decode(reply_of(scores), 2)
+  decoded = decode(checked(), reply_of(scores), 2)
   np.testing.assert_allclose(
     decoded, np.log(np.maximum(scores, FLOOR)), rtol=1e-6
   )
-  decoded = checked(access="logits").decode(reply_of(scores), 2)
+  decoded = decode(checked(access="logits"), reply_of(scores), 2)
   np.testing.assert_array_equal(decoded, np.float32(scores))
-  decoded = checked(access="label").decode(reply_of(scores), 2)
+  decoded = decode(checked(access="label"), reply_of(scores), 2)
   np.testing.assert_array_equal(decoded, [2, 0])
   labels = checked(model(outputs=[("y", "INT64", [-1, 1])]), access="label")
   for shape in ([2], [2, 1]):
-    decoded = labels.decode(reply_of([3, 1], shape), 2)
+    decoded = decode(labels, reply_of([3, 1], shape), 2)
     np.testing.assert_array_equal(decoded, [3, 1])
     assert decoded.dtype == np.int32
 
@@ -150,8 +161,8 @@ def test_v2_answers_by_access():
     (reply_of([[0.5, 0.5, 0, 0]]), "1 answers to 2 images"),
     (reply_of([[0.5, 0.5, 0]] * 2), r"\[3\]; the data set has 4 classes"),
     (
-      reply_of([[0.5, 0.6, 0, 0]] * 2),
-      "not probab.*differs from 1 by 0.1",
+      reply_of([[0.55, 0.6, 0, 0]] * 2),
+      "not probab.*differs from 1 by 0.15",
     ),
     (reply_of([[1.5, -0.5, 0, 0]] * 2), "not probabilities"),
     (reply_of([[float("nan"), 0, 0, 1]] * 2), "NaN"),
@@ -170,14 +181,14 @@ def test_v2_answers_by_access():
 )
 def test_wrong_answers_are_errors(body, message):
   with pytest.raises(JaxkdError, match=message):
-    checked().decode(body, 2)
+    decode(checked(), body, 2)
 
 
 @pytest.mark.parametrize("labels", [[4, 0], [-1, 0], [0.5, 0]])
 def test_labels_out_of_range_are_errors(labels):
   protocol = checked(model(outputs=[("y", "INT64", [-1])]), access="label")
   with pytest.raises(JaxkdError, match="the class .*0 to 3"):
-    protocol.decode(reply_of(labels), 2)
+    decode(protocol, reply_of(labels), 2)
 
 
 def test_a_reply_cut_anywhere_counts_as_lost_or_wrong():
@@ -194,15 +205,14 @@ def test_triton_classification():
   protocol = checked(access="top_k", extensions=["classification"])
   outputs = json.loads(protocol.encode(some_images(2)).body)["outputs"]
   assert outputs == [{"name": "y", "parameters": {"classification": 2}}]
-  decoded = protocol.decode(
-    reply_of([["0.6:3:cat", "0.3:1"], ["0.5:0", "0.5:2:a:b"]]), 2
-  )
+  texts = [["0.6:3:cat", "0.3:1"], ["0.5:0", "0.5:2:a:b"]]
+  decoded = decode(protocol, reply_of(texts), 2)
   expected = [[0.05, 0.3, 0.05, 0.6], [0.5, FLOOR, 0.5, FLOOR]]
   np.testing.assert_allclose(decoded, np.log(expected), rtol=1e-5)
   label = checked(access="label", extensions=["classification"])
   assert label.top_k == 1
   np.testing.assert_array_equal(
-    label.decode(reply_of([["9.5:3"], ["7:1:cat"]]), 2), [3, 1]
+    decode(label, reply_of([["9.5:3"], ["7:1:cat"]]), 2), [3, 1]
   )
 
 
@@ -221,7 +231,7 @@ def test_triton_classification():
 def test_wrong_classifications_are_errors(data, message):
   protocol = checked(access="top_k", extensions=["classification"])
   with pytest.raises(JaxkdError, match=message):
-    protocol.decode(reply_of(data), 1)
+    decode(protocol, reply_of(data), 1)
 
 
 def test_top_k_needs_the_extension():
@@ -263,7 +273,7 @@ def test_v1_answers(access, predictions, expected):
     protocol="v1", access=access, template={"labels": labels}
   )
   body = json.dumps({"predictions": predictions}).encode()
-  decoded = protocols.build(spec_of(), block).decode(body, 2)
+  decoded = decode(protocols.build(spec_of(), block), body, 2)
   np.testing.assert_allclose(decoded, expected, rtol=1e-6)
 
 
@@ -281,7 +291,7 @@ def test_v1_answers(access, predictions, expected):
 def test_wrong_predictions_are_errors(predictions, message):
   protocol = protocols.build(spec_of(), teacher_block(protocol="v1"))
   with pytest.raises(JaxkdError, match=message):
-    protocol.decode(json.dumps({"predictions": predictions}).encode(), 1)
+    decode(protocol, json.dumps({"predictions": predictions}).encode(), 1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -310,11 +320,11 @@ def test_template_reads_names_at_a_path():
   protocol = protocols.build(spec_of(), block)
   assert protocol.max_images == 1
   body = b'{"predictions": [{"tagName": "name3"}]}'
-  np.testing.assert_array_equal(protocol.decode(body, 1), [3])
+  np.testing.assert_array_equal(decode(protocol, body, 1), [3])
   with pytest.raises(JaxkdError, match="'nam3'. Did you mean name3"):
-    protocol.decode(body.replace(b"name3", b"nam3"), 1)
+    decode(protocol, body.replace(b"name3", b"nam3"), 1)
   with pytest.raises(JaxkdError, match="has no predictions.0.tagName"):
-    protocol.decode(b'{"predictions": []}', 1)
+    decode(protocol, b'{"predictions": []}', 1)
 
 
 @pytest.mark.parametrize(
@@ -353,4 +363,49 @@ def test_size_is_that_of_the_body(count):
 
 def test_integers_beyond_64_bits_are_errors():
   with pytest.raises(JaxkdError, match="not numbers|different|infinite"):
-    ResponseSpec("label", 4).convert([10**400, 1], 2)
+    checked_answers(ResponseSpec("label", 4).convert([10**400, 1], 2))
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3])
+@pytest.mark.parametrize("num_classes", [2, 10, 100])
+@pytest.mark.parametrize("cut", [False, True])
+def test_rounded_probabilities_are_taken_whatever_they_sum_to(
+  decimals, num_classes, cut
+):
+  probs = np.random.default_rng(0).dirichlet([0.3] * num_classes, 2000)
+  unit = 10.0**-decimals
+  rounded = np.floor(probs / unit) * unit if cut else probs.round(decimals)
+  rounded = rounded.round(decimals)
+  if cut:
+    assert rounded.sum(-1).min() < 1 - unit / 2
+  answers = ResponseSpec("probs", num_classes).convert(rounded.tolist(), 2000)
+  assert not answers.wrong
+  assert answers.renormalised == (abs(rounded.sum(-1) - 1) > 1e-3).sum()
+  np.testing.assert_allclose(np.exp(answers.values).sum(-1), 1, rtol=1e-5)
+
+
+def test_logits_are_not_taken_for_rounded_probabilities():
+  for row in ([3, 0, 0, 1], [2.5, 0.5, 0.1, 0.2], [0.91, 0.83, 0.7, 0.9]):
+    answers = ResponseSpec("probs", 4).convert([row], 1)
+    assert "not probabilities" in answers.wrong[0]
+
+
+def test_one_wrong_answer_leaves_the_others():
+  rows = [[0.5, 0.5], None, [float("nan"), 1], [0.1, 0.2, 0.7], [1, 0], "cat"]
+  answers = ResponseSpec("probs", 2).convert(rows, 6)
+  assert sorted(answers.wrong) == [1, 2, 3, 5]
+  np.testing.assert_allclose(np.exp(answers.values[0]), [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+  ("access", "expected"),
+  [
+    ("label", [1, 0]),
+    ("probs", np.log([[0.1, 0.9], [0.8, 0.2]])),
+    ("logits", [[0, 0.9], [0, 0.2]]),
+  ],
+)
+@pytest.mark.parametrize("rows", [[0.9, 0.2], [[0.9], [0.2]]])
+def test_of_two_classes_one_number_is_enough(access, expected, rows):
+  answers = ResponseSpec(access, 2).convert(rows, 2)
+  np.testing.assert_allclose(answers.values, expected, rtol=1e-5)

@@ -11,7 +11,7 @@ import pytest
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.runtime import checkpoints
 from jaxkd.runtime.checkpoints import Preempted
-from jaxkd.teachers.answers import digest
+from jaxkd.teachers.answers import CheckedAnswers, are_valid, digest
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import (
   remote_teacher as remotes,
@@ -79,7 +79,12 @@ class Scripted:
       self.work(images)
       if error:
         raise error
-      return self.answers(images)
+      answers = self.answers(images)
+      return (
+        answers
+        if isinstance(answers, CheckedAnswers)
+        else CheckedAnswers(answers)
+      )
     finally:
       with self.lock:
         self.busy -= 1
@@ -387,3 +392,44 @@ def test_close_reaches_the_transport(ledger):
   transport = Scripted()
   remote_to(transport, ledger).close()
   assert transport.closed
+
+
+def test_good_answers_of_a_reply_are_kept_and_the_rest_is_booked(tmp_path):
+  path, images = tmp_path / "ledger.jsonl", some_images(8)
+
+  def answers(images):
+    return CheckedAnswers(labels_of(images), {1: "The reply holds NaN."})
+
+  transport = Scripted(answers=answers)
+  with Ledger(path, budget=100) as ledger:
+    labels = remote_to(transport, ledger, max_in_flight=1).answer(images)
+    totals = ledger.totals()
+  valid = np.arange(8) % 4 != 1
+  np.testing.assert_array_equal(are_valid(labels), valid)
+  np.testing.assert_array_equal(labels[valid], labels_of(images)[valid])
+  assert (totals.answered, totals.wrong, totals.spent) == (6, 2, 8)
+  # A start that follows asks for none of them on its own.
+  with Ledger(path, budget=100) as ledger:
+    again = remote_to(transport, ledger).answer(images)
+    np.testing.assert_array_equal(again, labels)
+    assert transport.sizes == [4, 4]
+    np.testing.assert_array_equal(Replay(path, "label").answer(images), labels)
+    # It does if told to, once.
+    remote = remote_to(Scripted(), ledger, ask_again=True)
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    assert ledger.totals().spent == 10
+    assert not any(ledger.is_wrong(digest(image)) for image in images)
+
+
+def test_answers_that_are_all_wrong_count_as_none(tmp_path):
+  def nothing(images):
+    wrong = dict.fromkeys(range(len(images)), "The reply holds NaN.")
+    return CheckedAnswers(labels_of(images), wrong)
+
+  transport = Scripted(answers=nothing)
+  with Ledger(tmp_path / "ledger.jsonl", budget=1000) as ledger:
+    remote = remote_to(transport, ledger, max_in_flight=1)
+    with pytest.raises(JaxkdError, match="12 images.*The reply holds NaN"):
+      remote.answer(some_images(200))
+    assert transport.sizes == [4, 4, 4]
+    assert (ledger.totals().wrong, ledger.totals().spent) == (12, 12)
