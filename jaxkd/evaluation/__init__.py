@@ -1,7 +1,8 @@
 """Measurements of students and teachers, with and without test data.
 
-accuracy.py           accuracy and agreement on labelled data
+accuracy.py           accuracy and agreement on labelled data, with intervals
 audit.py              rows and sentences of an audit of a black box
+classes.py            accuracy and agreement of every class
 data_free_metrics.py  metrics on held-out synthetic samples
 network_costs.py      parameters, bytes, FLOP and latency
 predictions.py        log-probabilities for many images, on all devices

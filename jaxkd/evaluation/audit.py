@@ -47,10 +47,16 @@ def audit_sentence(report: Mapping[str, Any]) -> str:
   spent = f"after {count(queries['spent'])} queries"
   if agreement is None:
     return f"How far the student agrees with the teacher {spent} is not known."
+  bounds, within, word = report["student"].get("agreement_interval"), "", ""
+  if bounds is not None:
+    low, high = bounds
+    within = f" (95 % interval {percent(low)} to {percent(high)})"
+    others = sorted({band(low), band(high)} - {band(agreement)})
+    word = f", the interval reaches {' and '.join(others)}" if others else ""
   return (
-    f"The student agrees with the teacher on {percent(agreement)} of the test "
-    f"data {spent}: {band(agreement)} in OWASP's bands (above 90 %, 75 to "
-    "90 %, below 75 %)."
+    f"The student agrees with the teacher on {percent(agreement)}{within} of "
+    f"the test data {spent}: {band(agreement)} in OWASP's bands (above 90 %, "
+    f"75 to 90 %, below 75 %){word}."
   )
 
 

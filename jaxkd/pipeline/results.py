@@ -6,6 +6,8 @@ import numpy as np
 
 from jaxkd.data import Dataset
 from jaxkd.evaluation import data_free_metrics
+from jaxkd.evaluation.accuracy import interval, num_answered
+from jaxkd.evaluation.classes import class_scores
 from jaxkd.evaluation.network_costs import measure
 from jaxkd.pipeline import scores
 from jaxkd.pipeline.rounds import SynthesisResult
@@ -53,11 +55,20 @@ def build_report(
     )
     for student in students
   ]
-  on_test = [
-    scores.evaluate_student(dataset, teacher, student)
-    | {"synthetic_agreement": measured["agreement"]}
-    for student, measured in zip(students, without_data, strict=True)
+  predictions = [
+    scores.predict_test_data(dataset, teacher, student) for student in students
   ]
+  on_test = [
+    scores.score_student(dataset, predicted)
+    | {"synthetic_agreement": measured["agreement"]}
+    for predicted, measured in zip(predictions, without_data, strict=True)
+  ]
+  means, num_test = mean_of_each(on_test), len(dataset.test_labels)
+  classes = None
+  if predictions[0] is not None:
+    classes = class_scores(
+      predictions[0], dataset.test_labels, spec.num_classes
+    )
   accuracies = [each["accuracy"] for each in on_test]
   several = len(students) > 1 and accuracies[0] is not None
   synthesis_s = metrics.seconds("synthesis")
@@ -66,14 +77,20 @@ def build_report(
     "method": config.method,
     "adaptation": config.adaptation.name,
     "dataset": spec.name,
-    "teacher": scores.evaluate_teacher(dataset, teacher),
+    "test_images": num_test,
+    "teacher": scores.evaluate_teacher(dataset, teacher, predictions[0]),
     "student": {
       **measure(students[0], spec),
-      **mean_of_each(on_test),
+      **means,
+      "accuracy_interval": interval(means["accuracy"], num_test),
+      "agreement_interval": interval(
+        means["agreement"], num_answered(predictions[0])
+      ),
       "accuracy_std": float(np.std(accuracies, ddof=1)) if several else None,
       "accuracies": accuracies,
       "seeds": len(students),
     },
+    "classes": classes,  # of the first student
     "data_free": {
       "samples": len(held_out.labels),
       **mean_of_each(without_data),
@@ -88,7 +105,7 @@ def build_report(
     },
     "queries": {
       **teacher.query_summary(),
-      "curve": query_curve(metrics, made.queries, on_test[0]),
+      "curve": query_curve(metrics, made.queries, on_test[0], num_test),
       "ended": made.ended,
     },
     "seconds": stage_seconds(metrics),
@@ -126,10 +143,19 @@ def prediction_quality(
 
 
 def query_curve(
-  metrics: MetricsWriter, queries: int, final: dict[str, float | None]
+  metrics: MetricsWriter,
+  queries: int,
+  final: dict[str, float | None],
+  num_test: int,
 ) -> list[dict[str, Any]]:
   """Accuracy and agreement of the student in the rounds, as the budget was
-  spent; the finished student is the last point.
+  spent, with their intervals; the finished student is the last point.
+
+  Args:
+    metrics: of the run.
+    queries: that were made in all.
+    final: scores of the finished student.
+    num_test: number of test images.
   """
   names = ("queries", "accuracy", "agreement")
   points = [
@@ -138,6 +164,9 @@ def query_curve(
   ]
   if points:
     points.append({"queries": queries} | {n: final[n] for n in names[1:]})
+  for point in points:
+    for name in names[1:]:
+      point[f"{name}_interval"] = interval(point[name], num_test)
   return points
 
 

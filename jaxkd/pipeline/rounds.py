@@ -246,5 +246,7 @@ def evaluate_at_budget(
   if any(before < share * queries.budget <= end for share in queries.eval_at):
     variables = devices.to_local(exchange.student_variables(setup.method, run))
     now = student.replace(variables=variables)
-    on_test = scores.on_test_data(dataset, teacher, now)
-    metrics.write("queries", number, queries=after, **on_test)
+    predictions = scores.predict_test_data(dataset, teacher, now)
+    on_test = scores.score_student(dataset, predictions)
+    known = {name: x for name, x in on_test.items() if x is not None}
+    metrics.write("queries", number, queries=after, **known)

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 
 from jaxkd.data import Dataset
-from jaxkd.evaluation.accuracy import evaluate
+from jaxkd.evaluation.accuracy import (
+  Predictions,
+  evaluate,
+  interval,
+  num_answered,
+  predict,
+  score,
+)
 from jaxkd.evaluation.network_costs import measure
 from jaxkd.pipeline.setup import Setup
 from jaxkd.pipeline.teacher import TeacherPair
@@ -14,23 +21,28 @@ from jaxkd.types import Classifier
 
 
 def evaluate_teacher(
-  dataset: Dataset, teacher: TeacherHandle
+  dataset: Dataset, teacher: TeacherHandle, predictions: Predictions | None
 ) -> dict[str, Any]:
-  """Costs and test accuracy of a teacher; None where it is not known."""
+  """Costs and test accuracy of a teacher; None where it is not known.
+
+  Args:
+    dataset: of the run.
+    teacher: the teacher.
+    predictions: its own and a student's, of `predict_test_data`.
+  """
+  fields = ("parameters", "bytes", "flops", "latency_ms")
+  costs = {"model": teacher.name, **dict.fromkeys(fields)}
   if teacher.classifier is not None:
     costs = measure(teacher.classifier, dataset.spec)
-    return {**costs, "accuracy": test_accuracy(teacher.classifier, dataset)}
-  fields = ("parameters", "bytes", "flops", "latency_ms")
   accuracy = None
-  if teacher.test_labels is not None:
-    answered = teacher.test_labels >= 0
-    accuracy = float(
-      np.mean((teacher.test_labels == dataset.test_labels)[answered])
-    )
+  if predictions is not None and predictions.teacher is not None:
+    answered = predictions.teacher >= 0
+    right = predictions.teacher == dataset.test_labels
+    accuracy = float(np.mean(right[answered])) if answered.any() else None
   return {
-    "model": teacher.name,
-    **dict.fromkeys(fields),
+    **costs,
     "accuracy": accuracy,
+    "accuracy_interval": interval(accuracy, num_answered(predictions)),
   }
 
 
@@ -69,35 +81,30 @@ def evaluate_effective_teacher(
   }
 
 
-def evaluate_student(
+def predict_test_data(
   dataset: Dataset, teacher: TeacherHandle, student: Classifier
-) -> dict[str, float | None]:
-  """Accuracy, agreement and KL of a student; None for what is not known."""
-  scores = on_test_data(dataset, teacher, student)
-  return {name: scores.get(name) for name in ("accuracy", "agreement", "kl")}
-
-
-def on_test_data(
-  dataset: Dataset, teacher: TeacherHandle, student: Classifier
-) -> dict[str, float]:
-  """Accuracy, and agreement and KL as far as the teacher's answers are known;
-  empty without test data.
+) -> Predictions | None:
+  """What a student and, as far as it is known, its teacher say about the test
+  images; None without test data.
   """
   if not len(dataset.test_labels):
-    return {}
-  scores = evaluate(
-    student,
-    dataset.test_images,
-    dataset.test_labels,
-    teacher=teacher.classifier,
+    return None
+  predictions = predict(
+    student, dataset.test_images, teacher=teacher.classifier
   )
   if teacher.test_labels is not None:
-    answered = teacher.test_labels >= 0
-    same = evaluate(
-      student, dataset.test_images[answered], teacher.test_labels[answered]
-    )
-    scores["agreement"] = same["accuracy"]
-  return scores
+    predictions = predictions._replace(teacher=teacher.test_labels)
+  return predictions
+
+
+def score_student(
+  dataset: Dataset, predictions: Predictions | None
+) -> dict[str, float | None]:
+  """Accuracy, agreement and KL of a student; None for what is not known."""
+  scores = {}
+  if predictions is not None:
+    scores = score(predictions, dataset.test_labels)
+  return {name: scores.get(name) for name in ("accuracy", "agreement", "kl")}
 
 
 def test_accuracy(classifier: Classifier, dataset: Dataset) -> float | None:

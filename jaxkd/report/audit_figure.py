@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+import numpy as np
 
 from jaxkd.evaluation.audit import BANDS
 from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
@@ -21,7 +23,8 @@ def queries_figure(
 
   Args:
     path: the PNG file.
-    curve: points with `queries`, `accuracy` and `agreement`, which may be None.
+    curve: points with `queries`, `accuracy` and `agreement`, which may be None,
+      and `accuracy_interval` and `agreement_interval` if they are known.
     teacher_accuracy: drawn as a line, unless None.
   """
   figure = Figure((6.6, 3.6), layout="constrained")
@@ -38,6 +41,7 @@ def queries_figure(
   for colour, name in zip((5, 0), ("accuracy", "agreement"), strict=True):
     points = [(p["queries"], p[name]) for p in curve if p[name] is not None]
     if points:
+      _draw_intervals(axes, curve, name, PALETTE[colour])
       axes.plot(
         *zip(*points, strict=True), color=PALETTE[colour], marker="o", ms=3,
         lw=1.6, label=name,
@@ -55,3 +59,17 @@ def queries_figure(
   if axes.get_legend_handles_labels()[0]:
     axes.legend(frameon=False, fontsize=8, loc="lower right")
   figure.savefig(path, dpi=DPI)
+
+
+def _draw_intervals(
+  axes: Axes, curve: Sequence[dict[str, Any]], name: str, colour: np.ndarray
+) -> None:
+  """Draws the 95 % intervals of a curve as a band."""
+  points = [
+    (point["queries"], *bounds)
+    for point in curve
+    if (bounds := point.get(f"{name}_interval")) is not None
+  ]
+  if points:
+    queries, low, high = zip(*points, strict=True)
+    axes.fill_between(queries, low, high, color=colour, alpha=0.18, lw=0)

@@ -34,6 +34,7 @@ def write(path: Path, template: Path, **values: object) -> None:
     "duration": formatting.duration,
     "number": formatting.number,
     "percent": formatting.percent,
+    "percent_within": formatting.percent_within,
     "scaled": formatting.scaled,
     "count_names": formatting.count_names,
   }

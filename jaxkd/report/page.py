@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxkd.evaluation import audit
-from jaxkd.report import html, summary
+from jaxkd.report import classes, html, summary
 from jaxkd.runtime.files import to_json
 
 CAPTIONS = {
@@ -14,8 +14,11 @@ CAPTIONS = {
   "from large to small step sizes. The contrast of every image is stretched.",
   "decision_boundary": "The teacher's classes, the points that the student was "
   "trained on, and the student's boundary.",
-  "queries": "The student's accuracy and agreement against the queries spent. "
-  "The bands are OWASP's, for agreement with the teacher.",
+  "confusion": "Test images by the teacher's class (rows) and the student's "
+  "(columns). Shades grow with the root of the share in a row.",
+  "queries": "The student's accuracy and agreement against the queries spent, "
+  "with 95 % intervals. The grey bands are OWASP's, for agreement with the "
+  "teacher.",
   "curves": "Losses and their terms over the run; bands are the range over "
   "seeds or sets.",
 }
@@ -39,5 +42,6 @@ def write_html(
     figures=figures,
     captions=CAPTIONS,
     summary=summary,
+    classes=classes,
     audit=audit,
   )

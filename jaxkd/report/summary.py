@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from jaxkd.report import classes
 from jaxkd.runtime.formatting import (
   comparison,
   count,
@@ -10,6 +11,7 @@ from jaxkd.runtime.formatting import (
   duration,
   number,
   percent,
+  percent_within,
   scaled,
 )
 
@@ -33,9 +35,9 @@ def summary(report: dict[str, Any]) -> str:
   lines = {
     "run": f"{method_name(report)} on {report['dataset']}: "
     f"{teacher['model']} -> {student['model']}",
-    "accuracy": f"teacher {percent(teacher['accuracy'])}, "
+    "accuracy": f"teacher {accuracy_within(teacher)}, "
     f"student {accuracy_with_deviation(student)}",
-    "agreement": f"{percent(student['agreement'])} on the test data",
+    "agreement": f"{agreement_within(student)} on the test data",
     "parameters": compare("parameters", count),
     "work": compare("flops", lambda flops: scaled(flops, "FLOP")),
     "images": f"{count(synthesis['images'])} in {count(synthesis['steps'])} "
@@ -45,6 +47,8 @@ def summary(report: dict[str, Any]) -> str:
     + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
     "devices": count_names(report["devices"]),
   }
+  if per_class := report.get("classes"):
+    lines["classes"] = classes.summary(per_class)
   if memory := report.get("memory"):
     lines["memory"] = memory_peaks(memory)
   if metrics := report.get("data_free"):
@@ -130,9 +134,19 @@ def accuracy_ratio(report: dict[str, Any]) -> str:
   return percent(after / before if before and after is not None else None)
 
 
+def accuracy_within(network: dict[str, Any]) -> str:
+  """Returns an accuracy with its 95 % interval, if the report has that."""
+  return percent_within(network["accuracy"], network.get("accuracy_interval"))
+
+
+def agreement_within(student: dict[str, Any]) -> str:
+  """Returns the agreement with its 95 % interval, if the report has that."""
+  return percent_within(student["agreement"], student.get("agreement_interval"))
+
+
 def accuracy_with_deviation(student: dict[str, Any]) -> str:
-  """Returns the accuracy, with its standard deviation over the seeds."""
-  text = percent(student["accuracy"])
+  """Returns the accuracy with interval and deviation over the seeds."""
+  text = accuracy_within(student)
   if student["accuracy_std"] is not None:
     text += f" ± {percent(student['accuracy_std'])} ({student['seeds']} seeds)"
   return text

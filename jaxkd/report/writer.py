@@ -31,6 +31,12 @@ def write_report(
     audit_figure.queries_figure(
       figures[0], report["queries"]["curve"], report["teacher"]["accuracy"]
     )
+  classes = report.get("classes")
+  if classes and classes["confusion"]:
+    figures.append(folder / "confusion.png")
+    from jaxkd.report import confusion_figure
+
+    confusion_figure.confusion_figure(figures[-1], classes["confusion"])
   write_json(folder / "report.json", report)
   write_html(folder / "report.html", report, figures)
   print(f"\n{summary(report)}\nreport      {folder / 'report.html'}")

@@ -33,6 +33,20 @@ def percent(fraction: float | None) -> str:
   return f"{100 * fraction:{digits}} %"
 
 
+def percent_within(
+  fraction: float | None, bounds: tuple[float, float] | list[float] | None
+) -> str:
+  """Formats a fraction in percent, with its 95 % interval if that is known.
+
+  >>> percent_within(0.9881, (0.9858, 0.99)), percent_within(0.5, None)
+  ('98.8 % [98.6, 99.0]', '50.0 %')
+  """
+  if bounds is None:
+    return percent(fraction)
+  low, high = (f"{100 * bound:.1f}" for bound in bounds)
+  return f"{percent(fraction)} [{low}, {high}]"
+
+
 def count(number: float | None) -> str:
   """Formats a whole number with commas between the thousands.
 

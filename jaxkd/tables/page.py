@@ -97,12 +97,13 @@ def layout(config: ConfigDict, records: Sequence[Record]) -> list[list[str]]:
 
 
 def format_cell(record: Record | None, digits: int) -> str:
-  """Formats a cell: our number, and the paper's in brackets.
+  """Formats a cell: our number with its interval, and the paper's in brackets.
 
-  >>> cell = {"value": 87.376, "std": 0.12, "published": None, "failed": None}
+  >>> cell = {"value": 87.376, "std": 0.12, "low": 86.71, "high": 88.01}
+  >>> cell |= {"published": None, "failed": None}
   >>> format_cell(cell, 2)
-  '87.38 ± 0.12'
-  >>> format_cell({**cell, "std": None, "published": 87.4}, 2)
+  '87.38 ± 0.12 [86.71, 88.01]'
+  >>> format_cell({**cell, "std": None, "low": None, "published": 87.4}, 2)
   '87.38 (87.40)'
   """
   if record is None:
@@ -110,6 +111,10 @@ def format_cell(record: Record | None, digits: int) -> str:
   text = "failed" if record["failed"] else format_value(record["value"], digits)
   if record["std"] is not None:
     text += f" ± {format_value(record['std'], digits)}"
+  if record["low"] is not None:
+    bounds = (record["low"], record["high"])
+    low, high = (format_value(bound, digits) for bound in bounds)
+    text += f" [{low}, {high}]"
   if record["published"] is None:
     return text
   return f"{text} ({format_value(record['published'], digits)})"
@@ -165,9 +170,13 @@ def provenance(config: ConfigDict, records: Sequence[Record]) -> str:
   size, name = len(records), config.table
   failed = [record["cell"] for record in records if record["failed"]]
   sentences = [
-    f"Numbers are in {config.unit}; those in brackets are the paper's.",
+    f"Numbers are in {config.unit}; those in round brackets are the paper's.",
     f"{len(done)} of {size} cells of the table {name} are finished.",
   ]
+  if any(record["low"] is not None for record in records):
+    sentences.append(
+      "Square brackets hold 95 % intervals (Wilson) of the test images."
+    )
   if done:
     days = sorted({record["date"][:10] for record in done})
     span = " to ".join(sorted({days[0], days[-1]}))

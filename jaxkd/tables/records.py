@@ -20,6 +20,8 @@ def empty_record(config: ConfigDict, name: str) -> Record:
     "column": cell.column,
     "value": None,
     "std": None,
+    "low": None,
+    "high": None,
     "oracle": None,
     "published": cell.published,
     "unit": config.unit,
@@ -57,7 +59,7 @@ def filled_record(
   def scaled(number: float | None) -> float | None:
     return None if number is None else factor * number
 
-  value, std = get_number(report, cell.value)
+  value, std, (low, high) = get_number(report, cell.value)
   chosen, oracle = dict(report["config"].get("hyper", {})), None
   grid = report.get("grid")
   if grid:
@@ -68,6 +70,8 @@ def filled_record(
   return {
     "value": scaled(value),
     "std": scaled(std),
+    "low": scaled(low),
+    "high": scaled(high),
     "oracle": scaled(oracle),
     "seeds": report["student"]["seeds"],
     "device": count_names(report["devices"]),
@@ -79,10 +83,11 @@ def filled_record(
 
 def get_number(
   report: dict[str, Any], path: str
-) -> tuple[float | None, float | None]:
-  """Returns a report's number by its dotted path, and its standard deviation.
+) -> tuple[float | None, float | None, tuple[float | None, float | None]]:
+  """Returns a report's number by its dotted path, its deviation and interval.
 
-  The deviation, over the seeds, is None where the report has none.
+  The deviation, over the seeds, and the bounds of the 95 % interval are None
+  where the report has none.
 
   Raises:
     JaxkdError: if the report has no such number.
@@ -95,4 +100,5 @@ def get_number(
       f"value={path}: the report has no such number. Its block "
       f"{'.'.join(blocks)} has {', '.join(report) or 'no numbers'}."
     )
-  return report[field], report.get(f"{field}_std")
+  bounds = report.get(f"{field}_interval") or (None, None)
+  return report[field], report.get(f"{field}_std"), tuple(bounds)

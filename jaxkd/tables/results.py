@@ -25,8 +25,8 @@ KEPT = {
   "queries": ("access", "budget", "spent"),
   "seconds": ("teacher", "synthesis", "student", "total"),
 }
-# The older reports have no `cores`.
-ORIGIN = ("devices", "cores", "versions", "commit", "date")
+# The older reports have no `cores` and no `test_images`.
+PLAIN = ("devices", "cores", "versions", "commit", "date", "test_images")
 Record = Mapping[str, Any]  # of a row, or of one of its runs
 
 
@@ -134,7 +134,7 @@ def record_of(workdir: Path, report: dict[str, Any]) -> dict[str, Any]:
   return {
     "seed": report["config"]["seed"],
     "report_sha256": hashlib.sha256(content).hexdigest(),
-    **{name: report.get(name) for name in ORIGIN},
+    **{name: report.get(name) for name in PLAIN},
     **blocks,
   }
 

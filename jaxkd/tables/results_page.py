@@ -6,6 +6,7 @@ from statistics import mean, stdev
 
 from jaxkd.config.files import PACKAGE
 from jaxkd.errors import JaxkdError
+from jaxkd.evaluation.accuracy import interval
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.formatting import count, duration
 from jaxkd.tables import table_results
@@ -64,8 +65,9 @@ def render(rows: Sequence[Row], records: Mapping[str, Record]) -> str:
   ]
   return (
     "Accuracies and agreement are in percent of the test data, with the "
-    "standard\ndeviation over the seeds. A seed is a whole run, its teacher "
-    "included.\n\n"
+    "standard\ndeviation over the seeds and, in square brackets, the 95 % "
+    "interval (Wilson) of as\nmany test images. A seed is a whole run, its "
+    "teacher included.\n\n"
     f"{table(COLUMNS, lines)}\n"
     f"{''.join(tables)}"
     "These rows have no record. Braces stand for a row for each of the values\n"
@@ -110,7 +112,7 @@ def outdated(row: Row, record: Record) -> str:
 
 
 def accuracies(runs: Sequence[Record], block: str, name: str) -> str:
-  """Formats the mean over the runs, with the deviation over their seeds."""
+  """Formats the mean over the runs, with deviation and 95 % interval."""
   values = [run[block][name] for run in runs]
   if None in values:
     return "–"
@@ -119,7 +121,12 @@ def accuracies(runs: Sequence[Record], block: str, name: str) -> str:
     deviation = stdev(values)
   elif block == "student" and name == "accuracy":
     deviation = runs[0]["student"]["accuracy_std"]
-  return text if deviation is None else f"{text} ± {100 * deviation:.2f}"
+  if deviation is not None:
+    text += f" ± {100 * deviation:.2f}"
+  bounds = interval(mean(values), runs[0].get("test_images") or 0)
+  if bounds is None:
+    return text
+  return f"{text} [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
 
 
 def seeds(runs: Sequence[Record]) -> str:

@@ -160,7 +160,8 @@ def origin(config: ConfigDict, content: Mapping[str, Any]) -> str:
   spent = duration(sum(run["seconds"]["total"] for run in runs))
   text = (
     f"{len(content['cells'])} of {len(config.cells)} cells, in {config.unit}; "
-    f"in brackets the published number. Runs: {len(runs)}, on "
+    "in round brackets the published number, in square ones the 95 % interval. "
+    f"Runs: {len(runs)}, on "
     f"{' / '.join(devices(runs))}, {spent} in all; {', '.join(origins(runs))}."
   )
   outdated = changes(config, recorded)

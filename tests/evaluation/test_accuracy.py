@@ -4,8 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from jaxkd.evaluation.accuracy import evaluate
+from jaxkd.evaluation.accuracy import (
+  Predictions,
+  evaluate,
+  interval,
+  num_answered,
+  predict,
+  score,
+)
 from jaxkd.types import Classifier, JaxkdError, Outputs
 
 
@@ -63,6 +71,38 @@ def test_a_copy_agrees_with_its_teacher(digits):
   result = evaluate(linear(0), *digits, teacher=linear(0))
   assert result["agreement"] == 1
   assert result["kl"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [4, 500])
+def test_predictions_are_in_the_order_of_the_images(digits, batch_size):
+  images, _ = digits
+  got = predict(linear(0), images, teacher=linear(1), batch_size=batch_size)
+  for classes, seed in ((got.student, 0), (got.teacher, 1)):
+    kernel = np.asarray(linear(seed).variables["params"]["kernel"])
+    logits = images.reshape(len(images), -1) @ kernel
+    np.testing.assert_array_equal(classes, logits.argmax(-1))
+
+
+def test_images_without_an_answer_do_not_count():
+  student, labels = np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])
+  predictions = Predictions(student, np.array([0, 2, -1, -1]))
+  assert num_answered(predictions) == 2
+  assert score(predictions, labels) == {"accuracy": 0.75, "agreement": 0.5}
+  nothing = Predictions(student, np.full(4, -1))
+  assert score(nothing, labels) == {"accuracy": 0.75}
+
+
+@pytest.mark.parametrize(("right", "count"), [
+  (0, 7), (1, 1), (3, 7), (9881, 10_000), (10_000, 10_000),
+])  # fmt: skip
+def test_the_interval_is_wilsons(right, count):
+  expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+  assert interval(right / count, count) == pytest.approx(expected, abs=1e-6)
+
+
+def test_there_is_no_interval_of_what_is_not_known():
+  assert interval(None, 10) is None
+  assert interval(0.5, 0) is None
 
 
 def test_floats_and_bytes_give_the_same(digits):

@@ -64,6 +64,26 @@ def test_the_report_has_what_scripts_rely_on(whole):
   assert saved["queries"]["spent"] == 0
 
 
+def test_intervals_and_classes_fit_the_scores(whole):
+  saved = json.loads((whole[2] / "report.json").read_text())
+  teacher, student, classes = (
+    saved[name] for name in ("teacher", "student", "classes")
+  )
+  count = saved["test_images"]
+  for block, name in (
+    (teacher, "accuracy"), (student, "accuracy"), (student, "agreement"),
+  ):  # fmt: skip
+    low, high = block[f"{name}_interval"]
+    assert low <= block[name] <= high and low < high
+  for block, name in ((teacher, "teacher"), (student, "student")):
+    right = np.dot(classes["images"], classes[f"{name}_accuracy"])
+    assert right / count == pytest.approx(block["accuracy"])
+  confusion = np.asarray(classes["confusion"])
+  assert confusion.sum() == count
+  assert np.trace(confusion) / count == pytest.approx(student["agreement"])
+  assert (whole[2] / "confusion.png").exists()
+
+
 def test_a_run_can_be_recorded_as_a_result(whole):
   saved = json.loads((whole[2] / "report.json").read_text())
   run = results.record_of(whole[2], saved | {"commit": "c0ffee"})

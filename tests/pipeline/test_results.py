@@ -37,14 +37,18 @@ def test_a_defence_counts_as_teacher_and_a_member_as_student(metrics):
 
 def test_the_curve_of_queries_ends_with_the_finished_student(metrics):
   final = {"accuracy": 0.9, "agreement": 0.8, "kl": 0.1}
-  assert results.query_curve(metrics, 60, final) == []
+  assert results.query_curve(metrics, 60, final, 100) == []
   metrics.write("queries", 1, queries=20, accuracy=0.5, agreement=0.4, kl=1.0)
   metrics.write("queries", 3, queries=50, accuracy=0.7)
-  assert results.query_curve(metrics, 60, final) == [
-    {"queries": 20, "accuracy": 0.5, "agreement": 0.4},
-    {"queries": 50, "accuracy": 0.7, "agreement": None},
-    {"queries": 60, "accuracy": 0.9, "agreement": 0.8},
-  ]
+  curve = results.query_curve(metrics, 60, final, 100)
+  names = ("queries", "accuracy", "agreement")
+  assert [tuple(point[name] for name in names) for point in curve] == [
+    (20, 0.5, 0.4), (50, 0.7, None), (60, 0.9, 0.8),
+  ]  # fmt: skip
+  assert curve[0]["accuracy_interval"] == pytest.approx(
+    (0.404, 0.596), abs=1e-3
+  )
+  assert curve[1]["agreement_interval"] is None
 
 
 def test_a_mean_of_unknown_values_is_unknown():

@@ -18,3 +18,18 @@ def test_the_figure_draws_what_is_known(tmp_path):
     for name in ("known", "nothing")
   )
   assert np.abs(known - nothing).max() > 50
+
+
+def test_intervals_are_drawn_as_a_band(tmp_path):
+  curve = [
+    {"queries": queries, "accuracy": 0.5, "agreement": None}
+    for queries in (10, 20)
+  ]
+  wide = [point | {"accuracy_interval": (0.3, 0.7)} for point in curve]
+  images = []
+  for name, points in (("line", curve), ("band", wide)):
+    audit_figure.queries_figure(tmp_path / f"{name}.png", points, None)
+    image = Image.open(tmp_path / f"{name}.png").convert("RGB")
+    images.append(np.asarray(image, int))
+  changed = (images[0] != images[1]).any(-1).mean()
+  assert 0.2 < changed < 0.45  # of the figure; the axes are most of it

@@ -48,11 +48,38 @@ def page_of(report, tmp_path, figures=()):
 def test_page_tells_the_result(tmp_path):
   text = page_of(a_report(), tmp_path).text
   assert "keeps 75.0 % of the teacher's accuracy at 25.0 % of its size" in text
-  assert "60.0 % ± 1.2 % (3 seeds)" in text
+  assert "60.0 % [57.8, 62.1] ± 1.2 % (3 seeds)" in text
+  assert "intervals (Wilson), 2,000 test images" in " ".join(text.split())
   assert "4.0 × less" in text
   assert "2,500 spent, budget 25,000: train 2,000, evaluate 500" in text
   assert "2 × cpu" in text
   assert "1 min 20 s" in text
+
+
+def test_page_has_a_row_for_every_class(tmp_path):
+  texts = page_of(a_report(), tmp_path).texts
+  row = [text for text in texts if text]
+  start = row.index("1,500") - 1
+  assert row[start : start + 5] == [
+    "0", "1,500", "90.0 %", "70.0 % [67.6, 72.3]",
+    "65.0 % [62.6, 67.3]",
+  ]  # fmt: skip
+  assert row[start + 10 : start + 15] == ["2", "0", "–", "–", "–"]
+
+
+def test_of_many_classes_the_worst_are_shown(tmp_path):
+  accuracies = [0.505 + k / 100 for k in range(30)]
+  classes = {
+    "images": [10] * 30,
+    "student_accuracy": accuracies[::-1],
+    **dict.fromkeys(
+      ("teacher_accuracy", "teacher_images", "agreement", "confusion")
+    ),
+  }
+  text = page_of(a_report(classes=classes), tmp_path).text
+  assert "the 20 classes with the lowest accuracies" in " ".join(text.split())
+  assert "50.5 % [" in text and "69.5 % [" in text
+  assert "70.5 % [" not in text
 
 
 def test_page_is_self_contained_and_escaped(tmp_path):

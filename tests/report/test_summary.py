@@ -12,7 +12,10 @@ def test_summary_is_a_few_lines():
     ["run", "cake", "on", "mnist:", "lenet5", "->", "<half", "&", "half>"]
   )
   text = "\n".join(lines)
-  assert "teacher 80.0 %, student 60.0 % ± 1.2 % (3 seeds)" in text
+  expected = "teacher 80.0 %, student 60.0 % [57.8, 62.1] ± 1.2 % (3 seeds)"
+  assert expected in text
+  assert "70.0 % [68.0, 72.0] on the test data" in text
+  assert "lowest accuracy 30.0 % (class 1), lowest agreement 65.0 %" in text
   assert "400 -> 100, 4.0 × less" in text
   assert "12,346 image-steps/s" in text
 
@@ -22,6 +25,12 @@ def test_summary_shows_unknown_values():
   assert 6 <= len(text.splitlines()) <= 11
   assert "None" not in text
   assert "no test data" in text
+
+
+def test_a_teacher_whose_answers_are_unknown_has_no_agreement():
+  classes = {**a_report()["classes"], "agreement": None}
+  text = summary(a_report(classes=classes))
+  assert "classes     lowest accuracy 30.0 % (class 1)\n" in text
 
 
 def test_data_free_metrics_are_a_line():

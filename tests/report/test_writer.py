@@ -33,12 +33,12 @@ def test_write_report_writes_all_forms(tmp_path, capsys, shape):
   )
   names = {path.stem for path in tmp_path.glob("*.png")}
   first = "decision_boundary" if shape == (2,) else "samples"
-  assert names == {first, "curves"}
+  assert names == {first, "curves", "confusion"}
   assert (
     json.loads((tmp_path / "report.json").read_text())["dataset"] == "mnist"
   )
   html = (tmp_path / "report.html").read_text()
-  assert html.count("data:image/png") == 2
+  assert html.count("data:image/png") == 3
   out = capsys.readouterr().out
   assert "report.html" in out
   assert "cake on mnist" in out

@@ -161,7 +161,8 @@ def test_the_page_has_mean_and_deviation_over_the_seeds(run, record):
   )
   (line,) = [x for x in text.splitlines() if x.startswith("| `configs/cake")]
   assert line.split(" | ")[1:] == [
-    "a figure", "98.4 (99.3)", "80.0 ± 0.00", "97.0 ± 1.41", "70.0 ± 0.00",
+    "a figure", "98.4 (99.3)", "80.0 ± 0.00 [78.2, 81.7]",
+    "97.0 ± 1.41 [96.2, 97.7]", "70.0 ± 0.00 [68.0, 72.0]",
     "2,500 (label)", "0, 1", "2 × cpu of 2 cores, 2 min 22 s",
     "2026-01-01 aaaaaaa, 2026-01-01 bbbbbbb with changes |",
   ]  # fmt: skip
@@ -176,6 +177,7 @@ def test_the_page_says_what_a_single_run_was(run, record):
       "student__agreement": None,
       "queries__access": "white_box",
       "seconds__teacher": 0.0,
+      "test_images": None,
     },
   )
   assert "| 80.0 | 60.0 ± 1.20 | – | white box, 2,000 images |" in text

@@ -178,6 +178,18 @@ def test_seeds_have_a_deviation(runs, tmp_path):
   assert "Seeds per cell: 1, 3, mean ± standard deviation." in text
 
 
+def test_an_interval_stands_beside_its_number(runs, tmp_path):
+  student = {"accuracy_interval": [0.775, 0.822]}
+  runs.changes["cnn_kd"] = {"student": student}
+  runner.run(a_table(), tmp_path)
+  text = (tmp_path / "table.md").read_text()
+  assert "| CNN | 80.00 [77.50, 82.20] (81.50) | 70.00 (87.38) |" in text
+  assert "Square brackets hold 95 % intervals" in text
+  line = lines_of(tmp_path)["cnn_kd"]
+  bounds = float(line["low"]), float(line["high"])
+  assert bounds == pytest.approx((77.5, 82.2))
+
+
 def test_a_grid_gets_a_column_for_the_oracle(runs, tmp_path):
   runs.changes["cnn_htc"] = {"grid": GRID}
   runner.run(a_table(), tmp_path)
@@ -196,8 +208,9 @@ def test_csv_has_a_line_for_each_cell(runs, tmp_path):
   line = lines_of(tmp_path)["cnn_kd"]
   assert line == {
     "cell": "cnn_kd", "row": "CNN", "column": "KD", "value": "80.0", "std": "",
-    "oracle": "", "published": "81.5", "unit": "percent", "seeds": "1",
-    "device": "2 × cpu", "date": DATE, "commit": "abc123",
+    "low": "", "high": "", "oracle": "", "published": "81.5",
+    "unit": "percent", "seeds": "1", "device": "2 × cpu", "date": DATE,
+    "commit": "abc123",
     "workdir": "cells/cnn_kd", "chosen": "alpha=0.5", "failed": "",
   }  # fmt: skip
 
