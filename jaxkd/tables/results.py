@@ -117,8 +117,20 @@ def record_of(workdir: Path, report: dict[str, Any]) -> dict[str, Any]:
   """Returns what a record keeps of a run.
 
   Raises:
-    JaxkdError: if the student's accuracy or the commit is not known.
+    JaxkdError: if the student's accuracy or the commit is not known, or if the
+      report lacks a field.
   """
+  missing = [
+    f"{block}.{name}"
+    for block, names in KEPT.items()
+    for name in names
+    if name not in report.get(block, {})
+  ]
+  if missing:
+    raise JaxkdError(
+      f"{workdir / REPORT_NAME} lacks {', '.join(missing)}; another version of "
+      "jaxkd wrote it, so run the command of the run again."
+    )
   if report["student"]["accuracy"] is None:
     raise JaxkdError(f"{workdir} has no accuracy: there was no test data.")
   if report["commit"] is None:

@@ -139,6 +139,7 @@ def test_runs_of_another_config_are_dropped(run, record, tmp_path):
   [
     ({"student__accuracy": None}, "no test data"),
     ({"commit": None}, "outside of a checkout"),
+    ({"queries": {"access": "label"}}, "lacks queries.budget, queries.spent"),
   ],
 )
 def test_numbers_without_origin_are_not_recorded(run, record, change, reason):
