@@ -46,6 +46,26 @@ TEMPLATE = Block(
     ),
   ),
 )
+INPUT = Block(
+  "input",
+  "The input tensor of protocol=v2, where the server's metadata lack it.",
+  (
+    Field("name", str, "", "Its name; '' is that in the metadata."),
+    Field(
+      "datatype",
+      str,
+      "",
+      "Its type: UINT8 gets pixels of 0 to 255, FP32 of 0 to 1.",
+      ("", "UINT8", "FP32", "FP64"),
+    ),
+    Field(
+      "shape",
+      tuple[int, ...],
+      (),
+      "Its shape without the batch, as (28, 28, 1), (1, 28, 28) or (784,).",
+    ),
+  ),
+)
 DEFENSE = Block(
   "defense",
   "What is done to the teacher before it is published, see jaxkd.defenses.",
@@ -146,6 +166,21 @@ TEACHER = Block(
       "authorization", str, "", "Who allowed the queries; the report prints it."
     ),
     TEMPLATE,
+    Field(
+      "headers",
+      tuple[str, ...],
+      (),
+      "Further headers, each as 'Name: value', 'Name: env:VARIABLE' or 'Name: "
+      "file:PATH'.",
+    ),
+    INPUT,
+    Field(
+      "output",
+      str,
+      "",
+      "Output tensor of protocol=v2, or path in a prediction of v1; '' is the "
+      "one that fits.",
+    ),
     Field("replay", str, "", "Ledger of an earlier run, which answers again."),
     Field(
       "callable",

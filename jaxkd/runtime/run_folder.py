@@ -22,6 +22,7 @@ CHANGEABLE = (
   "teacher.authorization",
   "teacher.token_env",
   "teacher.template.header",
+  "teacher.headers",
   "queries.max_in_flight",
   "queries.images_per_request",
   "queries.bytes_per_request",

@@ -6,6 +6,7 @@ valid is named; nothing is clipped or guessed.
 
 from collections.abc import Callable
 import json
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,9 @@ from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
+from jaxkd.teachers.remote.probabilities import log_probs, sums_to_one
 from jaxkd.teachers.remote.transport import OutcomeUnknown
 
-FLOOR = 1e-12  # smallest probability whose logarithm is taken
-# How far the sum of K probabilities may be from 1 if they have many decimals;
-# with few it follows from their number.
-TOLERANCE, ROUNDING, MAX_TOLERANCE = 1e-3, 0.005, 0.1
-MAX_DECIMALS = 4
 UNLIMITED = 1 << 30  # images in one request, where the protocol sets no limit
 # A pixel has 256 values, so their texts are made once. A text of FP32 is the
 # shortest that is parsed to the same float32.
@@ -28,6 +25,7 @@ TEXTS = {
   "UINT8": [str(value) for value in range(256)],
   "FP32": [str(value) for value in np.arange(256, dtype=np.float32) / 255],
 }
+TEXTS["FP64"] = TEXTS["FP32"]
 _LENGTHS = {
   datatype: np.array([len(text) for text in texts])
   for datatype, texts in TEXTS.items()
@@ -98,7 +96,7 @@ class ResponseSpec(NamedTuple):
       try:
         numbers = _numbers(self._index(read(value)))
         rows[index] = self._label(numbers) if label else self._scores(numbers)
-        renormalised += self.access == "probs" and not _is_one(numbers)
+        renormalised += self.access == "probs" and not sums_to_one(numbers)
       except JaxkdError as error:
         wrong[index] = str(error)
     return CheckedAnswers(rows, wrong, renormalised)
@@ -145,60 +143,27 @@ class ResponseSpec(NamedTuple):
         f"has {self.num_classes} classes."
       )
 
+  def class_of(self, text: str) -> int | None:
+    """Returns the class that a name stands for, or an index such as LABEL_3."""
+    if text in self.names:
+      return self.names.index(text)
+    index = re.fullmatch(r"\s*(?:LABEL_|class_?)?(\d+)\s*", text, re.IGNORECASE)
+    return int(index[1]) if index and not self.names else None
+
   def _index(self, value: Json) -> Json:
+    if isinstance(value, list) and len(value) == 1:
+      value = value[0]
     if not isinstance(value, str):
       return value
-    if not self.names:
+    index = self.class_of(value)
+    if index is None and not self.names:
       raise JaxkdError(
         f"The reply holds {value!r}, which is no number; name the classes in "
         "order in teacher.template.labels."
       )
-    checks.choice("class name", value, self.names)
-    return self.names.index(value)
-
-
-def log_probs(probs: np.ndarray) -> np.ndarray:
-  """Computes float32 logarithms of probabilities `[K]`.
-
-  Sums that differ from 1 by rounding are normalised. How much that may be
-  follows from the decimals that the numbers have, so that one server's answers
-  are all taken or none: K numbers of one decimal may sum to 1 - K / 10 if they
-  were cut off, and to 1 + K / 20 if they were rounded.
-
-  Raises:
-    JaxkdError: if a number is negative, or the sum differs by more.
-  """
-  total, size = probs.sum(), probs.size
-  low = high = max(TOLERANCE, min(ROUNDING * size, MAX_TOLERANCE))
-  if (probs <= 1 + TOLERANCE).all():
-    unit = _rounding_unit(probs)
-    low, high = max(low, unit * size), max(high, unit / 2 * size)
-  if (probs < 0).any() or not -low - 1e-9 <= total - 1 <= high + 1e-9:
-    raise JaxkdError(
-      f"The reply holds scores that are not probabilities: they go from "
-      f"{probs.min():g} to {probs.max():g}, and a sum differs from 1 by "
-      f"{abs(total - 1):g}; set teacher.access=logits or label."
-    )
-  if not total:  # all are rounded to 0
-    return np.full(size, -np.log(size), np.float32)
-  return np.log(np.maximum(probs / total, FLOOR)).astype(np.float32)
-
-
-def _rounding_unit(probs: np.ndarray) -> float:
-  """Returns the step that numbers were rounded to, 0 if to none of few digits.
-
-  >>> _rounding_unit(np.array([0.1, 0.25]))
-  0.01
-  """
-  for decimals in range(1, MAX_DECIMALS + 1):
-    scaled = probs * 10.0**decimals
-    if np.abs(scaled - scaled.round()).max() < 1e-3:
-      return 10.0**-decimals
-  return 0.0
-
-
-def _is_one(numbers: np.ndarray) -> bool:
-  return numbers.size == 1 or abs(numbers.sum() - 1) <= TOLERANCE
+    if index is None:
+      checks.choice("class name", value, self.names)
+    return index
 
 
 def parse(body: bytes) -> Json:

@@ -1,7 +1,7 @@
-"""The request header with a token, and the reply header `Retry-After`."""
+"""The headers of requests, with their secrets, and the header `Retry-After`."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import datetime
 import email.utils
 import json
@@ -14,21 +14,28 @@ from urllib.parse import quote
 from jaxkd.errors import JaxkdError
 
 BEARER = "Authorization"
+# Words before a token that services use in place of Bearer.
+_SCHEMES = "(Bearer|Basic|Token|Api-?Key|Key)"
+_NAME = r"[A-Za-z0-9_-]+"
+_WHOLE = 1 << 30
 _MAX_LENGTH = 300  # characters of a message that quotes a server
 # Headers that describe a request; a token must not replace one of them.
 _RESERVED = (
   "accept", "accept-encoding", "connection", "content-length", "content-type",
-  "host", "transfer-encoding", "user-agent",
+  "transfer-encoding", "user-agent",
 )  # fmt: skip
 
 
 class Token:
   """The secret that authorizes requests, if there is one.
 
+  It is read anew for every request, as clouds renew such files in a run.
+
   Args:
     source: the name of an environment variable, or `file:PATH`; empty for none.
     header: the header that carries the token: after the word `Bearer` in
-      `Authorization`, alone in any other.
+      `Authorization`, unless the token begins with a word such as `Basic`;
+      alone in any other header.
 
   Raises:
     JaxkdError: if the source holds no token that fits into a header, or the
@@ -37,34 +44,101 @@ class Token:
   """
 
   def __init__(self, source: str = "", header: str = BEARER):
-    self._token = _read(source) if source else ""
-    if source and not re.fullmatch(r"[!-~]{4,}", self._token):
-      raise JaxkdError(
-        "teacher.token_env must name an environment variable that is set, or "
-        "file:PATH; the token must be 4 or more visible ASCII characters."
-      )
-    if (
-      not re.fullmatch(r"[A-Za-z0-9_-]+", header) or header.lower() in _RESERVED
-    ):
+    reserved = (*_RESERVED, "host")
+    if not re.fullmatch(_NAME, header) or header.lower() in reserved:
       raise JaxkdError(
         "teacher.template.header must be Authorization or the name of a header "
         "that carries the token alone, such as x-api-key."
       )
-    self._header = header
+    self._source, self._header = source, header
+    self._is_bearer = header.lower() == BEARER.lower()
+    self._tokens: list[str] = []  # all that were read, the newest last
+    if source and not self._read():
+      raise JaxkdError(
+        "teacher.token_env must name an environment variable that is set, or "
+        "file:PATH; the token must be 4 or more visible ASCII characters."
+      )
 
   def headers(self) -> dict[str, str]:
     """Returns the header that carries the token, or no header."""
-    if not self._token:
+    if not self._source:
       return {}
-    word = "Bearer " if self._header.lower() == BEARER.lower() else ""
-    return {self._header: word + self._token}
+    self._read()
+    token = self._tokens[-1]
+    word = "Bearer " if self._is_bearer and " " not in token else ""
+    return {self._header: word + token}
 
   def redact(self, text: str) -> str:
     """Shortens a server's text to one line without the token."""
-    if self._token:
-      for secret in _spellings(self._token):
-        text = text.replace(secret, "[token]")
-    return " ".join(text.split())[:_MAX_LENGTH]
+    return _redact(text, [token.rpartition(" ")[2] for token in self._tokens])
+
+  def _read(self) -> bool:
+    """Reads the token; returns whether there is one that can be sent."""
+    token = _read(self._source)
+    scheme = rf"({_SCHEMES} )?" if self._is_bearer else ""
+    if not re.fullmatch(rf"{scheme}[!-~]{{4,}}", token, re.IGNORECASE):
+      return False
+    if token not in self._tokens:
+      self._tokens.append(token)
+    return True
+
+
+class RequestHeaders:
+  """The headers that go with every request: the token's, and further ones.
+
+  Args:
+    token: the secret that authorizes requests.
+    further: `Name: value`, where the value may be `env:VARIABLE` or
+      `file:PATH`, which are read anew for every request.
+
+  Raises:
+    JaxkdError: for a header that can't be sent; its value is not repeated.
+  """
+
+  def __init__(self, token: Token, further: Sequence[str] = ()):
+    self._token = token
+    self._further: dict[str, str] = {}
+    self._secrets: set[str] = set()
+    for line in further:
+      name, colon, value = (part.strip() for part in line.partition(":"))
+      if not colon or not re.fullmatch(_NAME, name):
+        raise JaxkdError(
+          f"teacher.headers: {name[:40]!r} is not the name of a header; write "
+          "'Name: value', 'Name: env:VARIABLE' or 'Name: file:PATH'."
+        )
+      if name.lower() in _RESERVED:
+        raise JaxkdError(
+          f"teacher.headers: {name} is set by the protocol; leave it out."
+        )
+      self._further[name] = value
+    self.headers()
+
+  def headers(self) -> dict[str, str]:
+    """Returns all headers, with the values that they have now."""
+    return self._token.headers() | {
+      name: self._value(name, source) for name, source in self._further.items()
+    }
+
+  def redact(self, text: str) -> str:
+    """Shortens a server's text to one line without the secrets."""
+    return self._token.redact(_redact(text, self._secrets, _WHOLE))
+
+  def _value(self, name: str, source: str) -> str:
+    value = source
+    if source.startswith(("env:", "file:")):
+      value = _read(source.removeprefix("env:"))
+      if not value:
+        raise JaxkdError(
+          f"teacher.headers: the value of {name} is to come from {source}, "
+          "which is not set or can't be read."
+        )
+      self._secrets.add(value)
+    if not re.fullmatch(r"[ -~]+", value):
+      raise JaxkdError(
+        f"teacher.headers: the value of {name} must be visible characters of "
+        "ASCII."
+      )
+    return value
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -98,11 +172,19 @@ def _read(source: str) -> str:
   if not source.startswith("file:"):
     return os.environ.get(source, "").strip()
   try:
-    return Path(source.removeprefix("file:")).read_text().strip()
+    path = Path(source.removeprefix("file:")).expanduser()
+    return path.read_text("utf-8-sig").strip()
   except (OSError, UnicodeDecodeError):
-    raise JaxkdError(
-      "teacher.token_env names a file that can't be read."
-    ) from None
+    return ""  # also while the file is being replaced
+
+
+def _redact(
+  text: str, secrets: Iterable[str], length: int = _MAX_LENGTH
+) -> str:
+  for secret in secrets:
+    for spelling in _spellings(secret):
+      text = text.replace(spelling, "[token]")
+  return " ".join(text.split())[:length]
 
 
 def _spellings(token: str) -> list[str]:

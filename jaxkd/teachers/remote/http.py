@@ -17,7 +17,8 @@ import jaxkd
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote import outcomes, protocols, urls
-from jaxkd.teachers.remote.headers import Token, retry_after_s
+from jaxkd.teachers.remote.client import new_client
+from jaxkd.teachers.remote.headers import RequestHeaders, retry_after_s
 from jaxkd.teachers.remote.outcomes import Cost, Next, Outcome
 from jaxkd.teachers.remote.transport import (
   Moved,
@@ -40,7 +41,7 @@ class Http:
   Args:
     url: the server's base url (v2), or the url that takes the requests.
     protocol: one of those in `jaxkd.teachers.remote.protocols`.
-    token: the secret that authorizes requests, if there is one.
+    headers: those that authorize and route requests.
     connections: the number of connections at the same time.
     metadata_s: seconds for one attempt to read metadata.
     idempotency_key: whether each request carries a key of its images.
@@ -54,7 +55,7 @@ class Http:
     url: str,
     protocol: protocols.V2 | protocols.V1 | protocols.Template,
     *,
-    token: Token,
+    headers: RequestHeaders,
     connections: int,
     metadata_s: float,
     idempotency_key: bool = False,
@@ -64,20 +65,17 @@ class Http:
       logging.getLogger(name).setLevel(logging.WARNING)
     self._url = urls.check_url(url)
     self._protocol = protocol
-    self._token = token
+    self._headers = headers
     self._metadata_s = metadata_s
     self._idempotency_key = idempotency_key
     self._redirects: dict[str, httpx.URL] = {}
     self._num_redirects: Counter[str] = Counter()
-    headers = {
+    self._client = new_client(self._url, connections)
+    self._client.headers = {
       "User-Agent": f"jaxkd/{jaxkd.__version__}",
       "Accept": "application/json",
       "Accept-Encoding": "identity",  # a small reply can't become a huge one
-      **token.headers(),
     }
-    self._client = httpx.Client(
-      headers=headers, limits=httpx.Limits(max_connections=connections)
-    )
 
   @property
   def max_images(self) -> int:
@@ -95,12 +93,24 @@ class Http:
       NotServed, OutcomeUnknown: if the check may be repeated.
       JaxkdError: if the model does not fit.
     """
-    paths = self._protocol.paths
-    replies = [self._call("GET", path, self._metadata_s) for path in paths]
+    replies = [self._read_metadata(path) for path in self._protocol.paths]
     try:
       self._protocol = self._protocol.check(replies)
     except JaxkdError as error:
-      raise JaxkdError(self._token.redact(str(error))) from None
+      raise JaxkdError(self._headers.redact(str(error))) from None
+
+  def _read_metadata(self, path: str) -> bytes:
+    """Returns a reply with metadata; empty where a server may lack them."""
+    try:
+      return self._call("GET", path, self._metadata_s)
+    except PermanentError as error:
+      if error.status == 404 and path in self._protocol.optional_paths:
+        return b""
+      raise
+    except JaxkdError as error:
+      if path.endswith("/ready"):  # servers say with any status that it isn't
+        raise NotServed(str(error)) from None
+      raise
 
   def size(self, images: np.ndarray) -> int:
     """Counts the bytes of the request's body."""
@@ -117,8 +127,8 @@ class Http:
     try:
       answers = self._protocol.decode(reply, len(images))
     except JaxkdError as error:
-      raise JaxkdError(self._token.redact(str(error))) from None
-    redact = self._token.redact
+      raise JaxkdError(self._headers.redact(str(error))) from None
+    redact = self._headers.redact
     wrong = {index: redact(reason) for index, reason in answers.wrong.items()}
     return answers._replace(wrong=wrong)
 
@@ -131,6 +141,8 @@ class Http:
     body: bytes | None = None,
   ) -> bytes:
     """Sends one HTTP request and returns the body of a successful reply."""
+    secrets = self._headers.headers()
+    headers = {**(headers or {}), **secrets}
     url, end = self._resolve(path), time.monotonic() + timeout_s
     timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
     reply = bytearray()
@@ -147,9 +159,11 @@ class Http:
       outcome = outcomes.of_exception(error)
       reason = f"connection lost ({type(error).__name__})"
       if outcome.cost == Cost.FREE:
-        reason = self._token.redact(f"no connection to {url.host} ({error})")
+        reason = self._headers.redact(f"no connection to {url.host} ({error})")
       raise _error(outcome, reason) from None
     if not response.is_success:
+      if response.status_code == 401 and secrets != self._headers.headers():
+        raise NotServed("401 Unauthorized, with a token that was renewed since")
       self._raise_for_status(path, response, reply.decode(errors="replace"))
     self._num_redirects[path] = 0
     return bytes(reply)
@@ -165,8 +179,8 @@ class Http:
     outcome = outcomes.of_status(status, text, response.headers)
     if outcome.then == Next.END or status not in outcome.statuses:
       reason = f"{reason} from {response.url.path}: {text}"
-    reason = self._token.redact(reason)
-    raise _error(outcome, reason, retry_after_s(response.headers))
+    reason = self._headers.redact(reason)
+    raise _error(outcome, reason, retry_after_s(response.headers), status)
 
   def _follow(self, path: str, response: httpx.Response, reason: str) -> None:
     """Saves the new url for the next attempt, which counts as a new one."""
@@ -193,7 +207,10 @@ class Http:
 
 
 def _error(
-  outcome: Outcome, reason: str, retry_after_s: float | None = None
+  outcome: Outcome,
+  reason: str,
+  retry_after_s: float | None = None,
+  status: int | None = None,
 ) -> Exception:
   """Returns the error that stands for an outcome."""
   free = outcome.cost == Cost.FREE
@@ -202,7 +219,7 @@ def _error(
   if outcome.then == Next.HALVE:
     return TooLarge(reason)
   if outcome.then == Next.END:
-    return PermanentError(reason) if free else JaxkdError(reason)
+    return PermanentError(reason, status) if free else JaxkdError(reason)
   retryable: type[RetryableError] = NotServed if free else OutcomeUnknown
   return retryable(reason, retry_after_s)
 

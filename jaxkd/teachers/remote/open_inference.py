@@ -11,18 +11,15 @@ from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
-from jaxkd.teachers.remote import codec
+from jaxkd.teachers.remote import codec, tensors
 from jaxkd.teachers.remote.codec import Request, ResponseSpec
-
-_FLOATS = ("FP16", "BF16", "FP32", "FP64")
-_INTEGERS = ("INT8", "INT16", "INT32", "INT64")
-_INTEGERS += tuple(f"U{name}" for name in _INTEGERS)
+from jaxkd.teachers.remote.transport import NotServed
 
 
 class V2(NamedTuple):
   """The v2 protocol for one model; `check` completes it from the metadata.
 
-  UINT8 inputs get pixels of 0 to 255, FP32 inputs 0 to 1.
+  UINT8 inputs get pixels of 0 to 255, FP32 and FP64 inputs 0 to 1.
 
   Attributes:
     model: the model's name; `NAME/versions/V` for one version.
@@ -35,7 +32,8 @@ class V2(NamedTuple):
     datatype: the datatype of the input tensor, `UINT8` or `FP32`.
     axes: the axes of `(N, H, W, C)` in the input tensor's order.
     sizes: the sizes of the input tensor's axes behind the first.
-    output_name: the name of the output tensor to ask for.
+    output_name: the name of the output tensor to ask for; empty chooses one.
+    declared: what the config says about the input tensor.
   """
 
   model: str
@@ -48,19 +46,30 @@ class V2(NamedTuple):
   axes: tuple[int, ...] = ()
   sizes: tuple[int, ...] = ()
   output_name: str = ""
+  declared: tensors.InputTensor = tensors.InputTensor()
 
   @property
   def paths(self) -> tuple[str, ...]:
     """The paths that are read before the first query."""
     return (f"v2/models/{self.model}/ready", f"v2/models/{self.model}", "v2")
 
+  @property
+  def optional_paths(self) -> tuple[str, ...]:
+    """Those of them that a server may lack."""
+    return self.paths if self.declared.name else self.paths[2:]
+
   def check(self, replies: Sequence[bytes]) -> Self:
     """Returns the protocol completed from the replies to `paths`.
 
     Raises:
+      NotServed: if the model is not ready yet.
       JaxkdError: if inputs, outputs or classes do not fit.
     """
-    metadata, server = (codec.parse(reply) for reply in replies[1:])
+    ready, metadata, server = (
+      codec.parse(reply) if reply else {} for reply in replies
+    )
+    if isinstance(ready, dict) and str(ready.get("ready")).lower() == "false":
+      raise NotServed(f"the model {self.model} is not ready")
     try:
       return self._fill(metadata, server)
     except JaxkdError:
@@ -72,37 +81,37 @@ class V2(NamedTuple):
       ) from None
 
   def _fill(self, metadata: dict[str, Json], server: dict[str, Json]) -> Self:
-    inputs = codec.get_path(metadata, "inputs")
-    if len(inputs) != 1:
-      raise JaxkdError(
-        f"The model {self.model} has {len(inputs)} inputs; only models with "
-        "one input can be asked."
-      )
-    datatype = codec.get_path(inputs, "0.datatype")
-    batch, *sizes = codec.get_path(inputs, "0.shape")
+    tensor = tensors.choose_input(metadata, self.declared, self.model)
+    name = self.declared.name or tensor["name"]
+    datatype = self.declared.datatype or tensor["datatype"]
     checks.choice("datatype of the model's input", datatype, codec.TEXTS)
+    batch, *sizes = map(int, tensor.get("shape") or (-1, *self.shape))
     if batch not in (-1, 1):
       raise JaxkdError(
         f"The model {self.model} takes exactly {batch} images in a request; "
         "serve it with a batch axis of -1."
       )
-    axes, sizes = _layout(sizes, self.shape)
-    output = _choose_output(codec.get_path(metadata, "outputs"), self.response)
+    axes, sizes = tensors.layout(self.declared.shape or sizes, self.shape)
+    outputs = metadata.get("outputs") or []
+    output = tensors.choose_output(outputs, self.response, self.output_name)
     return self._replace(
       top_k=self._num_classes_to_ask(output, server.get("extensions", ())),
       max_images=codec.UNLIMITED if batch == -1 else 1,
-      input_name=codec.get_path(inputs, "0.name"),
+      input_name=name,
       datatype=datatype,
       axes=axes,
       sizes=sizes,
-      output_name=output["name"],
+      output_name=output.get("name", ""),
     )
 
   def _num_classes_to_ask(
     self, output: dict[str, Json], extensions: list[str]
   ) -> int:
     """Returns the number of classes to ask the extension for."""
-    if output["datatype"] in _FLOATS and "classification" in extensions:
+    floats = output.get("datatype") in tensors.FLOATS
+    # Of two classes with one number, the extension would rank that number.
+    single = output.get("shape", [])[1:] in ([1], [])
+    if floats and not single and "classification" in extensions:
       return self.top_k
     if self.response.access == "top_k":
       raise JaxkdError(
@@ -132,13 +141,13 @@ class V2(NamedTuple):
       "shape": [count, *self.sizes],
       "datatype": self.datatype,
     }
+    text = f'{{"inputs": [{json.dumps(tensor)[:-1]}, "data": [{data}]}}]'
+    if not self.output_name:
+      return f"{text}}}"
     output: dict[str, Json] = {"name": self.output_name}
     if self.top_k:
       output["parameters"] = {"classification": self.top_k}
-    return (
-      f'{{"inputs": [{json.dumps(tensor)[:-1]}, "data": [{data}]}}], '
-      f'"outputs": [{json.dumps(output)}]}}'
-    )
+    return f'{text}, "outputs": [{json.dumps(output)}]}}'
 
   def decode(self, body: bytes, count: int) -> CheckedAnswers:
     """Decodes a reply to labels `[N]` or scores `[N, K]`.
@@ -146,18 +155,13 @@ class V2(NamedTuple):
     Raises:
       JaxkdError: if it does not hold `count` answers.
     """
-    outputs = codec.get_path(codec.parse(body), "outputs")
-    for output in outputs if isinstance(outputs, list) else ():
-      if isinstance(output, dict) and output.get("name") == self.output_name:
-        break
-    else:
-      raise JaxkdError(f"The reply has no output {self.output_name!r}.")
+    output = self._find_output(codec.get_path(codec.parse(body), "outputs"))
     shape = codec.get_path(output, "shape")
     try:
       array = np.asarray(codec.get_path(output, "data")).reshape(shape)
     except (TypeError, ValueError):
       raise JaxkdError(
-        f"The reply's output {self.output_name!r} does not have its shape "
+        f"The reply's output {output.get('name')!r} does not have its shape "
         f"{shape}."
       ) from None
     if not self.top_k:
@@ -170,6 +174,16 @@ class V2(NamedTuple):
     return self.response.convert(
       array.tolist(), count, self._decode_classification
     )
+
+  def _find_output(self, outputs: Json) -> dict[str, Json]:
+    outputs = outputs if isinstance(outputs, list) else []
+    outputs = [output for output in outputs if isinstance(output, dict)]
+    for output in outputs:
+      if output.get("name") == self.output_name:
+        return output
+    if self.output_name or not outputs:
+      raise JaxkdError(f"The reply has no output {self.output_name!r}.")
+    return tensors.choose_output(outputs, self.response)
 
   def _decode_classification(self, texts: list[Json]) -> int | list[float]:
     """Returns the label or the probabilities `[K]` of one image."""
@@ -199,53 +213,3 @@ def _pair(text: Json) -> tuple[float, float]:
   if not (math.isfinite(score) and math.isfinite(index)):
     raise JaxkdError(f"The reply holds {text!r}, which is not finite.")
   return score, index
-
-
-def _layout(
-  sizes: Sequence[int], shape: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  """Returns the axes of `(N, H, W, C)` in the server's order, and their sizes.
-
-  The sizes are without N; the server's may be -1, or one flat axis.
-  """
-  height, width, channels = shape
-  for axes, layout in (
-    ((0, 1, 2, 3), shape),
-    ((0, 3, 1, 2), (channels, height, width)),
-    ((0, 1, 2, 3), (math.prod(shape),)),
-  ):
-    if len(layout) == len(sizes) and all(
-      size in (-1, expected)
-      for size, expected in zip(sizes, layout, strict=True)
-    ):
-      return axes, layout
-  raise JaxkdError(
-    f"The model takes inputs of shape {list(sizes)}, but the images have shape "
-    f"{list(shape)}; set dataset or image_size."
-  )
-
-
-def _choose_output(
-  outputs: list[dict[str, Json]], response: ResponseSpec
-) -> dict[str, Json]:
-  """Returns the output that fits the access, preferring one named after it."""
-  fitting = []
-  for output in outputs:
-    datatype, sizes = (
-      codec.get_path(output, "datatype"),
-      codec.get_path(output, "shape")[1:],
-    )
-    scores = datatype in _FLOATS and sizes in ([response.num_classes], [-1])
-    labels = datatype in _INTEGERS and sizes in ([], [1])
-    if scores or (labels and response.access == "label"):
-      fitting.append(output)
-  if not fitting:
-    available = ", ".join(
-      f"{o['name']} {o['datatype']} {o['shape']}" for o in outputs
-    )
-    raise JaxkdError(
-      f"No output fits teacher.access={response.access} and "
-      f"{response.num_classes} classes; the model has {available}."
-    )
-  stem = response.access.rstrip("s")
-  return min(fitting, key=lambda output: stem not in output["name"])

@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.data.pixels import to_png
-from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote.codec import (
   TEXTS,
@@ -28,34 +27,34 @@ from jaxkd.teachers.remote.codec import (
   text_bytes,
 )
 from jaxkd.teachers.remote.open_inference import V2
+from jaxkd.teachers.remote.replies import KEYS, find_answers, read_prediction
+from jaxkd.teachers.remote.tensors import InputTensor
 from jaxkd.types import DataSpec, JaxkdError
 
 MARK = "{{image_b64}}"  # where a template's body takes the image
-# Keys of a prediction that is an object, in order of preference.
-_KEYS = {
-  "label": ("label", "classes", "probabilities", "scores", "logits"),
-  "probs": ("probabilities", "scores"),
-  "logits": ("logits", "scores"),
-}
 
 
 class V1(NamedTuple):
   """The predict protocol of TensorFlow Serving, KServe, Vertex AI and MLflow.
 
-  `{"instances": [...]}` sent to the url gives `{"predictions": [...]}`.
+  `{"instances": [...]}` sent to the url gives `{"predictions": [...]}`, or one
+  of the other forms in `jaxkd.teachers.remote.replies`.
 
   Attributes:
     shape: the shape of an image, `(H, W, C)`.
     response: the answers that are expected.
     datatype: `FP32` sends pixels of 0 to 1, `UINT8` of 0 to 255.
+    output: the dotted path to the answer in a prediction; empty takes the one
+      that fits.
   """
 
   shape: tuple[int, ...]
   response: ResponseSpec
   datatype: str
+  output: str = ""
 
   max_images = UNLIMITED
-  paths = ()
+  paths = optional_paths = ()
 
   def check(self, replies: Sequence[bytes]) -> Self:
     """Returns the protocol itself, because it reads no metadata."""
@@ -83,19 +82,11 @@ class V1(NamedTuple):
     Raises:
       JaxkdError: if it does not hold `count` answers.
     """
-    predictions = get_path(parse(body), "predictions")
-    return self.response.convert(predictions, count, self._value)
-
-  def _value(self, prediction: Json) -> Json:
-    if not isinstance(prediction, dict):
-      return prediction
-    keys = _KEYS[self.response.access]
-    for key in keys:
-      if key in prediction:
-        return prediction[key]
-    raise JaxkdError(
-      f"The reply holds a prediction with {', '.join(prediction)}; "
-      f"teacher.access={self.response.access} needs one of {', '.join(keys)}."
+    answers = find_answers(parse(body), count)
+    return self.response.convert(
+      answers,
+      count,
+      lambda value: read_prediction(value, self.response, self.output),
     )
 
 
@@ -116,7 +107,7 @@ class Template(NamedTuple):
   answer_path: str
 
   max_images = 1
-  paths = ()
+  paths = optional_paths = ()
 
   def check(self, replies: Sequence[bytes]) -> Self:
     """Returns the protocol itself, because it reads no metadata."""
@@ -166,13 +157,14 @@ def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
   response = ResponseSpec(teacher.access, spec.num_classes, names)
   if teacher.protocol == "v2":
     return _v2(spec, teacher, response)
-  if teacher.access not in _KEYS:
+  if teacher.access not in KEYS:
     raise JaxkdError(
       f"teacher.access={teacher.access} does not go with teacher.protocol="
-      f"{teacher.protocol}; choose access {', '.join(_KEYS)}, or protocol v2."
+      f"{teacher.protocol}; choose access {', '.join(KEYS)}, or protocol v2."
     )
   if teacher.protocol == "v1":
-    return V1(spec.shape, response, teacher.template.datatype)
+    datatype = teacher.template.datatype
+    return V1(spec.shape, response, datatype, teacher.output)
   return _template(spec, teacher.template, response)
 
 
@@ -183,7 +175,15 @@ def _v2(spec: DataSpec, teacher: ConfigDict, response: ResponseSpec) -> V2:
       "teacher.protocol=v2 needs."
     )
   top_k = {"label": 1, "top_k": teacher.top_k}.get(teacher.access, 0)
-  return V2(teacher.model_name, spec.shape, response, top_k)
+  block = teacher.input
+  return V2(
+    teacher.model_name,
+    spec.shape,
+    response,
+    top_k,
+    output_name=teacher.output,
+    declared=InputTensor(block.name, block.datatype, tuple(block.shape)),
+  )
 
 
 def _template(

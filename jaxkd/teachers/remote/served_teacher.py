@@ -6,7 +6,7 @@ from jaxkd.config import ACCESS_LEVELS, checks
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import protocols, urls
-from jaxkd.teachers.remote.headers import Token
+from jaxkd.teachers.remote.headers import RequestHeaders, Token
 from jaxkd.teachers.remote.http import Http
 from jaxkd.teachers.remote.remote_teacher import RemoteTeacher
 from jaxkd.teachers.remote.transport import MIN_ATTEMPTS, preflight
@@ -28,7 +28,7 @@ def check(spec: DataSpec, teacher: ConfigDict) -> None:
     )
   checks.choice("teacher.access", teacher.access, ACCESS_LEVELS[:-1])
   urls.check_url(teacher.url)
-  _token(teacher)
+  _headers(teacher)
   protocols.build(spec, teacher)
 
 
@@ -50,7 +50,7 @@ def open_teacher(
   transport = Http(
     teacher.url,
     protocols.build(spec, teacher),
-    token=_token(teacher),
+    headers=_headers(teacher),
     connections=queries.max_in_flight,
     metadata_s=queries.deadline_s / MIN_ATTEMPTS,
     idempotency_key=queries.idempotency_key,
@@ -73,5 +73,6 @@ def open_teacher(
   )
 
 
-def _token(teacher: ConfigDict) -> Token:
-  return Token(teacher.token_env, teacher.template.header)
+def _headers(teacher: ConfigDict) -> RequestHeaders:
+  token = Token(teacher.token_env, teacher.template.header)
+  return RequestHeaders(token, teacher.headers)

@@ -60,6 +60,10 @@ class TooLarge(Exception):
 class PermanentError(JaxkdError):
   """The request was not served and must not be repeated, as with status 404."""
 
+  def __init__(self, reason: str, status: int | None = None):
+    super().__init__(reason)
+    self.status = status
+
 
 class Transport(Protocol):
   """Sends requests to one server, each once.

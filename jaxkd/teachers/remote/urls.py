@@ -1,5 +1,8 @@
 """Checks of a remote teacher's url, and of the redirects of its server."""
 
+import ipaddress
+import re
+
 import httpx
 
 from jaxkd.errors import JaxkdError
@@ -18,7 +21,16 @@ def check_url(url: str) -> httpx.URL:
   try:
     parsed_url = httpx.URL(url)
   except httpx.InvalidURL:
-    raise JaxkdError("teacher.url is not a url; set https://HOST/...") from None
+    parsed_url = None
+  # Of the text only the port is repeated: the rest may hold a password.
+  host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+  port = re.fullmatch(r"(\[.*\]|[^:]*):(.*)", host)
+  if port and not (port[2].isdecimal() and 0 < int(port[2]) < 65536):
+    raise JaxkdError(
+      f"teacher.url has the port {port[2]!r}: choose a number from 1 to 65535."
+    )
+  if parsed_url is None:
+    raise JaxkdError("teacher.url is not a url; set https://HOST/...")
   if parsed_url.userinfo:
     raise JaxkdError(
       "teacher.url holds a user or a password; leave it out, and name the "
@@ -35,6 +47,14 @@ def check_url(url: str) -> httpx.URL:
       f"teacher.url={url!r}: choose https://HOST/... or http://HOST/..."
     )
   return parsed_url
+
+
+def is_loopback(url: httpx.URL) -> bool:
+  """Returns whether a url leads to this machine itself."""
+  try:
+    return ipaddress.ip_address(url.host).is_loopback
+  except ValueError:
+    return url.host == "localhost" or url.host.endswith(".localhost")
 
 
 def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:
@@ -58,7 +78,7 @@ def resolve_redirect(response: httpx.Response, reason: str) -> httpx.URL:
   ):
     raise PermanentError(
       f"{reason}: following it would drop the images; set teacher.url to "
-      "the server's new parsed_url."
+      "the server's new address."
     )
   return target
 

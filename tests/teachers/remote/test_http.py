@@ -473,7 +473,9 @@ def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path):
     ("ftp://host/", "choose https"),
     ("host:80", "choose https"),
     ("", "choose https"),
-    ("http://host:port", "not a url"),
+    ("http://host:port", "teacher.url has the port 'port'"),
+    ("http://127.0.0.1:99999", "port '99999': choose a number from 1 to 65535"),
+    ("http://me:pa/ss@host:0", "teacher.url"),
   ],
 )
 def test_urls_that_cannot_be(open_to, url, message):
@@ -527,3 +529,134 @@ def test_certificates_are_verified(open_to, ledger, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     answers = open_to(server.url).answer(images)
   np.testing.assert_array_equal(answers, labels_of(images))
+
+
+def test_metadata_that_say_nothing_are_replaced_by_fields(open_to):
+  images = some_images(9)
+  fields = {"input": {"name": "x", "datatype": "FP32", "shape": (1, 4, 4)}}
+  with FakeServer() as server:
+    server.metadata = {"name": "net", "inputs": [], "outputs": []}
+    with pytest.raises(JaxkdError, match="set teacher.input.name"):
+      open_to(server.url)
+    server.predictions = None
+    answers = open_to(server.url, **fields, output="y").answer(images)
+    np.testing.assert_array_equal(answers, labels_of(images))
+    # Without metadata at all, and with an output that the reply names.
+    server.get_faults.extend(["404 none"] * 3)
+    answers = open_to(server.url, **fields).answer(some_images(9, seed=1))
+    np.testing.assert_array_equal(answers, labels_of(some_images(9, seed=1)))
+    with pytest.raises(JaxkdError, match="404"):
+      server.get_faults.extend(["404 none"])
+      open_to(server.url)
+
+
+@pytest.mark.parametrize(
+  "waking", ["400 no", "503 scaling from zero", "500 oops", "408 slow"]
+)
+def test_a_server_that_is_waking_up_is_waited_for(open_to, capsys, waking):
+  images = some_images(3)
+  with FakeServer() as server:
+    server.get_faults.extend([waking, waking])
+    answers = open_to(server.url).answer(images)
+  np.testing.assert_array_equal(answers, labels_of(images))
+  assert "Waiting for the server of the teacher: " in capsys.readouterr().out
+
+
+def test_a_first_request_that_takes_long_is_waited_for(open_to, monkeypatch):
+  monkeypatch.setattr(served_teacher, "PREFLIGHT_S", 0.2)
+  with FakeServer() as server:
+    server.get_faults.append("wait 0.5")
+    open_to(server.url, {"deadline_s": 30.0}).answer(some_images(3))
+
+
+def test_a_server_that_never_wakes_ends_at_the_deadline(open_to):
+  with FakeServer() as server:
+    server.get_faults.extend(["400 not yet"] * 1000)
+    with pytest.raises(JaxkdError, match="within 0.3 s.*400 .*not yet"):
+      open_to(server.url, {"deadline_s": 0.3})
+
+
+def test_a_host_that_does_not_exist_ends_soon(open_to, monkeypatch):
+  monkeypatch.setattr(served_teacher, "PREFLIGHT_S", 0.2)
+  with pytest.raises(JaxkdError, match="no connection to nowhere.invalid"):
+    open_to("http://nowhere.invalid", {"deadline_s": 3000.0})
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "HTTP_PROXY"])
+def test_a_proxy_of_the_environment(open_to, monkeypatch, variable):
+  monkeypatch.delenv("NO_PROXY")
+  monkeypatch.setenv(variable, "socks5://me:secret@127.0.0.1:1")
+  images = some_images(3)
+  with FakeServer() as server:
+    answers = open_to(server.url).answer(images)
+  np.testing.assert_array_equal(answers, labels_of(images))
+  with pytest.raises(JaxkdError, match=f"{variable.upper()} needs .*socksio"):
+    open_to("http://models.example")
+  monkeypatch.setenv(variable, "nonsense://127.0.0.1:1")
+  with pytest.raises(JaxkdError, match=f"{variable.upper()} is not a proxy"):
+    open_to("http://models.example")
+
+
+def test_further_headers_are_sent_and_their_secrets_kept(
+  open_to, ledger, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("KEY", "very-secret")
+  (tmp_path / "key").write_text("also-secret")
+  headers = (
+    "Host: digits.example.com",
+    "x-key: env:KEY",
+    f"x-other: file:{tmp_path / 'key'}",
+  )
+  with FakeServer(["", "403"]) as server:
+    remote = open_to(server.url, headers=headers)
+    remote.answer(some_images(1))
+    assert server.headers["Host"] == "digits.example.com"
+    assert server.headers["x-key"] == "very-secret"
+    assert server.headers["x-other"] == "also-secret"
+    with pytest.raises(JaxkdError, match="403") as error:
+      remote.answer(some_images(1, seed=1))
+  assert "[token]" in str(error.value)
+  assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("line", "message"),
+  [
+    ("Host", "'Host' is not the name"),
+    ("a b: c", "'a b' is not the name"),
+    ("Content-Type: x", "Content-Type is set by the protocol"),
+    ("x: env:NONE", "x is to come from env:NONE"),
+    ("x: file:/none", "x is to come from file:/none"),
+    ("x: zwölf", "the value of x"),
+  ],
+)
+def test_headers_that_cannot_be(open_to, line, message):
+  with pytest.raises(JaxkdError, match=f"teacher.headers: .*{message}"):
+    open_to("http://127.0.0.1:1", headers=(line,))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_token_may_be_renewed_in_a_run(open_to, ledger, tmp_path, late):
+  path = tmp_path / "token"
+  path.write_text("old-token")
+  with FakeServer(["", "401"] if late else [""]) as server:
+    remote = open_to(server.url, token_env=f"file:{path}")
+    remote.answer(some_images(1))
+    if late:  # it is renewed while the request is under way
+      server.bills = lambda fault: path.write_text("new-token")
+    else:
+      path.write_text("new-token")
+    images = some_images(1, seed=1)
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    assert server.headers["Authorization"] == "Bearer new-token"
+  assert ledger.totals().spent == 2
+
+
+@pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "Api-Key abcd.efgh"])
+def test_a_token_may_name_its_scheme(open_to, monkeypatch, value):
+  monkeypatch.setenv("TEACHER_TOKEN", value)
+  with FakeServer(["403"]) as server:
+    with pytest.raises(JaxkdError) as error:
+      open_to(server.url, token_env="TEACHER_TOKEN").answer(some_images(1))
+    assert server.headers["Authorization"] == value
+  assert value.split()[1] not in str(error.value)

@@ -14,8 +14,9 @@ from jaxkd.config import fields as declarations
 from jaxkd.config.teacher_fields import TEACHER
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.remote import protocols
-from jaxkd.teachers.remote.codec import FLOOR, ResponseSpec, parse
-from jaxkd.teachers.remote.transport import OutcomeUnknown
+from jaxkd.teachers.remote.codec import ResponseSpec, parse
+from jaxkd.teachers.remote.probabilities import FLOOR
+from jaxkd.teachers.remote.transport import NotServed, OutcomeUnknown
 from jaxkd.types import DataSpec
 
 
@@ -108,9 +109,14 @@ def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
       model(outputs=[("y", "INT64", [-1])]),
       "No output fits teacher.access=probs",
     ),
-    ({"inputs": [], "outputs": []}, "0 inputs"),
-    ({"inputs": [{"datatype": "FP32", "shape": []}]}, "do not follow v2"),
-    ({"what": 1}, "has no inputs"),
+    (
+      {"inputs": [], "outputs": []},
+      "set teacher.input.name and teacher.input.datatype .*teacher.output",
+    ),
+    ({"inputs": [{"datatype": "FP32", "shape": []}]}, "set teacher.input.name"),
+    ({"what": 1}, "set teacher.input.name"),
+    ({"inputs": 3}, "do not follow v2"),
+    ({"inputs": [{"name": "a"}, {"name": "b"}]}, "2 inputs"),
   ],
 )
 def test_v2_refuses_a_model_that_does_not_fit(metadata, message):
@@ -280,8 +286,10 @@ def test_v1_answers(access, predictions, expected):
 @pytest.mark.parametrize(
   ("predictions", "message"),
   [
-    ([{"score": 1}], "a prediction with score; .*probabilities"),
-    ({"a": 1}, "no list of answers"),
+    ([{"score": 1}], "a prediction with score; .*none fits; .*teacher.output"),
+    ([{"a": [1] * 4, "b": [2] * 4}], "a and b fit; set teacher.output"),
+    ({"a": 1}, "no predictions; it has a"),
+    (3, "no list of answers"),
     ([[0.5, 0.5], [1]], "2 answers to 1"),
     (["cat"], "teacher.template.labels"),
     ([None], "not numbers"),
@@ -409,3 +417,65 @@ def test_one_wrong_answer_leaves_the_others():
 def test_of_two_classes_one_number_is_enough(access, expected, rows):
   answers = ResponseSpec(access, 2).convert(rows, 2)
   np.testing.assert_allclose(answers.values, expected, rtol=1e-5)
+
+
+def test_v2_of_two_classes_may_have_one_number():
+  spec = spec_of(classes=2)
+  metadata = model(outputs=[("dense", "FP32", [-1, 1])])
+  for access, expected in (
+    ("label", [1, 0]),
+    ("probs", np.log([[0.1, 0.9], [0.8, 0.2]])),
+  ):
+    protocol = checked(
+      metadata, spec=spec, access=access, extensions=["classification"]
+    )
+    assert not protocol.top_k
+    reply = reply_of([[0.9], [0.2]], name="dense")
+    values = decode(protocol, reply, 2)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_v2_takes_sizes_that_are_texts_and_axes_of_length_1():
+  metadata = model(("-1", "2", "3", "1"), outputs=[("y", "FP32", ["-1", "4"])])
+  assert checked(metadata).sizes == (2, 3, 1)
+  metadata = model(outputs=[("y", "FP32", [-1, 4, 1, 1])])
+  rows = [[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]]
+  reply = reply_of(rows, [2, 4, 1, 1])
+  np.testing.assert_array_equal(
+    decode(checked(metadata, access="label"), reply, 2), [2, 0]
+  )
+
+
+def test_v2_labels_may_be_names():
+  metadata = model(outputs=[("predict", "BYTES", [-1, 1])])
+  protocol = checked(metadata, access="label", template={"labels": NAMES[:4]})
+  reply = reply_of(["name2", "name0"], [2, 1], name="predict")
+  np.testing.assert_array_equal(decode(protocol, reply, 2), [2, 0])
+  with pytest.raises(JaxkdError, match="No output fits"):
+    checked(metadata, access="label")
+
+
+def test_v2_without_metadata_chooses_among_the_outputs_of_the_reply():
+  fields = {"name": "x", "datatype": "FP32", "shape": ()}
+  protocol = checked({"inputs": []}, input=fields, access="label")
+  assert "outputs" not in json.loads(protocol.encode(some_images(1)).body)
+  outputs = [
+    {"name": "features", "datatype": "FP32", "shape": [2, 9], "data": [0] * 18},
+    {"name": "predict", "datatype": "INT64", "shape": [2], "data": [2, 0]},
+  ]
+  reply = json.dumps({"model_name": "net", "outputs": outputs}).encode()
+  np.testing.assert_array_equal(decode(protocol, reply, 2), [2, 0])
+  chosen = checked({"inputs": []}, input=fields, access="label", output="y")
+  reply = reply_of([2, 0])
+  np.testing.assert_array_equal(decode(chosen, reply, 2), [2, 0])
+
+
+def test_v2_refuses_an_output_that_the_model_lacks():
+  with pytest.raises(JaxkdError, match="teacher.output='z': the model has y"):
+    checked(output="z")
+
+
+def test_a_model_that_says_that_it_is_not_ready():
+  protocol = protocols.build(spec_of(), teacher_block())
+  with pytest.raises(NotServed, match="net is not ready"):
+    protocol.check([b'{"ready": false}', json.dumps(model()).encode(), b"{}"])
