@@ -14,6 +14,7 @@ import re
 import sys
 
 from jaxkd import __version__, models
+from jaxkd.runtime.files import user_path
 from jaxkd.serialization import (
   bundle,
   data_spec,
@@ -48,8 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawTextHelpFormatter,
   )
   add = parser.add_argument
-  add("file", metavar="FILE", type=Path, help=_FILE_HELP)
-  add("--out", metavar="DIR", required=True, help="folder to make")
+  add("file", metavar="FILE", type=user_path, help=_FILE_HELP)
+  add(
+    "--out", metavar="DIR", type=user_path, required=True, help="folder to make"
+  )
   add("--model", default="", help=_MODEL_HELP)
   add("--image_shape", metavar="H,W,C", type=_integers, help="e.g. 32,32,3")
   add("--num_classes", metavar="K", type=int)
@@ -60,14 +63,14 @@ def _parser() -> argparse.ArgumentParser:
       type=_floats,
       help=f"{name} of your normaliser, for pixels in [0, 1]",
     )
-  add("--probe", metavar="FILE", type=Path, help=_PROBE_HELP)
+  add("--probe", metavar="FILE", type=user_path, help=_PROBE_HELP)
   add("--layout", default="", choices=("nhwc", "nchw"), help="of the probe")
   add(
     "--unchecked",
     action="store_true",
     help="import without a probe, so that the network is not verified",
   )
-  add("--class_names", metavar="FILE", type=Path, help="one name per line")
+  add("--class_names", metavar="FILE", type=user_path, help="one name per line")
   add(
     "--outputs",
     default="logits",

@@ -13,7 +13,6 @@ what is wrong; 143 after SIGTERM and 130 after SIGINT, with the state saved.
 """
 
 from collections.abc import Iterator, Sequence
-import errno
 import signal
 import sys
 
@@ -27,6 +26,7 @@ from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
+from jaxkd.runtime.files import system_failure, user_path
 from jaxkd.tables import runner
 
 # New attributes are accepted, so that flags can set fields that a config leaves
@@ -132,10 +132,14 @@ def main(argv: Sequence[str]) -> None:
       run()
   except JaxkdError as error:
     fail(str(error))
-  except Exception as error:
-    if not disk_full(error):
+  except OSError as error:
+    reason = system_failure(error)
+    if reason is None:
       raise
-    fail("The disk is full. Make room, and run the same command to continue.")
+    fail(
+      f"{error.filename or 'A file'}: {reason}. Make room or give access, and "
+      "run the same command to continue."
+    )
 
 
 def describe_fields() -> Iterator[str]:
@@ -152,8 +156,13 @@ def describe_fields() -> Iterator[str]:
 def describe_plan() -> str:
   """Describes what a run, or a table of runs, would do."""
   if "cells" in CONFIG.value:
-    return runner.describe(CONFIG.value, WORKDIR.value)
+    return runner.describe(CONFIG.value, workdir())
   return plan.describe(CONFIG.value)
+
+
+def workdir() -> str | None:
+  """Returns the folder that --workdir names, with `~` for the home folder."""
+  return WORKDIR.value and str(user_path(WORKDIR.value))
 
 
 def run() -> None:
@@ -162,9 +171,9 @@ def run() -> None:
   signals = checkpoints.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
-      runner.run(CONFIG.value, WORKDIR.value)
+      runner.run(CONFIG.value, workdir())
     else:
-      distill.distill(None, CONFIG.value, WORKDIR.value)
+      distill.distill(None, CONFIG.value, workdir())
   except checkpoints.Preempted:
     print("Stopped, with the state saved. The same command continues.")
     sys.exit(128 + signals.get("signal", signal.SIGTERM))
@@ -194,20 +203,6 @@ def join_processes() -> None:
   )
   if not processes.is_primary():
     sys.stdout = None
-
-
-def disk_full(error: BaseException | None) -> bool:
-  """Returns whether an error, or one that caused it, is a full disk.
-
-  Orbax wraps the operating system's error.
-  """
-  while error is not None:
-    if getattr(error, "errno", None) == errno.ENOSPC:
-      return True
-    if "No space left on device" in str(error):
-      return True
-    error = error.__cause__ or error.__context__
-  return False
 
 
 def command() -> None:

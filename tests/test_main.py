@@ -1,5 +1,6 @@
 """Tests of the command line in separate processes."""
 
+import errno
 import os
 from pathlib import Path
 import signal
@@ -220,3 +221,28 @@ def test_flags_of_several_processes_go_together(monkeypatch):
   monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"cells": {}}))
   with pytest.raises(jaxkd.JaxkdError, match="runs of a table"):
     main.join_processes()
+
+
+def test_a_full_disk_is_one_line_and_a_mistake_of_ours_a_traceback(
+  monkeypatch, capsys
+):
+  def fails_with(error):
+    def describe():
+      raise error
+
+    monkeypatch.setattr(main, "describe_plan", describe)
+    main.main(["jaxkd"])
+
+  monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"method": "cake"}))
+  monkeypatch.setattr(main, "PLAN", SimpleNamespace(value=True))
+  monkeypatch.setattr(main, "LIST", SimpleNamespace(value=False))
+  monkeypatch.setattr(main, "FIELDS", SimpleNamespace(value=False))
+  with pytest.raises(SystemExit):
+    fails_with(OSError(errno.ENOSPC, "No space left on device", "/disk/file"))
+  said = capsys.readouterr().err
+  assert said.startswith(
+    "jaxkd: /disk/file: No space left on device. Make room"
+  )
+  for bug in (ZeroDivisionError(), FileNotFoundError(errno.ENOENT, "none")):
+    with pytest.raises(type(bug)):
+      fails_with(bug)

@@ -16,6 +16,7 @@ from pathlib import Path
 import sys
 
 from jaxkd.errors import JaxkdError, fail
+from jaxkd.runtime.files import user_path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
   source = student.add_mutually_exclusive_group(required=True)
   _add_workdir(source)
   source.add_argument(
-    "--checkpoint", type=Path, metavar="FILE", help="student.safetensors"
+    "--checkpoint", type=user_path, metavar="FILE", help="student.safetensors"
   )
   _add_out(student, "DIR")
   _add_model(student)
@@ -57,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
   _add_model(images)
   predict = commands.add_parser("predict", help="labels images")
   _add_student(predict)
-  predict.add_argument("source", type=Path, metavar="FOLDER or IMAGE")
+  predict.add_argument("source", type=user_path, metavar="FOLDER or IMAGE")
   predict.add_argument(
-    "--out", type=Path, default=Path("predictions.csv"), metavar="FILE"
+    "--out", type=user_path, default=Path("predictions.csv"), metavar="FILE"
   )
   predict.add_argument(
     "--top", type=int, default=1, metavar="N", help="classes for each image"
@@ -93,14 +94,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_workdir(parser, **options) -> None:
   parser.add_argument(
-    "--workdir", type=Path, metavar="DIR", help="folder of a run", **options
+    "--workdir",
+    type=user_path,
+    metavar="DIR",
+    help="folder of a run",
+    **options,
   )
 
 
 def _add_student(parser) -> None:
   parser.add_argument(
     "--student",
-    type=Path,
+    type=user_path,
     metavar="DIR",
     required=True,
     help="folder that `student` wrote",
@@ -108,7 +113,7 @@ def _add_student(parser) -> None:
 
 
 def _add_out(parser, metavar: str) -> None:
-  parser.add_argument("--out", type=Path, metavar=metavar, required=True)
+  parser.add_argument("--out", type=user_path, metavar=metavar, required=True)
 
 
 def _add_model(parser) -> None:

@@ -12,12 +12,13 @@ from jaxkd import defenses
 from jaxkd.data import Dataset
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import keys, processes
+from jaxkd.runtime.files import user_path
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
 from jaxkd.training import trained_network
 from jaxkd.training.trained_network import Trainer
-from jaxkd.types import Array, Classifier, Samples
+from jaxkd.types import Array, Classifier, JaxkdError, Samples
 
 
 class TeacherPair(NamedTuple):
@@ -56,8 +57,9 @@ def make_teacher(
     undefended = setup.teacher
   elif block.checkpoint:
     path = workdir / f"{name}.safetensors"
-    undefended = _load_copy(path, Path(block.checkpoint), setup)
+    undefended = _load_copy(path, user_path(block.checkpoint), setup)
   else:
+    _check_images(dataset)
     undefended = trainer.train(name, "teacher")
   if not defense.name:
     return TeacherPair(undefended)
@@ -65,6 +67,16 @@ def make_teacher(
   path = workdir / "teacher.safetensors"
   weights.save(path, published, setup.spec, block.model)
   return TeacherPair(published, undefended)
+
+
+def _check_images(dataset: Dataset) -> None:
+  if not len(dataset.train_labels):
+    raise JaxkdError(
+      f"{dataset.spec.name} has no image to train the teacher on, but "
+      f"{len(dataset.test_labels)} to test on: nothing was found in "
+      "train/CLASS/ of a folder, or under the names of training arrays. Add "
+      "images, or set teacher.checkpoint, teacher.factory or teacher.url."
+    )
 
 
 def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:

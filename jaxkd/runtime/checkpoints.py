@@ -12,7 +12,7 @@ from typing import TypeVar
 import jax
 import orbax.checkpoint as ocp
 
-from jaxkd.runtime import processes
+from jaxkd.runtime import files, processes
 from jaxkd.types import JaxkdError
 
 Tree = TypeVar("Tree")  # a pytree of arrays
@@ -79,27 +79,50 @@ class Checkpoints:
   def restore(self, target: Tree) -> Tree | None:
     """Returns the newest saved state, or None if nothing was saved.
 
+    If that is damaged, it is deleted, and the one before is returned.
+
     Args:
       target: a tree whose structure, types and shardings the state gets.
 
     Raises:
-      JaxkdError: if the checkpoint cannot be read.
+      JaxkdError: if no checkpoint can be read.
     """
-    step = self._manager.latest_step()
-    if step is None:
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    damaged: dict[int, Exception] = {}
+    for step in steps:
+      try:
+        tree = self._read(step, target)
+      except Exception as error:  # Orbax and tensorstore raise many kinds
+        if reason := files.system_failure(error):
+          raise JaxkdError(
+            f"Cannot read {self._directory / str(step)}: {reason}."
+          ) from error
+        damaged[step] = error
+        continue
+      for other in damaged:
+        print(
+          f"The checkpoint {self._directory / str(other)} is damaged; the run "
+          f"goes on from the one before, {step}.",
+          flush=True,
+        )
+        self._manager.delete(other)
+      return tree
+    if not steps:
       return None
+    error = damaged[steps[0]]
+    raise JaxkdError(
+      f"The checkpoint {self._directory / str(steps[0])} cannot be read "
+      f"({type(error).__name__}). Delete {self._directory} to run this stage "
+      "again, or choose another --workdir."
+    ) from error
+
+  def _read(self, step: int, target: Tree) -> Tree:
+    """Reads the state of one step."""
     # Where a file is damaged, Orbax's threads print errors of their own, also
     # later, which would hide the message.
     logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
     logger.disabled, sys.unraisablehook = True, lambda unraisable: None
-    try:
-      tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
-    except Exception as error:  # Orbax and tensorstore raise many kinds
-      raise JaxkdError(
-        f"The checkpoint {self._directory / str(step)} cannot be read "
-        f"({type(error).__name__}). Delete {self._directory} to run this stage "
-        "again, or choose another --workdir."
-      ) from error
+    tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
     logger.disabled, sys.unraisablehook = False, hook
     return tree
 
@@ -129,7 +152,16 @@ class Checkpoints:
   def _save(self, step: int, tree: Tree) -> None:
     jax.block_until_ready(tree)
     started = time.monotonic()
-    self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+    try:
+      self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+    except Exception as error:  # Orbax wraps those of the operating system
+      reason = files.system_failure(error)
+      if reason is None:
+        raise
+      raise JaxkdError(
+        f"Cannot write {self._directory}: {reason}. Make room or give access, "
+        "and run the same command to continue."
+      ) from error
     self._saved_at = time.monotonic()
     self._cost_s = self._saved_at - started
 

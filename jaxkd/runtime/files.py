@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 import contextlib
+import errno
 import json
 import math
 import os
@@ -14,6 +15,10 @@ import numpy as np
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime import processes
 
+_SYSTEM_ERRORS = (
+  errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+  errno.EIO, errno.ESTALE,
+)  # fmt: skip
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
@@ -64,6 +69,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
       )
     partial.mkdir()
     yield partial
+
+
+def system_failure(error: BaseException | None) -> str | None:
+  """Returns what is wrong with a disk, if an error or its cause says so.
+
+  It may be full, read-only, broken or forbidden. Libraries such as Orbax wrap
+  the operating system's error, or repeat its text alone.
+  """
+  while error is not None:
+    for number in _SYSTEM_ERRORS:
+      reason = os.strerror(number)
+      if getattr(error, "errno", None) == number or reason in str(error):
+        return reason
+    error = error.__cause__ or error.__context__
+  return None
+
+
+def user_path(text: str) -> Path:
+  """Returns a path that a user wrote, with `~` for the home folder.
+
+  A shell leaves it as it is behind an equals sign.
+  """
+  return Path(text).expanduser()
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,9 @@ from jaxkd.runtime.run_folder import CONFIG_NAME, FORMAT
 from jaxkd.types import JaxkdError, Samples
 
 REPORT_NAME = "report.json"
+_AGAIN = (
+  "Delete that file, and run the command of the run again to write it anew."
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -20,13 +23,16 @@ def read_json(path: Path) -> dict[str, Any]:
     JaxkdError: if the file is missing or damaged.
   """
   try:
-    return json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError as error:
     raise JaxkdError(
       f"{path} does not exist; give the --workdir of a finished run."
     ) from error
   except (OSError, ValueError) as error:
-    raise JaxkdError(f"{path} cannot be read: {error}.") from error
+    raise JaxkdError(f"{path} cannot be read: {error}. {_AGAIN}") from error
+  if not isinstance(content, dict):
+    raise JaxkdError(f"{path} holds no JSON object. {_AGAIN}")
+  return content
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -43,6 +49,8 @@ def read_config(workdir: Path) -> dict[str, Any]:
       f"{record.get('format', 1)}, this is {FORMAT}); export the run with that "
       "version, or run it again."
     )
+  if not isinstance(record.get("resolved"), dict):
+    raise JaxkdError(f"{path} holds no resolved config. {_AGAIN}")
   return record["resolved"]
 
 

@@ -34,7 +34,17 @@ def _parse(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
   """Records and their sizes in bytes, without a cut-off last line."""
   lines = content.splitlines(keepends=True)
   whole = [line for line in lines if line.endswith(b"\n")]
-  return [json.loads(line) for line in whole], [len(line) for line in whole]
+  records = []
+  for number, line in enumerate(whole, 1):
+    try:
+      records.append(json.loads(line))
+      records[-1]["stage"], records[-1]["step"]
+    except (ValueError, KeyError, TypeError) as error:
+      raise JaxkdError(
+        f"Line {number} of {FILE_NAME} in the workdir is damaged; put back a "
+        "copy, or delete the file: the run goes on, without its curves so far."
+      ) from error
+  return records, [len(line) for line in whole]
 
 
 def numbers_of(record: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -106,8 +116,14 @@ class MetricsWriter:
     record |= to_json(values)
     line = json.dumps(record, allow_nan=False) + "\n"
     self._file.seek(0, os.SEEK_END)
-    self._file.write(line.encode())
-    self._file.flush()
+    try:
+      self._file.write(line.encode())
+      self._file.flush()
+    except OSError as error:
+      raise JaxkdError(
+        f"Cannot write {FILE_NAME} in the workdir: {error.strerror}. Make "
+        "room, and run the same command to continue."
+      ) from error
     if self._events:
       self._events.add(record)
 

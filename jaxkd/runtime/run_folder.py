@@ -12,7 +12,7 @@ from typing import IO, Any
 from ml_collections import ConfigDict
 
 from jaxkd.runtime import processes
-from jaxkd.runtime.files import to_json, write_json
+from jaxkd.runtime.files import to_json, user_path, write_json
 from jaxkd.types import JaxkdError
 
 # Fields that may differ from the saved config when a run is resumed.
@@ -78,7 +78,7 @@ def lock_workdir(
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
-  folder = Path(workdir) if workdir else default(name, record)
+  folder = user_path(str(workdir)) if workdir else default(name, record)
   folder = folder.absolute()
   with contextlib.ExitStack() as lock:
     with processes.raise_on_all():
@@ -128,10 +128,12 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
   try:
     saved = json.loads(path.read_text())
     version = saved.get("format")
-  except (OSError, ValueError, AttributeError) as error:
+    before = _fields(saved) if version == FORMAT else {}
+  except (OSError, ValueError, AttributeError, KeyError) as error:
     raise JaxkdError(
-      f"{path} is no config of a run ({type(error).__name__}); choose another "
-      "--workdir, or delete the folder."
+      f"{path} is no config of a run ({type(error).__name__}). If the run "
+      "in it had the config of this command, delete that file: the same "
+      "command goes on. Otherwise choose another --workdir."
     ) from error
   if version != FORMAT:
     raise JaxkdError(
@@ -139,7 +141,7 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
       f"{version or 1}, this is {FORMAT}); resume it with that version, or "
       "choose another --workdir."
     )
-  before, now = _fields(saved), _fields(to_json(record))
+  now = _fields(to_json(record))
   differing = [
     f"{field} ({before.get(field)!r}, now {now.get(field)!r})"
     for field in sorted(before.keys() | now.keys())

@@ -26,7 +26,6 @@ SIGTERM and 130 after SIGINT, once the requests in flight are answered.
 
 from collections.abc import Sequence
 import json
-from pathlib import Path
 import signal
 import sys
 
@@ -34,6 +33,7 @@ from absl import app as absl_app, flags, logging
 import jax
 
 from jaxkd.errors import JaxkdError, fail
+from jaxkd.runtime.files import user_path
 from jaxkd.serialization import weights
 
 try:
@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> None:
   config = ServerConfig(
     **{field: values[field] for field in ServerConfig._fields}
   )
-  path = Path(values["workdir"]) / f"{values['which']}.safetensors"
+  path = user_path(values["workdir"]) / f"{values['which']}.safetensors"
   try:
     classifier, spec = weights.load_classifier(path, values["model"])
     app = build_app(classifier, spec, config)

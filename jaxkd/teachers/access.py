@@ -17,7 +17,7 @@ from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
-from jaxkd.runtime.files import Json
+from jaxkd.runtime.files import Json, user_path
 from jaxkd.teachers import function_teacher
 from jaxkd.teachers.answers import are_valid
 from jaxkd.teachers.external import GIVEN
@@ -158,7 +158,7 @@ def open_teacher(
       yield TeacherHandle(WhiteBox(classifier), config, classifier=local)
       return
     if block.replay:
-      oracle = Replay(block.replay, block.access)
+      oracle = Replay(user_path(block.replay), block.access)
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, test_labels=labels)
       return

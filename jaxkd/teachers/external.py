@@ -1,11 +1,11 @@
 """Teachers that users bring: a classifier, a bundle, or their own function."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from jaxkd.config import user_code
+from jaxkd.runtime.files import user_path
 from jaxkd.serialization import bundle
 from jaxkd.teachers import function_teacher
 from jaxkd.teachers.function_teacher import BlackBoxFunction
@@ -69,9 +69,9 @@ def load_external(
     return ExternalTeacher(classifier)
   if block.factory:
     return call_factory(block.factory)
-  if block.checkpoint and Path(block.checkpoint).is_dir():
+  if block.checkpoint and user_path(block.checkpoint).is_dir():
     classifier, spec, _ = bundle.read(
-      block.checkpoint, user_code.user_function(block.model)
+      user_path(block.checkpoint), user_code.user_function(block.model)
     )
     return ExternalTeacher(classifier, spec)
   return ExternalTeacher()

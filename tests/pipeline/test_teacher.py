@@ -25,13 +25,13 @@ def own_cache(tmp_path, monkeypatch):
   monkeypatch.setenv("JAXKD_CACHE", str(tmp_path / "cache"))
 
 
-def make_teacher(tmp_path, defense, given=None, folder="run"):
+def make_teacher(tmp_path, defense, given=None, folder="run", dataset=DATASET):
   block = teacher_block(defense={"name": defense})
   setup = bare_setup(c.block(teacher=block, seed=0), SPEC, None)._replace(
     networks=Networks(initial_network(), None), teacher=given
   )
   with MetricsWriter(tmp_path / folder) as metrics:
-    return teacher.make_teacher(setup, DATASET, tmp_path / folder, metrics)
+    return teacher.make_teacher(setup, dataset, tmp_path / folder, metrics)
 
 
 def test_a_defence_leaves_the_undefended_teacher_as_it_is(tmp_path):
@@ -94,3 +94,10 @@ def test_the_owner_holds_out_a_random_share():
   kept, held_out = teacher.split(DATASET, 0.0, key)
   np.testing.assert_array_equal(kept.images, DATASET.train_images)
   assert len(held_out.labels) == 0
+
+
+def test_without_an_image_to_train_on_it_says_what_was_looked_for(tmp_path):
+  images, labels = blobs(8, seed=1)
+  dataset = jaxkd.Dataset(SPEC, images[:0], labels[:0], images, labels)
+  with pytest.raises(jaxkd.JaxkdError, match="no image to train .*train/CLASS"):
+    make_teacher(tmp_path, "", dataset=dataset)

@@ -1,10 +1,13 @@
 """Checkpoints of a stage, and clean stops."""
 
+import errno
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxkd.errors import JaxkdError
 from jaxkd.runtime import checkpoints as checkpointing
 from jaxkd.runtime.checkpoints import Checkpoints
 
@@ -52,3 +55,79 @@ def test_a_stop_saves_before_it_raises(tmp_path, stop):
     with pytest.raises(checkpointing.Preempted):
       checkpoints.maybe_save(4, tree(4))
     assert checkpoints.restore(tree(0))["epoch"] == 4
+
+
+def damage(folder, step):
+  """Cuts every file of a step in half."""
+  for path in (folder / str(step)).rglob("*"):
+    if path.is_file():
+      path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys):
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.maybe_save(1, tree(1), last=True)
+    checkpoints.maybe_save(2, tree(2), last=True)
+  damage(tmp_path, 2)
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.restore(tree(0))["epoch"] == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path / '2'} is damaged; the run goes on from the one" in said
+    checkpoints.maybe_save(2, tree(22), last=True)
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.restore(tree(0))["epoch"] == 22
+
+
+def test_without_a_good_checkpoint_the_stage_is_named(tmp_path):
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.maybe_save(1, tree(1), last=True)
+    checkpoints.maybe_save(2, tree(2), last=True)
+  for step in (1, 2):
+    damage(tmp_path, step)
+  checkpoints = Checkpoints(tmp_path)
+  with pytest.raises(JaxkdError, match=f"Delete {tmp_path} to run"):
+    checkpoints.restore(tree(0))
+  checkpoints.close()
+  assert (tmp_path / "1").exists()
+
+
+def test_a_disk_that_can_not_be_read_deletes_nothing(tmp_path, monkeypatch):
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.maybe_save(1, tree(1), last=True)
+    checkpoints.maybe_save(2, tree(2), last=True)
+
+    def fail(*arguments, **keywords):
+      raise ValueError("x") from OSError(errno.ESTALE, "stale")
+
+    monkeypatch.setattr(checkpoints._manager, "restore", fail)
+    with pytest.raises(JaxkdError, match="Cannot read .*Stale file handle"):
+      checkpoints.restore(tree(0))
+  assert (tmp_path / "2").exists()
+
+
+@pytest.mark.parametrize(
+  "error",
+  [OSError(errno.ENOSPC, "x"), ValueError("write: No space left on device")],
+)
+def test_a_full_disk_is_a_line(tmp_path, monkeypatch, error):
+  with Checkpoints(tmp_path) as checkpoints:
+    with monkeypatch.context() as patch:
+
+      def fail(*arguments, **keywords):
+        raise error
+
+      patch.setattr(checkpoints._manager, "save", fail)
+      with pytest.raises(JaxkdError, match="No space left.*same command"):
+        checkpoints.maybe_save(1, tree(1), last=True)
+    checkpoints.maybe_save(1, tree(1), last=True)
+    assert checkpoints.restore(tree(0))["epoch"] == 1
+
+
+def test_another_error_of_a_save_is_no_line(tmp_path, monkeypatch):
+  def fail(*arguments, **keywords):
+    raise ZeroDivisionError
+
+  with Checkpoints(tmp_path) as checkpoints:
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    with pytest.raises(ZeroDivisionError):
+      checkpoints.maybe_save(1, tree(1), last=True)

@@ -199,3 +199,13 @@ def test_progress_is_a_bar_in_a_terminal(capsys, monkeypatch):
   assert "━" in out
   assert "4/4 epochs" in out
   assert "accuracy 0.75" in out
+
+
+@pytest.mark.parametrize("line", [b"{cut\n", b"[]\n", b"{}\n", b"\x00\n"])
+def test_a_damaged_line_is_named(tmp_path, line):
+  with MetricsWriter(tmp_path) as metrics:
+    metrics.write("student", 1, loss=0.5)
+  with (tmp_path / "metrics.jsonl").open("ab") as file:
+    file.write(line)
+  with pytest.raises(JaxkdError, match="Line 2 of metrics.jsonl .*is damaged"):
+    MetricsWriter(tmp_path)

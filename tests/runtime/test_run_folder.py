@@ -72,7 +72,7 @@ def test_another_layout_is_refused_in_one_line(tmp_path, text):
   assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 2', "[]"])
+@pytest.mark.parametrize("text", ["", '{"format": 2', "[]", '{"format": 2}'])
 def test_a_damaged_config_is_refused_by_its_path(tmp_path, text):
   (tmp_path / "config.json").write_text(text)
   with pytest.raises(JaxkdError, match="config.json is no config of a run"):
@@ -99,3 +99,8 @@ def test_the_default_folder_follows_the_config():
   assert run_folder.default("run", record()) != run_folder.default(
     "run", record(seed=1)
   )
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  assert lock("~/runs/a") == tmp_path / "runs" / "a"
