@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxkd import data
 from jaxkd.data import Dataset
-from jaxkd.evaluation import sanity_checks
+from jaxkd.evaluation import run_warnings, sanity_checks
 from jaxkd.pipeline import grid, hosts, results, rounds, scores, students
 from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.pipeline.teacher import make_teacher
@@ -55,8 +55,10 @@ def distill(
   with processes.raise_on_all():
     setup = make_setup(config, classifier, dataset)
     dataset = dataset or load_data(setup)
+    teacher_warnings = []
     if setup.teacher is not None:
-      sanity_checks.warn(sanity_checks.check_teacher(setup.teacher, setup.spec))
+      teacher_warnings = sanity_checks.check_teacher(setup.teacher, setup.spec)
+      sanity_checks.warn(teacher_warnings)
   hosts.check(setup.config, dataset)
   with (
     run_folder.lock_workdir(
@@ -111,6 +113,11 @@ def distill(
       report["guide"] = scores.evaluate_effective_teacher(
         setup, effective_teacher, pair, dataset
       )
+      report["warnings"] = [
+        *teacher_warnings,
+        *sanity_checks.check_round(train, setup.spec.num_classes),
+        *run_warnings.find(report, setup.spec.num_classes),
+      ]
 
     # 5. The student and the report.
     path = folder / "student.safetensors"

@@ -59,7 +59,9 @@ def summary(report: dict[str, Any]) -> str:
     del lines["agreement"]
   if report["queries"]["ended"]:
     lines["queries"] += f". {report['queries']['ended']}"
-  return "\n".join(f"{name:11} {text}" for name, text in lines.items())
+  text = "\n".join(f"{name:11} {text}" for name, text in lines.items())
+  warnings = [f"warning     {line}" for line in report.get("warnings", ())]
+  return "\n".join([text, *warnings])
 
 
 def memory_peaks(memory: dict[str, Any]) -> str:

@@ -45,6 +45,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
       except JaxkdError as error:
         message = str(error).replace(str(partial), str(path))
         raise JaxkdError(message) from error
+      except Exception as error:  # that of a library, for a full disk
+        if reason := system_failure(error):
+          raise JaxkdError(f"Cannot write {path}: {reason}.") from error
+        raise
       _sync(partial)
       os.replace(partial, target)
   except OSError as error:

@@ -136,3 +136,18 @@ def test_numbers_that_json_lacks_become_null():
 def test_a_value_that_json_cannot_represent_is_an_error():
   with pytest.raises(TypeError, match="type object cannot be written as JSON"):
     to_json({"model": object()})
+
+
+def test_a_full_disk_that_a_library_tells_in_words(tmp_path):
+  class TensorError(Exception):
+    """An error of a library that writes tensors."""
+
+  with (
+    pytest.raises(
+      JaxkdError, match="Cannot write .*a: No space left on device"
+    ),
+    files.atomic_write(tmp_path / "a"),
+  ):
+    raise TensorError("I/O error: No space left on device (os error 28)")
+  with pytest.raises(TensorError), files.atomic_write(tmp_path / "a"):
+    raise TensorError("another")

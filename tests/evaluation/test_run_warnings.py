@@ -1,0 +1,80 @@
+"""Warnings appear where a person would want one, and nowhere else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from report_example import a_report
+
+from jaxkd.evaluation import run_warnings
+from jaxkd.report.page import write_html
+from jaxkd.report.summary import summary
+
+RECORDS = sorted(Path("configs/results").glob("*.json"))
+
+
+def report(teacher=0.9, student=0.8, classes=4, images=1000, **changes):
+  made = a_report(test_images=images, **changes)
+  made["teacher"] = {**made["teacher"], "accuracy": teacher}
+  made["student"] = {
+    **made["student"],
+    "accuracy": student,
+    "agreement": student,
+    "synthetic_agreement": 0.95,
+  }
+  return made
+
+
+def find(*arguments, classes=4, **changes):
+  return run_warnings.find(report(*arguments, **changes), classes)
+
+
+def test_a_healthy_run_has_none():
+  assert not find(0.9, 0.8)
+  assert not find(None, None)
+
+
+def test_a_student_at_chance():
+  (line,) = find(0.9, 0.25)
+  assert "The student is at chance: 25.0 % of the test images, of 4" in line
+  assert "student.epochs" in line
+  assert "chance" not in "".join(find(0.9, 0.3))
+  assert not find(0.9, 0.55, classes=2)
+  assert find(0.9, 0.52, classes=2)
+
+
+def test_a_teacher_at_chance_explains_its_student():
+  (line,) = find(0.26, 0.25)
+  assert "The teacher is at chance" in line
+
+
+def test_a_student_that_follows_on_its_own_images_alone():
+  (line,) = find(0.9, 0.4)
+  assert "on 95.0 % of the held-out images" in line
+  assert "on 40.0 % of the test images" in line
+
+
+@pytest.mark.parametrize(("kl", "warned"), [(0.076, True), (2.5, False)])
+def test_a_defence_that_changed_nothing(kl, warned):
+  defense = {"name": "nasty", "kl_to_normal": kl, "normal_accuracy": 0.9}
+  lines = find(defense=defense)
+  assert bool(lines) == warned
+  assert all("teacher.defense.omega" in line for line in lines)
+
+
+def test_warnings_are_in_the_terminal_and_on_the_page(tmp_path):
+  lines = find(0.9, 0.25)
+  made = report(warnings=lines)
+  assert f"warning     {lines[0]}" in summary(made)
+  write_html(tmp_path / "report.html", made, [])
+  assert "<h2>Warnings</h2>" in (tmp_path / "report.html").read_text()
+  write_html(tmp_path / "none.html", report(warnings=[]), [])
+  assert "<h2>Warnings</h2>" not in (tmp_path / "none.html").read_text()
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_the_shipped_configs_have_none(path):
+  record = json.loads(path.read_text())
+  classes = 2 if "two_moons" in path.stem else 10
+  for run in record["runs"]:
+    assert not run_warnings.find({"data_free": None, **run}, classes)
