@@ -158,10 +158,12 @@ def origin(config: ConfigDict, content: Mapping[str, Any]) -> str:
   runs = content["runs"].values()
   recorded = {name: run["values"] for name, run in content["runs"].items()}
   spent = duration(sum(run["seconds"]["total"] for run in runs))
+  brackets = "in round brackets the published number"
+  if any(cell["low"] is not None for cell in content["cells"].values()):
+    brackets += ", in square ones the 95 % interval"
   text = (
     f"{len(content['cells'])} of {len(config.cells)} cells, in {config.unit}; "
-    "in round brackets the published number, in square ones the 95 % interval. "
-    f"Runs: {len(runs)}, on "
+    f"{brackets}. Runs: {len(runs)}, on "
     f"{' / '.join(devices(runs))}, {spent} in all; {', '.join(origins(runs))}."
   )
   outdated = changes(config, recorded)

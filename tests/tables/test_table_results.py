@@ -78,6 +78,7 @@ def test_a_table_is_rendered_with_the_cells_that_are_finished(
   assert f"**`{ROW.command}`**: {config.title}" in text
   assert "| 60.00 ± 1.20 [57.80, 62.10] |" in text
   assert f"1 of {len(config.cells)} cells, in percent" in text
+  assert "number, in square ones the 95 % interval. Runs" in text
   assert "Runs: 1, on 2 × cpu, 2 min 22 s in all; 2024-01-02 aaaaaaa." in text
   assert "Outdated" not in text
   values = content["runs"][own]["values"]
