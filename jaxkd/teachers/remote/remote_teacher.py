@@ -80,6 +80,7 @@ class RemoteTeacher:
     self._max_in_flight = max_in_flight
     self._deadline_s = deadline_s
     self._gate = SendGate(ledger, max_unanswered)
+    self._warned = False  # that answers are not valid
     self._ask_again = ask_again
     self._asked: set[str] = set()  # in this session, and answered somehow
 
@@ -220,13 +221,14 @@ class RemoteTeacher:
     except BaseException as error:
       self._ledger.unknown(request, str(error))
       raise
-    reason = ""
-    if wrong := answers.wrong:
-      reason = wrong[min(wrong)]
+    reason = answers.wrong[min(answers.wrong)] if answers.wrong else ""
+    if reason and not self._warned:
+      self._warned = True
       print(
-        f"Warning: request {request}: {len(wrong)} of {len(images)} answers "
-        f"are not valid. {reason} These images are paid for, left out, and not "
-        "asked about again unless queries.ask_again=True.",
+        f"Warning: request {request}: {len(answers.wrong)} of {len(images)} "
+        f"answers are not valid. {reason} Such images are paid for, left out, "
+        "counted in the report, and not asked about again unless "
+        "queries.ask_again=True.",
         flush=True,
       )
     self._ledger.answered(

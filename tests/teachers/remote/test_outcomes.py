@@ -4,8 +4,9 @@ import contextlib
 from pathlib import Path
 import random
 
-from fake_server import FakeServer, labels_of
+from fake_server import FAULTS, FakeServer, labels_of
 import httpx
+from mortal_ledger import Killed, MortalLedger
 import numpy as np
 import pytest
 from remote_blocks import SPEC, queries_block, teacher_block
@@ -20,34 +21,6 @@ from jaxkd.teachers.remote import (
 from jaxkd.teachers.remote.outcomes import Cost, of_status
 
 README = Path(outcomes.__file__).with_name("README.md")
-# Each fault of the server, and the row of the table that it is.
-FAULTS = {
-  "": "answered",
-  "reordered": "answered",
-  "cut": "cut",
-  "html": "wrong",
-  "wrong count": "wrong",
-  "truncated": "lost",
-  "reset": "lost",
-  "close": "lost",
-  "retry 429": "busy",
-  "retry 503": "busy",
-  "half 429": "busy",
-  "400 ThrottlingException": "says_busy",
-  "400 exceeds the maximum batch size": "too_large",
-  "413": "too_large",
-  "redirect 307 /elsewhere": "moved",
-  "redirect 302 /elsewhere": "moved_away",
-  "401": "refused",
-  "404": "refused",
-  "501": "not_implemented",
-  "408": "failed",
-  "500": "failed",
-  "502": "failed",
-  "half 500": "failed",
-  "400": "other",
-  "redirect 303 /elsewhere": "other",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -85,22 +58,6 @@ def test_every_exception_of_the_client_has_a_row():
   assert outcomes.of_exception(lost).cost == Cost.UNKNOWN
 
 
-class Killed(BaseException):
-  """Ends a run as SIGKILL does: nothing more reaches the ledger."""
-
-
-class MortalLedger(Ledger):
-  """A ledger of a process that dies before a given write."""
-
-  writes_left = 1 << 30
-
-  def _append(self, *lines, sync=True):
-    self.writes_left -= 1
-    if self.writes_left < 0:
-      raise Killed
-    super()._append(*lines, sync=sync)
-
-
 @pytest.mark.parametrize(
   "seed",
   [*range(6), *(pytest.param(n, marks=pytest.mark.slow) for n in range(6, 60))],
@@ -116,7 +73,8 @@ def test_the_server_never_bills_more_than_the_ledger_counts(tmp_path, seed):
     for fault, row in FAULTS.items()
     if outcomes.get(row).cost != Cost.FREE
   } | {"": True}
-  faults = [rng.choice(list(FAULTS)) for _ in range(rng.randint(0, 30))]
+  kinds = [f for f in FAULTS if f not in ("nan", "range", "stall")]
+  faults = [rng.choice(kinds) for _ in range(rng.randint(0, 30))]
   path, done = tmp_path / "ledger.jsonl", False
   with FakeServer(faults, bills=lambda fault: bills.get(fault)) as server:
     for _ in range(40):
