@@ -17,18 +17,19 @@ def names() -> list[str]:
   return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> ModuleType:
+def find(name: str, field: str = "method") -> ModuleType:
   """Returns the module of a method.
 
   Args:
     name: one of `names()`, or the dotted path of a module outside.
+    field: the config field that names it, for messages.
 
   Raises:
     JaxkdError: if there is no such module, or if it is no method.
   """
   if "." in name:
-    return user_code.load_module("method", name, *PARTS)
-  checks.choice("method", name, names())
+    return user_code.load_module(field, name, *PARTS)
+  checks.choice(field, name, names())
   return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -129,7 +130,7 @@ def with_objective(name: str) -> ModuleType:
   Raises:
     JaxkdError: if other methods can't use it.
   """
-  method = find(name)
+  method = find(name, "objective")
   if not exports_objective(method):
     known = [other for other in names() if exports_objective(find(other))]
     raise JaxkdError(

@@ -73,6 +73,8 @@ def build_report(
   several = len(students) > 1 and accuracies[0] is not None
   synthesis_s = metrics.seconds("synthesis")
   image_steps = made.images * setup.method.steps
+  # No seconds are known where metrics.jsonl was deleted.
+  speed = image_steps / synthesis_s if image_steps and synthesis_s else None
   return {
     "method": config.method,
     "adaptation": config.adaptation.name,
@@ -99,7 +101,7 @@ def build_report(
     "synthesis": {
       "images": made.images,
       "steps": setup.method.steps,
-      "image_steps_per_s": image_steps / synthesis_s if image_steps else None,
+      "image_steps_per_s": speed,
       "seconds": synthesis_s,
       "compile_seconds": metrics.seconds("synthesis", "compile_seconds"),
     },

@@ -82,7 +82,7 @@ def _check_images(dataset: Dataset) -> None:
 def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:
   model = setup.config.teacher.model
   if processes.broadcast(copy.exists()):
-    return trained_network.load(copy, setup.spec, model)
+    return trained_network.load_own(copy, setup.spec, model)
   network = trained_network.load(checkpoint, setup.spec, model)
   weights.save(copy, network, setup.spec, network.name)
   return network

@@ -113,10 +113,16 @@ def _lock(folder: Path) -> IO[str]:
     ) from error
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError as error:
+  except BlockingIOError as error:
     lock.close()
     raise JaxkdError(
       f"The workdir {folder} is in use by another run; choose another one."
+    ) from error
+  except OSError as error:
+    lock.close()
+    raise JaxkdError(
+      f"The workdir {folder} can't be locked ({error.strerror}): choose a "
+      "--workdir on a disk with locks, which some network file systems lack."
     ) from error
   return lock
 

@@ -85,7 +85,7 @@ class Trainer(NamedTuple):
     path = self.workdir / f"{name}.safetensors"
     model = model or self.config.model
     if processes.broadcast(path.exists()):
-      return load(path, self.spec, model)
+      return load_own(path, self.spec, model)
     key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = run_folder.cache_dir("teachers") / (
       f"{model.replace(':', '.')}-{self.spec.name}-"
@@ -224,6 +224,20 @@ def _write_cache(
 @jax.jit
 def _is_finite(network: Classifier, images: Array) -> Array:
   return jnp.isfinite(network(to_float(images)).logits).all()
+
+
+def load_own(path: Path, spec: DataSpec, model: str) -> Classifier:
+  """Loads a network that this run has written.
+
+  Raises:
+    JaxkdError: as `load`, with the remedy.
+  """
+  try:
+    return load(path, spec, model)
+  except JaxkdError as error:
+    raise JaxkdError(
+      f"{error} Delete that file: the same command makes it again."
+    ) from error
 
 
 def load(path: Path, spec: DataSpec, model: str) -> Classifier:

@@ -101,3 +101,13 @@ def test_without_an_image_to_train_on_it_says_what_was_looked_for(tmp_path):
   dataset = jaxkd.Dataset(SPEC, images[:0], labels[:0], images, labels)
   with pytest.raises(jaxkd.JaxkdError, match="no image to train .*train/CLASS"):
     make_teacher(tmp_path, "", dataset=dataset)
+
+
+def test_a_damaged_copy_of_the_teacher_says_what_to_do(tmp_path):
+  plain = make_teacher(tmp_path, "")
+  path = tmp_path / "run" / "teacher.safetensors"
+  path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(jaxkd.JaxkdError, match="damaged.*Delete that file"):
+    make_teacher(tmp_path, "")
+  path.unlink()
+  same(make_teacher(tmp_path, "").published, plain.published)

@@ -1,5 +1,7 @@
 """The folder of a run belongs to one config and to one process at a time."""
 
+import errno
+import fcntl
 import json
 
 import pytest
@@ -104,3 +106,14 @@ def test_the_default_folder_follows_the_config():
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
   monkeypatch.setenv("HOME", str(tmp_path))
   assert lock("~/runs/a") == tmp_path / "runs" / "a"
+
+
+def test_a_disk_without_locks_is_not_taken_for_another_run(
+  tmp_path, monkeypatch
+):
+  def fail(file, kind):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+  monkeypatch.setattr(fcntl, "flock", fail)
+  with pytest.raises(JaxkdError, match="can't be locked .No locks available"):
+    lock(tmp_path)
