@@ -48,7 +48,7 @@ TEMPLATE = Block(
 )
 INPUT = Block(
   "input",
-  "The input tensor of protocol=v2, where the server's metadata lack it.",
+  "The input of protocol=v2 where the server's metadata lack it, and of v1.",
   (
     Field("name", str, "", "Its name; '' is that in the metadata."),
     Field(

@@ -330,3 +330,31 @@ def test_a_wrong_answer_is_left_out_and_paid_for_once(tmp_path):
     assert server.images == totals.sent == totals.spent == rounds * BATCH
   assert report["queries"]["wrong"] == totals.wrong == 1
   assert report["queries"]["ended"] is None
+
+
+def test_a_server_that_bills_and_never_answers_is_left_soon(tmp_path):
+  server = fake(["500"] * 8)
+  server.bills = lambda fault: True
+  with server:
+    log = finish(
+      tmp_path,
+      server.url,
+      IMAGES,
+      status=2,
+      price_per_1000=2.0,
+      max_in_flight=1,
+    )
+    lines = [line for line in log.splitlines() if line.startswith("jaxkd: ")]
+    assert server.billed == check_books(tmp_path, server.images).spent == 12
+    assert "12 images, which cost 0.024" in lines[-1]
+    assert "queries.max_unanswered=3" in lines[-1]
+    finish(
+      tmp_path,
+      server.url,
+      IMAGES,
+      status=2,
+      price_per_1000=2.0,
+      max_in_flight=1,
+    )
+    assert server.requests == 4
+    assert server.billed == read_totals(tmp_path / "ledger.jsonl").spent

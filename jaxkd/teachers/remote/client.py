@@ -14,7 +14,9 @@ def new_client(url: httpx.URL, connections: int) -> httpx.Client:
   Raises:
     JaxkdError: if there is one that can't be used.
   """
-  limits = httpx.Limits(max_connections=connections)
+  # Servers close idle connections after 5 seconds or more; a request that meets
+  # such an end is lost, and may have been billed.
+  limits = httpx.Limits(max_connections=connections, keepalive_expiry=2.0)
   if urls.is_loopback(url):
     return httpx.Client(transport=httpx.HTTPTransport(limits=limits))
   try:

@@ -84,7 +84,7 @@ class V2(NamedTuple):
     tensor = tensors.choose_input(metadata, self.declared, self.model)
     name = self.declared.name or tensor["name"]
     datatype = self.declared.datatype or tensor["datatype"]
-    checks.choice("datatype of the model's input", datatype, codec.TEXTS)
+    checks.choice("teacher.input.datatype", datatype, codec.TEXTS)
     batch, *sizes = map(int, tensor.get("shape") or (-1, *self.shape))
     if batch not in (-1, 1):
       raise JaxkdError(

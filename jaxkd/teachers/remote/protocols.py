@@ -28,7 +28,7 @@ from jaxkd.teachers.remote.codec import (
 )
 from jaxkd.teachers.remote.open_inference import V2
 from jaxkd.teachers.remote.replies import KEYS, find_answers, read_prediction
-from jaxkd.teachers.remote.tensors import InputTensor
+from jaxkd.teachers.remote.tensors import InputTensor, layout
 from jaxkd.types import DataSpec, JaxkdError
 
 MARK = "{{image_b64}}"  # where a template's body takes the image
@@ -41,9 +41,10 @@ class V1(NamedTuple):
   of the other forms in `jaxkd.teachers.remote.replies`.
 
   Attributes:
-    shape: the shape of an image, `(H, W, C)`.
+    shape: the shape of an image as it is sent.
     response: the answers that are expected.
     datatype: `FP32` sends pixels of 0 to 1, `UINT8` of 0 to 255.
+    axes: the axes of `(N, H, W, C)` in the order in which they are sent.
     output: the dotted path to the answer in a prediction; empty takes the one
       that fits.
   """
@@ -51,6 +52,7 @@ class V1(NamedTuple):
   shape: tuple[int, ...]
   response: ResponseSpec
   datatype: str
+  axes: tuple[int, ...] = (0, 1, 2, 3)
   output: str = ""
 
   max_images = UNLIMITED
@@ -65,7 +67,8 @@ class V1(NamedTuple):
     """Encodes uint8 `images [N, H, W, C]` as a request."""
     nested, text = _nested(self.shape), TEXTS[self.datatype].__getitem__
     instances = ",".join(
-      nested % tuple(map(text, image.tobytes())) for image in images
+      nested % tuple(map(text, image.tobytes()))
+      for image in images.transpose(self.axes)
     )
     body = f'{{"instances": [{instances}]}}'
     return Request("", {"Content-Type": "application/json"}, body.encode())
@@ -163,8 +166,9 @@ def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
       f"{teacher.protocol}; choose access {', '.join(KEYS)}, or protocol v2."
     )
   if teacher.protocol == "v1":
-    datatype = teacher.template.datatype
-    return V1(spec.shape, response, datatype, teacher.output)
+    datatype = teacher.input.datatype or teacher.template.datatype
+    axes, sizes = layout(teacher.input.shape or spec.shape, spec.shape)
+    return V1(sizes, response, datatype, axes, teacher.output)
   return _template(spec, teacher.template, response)
 
 

@@ -45,7 +45,7 @@ def choose_input(
       "can be asked. teacher.input.name chooses one, if the others may be left "
       "out."
     )
-  tensor = inputs[0] if inputs else {}
+  tensor = _with_usual_names(inputs[0]) if inputs else {}
   missing = [
     f"teacher.input.{name}"
     for name in ("name", "datatype")
@@ -60,18 +60,31 @@ def choose_input(
   return tensor
 
 
+def _with_usual_names(tensor: dict[str, Json]) -> dict[str, Json]:
+  """Returns a tensor that is described in the words of Triton's own config."""
+  datatype = str(tensor.get("datatype") or tensor.get("data_type") or "")
+  shape = tensor.get("shape") or [-1, *tensor.get("dims", ())]
+  datatype = datatype.upper().removeprefix("TYPE_")
+  return {**tensor, "datatype": datatype, "shape": shape if shape[1:] else None}
+
+
 def layout(
   sizes: Sequence[int], shape: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
   """Returns the axes of `(N, H, W, C)` in the server's order, and their sizes.
 
-  The sizes are without N; the server's may be -1, or one flat axis.
+  The sizes are without N; the server's may be -1, one flat axis, or without the
+  channel of grey images.
+
+  Raises:
+    JaxkdError: if the images do not fit.
   """
   height, width, channels = shape
   for axes, layout in (
     ((0, 1, 2, 3), shape),
     ((0, 3, 1, 2), (channels, height, width)),
     ((0, 1, 2, 3), (math.prod(shape),)),
+    *([((0, 1, 2, 3), (height, width))] if channels == 1 else []),
   ):
     if len(layout) == len(sizes) and all(
       size in (-1, expected)
@@ -80,7 +93,7 @@ def layout(
       return axes, layout
   raise JaxkdError(
     f"The model takes inputs of shape {list(sizes)}, but the images have shape "
-    f"{list(shape)}; set dataset or image_size."
+    f"{list(shape)}; set dataset, image_size or teacher.input.shape."
   )
 
 

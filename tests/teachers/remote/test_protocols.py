@@ -103,7 +103,7 @@ def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
   [
     (model((-1, 9, 9, 1)), r"\[9, 9, 1\].*image_size"),
     (model((8, 2, 3, 1)), "exactly 8 images"),
-    (model(datatype="INT32"), "datatype.*'INT32'.*UINT8"),
+    (model(datatype="INT32"), "input.datatype 'INT32'.*UINT8"),
     (model(outputs=[("y", "FP32", [-1, 7])]), "4 classes.*y FP32"),
     (
       model(outputs=[("y", "INT64", [-1])]),
@@ -479,3 +479,37 @@ def test_a_model_that_says_that_it_is_not_ready():
   protocol = protocols.build(spec_of(), teacher_block())
   with pytest.raises(NotServed, match="net is not ready"):
     protocol.check([b'{"ready": false}', json.dumps(model()).encode(), b"{}"])
+
+
+def test_v2_takes_the_words_of_tritons_own_config():
+  tensor = {"name": "x", "data_type": "TYPE_FP32", "dims": [1, 2, 3]}
+  protocol = checked({"inputs": [tensor], "outputs": model()["outputs"]})
+  assert (protocol.datatype, protocol.sizes) == ("FP32", (1, 2, 3))
+
+
+def test_grey_images_may_go_without_their_channel():
+  protocol = checked(model((-1, 2, 3)))
+  assert json.loads(protocol.encode(some_images(5)).body)["inputs"][0][
+    "shape"
+  ] == [5, 2, 3]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (6,), (2, 3, 1)])
+def test_v1_sends_the_shape_that_its_field_names(shape):
+  images = some_images()
+  fields = {"name": "", "datatype": "UINT8", "shape": shape}
+  block = teacher_block(protocol="v1", input=fields)
+  protocol = protocols.build(spec_of(), block)
+  body = protocol.encode(images).body
+  sent = np.array(json.loads(body)["instances"])
+  np.testing.assert_array_equal(sent, images.reshape(5, *shape))
+  assert protocol.size(images) == len(body)
+
+
+def test_v1_may_send_channels_first():
+  images = some_images(shape=(2, 3, 3))
+  fields = {"name": "", "datatype": "UINT8", "shape": (3, 2, 3)}
+  block = teacher_block(protocol="v1", input=fields)
+  body = protocols.build(spec_of((2, 3, 3)), block).encode(images).body
+  sent = np.array(json.loads(body)["instances"])
+  np.testing.assert_array_equal(sent, images.transpose(0, 3, 1, 2))
