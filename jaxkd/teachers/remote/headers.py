@@ -17,6 +17,8 @@ BEARER = "Authorization"
 # Words before a token that services use in place of Bearer.
 _SCHEMES = "(Bearer|Basic|Token|Api-?Key|Key)"
 _NAME = r"[A-Za-z0-9_-]+"
+# Where the commands and metadata servers of clouds have a token in JSON.
+_JSON_TOKENS = ("access_token", "accessToken", "id_token", "token")
 _WHOLE = 1 << 30
 _MAX_LENGTH = 300  # characters of a message that quotes a server
 # Headers that describe a request; a token must not replace one of them.
@@ -173,9 +175,20 @@ def _read(source: str) -> str:
     return os.environ.get(source, "").strip()
   try:
     path = Path(source.removeprefix("file:")).expanduser()
-    return path.read_text("utf-8-sig").strip()
+    text = path.read_text("utf-8-sig").strip()
   except (OSError, UnicodeDecodeError):
     return ""  # also while the file is being replaced
+  return _token_in_json(text) if text.startswith("{") else text
+
+
+def _token_in_json(text: str) -> str:
+  """Returns the token in what a cloud's command prints; empty without one."""
+  try:
+    fields = json.loads(text)
+  except ValueError:
+    return ""
+  tokens = (fields.get(name) for name in _JSON_TOKENS)
+  return str(next(filter(None, tokens), ""))
 
 
 def _redact(

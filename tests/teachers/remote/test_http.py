@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import json
 import logging
 import re
 import shutil
@@ -660,3 +661,15 @@ def test_a_token_may_name_its_scheme(open_to, monkeypatch, value):
       open_to(server.url, token_env="TEACHER_TOKEN").answer(some_images(1))
     assert server.headers["Authorization"] == value
   assert value.split()[1] not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["access_token", "accessToken", "token"])
+def test_a_token_may_stand_in_the_json_of_a_cloud(tmp_path, name):
+  path = tmp_path / "token.json"
+  path.write_text(json.dumps({"expires_in": 3599, name: "ya29.secret"}))
+  token = Token(f"file:{path}")
+  assert token.headers() == {"Authorization": "Bearer ya29.secret"}
+  path.write_text("{")  # while it is being written
+  assert token.headers() == {"Authorization": "Bearer ya29.secret"}
+  with pytest.raises(JaxkdError, match="token_env"):
+    Token(f"file:{path}")
