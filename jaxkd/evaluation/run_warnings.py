@@ -10,24 +10,29 @@ from typing import Any
 from jaxkd.runtime.formatting import number, percent
 
 DEVIATIONS = 3  # of the accuracy of guesses, above chance
+STILL = 1e-4  # step size times steps that changes no image
 UNDEFENDED_NATS = 0.2  # KL to the undefended teacher
 FAITHFUL, UNFAITHFUL = 0.9, 0.5  # agreement on samples, and on test data
 FEW_IMAGES = 1000  # test images, where a report does not say how many
 FEW_SAMPLES = 100  # too few for an agreement on samples to say much
 
 
-def find(report: dict[str, Any], num_classes: int) -> list[str]:
+def find(
+  report: dict[str, Any], num_classes: int, num_rounds: int = 1
+) -> list[str]:
   """Returns the warnings about a run.
 
   Args:
     report: as `jaxkd.pipeline.results.build_report` makes it, with `defense`.
     num_classes: K.
+    num_rounds: rounds of the synthesis.
   """
   limit = chance_limit(num_classes, report.get("test_images") or FEW_IMAGES)
   return [
     *_teacher(report, num_classes, limit),
     *_student(report, num_classes, limit),
     *_defense(report),
+    *_images(report, num_rounds),
   ]
 
 
@@ -100,3 +105,19 @@ def _defense(report: dict[str, Any]) -> Iterator[str]:
       "weight is too small or its training too brief; raise "
       "teacher.defense.omega or teacher.epochs."
     )
+
+
+def _images(report: dict[str, Any], num_rounds: int) -> Iterator[str]:
+  synthesis = (report.get("config") or {}).get("synthesis", {})
+  optimizer = synthesis.get("optimizer") or {}
+  for name, rate in (
+    ("step_size", synthesis.get("step_size")),
+    ("optimizer.learning_rate", optimizer.get("learning_rate")),
+  ):
+    steps = max(synthesis.get("num_steps") or 1, 1) * num_rounds
+    if rate is not None and rate * steps < STILL:
+      yield (
+        f"The images were never improved: synthesis.{name}={rate:g} moves "
+        f"nothing in {steps} steps, so they are as they were at the start. "
+        f"Raise synthesis.{name}, or take more steps or rounds."
+      )

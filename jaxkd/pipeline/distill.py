@@ -116,7 +116,7 @@ def distill(
       report["warnings"] = [
         *teacher_warnings,
         *sanity_checks.check_round(train, setup.spec.num_classes),
-        *run_warnings.find(report, setup.spec.num_classes),
+        *run_warnings.find(report, setup.spec.num_classes, setup.method.rounds),
       ]
 
     # 5. The student and the report.

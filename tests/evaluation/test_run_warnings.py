@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from report_example import a_report
 
+import jaxkd
 from jaxkd.evaluation import run_warnings
 from jaxkd.report.page import write_html
 from jaxkd.report.summary import summary
@@ -62,6 +63,32 @@ def test_a_defence_that_changed_nothing(kl, warned):
   assert all("teacher.defense.omega" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+  ("synthesis", "field"),
+  [
+    ({"step_size": 1e-9, "num_steps": 50}, "synthesis.step_size=1e-09"),
+    (
+      {"optimizer": {"learning_rate": 1e-9}},
+      "synthesis.optimizer.learning_rate=1e-09",
+    ),
+    ({"step_size": 0.001, "num_steps": 4}, ""),
+    ({"optimizer": {"learning_rate": 0.001}}, ""),
+  ],
+)
+def test_images_that_were_never_improved(synthesis, field):
+  lines = find(config={"synthesis": synthesis})
+  assert bool(lines) == bool(field)
+  assert all(field in line for line in lines)
+
+
+def test_no_config_leaves_its_images_as_they_were():
+  for path in sorted(Path("configs").glob("*.py")):
+    config = jaxkd.load_config(f"{path}:smoke")
+    if "cells" not in config:
+      fields = {"synthesis": config.synthesis.to_dict()}
+      assert not find(config=fields), path
+
+
 def test_warnings_are_in_the_terminal_and_on_the_page(tmp_path):
   lines = find(0.9, 0.25)
   made = report(warnings=lines)
@@ -74,7 +101,7 @@ def test_warnings_are_in_the_terminal_and_on_the_page(tmp_path):
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_shipped_configs_have_none(path):
-  record = json.loads(path.read_text())
+  runs = json.loads(path.read_text())["runs"]
   classes = 2 if "two_moons" in path.stem else 10
-  for run in record["runs"]:
+  for run in runs.values() if isinstance(runs, dict) else runs:  # of a table
     assert not run_warnings.find({"data_free": None, **run}, classes)
