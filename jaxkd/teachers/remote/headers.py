@@ -101,6 +101,7 @@ class RequestHeaders:
     self._token = token
     self._further: dict[str, str] = {}
     self._secrets: set[str] = set()
+    self._last: dict[str, str] = {}  # values that were read, by header
     for line in further:
       name, colon, value = (part.strip() for part in line.partition(":"))
       if not colon or not re.fullmatch(_NAME, name):
@@ -128,12 +129,14 @@ class RequestHeaders:
   def _value(self, name: str, source: str) -> str:
     value = source
     if source.startswith(("env:", "file:")):
-      value = _read(source.removeprefix("env:"))
+      # A file may be missing for a moment while it is renewed.
+      value = _read(source.removeprefix("env:")) or self._last.get(name, "")
       if not value:
         raise JaxkdError(
           f"teacher.headers: the value of {name} is to come from {source}, "
           "which is not set or can't be read."
         )
+      self._last[name] = value
       self._secrets.add(value)
     if not re.fullmatch(r"[ -~]+", value):
       raise JaxkdError(

@@ -222,6 +222,12 @@ class RemoteTeacher:
       self._ledger.unknown(request, str(error))
       raise
     reason = answers.wrong[min(answers.wrong)] if answers.wrong else ""
+    self._ledger.answered(
+      request,
+      answers.to_list(),
+      reason=reason,
+      renormalised=answers.renormalised,
+    )
     if reason and not self._warned:
       self._warned = True
       print(
@@ -231,12 +237,6 @@ class RemoteTeacher:
         "queries.ask_again=True.",
         flush=True,
       )
-    self._ledger.answered(
-      request,
-      answers.to_list(),
-      reason=reason,
-      renormalised=answers.renormalised,
-    )
 
 
 def _wait(futures: Sequence[Future]) -> None:

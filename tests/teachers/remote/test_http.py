@@ -18,7 +18,11 @@ from remote_blocks import SPEC, queries_block, teacher_block
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote import served_teacher, transport as transports
-from jaxkd.teachers.remote.headers import Token, retry_after_s
+from jaxkd.teachers.remote.headers import (
+  RequestHeaders,
+  Token,
+  retry_after_s,
+)
 
 TOKEN = "sk-Very/Secret+Token=="
 
@@ -673,3 +677,14 @@ def test_a_token_may_stand_in_the_json_of_a_cloud(tmp_path, name):
   assert token.headers() == {"Authorization": "Bearer ya29.secret"}
   with pytest.raises(JaxkdError, match="token_env"):
     Token(f"file:{path}")
+
+
+def test_a_file_that_is_being_renewed_leaves_the_value_before(tmp_path):
+  path = tmp_path / "key"
+  path.write_text("first")
+  headers = RequestHeaders(Token(), (f"x-key: file:{path}",))
+  path.unlink()
+  assert headers.headers() == {"x-key": "first"}
+  path.write_text("second")
+  assert headers.headers() == {"x-key": "second"}
+  assert headers.redact("first second") == "[token] [token]"
