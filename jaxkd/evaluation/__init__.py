@@ -4,7 +4,8 @@ accuracy.py           accuracy and agreement on labelled data, with intervals
 audit.py              rows and sentences of an audit of a black box
 classes.py            accuracy and agreement of every class
 data_free_metrics.py  metrics on held-out synthetic samples
+image_checks.py       checks of the first images of a run
 network_costs.py      parameters, bytes, FLOP and latency
 predictions.py        log-probabilities for many images, on all devices
-sanity_checks.py      checks of a teacher and of the first images of a run
+sanity_checks.py      checks of a teacher before a run
 """

@@ -1,4 +1,4 @@
-"""Sanity checks of a teacher before a run, and of the first images of a run.
+"""Sanity checks of a teacher before a run.
 
 Every warning and error is one line, and names a remedy.
 """
@@ -9,19 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd.data.labels import class_counts, labels_of
-from jaxkd.evaluation import data_free_metrics
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
 from jaxkd.serialization.mismatch import are_probabilities
-from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Samples
+from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
-MAX_CLASS_SHARE = 0.95  # fraction of images with the most frequent label
-MAX_DUPLICATES = 0.5  # fraction of images that equal an earlier one
-MAX_SATURATED = 0.95  # fraction of pixels that are black or white
 MAX_LOGIT = 1e4
 MIN_VARIATION = 1e-6  # of the logits over images, relative to the largest
-MAX_IMAGES = 2000  # of a round that are checked
 NUM_NOISE_IMAGES = 5
 GREYS = (0.0, 0.5, 1.0)
 
@@ -84,28 +78,6 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
   return []
 
 
-def check_round(samples: Samples, num_classes: int) -> list[str]:
-  """Checks the first images of a run.
-
-  Args:
-    samples: samples in the store after the first rounds.
-    num_classes: K.
-
-  Returns:
-    Warnings, each in one line: if nearly all images have one label, are copies
-    of others, or are black and white only.
-  """
-  if not len(samples.labels):
-    return []
-  first = jax.tree.map(lambda leaf: leaf[:MAX_IMAGES], samples)
-  images = np.asarray(first.images)
-  return [
-    *_check_classes(first, num_classes),
-    *_check_duplicates(images),
-    *(_check_saturation(images) if images.ndim == 4 else []),
-  ]
-
-
 def _check_images(spec: DataSpec) -> Array:
   """Returns noise and plain grey images, or random points."""
   key = keys.fold(jax.random.key(0), Stream.PROBES)
@@ -135,40 +107,3 @@ def _logits(name: str, classifier: Classifier, images: Array) -> np.ndarray:
       f"{type(error).__name__}: {reason}. Correct the input shape of its spec, "
       "or the network."
     ) from error
-
-
-def _check_classes(samples: Samples, num_classes: int) -> list[str]:
-  labels = labels_of(samples)
-  counts = np.asarray(class_counts(labels, num_classes))
-  share = counts.max() / max(counts.sum(), 1)
-  if share < MAX_CLASS_SHARE:
-    return []
-  return [
-    f"{share:.0%} of the first {counts.sum()} images are of class "
-    f"{counts.argmax()} for the teacher; a student learns little from them. "
-    "Try another seed or a smaller step size, and check the teacher's "
-    "normaliser."
-  ]
-
-
-def _check_duplicates(images: np.ndarray) -> list[str]:
-  share = data_free_metrics.duplicates(images)
-  if share <= MAX_DUPLICATES:
-    return []
-  return [
-    f"{share:.0%} of the first {len(images)} images are exact copies of "
-    "others; lower the step size or learning rate of the synthesis, or raise "
-    "the weight of terms that make images differ (synthesis.weights)."
-  ]
-
-
-def _check_saturation(images: np.ndarray) -> list[str]:
-  top = 255 if images.dtype == np.uint8 else 1
-  share = np.mean((images <= 0) | (images >= top))
-  if share <= MAX_SATURATED:
-    return []
-  return [
-    f"{share:.0%} of the pixels of the first {len(images)} images are black or "
-    "white; lower the step size or learning rate of the synthesis, or raise "
-    "the weight of its image priors (synthesis.weights)."
-  ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxkd.data import Dataset, other_images
 from jaxkd.errors import BudgetExhausted, JaxkdError
-from jaxkd.evaluation import sanity_checks
+from jaxkd.evaluation import image_checks, sanity_checks
 from jaxkd.pipeline import exchange, scores
 from jaxkd.pipeline.exchange import RoundInputs, RunState
 from jaxkd.pipeline.host_exchange import make_host_round
@@ -28,7 +28,7 @@ from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import sample_store
 from jaxkd.types import Array, Classifier, LossTerms, Samples
 
-CHECKED_ROUND = 2  # the round after which the images are checked for collapse
+CHECKED_ROUND = 2  # the round after which the images must differ
 
 
 class SynthesisResult(NamedTuple):
@@ -69,7 +69,8 @@ def run_rounds(
 
   Raises:
     BudgetExhausted: if the budget does not pay for the first round.
-    JaxkdError: if a term of the loss is not finite.
+    JaxkdError: if a term of the loss is not finite, or the first images are
+      useless.
     Preempted: if the run was told to stop; the state is saved.
   """
   setup, run = start(setup, teacher, student, dataset)
@@ -102,8 +103,7 @@ def run_rounds(
           break
         terms = jax.device_get(terms)
         check_finite(setup, terms, index)
-        if index == min(CHECKED_ROUND, count - 1):
-          check_images(setup, run)
+        check_images(setup, run, terms, index)
         metrics.write(
           "synthesis",
           index + 1,
@@ -208,12 +208,7 @@ def check_finite(
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
       known = flatten(setup.config.to_dict())
-      fields = (
-        "synthesis.step_size",
-        "synthesis.optimizer.learning_rate",
-        f"synthesis.weights.{name}",
-        "student.round_optimizer.learning_rate",
-      )
+      fields = [*image_checks.step_fields(known), f"synthesis.weights.{name}"]
       raise JaxkdError(
         f"The term {name} is {values[wrong[0]]} in set "
         f"{index * values.size + wrong[0]} ({wrong.size} sets of round "
@@ -221,11 +216,25 @@ def check_finite(
       )
 
 
-def check_images(setup: Setup, run: RunState) -> None:
-  """Prints a warning for images that collapsed, repeat, or are saturated."""
+def check_images(
+  setup: Setup, run: RunState, terms: dict[str, np.ndarray], index: int
+) -> None:
+  """Prints warnings for images of the first rounds that teach little.
+
+  Raises:
+    JaxkdError: if nothing can be learnt from them.
+  """
+  last = min(CHECKED_ROUND, len(setup.costs) - 1)
+  if index not in (0, last):
+    return
   samples = sample_store.filled(devices.to_local(run.store))
-  classes = setup.spec.num_classes
-  sanity_checks.warn(sanity_checks.check_round(samples, classes))
+  config, lines = flatten(setup.config.to_dict()), []
+  if index == 0:
+    lines += image_checks.check_steps(samples, terms, config)
+  if index == last:
+    classes = setup.spec.num_classes
+    lines += image_checks.check_variety(samples, classes, config)
+  sanity_checks.warn(lines)
 
 
 def evaluate_at_budget(

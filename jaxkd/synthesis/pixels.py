@@ -22,7 +22,8 @@ def optimise(
   """Optimises one set of images `[N, ...]` in one scan of T steps.
 
   Returns:
-    The images and the terms of the last step. A term that is not finite stays
+    The images, and the terms of the last step with their weighted sum `loss`
+    and that of the first step, `first_loss`. A term that is not finite stays
     so, hence the last ones are enough to notice it.
   """
   return optimise_views(
@@ -51,15 +52,17 @@ def optimise_views(
 
   def step(carry, step_key: Array | None):
     images, opt_state = carry
-    grads, terms = jax.grad(loss, has_aux=True)(images, step_key)
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    (value, terms), grads = value_and_grad(images, step_key)
     updates, opt_state = tx.update(grads, opt_state, images)
     images = project(optax.apply_updates(images, updates))
-    return (images, opt_state), terms
+    return (images, opt_state), {**terms, "loss": value}
 
   carry = (images, tx.init(images))
   keys = None if key is None else jax.random.split(key, num_steps)
   (images, _), terms = jax.lax.scan(step, carry, keys, num_steps)
-  return images, jax.tree.map(lambda term: term[-1], terms)
+  last = {name: term[-1] for name, term in terms.items()}
+  return images, {**last, "first_loss": terms["loss"][0]}
 
 
 def weighted_sum(terms: LossTerms, weights: dict[str, float]) -> Array:

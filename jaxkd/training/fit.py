@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd.data.labels import class_counts, labels_of
+from jaxkd.evaluation import image_checks
 from jaxkd.runtime import devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.metrics import MetricsWriter
@@ -106,8 +107,9 @@ def fit(
         loss = jax.device_get(loss)  # also keeps forced host devices in step
         if not np.isfinite(loss).any():
           raise JaxkdError(
-            f"The loss of stage {stage} is {loss} in epoch {epoch + 1}; lower "
-            f"{hint}."
+            f"The loss of stage {stage} is {loss} in epoch {epoch + 1}, on "
+            f"images with {image_checks.range_of(samples.images)}; if these "
+            f"are as they should be, lower {hint}."
           )
         seconds = time.monotonic() - began
         metrics.write(

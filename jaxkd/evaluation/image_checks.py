@@ -1,0 +1,176 @@
+"""Sanity checks of the images that a method makes, in its first rounds.
+
+Every warning and error is one line, and names a remedy.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from jaxkd.data.labels import class_counts, labels_of
+from jaxkd.evaluation import data_free_metrics
+from jaxkd.types import JaxkdError, LossTerms, Samples
+
+MAX_IMAGES = 2000  # of a round that are checked
+MAX_CLASS_SHARE = 0.95  # fraction of images with the most frequent label
+MAX_DUPLICATES = 0.5  # fraction of images that equal an earlier one
+# Fraction of pixels that are black or white: worth a warning, and hopeless.
+MAX_SATURATED, ALL_SATURATED = 0.95, 0.999
+MIN_SPREAD = 1e-3  # standard deviation of a pixel over the images, mean
+# The published step sizes of CAKE take pixels to 20 beyond [0, 1], and make
+# the loss of their first set ten times larger.
+MAX_OUTSIDE = 100.0
+MAX_RISE, USUAL_RISE = 100.0, 1.0  # of a loss, relative to its first value
+
+# The fields that make steps smaller, in the methods that have them.
+STEP_FIELDS = (
+  "synthesis.step_size",
+  "synthesis.optimizer.learning_rate",
+  "student.round_optimizer.learning_rate",
+)
+
+
+def step_fields(known: Mapping[str, object]) -> tuple[str, ...]:
+  """Returns the fields of a flat config that make steps smaller."""
+  return tuple(field for field in STEP_FIELDS if field in known)
+
+
+def check_steps(
+  samples: Samples, terms: LossTerms, config: Mapping[str, object]
+) -> list[str]:
+  """Checks that the first round improved its images.
+
+  Args:
+    samples: that the round stored.
+    terms: of the round; `loss` and `first_loss`, where it has them, are those
+      of each set after its last and before its first step.
+    config: of the run, flat.
+
+  Returns:
+    Warnings, each in one line.
+
+  Raises:
+    JaxkdError: if images left [0, 1] by far, or if the loss of a set grew by
+      far, so that nothing can be learnt from the images.
+  """
+  remedy = _smaller_steps(config)
+  _check_range(np.asarray(samples.images[:MAX_IMAGES]), remedy)
+  if "first_loss" not in terms:
+    return []
+  first, last = (np.atleast_1d(terms[name]) for name in ("first_loss", "loss"))
+  rise = (last - first) / np.maximum(np.abs(first), 1e-12)
+  worst = rise.argmax()
+  line = (
+    f"The loss of the images rises from {first[worst]:.3g} to "
+    f"{last[worst]:.3g} over the steps of set {worst}: the steps are too large "
+    f"for the gradients of this teacher; {remedy}."
+  )
+  if rise[worst] > MAX_RISE:
+    raise JaxkdError(line)
+  return [line] if rise[worst] > USUAL_RISE else []
+
+
+def check_variety(
+  samples: Samples, num_classes: int, config: Mapping[str, object]
+) -> list[str]:
+  """Checks that the images of the first rounds differ.
+
+  Args:
+    samples: in the store after these rounds.
+    num_classes: K.
+    config: of the run, flat.
+
+  Returns:
+    Warnings, each in one line: if nearly all images have one label, are copies
+    of others, or are black and white only.
+
+  Raises:
+    JaxkdError: if the images are all the same, or nothing but black and white.
+  """
+  if not len(samples.labels):
+    return []
+  first = jax.tree.map(lambda leaf: leaf[:MAX_IMAGES], samples)
+  images, remedy = np.asarray(first.images), _smaller_steps(config)
+  return [
+    *_check_classes(first, num_classes, remedy),
+    *_check_duplicates(images, remedy),
+    *(_check_saturation(images, remedy) if images.ndim == 4 else []),
+  ]
+
+
+def range_of(images: np.ndarray) -> str:
+  """Says in which range pixels lie, and how many are no numbers."""
+  images = np.asarray(images, np.float32)
+  finite = images[np.isfinite(images)]
+  if not finite.size:
+    return "no finite pixel"
+  words = f"pixels from {finite.min():.3g} to {finite.max():.3g}"
+  missing = 1 - finite.size / images.size
+  return words + (f", {missing:.1%} of them NaN or infinite" if missing else "")
+
+
+def _smaller_steps(config: Mapping[str, object]) -> str:
+  fields = [f"{field} ({config[field]:g})" for field in step_fields(config)]
+  if not fields:
+    return "choose other synthesis.sources or another seed"
+  return f"lower {' or '.join(fields)}"
+
+
+def _check_range(images: np.ndarray, remedy: str) -> None:
+  if images.ndim != 4 or images.dtype == np.uint8:
+    return
+  inside = (images > -MAX_OUTSIDE) & (images < 1 + MAX_OUTSIDE)
+  if not inside.all():
+    raise JaxkdError(
+      f"The images of the first round have {range_of(images)}, and pixels are "
+      "in [0, 1]: the steps are too large for the gradients of this teacher; "
+      f"{remedy}."
+    )
+
+
+def _check_classes(
+  samples: Samples, num_classes: int, remedy: str
+) -> list[str]:
+  labels = labels_of(samples)
+  counts = np.asarray(class_counts(labels, num_classes))
+  share = counts.max() / max(counts.sum(), 1)
+  if share < MAX_CLASS_SHARE:
+    return []
+  return [
+    f"{share:.0%} of the first {counts.sum()} images are of class "
+    f"{counts.argmax()} for the teacher; a student learns little from them. "
+    f"Try another seed, {remedy}, and check the teacher's normaliser."
+  ]
+
+
+def _check_duplicates(images: np.ndarray, remedy: str) -> list[str]:
+  share = data_free_metrics.duplicates(images)
+  top = 255 if images.dtype == np.uint8 else 1
+  spread = np.std(images.astype(np.float32) / top, axis=0).mean()
+  if len(images) > 1 and spread < MIN_SPREAD:
+    raise JaxkdError(
+      f"The first {len(images)} images are the same up to {spread:.1e} in a "
+      f"pixel, and nothing can be learnt from them; {remedy}, or raise the "
+      "weight of terms that make images differ (synthesis.weights)."
+    )
+  if share <= MAX_DUPLICATES:
+    return []
+  return [
+    f"{share:.0%} of the first {len(images)} images are exact copies of "
+    f"others; {remedy}, or raise the weight of terms that make images differ "
+    "(synthesis.weights)."
+  ]
+
+
+def _check_saturation(images: np.ndarray, remedy: str) -> list[str]:
+  top = 255 if images.dtype == np.uint8 else 1
+  share = np.mean((images <= 0) | (images >= top))
+  line = (
+    f"{share:.0%} of the pixels of the first {len(images)} images are black or "
+    f"white; {remedy}, or raise the weight of the image priors "
+    "(synthesis.weights)."
+  )
+  if share > ALL_SATURATED:
+    raise JaxkdError(line)
+  return [line] if share > MAX_SATURATED else []
