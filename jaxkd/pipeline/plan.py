@@ -3,7 +3,6 @@
 import json
 
 from ml_collections import ConfigDict
-import numpy as np
 
 from jaxkd import models
 from jaxkd.pipeline import grid
@@ -110,16 +109,6 @@ def queries(setup: Setup) -> str:
 
 
 def memory(setup: Setup) -> str:
-  """Bytes of the store, on a device and on disk.
-
-  Images are floats where a white box answers synthetic images, bytes where
-  they are real or go to a black box.
-  """
-  method, spec = setup.method, setup.spec
-  white_box = setup.config.teacher.access == "white_box"
-  exact = method.float_pixels or (white_box and not method.real_images)
-  image = int(np.prod(spec.shape)) * (4 if exact or len(spec.shape) < 3 else 1)
-  label_only = setup.config.teacher.access == "label"
-  answer = 4 if label_only else 4 * spec.num_classes
-  size = method.capacity * (image + answer + 4) / 2**20
+  """Bytes of the store, on a device and on disk."""
+  size = setup.method.capacity * setup.sample_bytes / 2**20
   return f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"

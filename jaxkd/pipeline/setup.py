@@ -56,6 +56,7 @@ class Setup(NamedTuple):
     method: the method with its hyper-parameters.
     round: what is static in a round.
     costs: at most this many queries, updates and samples, for each round.
+    sample_bytes: memory of one stored sample.
     num_evaluation_queries: test images that a paid teacher will be shown.
     inputs: the arrays that all rounds share; None until `rounds.start` has
       the teacher.
@@ -72,6 +73,7 @@ class Setup(NamedTuple):
   method: Method
   round: RoundSpec
   costs: tuple[RoundCost, ...]
+  sample_bytes: int
   num_evaluation_queries: int
   inputs: RoundInputs | None = None
 
@@ -143,7 +145,8 @@ def setup(
   networks = _networks(resolved, summary.spec, existing.classifier)
   inputs = _input_shapes(resolved, summary, networks, method)
   spec = _round_spec(resolved, summary.spec, method, networks.student)
-  costs = tuple(_estimate_costs(spec, inputs))
+  run = _run_shapes(spec, inputs)
+  costs = tuple(round_costs(spec, run, inputs))
   _check_budget(resolved, costs[0])
   if trains_student(method):
     updates = sum(cost.updates for cost in costs)
@@ -163,6 +166,7 @@ def setup(
     method,
     spec,
     costs,
+    _num_bytes(run.store.samples) // method.capacity,
     reserved,
   )
 
@@ -224,15 +228,19 @@ def init_run(spec: RoundSpec, inputs: RoundInputs, key: Array) -> RunState:
   return exchange.init_state(spec, inputs, student, key)
 
 
-def _estimate_costs(spec: RoundSpec, inputs: RoundInputs) -> list[RoundCost]:
-  """What each round asks and does, at most.
+def _run_shapes(spec: RoundSpec, inputs: RoundInputs) -> RunState:
+  """Returns the state before round 0 as shapes.
 
   Raises:
     JaxkdError: what the method has against these networks.
   """
   key = jax.random.key(0)
-  run = jax.eval_shape(lambda inputs: init_run(spec, inputs, key), inputs)
-  return round_costs(spec, run, inputs)
+  return jax.eval_shape(lambda inputs: init_run(spec, inputs, key), inputs)
+
+
+def _num_bytes(samples: Samples) -> int:
+  leaves = jax.tree.leaves(samples)
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def _check_budget(config: ConfigDict, first: RoundCost) -> None:

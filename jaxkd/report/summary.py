@@ -40,8 +40,7 @@ def summary(report: dict[str, Any]) -> str:
     "agreement": f"{agreement_within(student)} on the test data",
     "parameters": compare("parameters", count),
     "work": compare("flops", lambda flops: scaled(flops, "FLOP")),
-    "images": f"{count(synthesis['images'])} in {count(synthesis['steps'])} "
-    f"steps, {count(synthesis['image_steps_per_s'])} image-steps/s",
+    "images": image_counts(synthesis),
     "queries": query_counts(report["queries"]),
     "time": f"{duration(seconds['total'])}: "
     + ", ".join(f"{stage} {duration(seconds[stage])}" for stage in stages),
@@ -62,6 +61,15 @@ def summary(report: dict[str, Any]) -> str:
   text = "\n".join(f"{name:11} {text}" for name, text in lines.items())
   warnings = [f"warning     {line}" for line in report.get("warnings", ())]
   return "\n".join([text, *warnings])
+
+
+def image_counts(synthesis: dict[str, Any]) -> str:
+  """Says how many images were made, in how many steps and how fast."""
+  images = count(synthesis["images"])
+  if not synthesis["steps"]:  # made by a generator, drawn, or real
+    return images
+  rate = count(synthesis["image_steps_per_s"])
+  return f"{images} in {count(synthesis['steps'])} steps, {rate} image-steps/s"
 
 
 def memory_peaks(memory: dict[str, Any]) -> str:

@@ -106,6 +106,6 @@ def draw(key: Array, count: int, spec: DataSpec) -> Array:
   if len(spec.shape) != 3:
     raise JaxkdError(
       f"{spec.name} has inputs of shape {spec.shape}, and procedural images "
-      "are [H, W, C]; set synthesis.start=noise."
+      "are [H, W, C]; set synthesis.start=noise or procedural_share=0."
     )
   return procedural.draw_mixture(MIXTURE, key, count, spec.shape)

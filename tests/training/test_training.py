@@ -272,7 +272,9 @@ def test_an_unknown_batch_norm_is_refused(role):
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
-  with pytest.raises(JaxkdError, match="stage student is .* 1, on .*pixels from .* lower student"):
+  with pytest.raises(
+    JaxkdError, match="stage student is .* 1, on .*pixels from .* lower student"
+  ):
     fit(tmp_path, hyper={"scale": float("nan")})
 
 
