@@ -10,10 +10,10 @@
 network and the images are as many as the budget would pay for. `budget` is
 IDEAL's if it is not given; sizes of rounds and epochs follow from it, as they
 do not from `--config.queries.budget`. `select` is `student`, where students of
-the round before select what is asked, or `none`. `sources` is a name or several
-with `+` between them, in equal parts, as in `sources=smooth+leaves`. Strokes
-use the knowledge that the classes are digits; smooth noise and leaves assume
-nothing.
+the round before select what is asked, `teacher`, where a white box does
+(default there), or `none`. `sources` is a name or several with `+` between
+them, in equal parts, as in `sources=smooth+leaves`. Strokes use the knowledge
+that the classes are digits; smooth noise and leaves assume nothing.
 """
 
 from jaxkd import config as c
@@ -42,7 +42,7 @@ def get_config(argument: str = ""):
     argument,
     dataset="mnist_5k",
     access="label",
-    select="student",
+    select="",
     sources="smooth+leaves+strokes",
     budget="0",
   )
@@ -88,13 +88,17 @@ def get_config(argument: str = ""):
 
 def selection(args: dict, budget: int) -> dict:
   """Fields of the block; candidates cost time, but no query."""
-  criterion = c.lookup(
-    {"student": "margin", "none": "none"}, args["select"], "select"
-  )
+  white_box = args["access"] == "white_box"
+  select = args["select"] or ("teacher" if white_box else "student")
   per_image = 2.0 if budget < 100_000 else 1.0
-  return {
-    "criterion": criterion,
+  fields = {
+    "student": {"criterion": "margin", "candidates": per_image},
+    "teacher": {"criterion": "random", "candidates": 8.0},
     # Without a choice some more, because a few are drawn twice.
-    "candidates": 1.1 if criterion == "none" else per_image,
+    "none": {"criterion": "none", "candidates": 1.1},
+  }
+  return {
+    **c.lookup(fields, select, "select"),
+    "critic": "teacher" if select == "teacher" else "students",
     "mutations": per_image,
   }

@@ -9,6 +9,7 @@ or other people's images) or is a mutation of one that was asked before. A round
 3. trains new students from scratch on all answers so far, which select in the
    next round (`jaxkd.synthesis.selecting_students`), in the same dispatch.
 
+A white box may select by its own answers, and no students are trained (3).
 After the rounds the student is trained on all answers.
 """
 
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 
 from jaxkd.config.fields import POSITIVE, Field
 from jaxkd.config.synthesis_fields import BATCH_SIZE, PAID_ROUNDS
+from jaxkd.evaluation.predictions import log_probs
 from jaxkd.synthesis import mutations, procedural, real_images, selection
 from jaxkd.synthesis.selecting_students import SelectingStudents
 from jaxkd.synthesis.selection_fields import SELECTION, SelectionConfig
@@ -76,13 +78,23 @@ def candidate_method(
       "images [H, W, C]; choose another method."
     )
   selects = select.criterion != "none"
+  by_teacher = selects and select.critic == "teacher"
+  by_students = selects and not by_teacher
   num_new = round(select.candidates * batch_size)
   num_mutations = round(select.mutations * batch_size) if selects else 0
   relabel_views = answers == "per_view"
   students = SelectingStudents(select, objective, hyper, spec.num_classes)
 
   def init(key: Array, nets: Networks):
-    return students.init(nets, key) if selects else ()
+    return students.init(nets, key) if by_students else ()
+
+  def predict(state, nets: Networks, images: Array) -> Array:
+    if by_teacher:
+      return log_probs(nets.teacher, images)[None]
+    if by_students:
+      answers = students.predict(nets, state, images)
+      return jnp.where(nets.store.inserted > 0, answers, 0.0)
+    return jnp.zeros((1, len(images), spec.num_classes))
 
   def ask(state, nets: Networks, key: Array):
     draw_key, mutate_key, select_key = jax.random.split(key, 3)
@@ -99,14 +111,9 @@ def candidate_method(
     new = valid & selection.is_new(
       candidates, store.samples.images, store.inserted
     )
-    answers = jnp.zeros((1, len(candidates), spec.num_classes))
-    if selects:
-      answers = jnp.where(
-        store.inserted > 0, students.predict(nets, state, candidates), answers
-      )
     rows = selection.select(
       select_key,
-      answers,
+      predict(state, nets, candidates),
       new,
       stores.label_counts(store, spec.num_classes),
       batch_size,
@@ -115,21 +122,21 @@ def candidate_method(
     return state, stores.unlabelled(candidates[rows]), {}
 
   def restart(state, nets: Networks, answered: Samples, key: Array):
-    if selects:
+    if by_students:
       state = students.init(nets, key)
     return state, answered, {}
 
   return Method(
     init=init,
-    phases=(Phase(ask, restart), *((students.phase(),) if selects else ())),
+    phases=(Phase(ask, restart), *((students.phase(),) if by_students else ())),
     rounds=rounds,
     capacity=rounds * batch_size,
     objective=objective,
     hyper=hyper,
     relabel_views=relabel_views,
-    required_access="white_box" if relabel_views else "label",
+    required_access="white_box" if relabel_views or by_teacher else "label",
     real_images=real_source,
-    round_student=students.variables if selects else None,
+    round_student=students.variables if by_students else None,
   )
 
 

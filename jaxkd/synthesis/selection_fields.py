@@ -13,8 +13,15 @@ SELECTION = Block(
       "criterion",
       str,
       "margin",
-      "What students select by in a class; none: new candidates at random.",
+      "What is selected by in a class; none: new candidates at random.",
       selection.CRITERIA,
+    ),
+    Field(
+      "critic",
+      str,
+      "students",
+      "Whose answers count; those of a teacher that is a white box are free.",
+      ("students", "teacher"),
     ),
     Field(
       "candidates",
@@ -55,6 +62,7 @@ class SelectionConfig(NamedTuple):
   """The fields of the block `selection`."""
 
   criterion: str
+  critic: str
   candidates: float
   mutations: float
   members: int

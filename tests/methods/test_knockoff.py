@@ -17,6 +17,7 @@ from jaxkd.types import JaxkdError
 
 SELECTION = {
   "criterion": "none",
+  "critic": "students",
   "candidates": 1.0,
   "mutations": 0.0,
   "members": 1,

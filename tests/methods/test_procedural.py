@@ -12,12 +12,14 @@ from toy_task import SPEC
 
 from jaxkd.synthesis.selecting_students import SelectingStudents
 from jaxkd.synthesis.selection_fields import SelectionConfig
+from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import objectives
 from jaxkd.types import JaxkdError, LossContext, Outputs, Samples
 
 CONTEXT = LossContext(jnp.int32(0), jnp.zeros(3, jnp.int32))
 SELECTION = {
   "criterion": "margin",
+  "critic": "students",
   "candidates": 2.0,
   "mutations": 2.0,
   "members": 2,
@@ -71,6 +73,23 @@ def test_students_learn_all_answers_and_select_new_images():
   variables = method.round_student(run.state)
   logits = toy_task.linear(variables, samples.images / 255)[0].logits
   assert (logits.argmax(-1) == samples.targets).mean() > 0.9
+
+
+def test_a_white_box_selects_until_its_classes_are_balanced():
+  def counts(criterion):
+    selection = {**SELECTION, "criterion": criterion, "critic": "teacher"}
+    selection |= {"candidates": 20.0}
+    method = build(num_rounds=3, selection=selection)
+    run, terms = toy_task.run_rounds(method, 3, WhiteBox(toy_task.network(1)))
+    assert terms[0] == {}  # no students are trained
+    answers = np.asarray(run.store.samples.targets)
+    return method, np.bincount(answers.argmax(-1), minlength=3)
+
+  method, balanced = counts("random")
+  assert method.required_access == "white_box"
+  assert method.round_student is None
+  assert balanced.min() >= 11
+  assert counts("none")[1].min() < 11
 
 
 def test_a_budget_pays_for_whole_rounds():
