@@ -2,12 +2,17 @@
 
   python -m jaxkd.main --config=configs/cake.py
   python -m jaxkd.main --config=configs/cake.py:dataset=fashion_mnist
+  python -m jaxkd.main --config=configs/cake.py:dataset=mnist,recipe=published
   python -m jaxkd.main --config=configs/cake.py:dataset=two_moons
   python -m jaxkd.main --config=configs/cake.py:smoke
 
-`mnist_5k` is our recipe, sized for two CPU cores. All other image sets have
-the published sizes, steps and weights (those of the released code); the
-published step sizes and weights of the toy hardly move a point, so it has ours.
+`recipe=published` has the sizes, steps and weights of the released code, which
+are those of one teacher. `recipe=ours` does not depend on the teacher's scale:
+its logits are brought to one standard deviation, a step is so many pixels and
+not so many gradients, images stay within [0, 1], and they start as procedural
+images that the teacher takes for their class. The points of `two_moons` have
+one recipe, since the published step sizes and weights hardly move one, and the
+published sizes of `mnist_5k` are cut for two CPU cores.
 """
 
 from jaxkd import config as c
@@ -43,7 +48,7 @@ COLOR = dict(
   PUBLISHED,
   weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
 )
-# By data set: fields of `synthesis`.
+# By data set: fields of `synthesis` of the published recipe.
 SYNTHESIS = {
   "two_moons": dict(
     num_sets=40,
@@ -55,11 +60,9 @@ SYNTHESIS = {
     weights=dict(classification=50.0, contrast=5.0, total_variation=0.0),
   ),
   "mnist_5k": dict(
+    GREY,
     num_sets=150,
-    set_size=500,
-    group_size=10,
     num_steps=24,
-    step_size=0.1,
     step_size_decades=1.3,
     weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
   ),
@@ -69,12 +72,29 @@ SYNTHESIS = {
   "cifar10": dict(COLOR, num_sets=500),
   "cifar100": dict(COLOR, num_sets=500),
 }
+OURS = dict(
+  num_sets=128,
+  set_size=500,
+  group_size=10,
+  num_steps=8,
+  step_size=0.01,
+  step_size_decades=1.0,
+  weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
+  start="matched",
+  step_unit="pixel",
+)
+LOGIT_STD = 2.5  # of the teacher's logits in `recipe=ours`
 
 
 def get_config(argument: str = ""):
-  args = c.arguments(argument, dataset="mnist_5k")
+  args = c.arguments(argument, dataset="mnist_5k", recipe="ours")
   networks = c.lookup(NETWORKS, args["dataset"])
-  small = args["dataset"] == "mnist_5k"
+  synthesis = c.lookup(SYNTHESIS, args["dataset"])
+  recipes = {"ours": OURS, "published": synthesis}
+  recipe = c.lookup(recipes, args["recipe"], "recipe")
+  if args["dataset"] == "two_moons":
+    recipe = synthesis
+  ours = recipe is OURS
   sgd = c.optimizer("sgd", networks["peak"], "one_cycle", weight_decay=5e-4)
   return c.experiment(
     "cake",
@@ -83,20 +103,23 @@ def get_config(argument: str = ""):
     teacher={
       "model": networks["teacher"],
       "epochs": 30,
-      "batch_size": 128 if small else 256,
+      "batch_size": 128 if args["dataset"] == "mnist_5k" else 256,
       "augment": networks["augment"],
       "optimizer": sgd,
+      "logit_std": LOGIT_STD if ours else 0.0,
     },
     student={
       "model": networks["student"],
-      "epochs": 14 if small else 30,
-      "batch_size": 64 if small else 256,
-      "optimizer": sgd,
+      "epochs": 20 if ours else 30,
+      "batch_size": 64 if ours else 256,
+      "optimizer": c.optimizer("sgd", 0.04, "one_cycle", weight_decay=1e-3)
+      if ours and networks is LENETS
+      else sgd,
     },
     synthesis={
-      **c.lookup(SYNTHESIS, args["dataset"]),
       "contrast": "groups",
       "dynamics": "sgd",
       "sets_per_round": 0,  # 0: chosen from the device
+      **recipe,
     },
   )

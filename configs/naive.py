@@ -5,14 +5,15 @@
   python -m jaxkd.main --config=configs/naive.py:smoke
 
 One step size for all sets, no contrast, no prior: the images sit on the right
-sides of the boundary, and far from it.
+sides of the boundary, and far from it. All else is `cake.py:recipe=published`.
 """
 
 from jaxkd import config as c
 
 
 def get_config(argument: str = ""):
-  config = c.sibling(__file__, "cake", argument)
+  published = ",".join(filter(None, [argument, "recipe=published"]))
+  config = c.sibling(__file__, "cake", published)
   config.synthesis.step_size_decades = 0.0
   config.synthesis.weights.contrast = 0.0
   config.synthesis.weights.total_variation = 0.0

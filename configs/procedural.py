@@ -90,9 +90,9 @@ def selection(args: dict, budget: int) -> dict:
   """Fields of the block; candidates cost time, but no query."""
   white_box = args["access"] == "white_box"
   select = args["select"] or ("teacher" if white_box else "student")
-  per_image = 2.0 if budget < 100_000 else 1.0
+  per_image = 4.0 if budget < 100_000 else 2.0
   fields = {
-    "student": {"criterion": "margin", "candidates": per_image},
+    "student": {"criterion": "disagreement", "candidates": per_image},
     "teacher": {"criterion": "random", "candidates": 8.0},
     # Without a choice some more, because a few are drawn twice.
     "none": {"criterion": "none", "candidates": 1.1},

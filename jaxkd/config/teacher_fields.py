@@ -150,6 +150,14 @@ TEACHER = Block(
     Field(
       "top_k", int, 1, "Classes whose probabilities access=top_k tells.", COUNT
     ),
+    Field(
+      "logit_std",
+      float,
+      0.0,
+      "Standard deviation to which a white box's logits on procedural images "
+      "are scaled; 0: they stay as they are.",
+      NOT_NEGATIVE,
+    ),
     Field("url", str, "", "Address of a service that answers."),
     Field(
       "protocol",

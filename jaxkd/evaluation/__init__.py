@@ -8,4 +8,5 @@ image_checks.py       checks of the first images of a run
 network_costs.py      parameters, bytes, FLOP and latency
 predictions.py        log-probabilities for many images, on all devices
 sanity_checks.py      checks of a teacher before a run
+teacher_scale.py      scale of a teacher's logits and gradients
 """

@@ -82,11 +82,33 @@ def check_variety(
     config: of the run, flat.
 
   Returns:
-    Warnings, each in one line: if nearly all images have one label, are copies
-    of others, or are black and white only.
+    Warnings, each in one line, see `variety_warnings`.
 
   Raises:
     JaxkdError: if the images are all the same, or nothing but black and white.
+  """
+  images = np.asarray(samples.images[:MAX_IMAGES])
+  for reason in (_all_the_same(images), _all_saturated(images)):
+    if reason:
+      raise JaxkdError(
+        f"{reason}, and nothing can be learnt from them; "
+        f"{_smaller_steps(config)}, or change synthesis.weights."
+      )
+  return variety_warnings(samples, num_classes, config)
+
+
+def variety_warnings(
+  samples: Samples, num_classes: int, config: Mapping[str, object]
+) -> list[str]:
+  """Warns of images that are too alike, each in one line.
+
+  That is if nearly all have one label, are copies of others, or are black and
+  white only.
+
+  Args:
+    samples: to look at.
+    num_classes: K.
+    config: of the run, flat.
   """
   if not len(samples.labels):
     return []
@@ -146,14 +168,6 @@ def _check_classes(
 
 def _check_duplicates(images: np.ndarray, remedy: str) -> list[str]:
   share = data_free_metrics.duplicates(images)
-  top = 255 if images.dtype == np.uint8 else 1
-  spread = np.std(images.astype(np.float32) / top, axis=0).mean()
-  if len(images) > 1 and spread < MIN_SPREAD:
-    raise JaxkdError(
-      f"The first {len(images)} images are the same up to {spread:.1e} in a "
-      f"pixel, and nothing can be learnt from them; {remedy}, or raise the "
-      "weight of terms that make images differ (synthesis.weights)."
-    )
   if share <= MAX_DUPLICATES:
     return []
   return [
@@ -164,13 +178,40 @@ def _check_duplicates(images: np.ndarray, remedy: str) -> list[str]:
 
 
 def _check_saturation(images: np.ndarray, remedy: str) -> list[str]:
-  top = 255 if images.dtype == np.uint8 else 1
-  share = np.mean((images <= 0) | (images >= top))
-  line = (
+  share = _saturated(images)
+  if share <= MAX_SATURATED:
+    return []
+  return [
     f"{share:.0%} of the pixels of the first {len(images)} images are black or "
     f"white; {remedy}, or raise the weight of the image priors "
     "(synthesis.weights)."
+  ]
+
+
+def _all_the_same(images: np.ndarray) -> str:
+  if len(images) < 2:
+    return ""
+  spread = (images.astype(np.float32) / _white(images)).std(axis=0).mean()
+  if spread >= MIN_SPREAD:
+    return ""
+  return f"The first {len(images)} images are the same up to {spread:.0e}"
+
+
+def _all_saturated(images: np.ndarray) -> str:
+  if images.ndim != 4 or not len(images):
+    return ""
+  share = _saturated(images)
+  if share <= ALL_SATURATED:
+    return ""
+  return (
+    f"{share:.1%} of the pixels of the first {len(images)} images are black or "
+    "white"
   )
-  if share > ALL_SATURATED:
-    raise JaxkdError(line)
-  return [line] if share > MAX_SATURATED else []
+
+
+def _saturated(images: np.ndarray) -> float:
+  return float(np.mean((images <= 0) | (images >= _white(images))))
+
+
+def _white(images: np.ndarray) -> int:
+  return 255 if images.dtype == np.uint8 else 1

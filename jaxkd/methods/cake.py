@@ -33,7 +33,7 @@ from jaxkd.config.synthesis_fields import (
   TEMPERATURE,
   weights_of,
 )
-from jaxkd.models.layers import to_pixels
+from jaxkd.models.layers import clip_to_pixels, to_pixels
 from jaxkd.runtime import devices
 from jaxkd.synthesis import pixels, priors, starts
 from jaxkd.training import optimisers
@@ -91,7 +91,15 @@ FIELDS = (
     "Steps of CAKE (sgd) or LAKE (langevin).",
     optimisers.DYNAMICS,
   ),
-  starts.START,
+  starts.MATCHED_START,
+  Field(
+    "step_unit",
+    str,
+    "gradient",
+    "What step_size is a multiple of: the gradient, as published, or a pixel; "
+    "with pixel, images also stay within [0, 1].",
+    ("gradient", "pixel"),
+  ),
   Field(
     "sets_per_round",
     int,
@@ -117,6 +125,7 @@ def build(
   contrast: str,
   dynamics: str,
   start: str,
+  step_unit: str,
   sets_per_round: int,
 ) -> Method:
   """Builds the method for inputs like `spec`.
@@ -152,6 +161,22 @@ def build(
       terms["total_variation"] = losses.total_variation(inputs).mean()
     return terms
 
+  def first_inputs(nets: Networks, key: Array, labels: Array) -> Array:
+    if start == "matched":
+      return starts.matched_images(nets.teacher, key, labels, spec)
+    return starts.start_images(start, key, set_size, spec)
+
+  def project(inputs: Array) -> Array:
+    stays = step_unit == "pixel" and is_image
+    return clip_to_pixels(inputs, spec) if stays else inputs
+
+  def step(size: Array, key: Array) -> optax.GradientTransformation:
+    dynamics_of = optimisers.DYNAMICS[dynamics]
+    if step_unit == "gradient":
+      return dynamics_of(size, key)
+    # At this temperature the noise is as large as the first step.
+    return pixels.in_pixels(dynamics_of(size, key, size / 2), spec)
+
   def make_set(
     nets: Networks, key: Array, index: Array
   ) -> tuple[Samples, LossTerms]:
@@ -167,11 +192,9 @@ def build(
       terms = terms_of(logits, inputs, labels)
       return pixels.weighted_sum(terms, weights), terms
 
+    tx = step(sizes[index], noise_key)
     inputs, terms = pixels.optimise(
-      loss,
-      starts.start_images(start, start_key, set_size, spec),
-      optimisers.DYNAMICS[dynamics](sizes[index], noise_key),
-      num_steps,
+      loss, first_inputs(nets, start_key, labels), tx, num_steps, project
     )
     step_sizes = jnp.full(set_size, sizes[index])
     images = to_pixels(inputs, spec)

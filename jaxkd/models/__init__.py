@@ -24,6 +24,7 @@ from jaxkd.models.adapters import (
   from_linen,
   from_nnx,
   with_compute_dtype,
+  with_logit_scale,
 )
 from jaxkd.models.alexnet import AlexNet, IdealAlexNet
 from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
@@ -52,6 +53,7 @@ __all__ = [
   "names",
   "shapes",
   "with_compute_dtype",
+  "with_logit_scale",
 ]
 
 _MODELS = {

@@ -14,6 +14,7 @@ from jaxkd.models.apply_functions import (
   LinenApply,
   NnxApply,
   Normaliser,
+  ScaledApply,
   mode_argument,
 )
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
@@ -133,6 +134,9 @@ def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
   if dtype == "float32":
     return classifier
   apply = classifier.apply
+  if isinstance(apply, ScaledApply):
+    inner = with_compute_dtype(classifier.replace(apply=apply.apply), dtype)
+    return classifier.replace(apply=replace(apply, apply=inner.apply))
   if not (isinstance(apply, LinenApply) and hasattr(apply.module, "dtype")):
     raise JaxkdError(
       f"compute_dtype={dtype}: {classifier.name!r} is no flax.linen module "
@@ -141,3 +145,9 @@ def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
     )
   module = apply.module.clone(dtype=jnp.dtype(dtype))
   return classifier.replace(apply=replace(apply, module=module))
+
+
+def with_logit_scale(classifier: Classifier, factor: float) -> Classifier:
+  """Returns the same network with its logits multiplied by a factor above 0."""
+  apply = ScaledApply(classifier.apply, float(factor))
+  return classifier.replace(apply=apply)

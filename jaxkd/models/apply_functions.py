@@ -15,7 +15,7 @@ from flax.traverse_util import unflatten_dict
 import jax
 import jax.numpy as jnp
 
-from jaxkd.types import Array, JaxkdError, Outputs, Variables
+from jaxkd.types import ApplyFn, Array, JaxkdError, Outputs, Variables
 
 # Keyword arguments that tell a module whether it is in training.
 _MODE_ARGUMENTS = {
@@ -186,6 +186,32 @@ class FunctionApply:
   ) -> tuple[Outputs, Variables]:
     del train, rng  # a plain function is the same in training
     return _to_outputs(self.function(variables, self.normalise(images))), {}
+
+
+@dataclass(frozen=True)
+class ScaledApply:
+  """Applies a network and multiplies its logits, and those of its heads.
+
+  Attributes:
+    apply: of the network.
+    factor: above 0, so that the predicted classes stay.
+  """
+
+  apply: ApplyFn
+  factor: float
+
+  def __call__(
+    self,
+    variables: Variables,
+    images: Array,
+    *,
+    train: bool = False,
+    rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    outputs, changed = self.apply(variables, images, train=train, rng=rng)
+    heads = tuple(head * self.factor for head in outputs.heads)
+    scaled = outputs._replace(logits=outputs.logits * self.factor, heads=heads)
+    return scaled, changed
 
 
 def _to_outputs(returned: Array | Outputs) -> Outputs:

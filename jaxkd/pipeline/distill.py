@@ -11,14 +11,15 @@ from ml_collections import ConfigDict
 
 from jaxkd import data
 from jaxkd.data import Dataset
-from jaxkd.evaluation import run_warnings, sanity_checks
+from jaxkd.evaluation import image_checks, run_warnings, sanity_checks
 from jaxkd.pipeline import grid, hosts, results, rounds, scores, students
 from jaxkd.pipeline.setup import Setup, setup as make_setup
-from jaxkd.pipeline.teacher import make_teacher
+from jaxkd.pipeline.teacher import make_teacher, visible_teacher
 from jaxkd.report import writer
 from jaxkd.runtime import processes, run_folder
 from jaxkd.runtime.keys import Stream
 from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.runtime.run_folder import flatten
 from jaxkd.serialization import weights
 from jaxkd.teachers.access import open_teacher
 from jaxkd.teachers.function_teacher import BlackBoxFunction
@@ -77,12 +78,13 @@ def distill(
 
     # 1. The teacher, and its defence.
     pair = make_teacher(setup, dataset, folder, metrics)
+    visible, scale = visible_teacher(setup, pair)
     with open_teacher(
       setup.config,
       dataset,
       setup.method,
       folder,
-      lambda: pair.published,
+      visible,
       setup.black_box,
     ) as teacher:
       # 2. Rounds: make images, ask the teacher, store the answers.
@@ -109,13 +111,16 @@ def distill(
         setup, teacher, trained, dataset, held_out, made, grid_summary, metrics
       )
       report["seconds"]["total"] = time.monotonic() - began
+      report["teacher"]["scale"] = scale and scale._asdict()
       report["defense"] = scores.evaluate_defense(setup, pair, dataset)
       report["guide"] = scores.evaluate_effective_teacher(
         setup, effective_teacher, pair, dataset
       )
       report["warnings"] = [
         *teacher_warnings,
-        *sanity_checks.check_round(train, setup.spec.num_classes),
+        *image_checks.variety_warnings(
+          train, setup.spec.num_classes, flatten(setup.config.to_dict())
+        ),
         *run_warnings.find(report, setup.spec.num_classes, setup.method.rounds),
       ]
 

@@ -8,14 +8,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxkd import defenses
+from jaxkd import defenses, models
 from jaxkd.data import Dataset
+from jaxkd.evaluation import teacher_scale
+from jaxkd.evaluation.teacher_scale import TeacherScale
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import keys, processes
 from jaxkd.runtime.files import user_path
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
+from jaxkd.synthesis import starts
 from jaxkd.training import trained_network
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Array, Classifier, JaxkdError, Samples
@@ -77,6 +80,27 @@ def _check_images(dataset: Dataset) -> None:
       "train/CLASS/ of a folder, or under the names of training arrays. Add "
       "images, or set teacher.checkpoint, teacher.factory or teacher.url."
     )
+
+
+def visible_teacher(
+  setup: Setup, pair: TeacherPair | None
+) -> tuple[Classifier | None, TeacherScale | None]:
+  """The network that the run may ask, and the scale that it had.
+
+  With `teacher.logit_std` its logits have this standard deviation. So the
+  weights of a method and the student's targets do not depend on the scale of
+  the logits, which may be ten times larger in one network than in another that
+  answers alike. Without it, and where the network is no white box, all stays
+  as it is and nothing is measured.
+  """
+  block, published = setup.config.teacher, pair and pair.published
+  wanted = block.logit_std if block.access == "white_box" else 0.0
+  if not wanted:
+    return published, None
+  images = starts.probe_images(setup.spec)
+  scale = teacher_scale.measure(published, images)
+  scale = TeacherScale(*(float(value) for value in scale))
+  return models.with_logit_scale(published, wanted / scale.logit_std), scale
 
 
 def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:

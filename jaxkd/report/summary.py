@@ -83,8 +83,16 @@ def memory_peaks(memory: dict[str, Any]) -> str:
 
 
 def optional_results(report: dict[str, Any]) -> dict[str, str]:
-  """Describes the defence, the ensemble and the grid of runs that have them."""
+  """Describes what not every run has, such as a defence or a grid."""
   lines = {}
+  if scale := report["teacher"].get("scale"):
+    wanted = report["config"]["teacher"]["logit_std"]
+    lines["scale"] = (
+      f"the teacher's logits have a standard deviation of "
+      f"{scale['logit_std']:.3g} on procedural images, brought to {wanted:g}; "
+      f"entropy {number(scale['entropy'], 'nat')}, "
+      f"{percent(scale['class_share'])} in one class"
+    )
   if defense := report.get("defense"):
     lines["defence"] = (
       f"{defense['name']}: the undefended teacher has accuracy "

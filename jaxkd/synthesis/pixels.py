@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from jaxkd.types import Array, LossTerms
+from jaxkd.types import Array, DataSpec, LossTerms
+
+MAX_GROWTH = 3.0  # of an image's gradient, relative to the first of the set
 
 # images -> (what is minimised, its terms)
 ImageLoss = Callable[[Array], tuple[Array, LossTerms]]
@@ -18,6 +21,7 @@ def optimise(
   images: Array,
   tx: optax.GradientTransformation,
   num_steps: int,
+  project: Callable[[Array], Array] = lambda images: images,
 ) -> tuple[Array, LossTerms]:
   """Optimises one set of images `[N, ...]` in one scan of T steps.
 
@@ -27,7 +31,7 @@ def optimise(
     so, hence the last ones are enough to notice it.
   """
   return optimise_views(
-    lambda images, key: loss(images), images, tx, None, num_steps
+    lambda images, key: loss(images), images, tx, None, num_steps, project
   )
 
 
@@ -63,6 +67,34 @@ def optimise_views(
   (images, _), terms = jax.lax.scan(step, carry, keys, num_steps)
   last = {name: term[-1] for name, term in terms.items()}
   return images, {**last, "first_loss": terms["loss"][0]}
+
+
+def in_pixels(
+  tx: optax.GradientTransformation, spec: DataSpec
+) -> optax.GradientTransformation:
+  """Makes the step size of an optimiser one in pixels.
+
+  Gradients of normalised inputs are divided by the root mean square of the
+  first ones, over the set, so that steps do not depend on the scale of the
+  loss. Where an image's gradient grows beyond `MAX_GROWTH` times that, it is
+  scaled back. A step size of .01 then moves pixels in [0, 1] by .01 in the
+  first step, in the root mean square.
+  """
+  axes = tuple(range(1, 1 + len(spec.shape)))
+
+  def init(params: Array) -> tuple[Array, optax.OptState]:
+    return jnp.zeros(()), tx.init(params)
+
+  def update(grads: Array, state, params: Array | None = None):
+    first, inner = state
+    square = jnp.square(grads).mean(axes, keepdims=True)
+    first = jnp.where(first > 0, first, jnp.sqrt(square.mean()))
+    size = jnp.maximum(jnp.sqrt(square) / MAX_GROWTH, first)
+    size = jnp.maximum(size, jnp.finfo(grads.dtype).tiny)
+    updates, inner = tx.update(grads / size, inner, params)
+    return updates / jnp.asarray(spec.std), (first, inner)
+
+  return optax.GradientTransformation(init, update)
 
 
 def weighted_sum(terms: LossTerms, weights: dict[str, float]) -> Array:

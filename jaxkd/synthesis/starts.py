@@ -9,9 +9,13 @@ import jax.numpy as jnp
 
 from jaxkd.config.fields import FRACTION, Field
 from jaxkd.data.pixels import to_float
+from jaxkd.models.layers import to_pixels
+from jaxkd.runtime import keys
+from jaxkd.runtime.keys import Stream
 from jaxkd.synthesis import priors, procedural
 from jaxkd.types import (
   Array,
+  Classifier,
   DataSpec,
   JaxkdError,
   Networks,
@@ -20,13 +24,24 @@ from jaxkd.types import (
   State,
 )
 
+NUM_PROBES = 512
+CANDIDATES = 8  # procedural images of which one is taken
 MIXTURE = {"smooth": 1.0, "leaves": 1.0, "strokes": 1.0}
+_MEANING = "What images are before their first update: as published (noise), "
 START = Field(
   "start",
   str,
   "noise",
-  "What images are before their first update: as published, or procedural.",
+  _MEANING + "or procedural.",
   ("noise", "procedural"),
+)
+MATCHED_START = Field(
+  "start",
+  str,
+  "noise",
+  _MEANING + "procedural, or those of several times as many that the teacher "
+  "takes for their class (matched).",
+  ("noise", "procedural", "matched"),
 )
 SHARE = Field(
   "procedural_share",
@@ -51,9 +66,43 @@ def start_images(start: str, key: Array, count: int, spec: DataSpec) -> Array:
   """
   if start == "noise":
     return priors.normal(key, count, spec)
-  images = draw(key, count, spec)
-  mean, std = jnp.array(spec.mean), jnp.array(spec.std)
-  return (to_float(images) - mean) / std
+  return _normalise(draw(key, count, spec), spec)
+
+
+def matched_images(
+  teacher: Classifier, key: Array, labels: Array, spec: DataSpec
+) -> Array:
+  """Draws normalised inputs `[N, *spec.shape]` that resemble their class.
+
+  Of `CANDIDATES` procedural images for each, those that the teacher takes for
+  the class come first, in random order, then those that are likeliest to be of
+  the class. (Students learn less from images that are chosen by how certain or
+  uncertain the teacher is.)
+
+  Args:
+    teacher: gives probabilities.
+    key: random key.
+    labels: the class of each input, `[N]`.
+    spec: of the inputs.
+
+  Raises:
+    JaxkdError: if the inputs are no images.
+  """
+  draw_key, order_key = jax.random.split(key)
+  images = draw(draw_key, CANDIDATES * len(labels), spec)
+
+  def answer(images: Array) -> Array:
+    return jax.nn.softmax(teacher(to_float(images)).logits)
+
+  # As many at once as are optimised, which bounds the memory.
+  parts = images.reshape(CANDIDATES, len(labels), *spec.shape)
+  probs = jax.lax.map(answer, parts).reshape(len(images), -1)
+  is_class = probs == probs.max(1, keepdims=True)
+  noise = jax.random.uniform(order_key, (len(images), 1))
+  order = jnp.argsort(-jnp.where(is_class, 1 + noise, probs), axis=0)
+  same = labels[:, None] == labels
+  rank = jnp.tril(same, -1).sum(1)  # earlier inputs of the same class
+  return _normalise(images[order[rank, labels]], spec)
 
 
 def with_share(phase: Phase, share: float, spec: DataSpec) -> Phase:
@@ -97,6 +146,18 @@ def replace_share(
   )
 
 
+def probe_images(spec: DataSpec) -> Array:
+  """Returns the inputs on which a teacher's scale is measured, as floats.
+
+  They are procedural images, or points that are distributed as the data's
+  mean and standard deviation say, and the same for all runs.
+  """
+  key = keys.fold(jax.random.key(0), Stream.PROBES)
+  if len(spec.shape) == 3:
+    return to_float(draw(key, NUM_PROBES, spec))
+  return to_pixels(priors.normal(key, NUM_PROBES, spec), spec)
+
+
 def draw(key: Array, count: int, spec: DataSpec) -> Array:
   """Draws procedural images, uint8 `[count, *spec.shape]`.
 
@@ -109,3 +170,7 @@ def draw(key: Array, count: int, spec: DataSpec) -> Array:
       "are [H, W, C]; set synthesis.start=noise or procedural_share=0."
     )
   return procedural.draw_mixture(MIXTURE, key, count, spec.shape)
+
+
+def _normalise(images: Array, spec: DataSpec) -> Array:
+  return (to_float(images) - jnp.array(spec.mean)) / jnp.array(spec.std)

@@ -4,7 +4,7 @@ The teacher is a network in this process, a model behind HTTP, or the recorded
 answers of an earlier run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 from pathlib import Path
 from typing import NamedTuple
@@ -133,7 +133,7 @@ def open_teacher(
   dataset: Dataset,
   method: Method,
   workdir: Path,
-  load_classifier: Callable[[], Classifier],
+  classifier: Classifier | None,
   black_box: BlackBoxFunction | None = None,
 ) -> Iterator[TeacherHandle]:
   """Opens the teacher that `config` describes, and closes it at the end.
@@ -144,7 +144,7 @@ def open_teacher(
       test images if `queries.evaluate` allows it.
     method: the method that will ask.
     workdir: the folder of the ledger.
-    load_classifier: returns the network; called where it is in this process.
+    classifier: the network, where it is in this process.
     black_box: the function that answers, if the teacher is one.
 
   Raises:
@@ -153,7 +153,7 @@ def open_teacher(
   block, spec = config.teacher, dataset.spec
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
-      classifier = devices.replicate(load_classifier())
+      classifier = devices.replicate(classifier)
       local = devices.to_local(classifier)
       yield TeacherHandle(WhiteBox(classifier), config, classifier=local)
       return
@@ -179,7 +179,7 @@ def open_teacher(
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
       return
-    classifier = devices.replicate(load_classifier())
+    classifier = devices.replicate(classifier)
     eight_bit = shows_eight_bit(block, spec, method)
     oracle = BlackBox(classifier, block.access, block.top_k, eight_bit)
     local = devices.to_local(classifier)

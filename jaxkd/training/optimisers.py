@@ -123,12 +123,15 @@ def step_sizes(num_sets: int, step_size: float, decades: float) -> Array:
   return step_size * 10.0 ** (-decades * fraction)
 
 
-def langevin(step_size: Array, key: Array) -> optax.GradientTransformation:
-  """Returns unadjusted Langevin dynamics: `x - eta grad + sqrt(2 eta) noise`.
+def langevin(
+  step_size: Array, key: Array, temperature: Array | float = 1.0
+) -> optax.GradientTransformation:
+  """Returns unadjusted Langevin dynamics: `x - eta grad + sqrt(2 eta T) noise`.
 
   Args:
     step_size: eta, a scalar that may be traced.
     key: of the noise, which is standard normal.
+    temperature: T, likewise.
   """
 
   def init(params) -> Array:
@@ -139,7 +142,7 @@ def langevin(step_size: Array, key: Array) -> optax.GradientTransformation:
     del params
     state, draw = jax.random.split(state)
     noise = optax.tree.random_like(draw, grads, jax.random.normal)
-    scale = jnp.sqrt(2 * step_size)
+    scale = jnp.sqrt(2 * step_size * temperature)
     return jax.tree.map(
       lambda g, n: -step_size * g + scale * n, grads, noise
     ), state
@@ -147,7 +150,7 @@ def langevin(step_size: Array, key: Array) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
-DYNAMICS: dict[str, Callable[[Array, Array], optax.GradientTransformation]] = {
-  "sgd": lambda step_size, key: optax.sgd(step_size),
+DYNAMICS: dict[str, Callable[..., optax.GradientTransformation]] = {
+  "sgd": lambda step_size, key, temperature=1.0: optax.sgd(step_size),
   "langevin": langevin,
 }

@@ -96,7 +96,9 @@ def test_methods_compared_with_ideal_have_labels_and_a_budget_alone():
 
 
 def test_published_sizes_and_weights_are_the_cards():
-  config = c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=mnist")
+  config = c.load_config(
+    f"{CONFIGS[0].parent}/cake.py:dataset=mnist,recipe=published"
+  )
   sizes = config.synthesis
   assert (sizes.num_sets, sizes.set_size, sizes.group_size) == (512, 500, 10)
   assert (sizes.num_steps, sizes.step_size_decades) == (256, 4.0)

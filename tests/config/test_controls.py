@@ -20,7 +20,7 @@ def control_of(name):
 @pytest.mark.parametrize(
   ("name", "images", "updates"),
   [
-    ("cake", 150 * 500, 14 * 75_000 // 64),
+    ("cake", 128 * 500, 20 * 64_000 // 64),
     ("dafl", 20 * 50 * 128, 20 * 50 * 3),
     ("deepinversion", 12 * 250, 20 * 3_000 // 64),
     ("cmi", 12 * 150, 12 * 150),

@@ -72,12 +72,15 @@ def test_points_have_no_edge():
 
 def test_a_generator_of_nothing_but_black_and_white_ends_the_run():
   images = (noise(20) > 0.5).astype(np.float32)
-  with pytest.raises(JaxkdError, match="100% of the pixels .* lower synth"):
+  with pytest.raises(JaxkdError, match="100.0% of the pixels .* lower synth"):
     check_variety(after(images, np.arange(20) % 5), 5)
 
 
 def test_a_generator_of_one_image_ends_the_run():
   images = noise(1) + 1e-5 * noise(20)
+  # A finished run is not lost.
+  labels = np.arange(20) % 5
+  assert image_checks.variety_warnings(after(images, labels), 5, CONFIG) == []
   with pytest.raises(JaxkdError, match="the same up to") as error:
     check_variety(after(images, np.arange(20) % 5), 5)
   assert "lower synthesis.step_size (0.1)" in str(error.value)

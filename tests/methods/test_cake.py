@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import methods
+from jaxkd import from_function, methods, models
+from jaxkd.evaluation import teacher_scale
+from jaxkd.synthesis import starts
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
 
 SPEC = DataSpec("toy", (2,), 3, (0.5, -0.5), (2.0, 0.5))
@@ -20,7 +22,7 @@ def linear(variables, images, *, train=False, rng=None):
 NETS = Networks(Classifier({"params": WEIGHTS}, linear), Classifier({}, linear))
 
 
-def build(**changes):
+def build(spec=SPEC, **changes):
   fields = {
     "num_sets": 4, "set_size": 6, "group_size": 3, "num_steps": 1,
     "step_size": 0.1, "step_size_decades": 4.0,
@@ -30,7 +32,7 @@ def build(**changes):
     "contrast": "groups", "dynamics": "sgd", "sets_per_round": 2, **changes,
   }  # fmt: skip
   hyper = {"temperature": 1.0, "alpha": 1.0}
-  return methods.build("cake", SPEC, hyper, fields)
+  return methods.build("cake", spec, hyper, fields)
 
 
 def sets(key=0, rounds=1, **changes):
@@ -125,6 +127,81 @@ def test_langevin_adds_noise_of_its_step_size(contrast):
     - sets(dynamics="sgd", set_size=600, **changes)[0][0]
   )
   assert float(noise.std()) == pytest.approx(np.sqrt(2 * 0.1), rel=0.05)
+
+
+IMAGES = DataSpec("toy", (8, 8, 1), 3, (0.4,), (0.2,))
+IMAGE_WEIGHTS = jax.random.normal(jax.random.key(8), (64, 3)) / 8
+
+
+def image_sets(scale=1.0, logit_std=2.5, **changes):
+  """Pixels of sets in pixel steps, for a teacher with scaled logits."""
+
+  def network(kernel, images):
+    return (images.reshape(len(images), -1) @ kernel) * scale
+
+  teacher = from_function(network, IMAGE_WEIGHTS)
+  images = starts.probe_images(IMAGES)
+  measured = teacher_scale.measure(teacher, images).logit_std
+  teacher = models.with_logit_scale(teacher, logit_std / float(measured))
+  nets = Networks(teacher, teacher)
+  fields = {"step_unit": "pixel", "start": "matched", "num_steps": 8}
+  method = build(IMAGES, **{"step_size": 0.02, **fields, **changes})
+  state = method.init(jax.random.key(0), nets)
+  _, samples, terms = jax.jit(method.phases[0].ask)(state, nets, None)
+  answers = teacher(samples.images).logits.argmax(-1)
+  return np.asarray(samples.images), samples.labels, answers, terms
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_images_do_not_depend_on_the_scale_of_the_teachers_logits(scale):
+  images, *_ = image_sets()
+  np.testing.assert_allclose(image_sets(scale)[0], images, atol=1e-3)
+  # Without the standard deviation they do.
+  other = image_sets(scale, logit_std=2.5 * scale)[0]
+  assert np.abs(other - images).max() > 0.05
+
+
+def test_pixel_steps_do_not_depend_on_the_scale_of_the_loss():
+  weights = {"classification": 2.0, "contrast": 0.5, "total_variation": 0.1}
+  larger = {name: 1e4 * weight for name, weight in weights.items()}
+  np.testing.assert_allclose(
+    image_sets(weights=weights)[0], image_sets(weights=larger)[0], atol=1e-3
+  )
+
+
+def test_the_first_pixel_step_has_the_size_of_the_step():
+  still = image_sets(step_size=1e-9, num_steps=1)[0]
+  assert still.min() == 0 and still.max() == 1  # images that can be clipped
+  moved = image_sets(num_steps=1, step_size=1e-3, step_size_decades=0.0)[0]
+  inside = (still > 0.01) & (still < 0.99)
+  square = np.square(moved - still)
+  # Some pixels of the whole move out of the image and are put back.
+  assert 0.7e-3 < np.sqrt(square[inside].mean()) < 1.4e-3
+
+
+def test_pixel_steps_stay_within_the_image_and_lower_the_loss():
+  images, labels, answers, terms = image_sets(num_steps=40, step_size=0.5)
+  assert images.min() >= 0 and images.max() <= 1
+  images, labels, answers, terms = image_sets(num_steps=20)
+  assert (terms["loss"] < terms["first_loss"]).all()
+  assert (labels == answers).mean() >= 0.9
+
+
+def test_matched_starts_resemble_their_class_and_others_do_not():
+  still = {"step_size": 1e-9, "num_steps": 1}
+  _, labels, answers, _ = image_sets(**still)
+  assert (labels == answers).mean() >= 0.8
+  _, labels, answers, _ = image_sets(start="procedural", **still)
+  assert (labels == answers).mean() < 0.6
+
+
+def test_noise_of_pixel_steps_is_as_large_as_the_first_step():
+  changes = {"num_steps": 1, "set_size": 300, "step_size": 0.01}
+  moved, *_ = image_sets(dynamics="langevin", **changes)
+  plain, *_ = image_sets(**changes)
+  inside = (plain[:300] > 0.1) & (plain[:300] < 0.9)
+  noise = (moved - plain)[:300][inside]
+  assert float(noise.std()) == pytest.approx(0.01, rel=0.05)
 
 
 @pytest.mark.parametrize(

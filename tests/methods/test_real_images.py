@@ -216,7 +216,7 @@ def test_a_method_that_exports_no_objective_names_those_that_do():
     config = small("kd", objective=name)
     with pytest.raises(JaxkdError, match=f"objective={name}.*htc, kd, .*scm"):
       build_method(config, SPEC, reserved=0, num_images=80)
-  with pytest.raises(JaxkdError, match="method 'hct'.*mean htc"):
+  with pytest.raises(JaxkdError, match="Unknown objective 'hct'.*mean htc"):
     built(objective="hct")
 
 

@@ -62,7 +62,11 @@ SMALL = {
   "local_views": ("flip",),
 }
 IN_BATCHES = {"num_rounds": 5, "student_steps": 40}
+# All images are noise at first, as in the published recipe.
+FROM_NOISE = {"start": "noise", "step_unit": "gradient"}
 OWN = {
+  "CAKE": FROM_NOISE,
+  "LAKE": FROM_NOISE,
   "DI": {"num_rounds": 5},
   "ADI": IN_BATCHES,
   "CMI": IN_BATCHES,

@@ -10,7 +10,7 @@ from jaxkd.pipeline.setup import setup
 
 
 def test_all_parts_of_a_run_are_described():
-  config = jaxkd.load_config("configs/cake.py:dataset=cifar10")
+  config = jaxkd.load_config("configs/cake.py:dataset=cifar10,recipe=published")
   text = plan.describe(config)
   sections = [block.partition("\n")[0] for block in text.split("\n\n")]
   assert sections == [
