@@ -136,7 +136,10 @@ def _smaller_steps(config: Mapping[str, object]) -> str:
   fields = [f"{field} ({config[field]:g})" for field in step_fields(config)]
   if not fields:
     return "choose other synthesis.sources or another seed"
-  return f"lower {' or '.join(fields)}"
+  pixel_steps = ""
+  if config.get("synthesis.step_unit") == "gradient":
+    pixel_steps = ", or set synthesis.step_unit=pixel"
+  return f"lower {' or '.join(fields)}{pixel_steps}"
 
 
 def _check_range(images: np.ndarray, remedy: str) -> None:

@@ -18,6 +18,11 @@ released code the members of a group (`"groups"`); the published weights are for
 groups. The poster prints its update as an ascent; here it is a descent, as in
 the code. `weights` of zero for contrast and total variation, and no
 decay, are the poster's "naive" synthesis.
+
+The published numbers are those of one teacher's gradients. Ours, with
+`step_unit="pixel"`, divides the gradients of a set by the root mean square of
+the first ones, keeps images within [0, 1], and starts from procedural images
+that the teacher takes for their class (`start="matched"`).
 """
 
 import jax

@@ -93,6 +93,13 @@ def test_images_far_from_pixels_end_the_run():
   assert "lower synthesis.step_size (0.1)." in str(error.value)
 
 
+def test_steps_in_pixels_are_a_remedy_where_there_are_some():
+  images, labels = -1e6 * noise(5), np.arange(5)
+  config = {**CONFIG, "synthesis.step_unit": "gradient"}
+  with pytest.raises(JaxkdError, match=r"\(0.1\), or set .*step_unit=pixel\.$"):
+    image_checks.check_steps(after(images, labels), {}, config)
+
+
 def test_pixels_that_are_no_numbers_end_the_run():
   images = noise(20)
   images[0, 0, 0, 0] = np.nan
