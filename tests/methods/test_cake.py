@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd import from_function, methods, models
+import jaxkd
+from jaxkd import data, from_function, methods, models
 from jaxkd.evaluation import teacher_scale
 from jaxkd.synthesis import starts
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Networks, Outputs
@@ -159,6 +160,27 @@ def test_images_do_not_depend_on_the_scale_of_the_teachers_logits(scale):
   # Without the standard deviation they do.
   other = image_sets(scale, logit_std=2.5 * scale)[0]
   assert np.abs(other - images).max() > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_the_student_does_not_depend_on_the_scale_of_the_logits(
+  scale, tmp_path
+):
+  spec = data.spec("mnist_5k", 32)
+  network = models.init("lenet5", jax.random.key(0), spec)
+  config = jaxkd.load_config("configs/cake.py:smoke")
+  images = starts.probe_images(spec)
+
+  def answers(name, teacher):
+    dataset = jaxkd.Dataset.without_images(spec)
+    folder = tmp_path / name
+    student, _ = jaxkd.distill(teacher, config, folder, dataset=dataset)
+    return jax.nn.softmax(student(images).logits)
+
+  expected = answers("one", network)
+  scaled = answers("other", models.with_logit_scale(network, scale))
+  np.testing.assert_allclose(scaled, expected, atol=0.02)
 
 
 def test_pixel_steps_do_not_depend_on_the_scale_of_the_loss():
