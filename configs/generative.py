@@ -3,7 +3,8 @@
   python -m jaxkd.main --config=configs/generative.py:dataset=two_moons
   python -m jaxkd.main --config=configs/generative.py:smoke
 
-15,000 steps of Adam at 1e-3 on batches of 64, as in the released toy.
+15,000 steps of Adam at 1e-3 on batches of 64, as in the released toy. All else is
+`cake.py:recipe=published`.
 """
 
 from jaxkd import config as c
@@ -11,7 +12,8 @@ from jaxkd import config as c
 
 def get_config(argument: str = ""):
   args = c.arguments(argument, dataset="two_moons")
-  config = c.sibling(__file__, "cake", f"{argument},dataset={args['dataset']}")
+  published = f"{argument},dataset={args['dataset']},recipe=published"
+  config = c.sibling(__file__, "cake", published)
   config.method = "generative"
   sizes = config.synthesis
   config.synthesis = c.block(

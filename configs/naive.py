@@ -12,8 +12,7 @@ from jaxkd import config as c
 
 
 def get_config(argument: str = ""):
-  published = ",".join(filter(None, [argument, "recipe=published"]))
-  config = c.sibling(__file__, "cake", published)
+  config = c.sibling(__file__, "cake", f"{argument},recipe=published")
   config.synthesis.step_size_decades = 0.0
   config.synthesis.weights.contrast = 0.0
   config.synthesis.weights.total_variation = 0.0
