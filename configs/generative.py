@@ -3,8 +3,8 @@
   python -m jaxkd.main --config=configs/generative.py:dataset=two_moons
   python -m jaxkd.main --config=configs/generative.py:smoke
 
-15,000 steps of Adam at 1e-3 on batches of 64, as in the released toy. All else is
-`cake.py:recipe=published`.
+15,000 steps of Adam at 1e-3 on batches of 64, as in the released toy. All else
+is `cake.py:recipe=published`.
 """
 
 from jaxkd import config as c
