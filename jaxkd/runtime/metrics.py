@@ -93,7 +93,11 @@ class MetricsWriter:
         self._file = path.open("a+b")
       else:
         self._file = io.BytesIO(path.read_bytes() if path.exists() else b"")
-    self._keep_until(lambda record: False)
+    try:
+      self._keep_until(lambda record: False)
+    except JaxkdError:
+      self._file.close()
+      raise
 
   def traced(
     self, stage: str, steps: range

@@ -145,7 +145,7 @@ def image_sets(scale=1.0, logit_std=2.5, **changes):
   measured = teacher_scale.measure(teacher, images).logit_std
   teacher = models.with_logit_scale(teacher, logit_std / float(measured))
   nets = Networks(teacher, teacher)
-  fields = {"step_unit": "pixel", "start": "matched", "num_steps": 8}
+  fields = {"step_unit": "pixel", "start": "noise", "num_steps": 8}
   method = build(IMAGES, **{"step_size": 0.02, **fields, **changes})
   state = method.init(jax.random.key(0), nets)
   _, samples, terms = jax.jit(method.phases[0].ask)(state, nets, None)
@@ -193,7 +193,6 @@ def test_pixel_steps_do_not_depend_on_the_scale_of_the_loss():
 
 def test_the_first_pixel_step_has_the_size_of_the_step():
   still = image_sets(step_size=1e-9, num_steps=1)[0]
-  assert still.min() == 0 and still.max() == 1  # images that can be clipped
   moved = image_sets(num_steps=1, step_size=1e-3, step_size_decades=0.0)[0]
   inside = (still > 0.01) & (still < 0.99)
   square = np.square(moved - still)
@@ -206,14 +205,14 @@ def test_pixel_steps_stay_within_the_image_and_lower_the_loss():
   assert images.min() >= 0 and images.max() <= 1
   images, labels, answers, terms = image_sets(num_steps=20)
   assert (terms["loss"] < terms["first_loss"]).all()
-  assert (labels == answers).mean() >= 0.9
+  assert (labels == answers).mean() > 0.6
 
 
 def test_matched_starts_resemble_their_class_and_others_do_not():
   still = {"step_size": 1e-9, "num_steps": 1}
-  _, labels, answers, _ = image_sets(**still)
+  _, labels, answers, _ = image_sets(start="matched", **still)
   assert (labels == answers).mean() >= 0.8
-  _, labels, answers, _ = image_sets(start="procedural", **still)
+  _, labels, answers, _ = image_sets(**still)
   assert (labels == answers).mean() < 0.6
 
 

@@ -67,6 +67,8 @@ def config_of(name):
     block, field = field.split(".")
     if field in config[block]:
       config[block][field] = value
+  if "start" in config.synthesis:
+    config.synthesis.start = "noise"  # compiles in a fraction of the time
   if "selection" in config.synthesis:
     config.synthesis.selection.update(SELECTION)
   if name == "knockoff":  # its students are those of `procedural`

@@ -10,6 +10,7 @@ import pytest
 import toy_task
 from toy_task import SPEC
 
+from jaxkd.synthesis import procedural
 from jaxkd.synthesis.selecting_students import SelectingStudents
 from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.teachers.oracles import WhiteBox
@@ -76,20 +77,22 @@ def test_students_learn_all_answers_and_select_new_images():
 
 
 def test_a_white_box_selects_until_its_classes_are_balanced():
-  def counts(criterion):
-    selection = {**SELECTION, "criterion": criterion, "critic": "teacher"}
-    selection |= {"candidates": 20.0}
-    method = build(num_rounds=3, selection=selection)
-    run, terms = toy_task.run_rounds(method, 3, WhiteBox(toy_task.network(1)))
-    assert terms[0] == {}  # no students are trained
-    answers = np.asarray(run.store.samples.targets)
-    return method, np.bincount(answers.argmax(-1), minlength=3)
-
-  method, balanced = counts("random")
+  selection = {**SELECTION, "criterion": "random", "critic": "teacher"}
+  selection |= {"candidates": 20.0, "mutations": 0.0}
+  method = build(num_rounds=3, selection=selection)
+  teacher = WhiteBox(toy_task.network(1))
+  run, terms = toy_task.run_rounds(method, 3, teacher)
+  assert terms[0] == {}  # no students are trained
   assert method.required_access == "white_box"
   assert method.round_student is None
-  assert balanced.min() >= 11
-  assert counts("none")[1].min() < 11
+
+  def smallest(images):
+    classes = teacher.answer(images).argmax(-1)
+    return int(jnp.bincount(classes, length=3).min())
+
+  assert smallest(run.store.samples.images) >= 11
+  drawn = procedural.draw("smooth", toy_task.KEY, 36, SPEC.shape)
+  assert smallest(drawn) < 11
 
 
 def test_a_budget_pays_for_whole_rounds():

@@ -43,6 +43,7 @@ RUNS = {
     "student.augment": ("flip", "crop"),
     "synthesis.sets_per_round": 2,
     "synthesis.dynamics": "langevin",
+    "synthesis.start": "noise",  # others compile for half a minute
     "synthesis.set_size": 20,
   },
   "ideal": {
