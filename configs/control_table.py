@@ -79,3 +79,5 @@ def freeze_images(config):
   config.synthesis.update_from_flattened_dict(
     dict.fromkeys(steps, NEGLIGIBLE_STEP)
   )
+  if "start" in config.synthesis:
+    config.synthesis.start = "noise"

@@ -8,7 +8,8 @@
 Every column is a config as it is shipped; only the teacher changes. Teachers
 are three LeNet-5 of different seeds, and networks of other kinds, each trained
 with weight decay and with none. `own` adds a teacher of the user's, as
-`--config.teacher.factory` takes one. The student is half a LeNet-5, so that the
+`--config.teacher.factory` takes one; where its images are not 32 x 32 it needs
+a `student` that takes them. The student is half a LeNet-5, so that the
 columns can be compared; `student=NAME` takes another. DeepInversion needs batch
 normalisations, which the ResNet-8 alone has. Labels are 25,000 on MNIST. KD has
 the real images and is the ceiling.

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from jaxkd.types import Array, Classifier
 
+CHUNK = 32  # images at once, which bounds the memory of large networks
+
 
 class TeacherScale(NamedTuple):
   """What a teacher's answers to some images are like.
@@ -33,17 +35,21 @@ class TeacherScale(NamedTuple):
 def measure(classifier: Classifier, images: Array) -> TeacherScale:
   """Measures a network on images `[N, ...]`, floats; scalars as arrays."""
 
-  def margins(images: Array) -> tuple[Array, Array]:
-    logits = classifier(images).logits.astype(jnp.float32)
+  def margin(image: Array) -> tuple[Array, Array]:
+    logits = classifier(image[None]).logits[0].astype(jnp.float32)
     top = jax.lax.top_k(logits, 2)[0]
-    return (top[:, 0] - top[:, 1]).sum(), logits
+    return top[0] - top[1], logits
 
-  gradients, logits = jax.grad(margins, has_aux=True)(images)
+  def of_image(image: Array) -> tuple[Array, Array]:
+    gradient, logits = jax.grad(margin, has_aux=True)(image)
+    return jnp.square(gradient).mean(), logits
+
+  squares, logits = jax.lax.map(of_image, images, batch_size=CHUNK)
   log_probs = jax.nn.log_softmax(logits)
   counts = jnp.bincount(logits.argmax(-1), length=logits.shape[-1])
   return TeacherScale(
     logit_std=(logits - logits.mean(-1, keepdims=True)).std(),
-    gradient=jnp.sqrt(jnp.square(gradients).mean()),
+    gradient=jnp.sqrt(squares.mean()),
     entropy=-(jnp.exp(log_probs) * log_probs).sum(-1).mean(),
     class_share=counts.max() / len(images),
   )

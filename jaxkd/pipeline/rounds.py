@@ -203,16 +203,18 @@ def check_finite(
   Raises:
     JaxkdError: naming the term, the set, and the fields to lower.
   """
-  for name, values in terms.items():
-    values = np.atleast_1d(values)
+  # A term itself comes before the sums that it is part of.
+  for name in sorted(terms, key=lambda name: name in ("loss", "first_loss")):
+    values = np.atleast_1d(terms[name])
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
       known = flatten(setup.config.to_dict())
       fields = [*image_checks.step_fields(known), f"synthesis.weights.{name}"]
+      lower = " or ".join(field for field in fields if field in known)
       raise JaxkdError(
         f"The term {name} is {values[wrong[0]]} in set "
         f"{index * values.size + wrong[0]} ({wrong.size} sets of round "
-        f"{index}); lower {' or '.join(f for f in fields if f in known)}."
+        f"{index}); {f'lower {lower}' if lower else 'check the images'}."
       )
 
 

@@ -2,6 +2,7 @@
 trained, and defended.
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +101,13 @@ def visible_teacher(
   images = starts.probe_images(setup.spec)
   scale = teacher_scale.measure(published, images)
   scale = TeacherScale(*(float(value) for value in scale))
+  if not 0 < scale.logit_std < math.inf:
+    raise JaxkdError(
+      f"The teacher {published.name!r} answers procedural images with logits "
+      f"whose standard deviation is {scale.logit_std:g}; check that its "
+      "weights were loaded and are finite, and the mean and std of its "
+      "normaliser."
+    )
   return models.with_logit_scale(published, wanted / scale.logit_std), scale
 
 

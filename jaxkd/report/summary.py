@@ -88,10 +88,10 @@ def optional_results(report: dict[str, Any]) -> dict[str, str]:
   if scale := report["teacher"].get("scale"):
     wanted = report["config"]["teacher"]["logit_std"]
     lines["scale"] = (
-      f"the teacher's logits have a standard deviation of "
-      f"{scale['logit_std']:.3g} on procedural images, brought to {wanted:g}; "
-      f"entropy {number(scale['entropy'], 'nat')}, "
-      f"{percent(scale['class_share'])} in one class"
+      f"the teacher's logits had a standard deviation of "
+      f"{scale['logit_std']:.3g} on procedural images (entropy "
+      f"{number(scale['entropy'], 'nat')}, {percent(scale['class_share'])} in "
+      f"one class), and were brought to {wanted:g}"
     )
   if defense := report.get("defense"):
     lines["defence"] = (

@@ -87,11 +87,14 @@ def in_pixels(
 
   def update(grads: Array, state, params: Array | None = None):
     first, inner = state
+    # Squares of very small or large gradients are no float32.
+    peak = jnp.abs(grads).max()
+    grads = jnp.where(peak > 0, grads / peak, 0.0)
     square = jnp.square(grads).mean(axes, keepdims=True)
-    first = jnp.where(first > 0, first, jnp.sqrt(square.mean()))
-    size = jnp.maximum(jnp.sqrt(square) / MAX_GROWTH, first)
-    size = jnp.maximum(size, jnp.finfo(grads.dtype).tiny)
-    updates, inner = tx.update(grads / size, inner, params)
+    first = jnp.where(first > 0, first, peak * jnp.sqrt(square.mean()))
+    size = jnp.maximum(peak * jnp.sqrt(square) / MAX_GROWTH, first)
+    scaled = jnp.where(first > 0, grads * (peak / size), 0.0)
+    updates, inner = tx.update(scaled, inner, params)
     return updates / jnp.asarray(spec.std), (first, inner)
 
   return optax.GradientTransformation(init, update)

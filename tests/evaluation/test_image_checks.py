@@ -117,12 +117,22 @@ def test_a_rising_loss_warns_and_an_exploding_one_ends_the_run():
   (line,) = check_steps(images, first_loss=[3.0, 2.0], loss=[1.0, 20.0])
   assert "rises from 2 to 20 over the steps of set 1" in line
   with pytest.raises(JaxkdError, match="rises from 2 to 2e.09 .* set 0"):
-    check_steps(images, first_loss=[2.0, 3.0], loss=[2e9, 1.0])
+    check_steps(images, first_loss=[2.0, 3.0], loss=[2e9, 1e9])
+  # One set of many, or one whose first loss was next to nothing.
+  (line,) = check_steps(images, first_loss=[2.0, 3, 3], loss=[2e9, 1, 1])
+  assert check_steps(images, first_loss=[1e-9, 3, 3], loss=[1, 1, 1]) == []
+
+
+def test_real_images_may_be_black_and_white():
+  images = (noise(20) > 0.5).astype(np.float32)
+  samples = after(images, np.arange(20) % 5)
+  (line,) = image_checks.check_variety(samples, 5, {})
+  assert line.endswith("black or white; choose other images.")
 
 
 def test_a_method_without_step_sizes_is_advised_otherwise():
   images = noise(9)[np.arange(20) % 9]
   samples = after(images, np.arange(20) % 5)
   (line,) = image_checks.check_variety(samples, 5, {"synthesis.batch_size": 5})
-  assert "choose other synthesis.sources" in line
+  assert "choose other images" in line
   assert "lower" not in line

@@ -16,7 +16,7 @@ from jaxkd.evaluation import accuracy, teacher_scale
 from jaxkd.pipeline import teacher
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.synthesis import starts
-from jaxkd.types import Networks
+from jaxkd.types import JaxkdError, Networks
 
 DATASET = jaxkd.Dataset(SPEC, *blobs(), *blobs(8, seed=1))
 
@@ -132,6 +132,14 @@ def test_without_a_standard_deviation_the_teacher_stays_as_it_is():
   network = initial_network()
   assert visible(network, 0.0) == (network, None)
   assert visible(network, 2.5, "label") == (network, None)
+
+
+def test_a_teacher_that_answers_all_images_alike_has_no_scale():
+  flat = models.with_logit_scale(initial_network(), 1.0).replace(
+    variables=jax.tree.map(np.zeros_like, initial_network().variables)
+  )
+  with pytest.raises(JaxkdError, match="standard deviation is 0; check that"):
+    visible(flat, 2.5)
 
 
 def visible(network, logit_std, access="white_box"):
