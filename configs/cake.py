@@ -59,13 +59,7 @@ SYNTHESIS = {
     step_size_decades=2.0,
     weights=dict(classification=50.0, contrast=5.0, total_variation=0.0),
   ),
-  "mnist_5k": dict(
-    GREY,
-    num_sets=150,
-    num_steps=24,
-    step_size_decades=1.3,
-    weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
-  ),
+  "mnist_5k": dict(COLOR, num_sets=150, num_steps=24, step_size_decades=1.3),
   "mnist": GREY,
   "fashion_mnist": GREY,
   "svhn_cropped": COLOR,
@@ -73,13 +67,11 @@ SYNTHESIS = {
   "cifar100": dict(COLOR, num_sets=500),
 }
 OURS = dict(
+  COLOR,
   num_sets=128,
-  set_size=500,
-  group_size=10,
   num_steps=8,
   step_size=0.01,
   step_size_decades=1.0,
-  weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
   start="matched",
   step_unit="pixel",
 )

@@ -69,11 +69,6 @@ def get_config(argument: str = ""):
   small = args["dataset"] == "mnist_5k"
   digits = args["dataset"] in ("mnist", "svhn_cropped")
   views = () if small else ("crop",) if digits else ("crop", "flip")
-  if small:
-    sgd = adam = c.optimizer("adam", 2e-3, "cosine")
-  else:
-    adam = c.optimizer("adam", 1e-3)
-    sgd = sgd_for(student, recipe)
   plain = student.removeprefix("skeptical_") == "cnn" and not small
   return c.experiment(
     "kd",
@@ -84,7 +79,7 @@ def get_config(argument: str = ""):
       "epochs": recipe["epochs"],
       "batch_size": 64 if small else 128,
       "augment": views,
-      "optimizer": adam if small else sgd_for(teacher, recipe),
+      "optimizer": optimizer_for(teacher, recipe),
       "defense": c.defense(
         name=args["defense"],
         omega=recipe["omega"],
@@ -97,7 +92,9 @@ def get_config(argument: str = ""):
       "batch_size": 64 if small else 128,
       "augment": views,
       "validation_fraction": 0.1,
-      "optimizer": adam if plain else sgd,
+      "optimizer": c.optimizer("adam", 1e-3)
+      if plain
+      else optimizer_for(student, recipe),
     },
     synthesis={
       "fraction": c.number(args, "fraction", float),
@@ -109,8 +106,10 @@ def get_config(argument: str = ""):
   )
 
 
-def sgd_for(network: str, recipe: dict):
-  """SGD with the rate that suits a network."""
+def optimizer_for(network: str, recipe: dict):
+  """SGD with the rate that suits a network; Adam where the recipe is ours."""
+  if "milestones" not in recipe:
+    return c.optimizer("adam", 2e-3, "cosine")
   return c.optimizer(
     "sgd",
     0.01 if network.startswith(UNNORMALISED) else 0.1,

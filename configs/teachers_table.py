@@ -17,10 +17,10 @@ the real images and is the ceiling.
 
 from jaxkd import config as c
 
-LENET, RESNET = "lenet5", "resnet8_16"
+RESNET = "resnet8_16"
 # Rows: the network, its seed, its weight decay and its peak rate.
 TEACHERS = {
-  f"LeNet-5, seed {seed}": (LENET, seed, 5e-4, 0.1) for seed in (0, 1, 2)
+  f"LeNet-5, seed {seed}": ("lenet5", seed, 5e-4, 0.1) for seed in (0, 1, 2)
 }
 for _title, _name, _peak in (
   ("MLP", "mlp", 0.1),
@@ -30,14 +30,14 @@ for _title, _name, _peak in (
 ):
   TEACHERS[_title] = (_name, 0, 5e-4, _peak)
   TEACHERS[f"{_title}, no decay"] = (_name, 0, 0.0, _peak)
-# Columns: the config, and what stands behind its colon.
+# Columns: the config.
 METHODS = {
-  "CAKE": ("cake", ""),
-  "DeepInversion": ("deepinversion", ""),
-  "DAFL": ("dafl", ""),
-  "IDEAL": ("ideal", ""),
-  "procedural": ("procedural", ""),
-  "KD": ("kd", ""),
+  "CAKE": "cake",
+  "DeepInversion": "deepinversion",
+  "DAFL": "dafl",
+  "IDEAL": "ideal",
+  "procedural": "procedural",
+  "KD": "kd",
 }
 TEACHER_EPOCHS = {"mnist_5k": 30, "mnist": 10, "fashion_mnist": 20}
 OWN = "the user's own"
@@ -54,10 +54,10 @@ def get_config(argument: str = ""):
   cells = {}
   for row in rows:
     network, seed, decay, peak = TEACHERS.get(row, ("", 0, 0.0, 0.1))
-    for column, (name, method_argument) in METHODS.items():
+    for column, name in METHODS.items():
       if column == "DeepInversion" and network != RESNET:
         continue
-      config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
+      config = c.sibling(__file__, name, rest)
       config.seed, config.image_size = seed, 32
       config.student.model = args["student"]
       if network:

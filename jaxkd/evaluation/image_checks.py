@@ -90,9 +90,10 @@ def check_variety(
     JaxkdError: if images that a method makes by steps are all the same, or
       nothing but black and white. Real and drawn ones may be.
   """
-  images = np.asarray(samples.images[:MAX_IMAGES])
-  for reason in (_all_the_same(images), _all_saturated(images)):
-    if reason and step_fields(config):
+  if step_fields(config):
+    images = np.asarray(samples.images[:MAX_IMAGES])
+    reason = _all_the_same(images) or _all_saturated(images)
+    if reason:
       raise JaxkdError(
         f"{reason}, and nothing can be learnt from them; "
         f"{_smaller_steps(config)}, or change synthesis.weights."

@@ -19,7 +19,6 @@ from jaxkd.report import writer
 from jaxkd.runtime import processes, run_folder
 from jaxkd.runtime.keys import Stream
 from jaxkd.runtime.metrics import MetricsWriter
-from jaxkd.runtime.run_folder import flatten
 from jaxkd.serialization import weights
 from jaxkd.teachers.access import open_teacher
 from jaxkd.teachers.function_teacher import BlackBoxFunction
@@ -119,7 +118,7 @@ def distill(
       report["warnings"] = [
         *teacher_warnings,
         *image_checks.variety_warnings(
-          train, setup.spec.num_classes, flatten(setup.config.to_dict())
+          train, setup.spec.num_classes, setup.values
         ),
         *run_warnings.find(report, setup.spec.num_classes, setup.method.rounds),
       ]

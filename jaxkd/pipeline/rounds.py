@@ -23,7 +23,6 @@ from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
-from jaxkd.runtime.run_folder import flatten
 from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import sample_store
 from jaxkd.types import Array, Classifier, LossTerms, Samples
@@ -208,7 +207,7 @@ def check_finite(
     values = np.atleast_1d(terms[name])
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
-      known = flatten(setup.config.to_dict())
+      known = setup.values
       fields = [*image_checks.step_fields(known), f"synthesis.weights.{name}"]
       lower = " or ".join(field for field in fields if field in known)
       raise JaxkdError(
@@ -230,13 +229,13 @@ def check_images(
   if index not in (0, last):
     return
   samples = sample_store.filled(devices.to_local(run.store))
-  config, lines = flatten(setup.config.to_dict()), []
   if index == 0:
-    lines += image_checks.check_steps(samples, terms, config)
+    lines = image_checks.check_steps(samples, terms, setup.values)
+    sanity_checks.warn(lines)
   if index == last:
     classes = setup.spec.num_classes
-    lines += image_checks.check_variety(samples, classes, config)
-  sanity_checks.warn(lines)
+    lines = image_checks.check_variety(samples, classes, setup.values)
+    sanity_checks.warn(lines)
 
 
 def evaluate_at_budget(

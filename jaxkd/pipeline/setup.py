@@ -22,6 +22,7 @@ from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.pipeline.method import build_method, trains_student
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
+from jaxkd.runtime.run_folder import flatten
 from jaxkd.serialization import weights
 from jaxkd.teachers import access, external, function_teacher
 from jaxkd.teachers.function_teacher import BlackBoxFunction
@@ -81,6 +82,11 @@ class Setup(NamedTuple):
   def spec(self) -> DataSpec:
     """Description of the network's inputs."""
     return self.data.spec
+
+  @property
+  def values(self) -> dict[str, Any]:
+    """The values of the config by their dotted names."""
+    return flatten(self.config.to_dict())
 
   def key(self, stream: Stream, *path: int) -> Array:
     """The random key at the end of a path of the key tree."""

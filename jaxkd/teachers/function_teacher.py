@@ -163,17 +163,8 @@ def open_teacher(
     queries: the config's block of that name.
     ledger: counts the queries and holds the answers.
   """
-  return RemoteTeacher(
-    FunctionTransport(black_box, spec),
-    ledger,
-    access=black_box.access,
-    images_per_request=queries.images_per_request,
-    bytes_per_request=queries.bytes_per_request,
-    max_in_flight=queries.max_in_flight,
-    deadline_s=queries.deadline_s,
-    max_unanswered=queries.max_unanswered,
-    ask_again=queries.ask_again,
-  )
+  transport = FunctionTransport(black_box, spec)
+  return RemoteTeacher.open(transport, ledger, black_box.access, queries)
 
 
 def _to_list(answers: object) -> object:

@@ -1,28 +1,16 @@
 """Whole runs whose teacher is a function of the user's own."""
 
-from dense_generator import dense_generator
 from network_weights import same
 from own_code import client
 import pytest
 from tiles import BUDGET, DATASET, config_of
 
 import jaxkd
-from jaxkd.methods import ideal
 from jaxkd.pipeline import plan
 from jaxkd.pipeline.setup import setup
 from jaxkd.teachers.ledger_cli import read_totals
 
-
-@pytest.fixture(scope="module", autouse=True)
-def dense():
-  """A generator that compiles at once, for images of any size."""
-
-  def create(name, spec, **fields):
-    return dense_generator(side=spec.shape[0])
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(ideal, "create_generator", create)
-    yield
+pytestmark = pytest.mark.usefixtures("dense")
 
 
 def black_box(function=client.predict, num_classes=4):

@@ -4,7 +4,6 @@ for each image once.
 
 import json
 
-from dense_generator import dense_generator
 import jax.numpy as jnp
 from network_weights import same, weights
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from tiles import BATCH, BUDGET, DATASET, SPEC, TEACHER, config_of
 
 import jaxkd
-from jaxkd.methods import ideal
 from jaxkd.serve import app, inference, server
 from jaxkd.teachers.ledger_cli import read_totals
 from jaxkd.training.trained_network import load
@@ -24,16 +22,7 @@ def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):
   )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def dense():
-  """A generator that compiles at once, for images of any size."""
-
-  def create(name, spec, **fields):
-    return dense_generator(side=spec.shape[0])
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(ideal, "create_generator", create)
-    yield
+pytestmark = pytest.mark.usefixtures("dense")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import hashlib
 import threading
 import time
 
+from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.errors import BudgetExhausted, JaxkdError
@@ -83,6 +84,23 @@ class RemoteTeacher:
     self._warned = False  # that answers are not valid
     self._ask_again = ask_again
     self._asked: set[str] = set()  # in this session, and answered somehow
+
+  @classmethod
+  def open(
+    cls, transport: Transport, ledger: Ledger, access: str, queries: ConfigDict
+  ) -> "RemoteTeacher":
+    """Returns a teacher with the limits that `config.queries` sets."""
+    return cls(
+      transport,
+      ledger,
+      access=access,
+      images_per_request=min(queries.images_per_request, transport.max_images),
+      bytes_per_request=queries.bytes_per_request,
+      max_in_flight=queries.max_in_flight,
+      deadline_s=queries.deadline_s,
+      max_unanswered=queries.max_unanswered,
+      ask_again=queries.ask_again,
+    )
 
   def close(self) -> None:
     """Closes the connections."""

@@ -60,17 +60,7 @@ def open_teacher(
   except BaseException:
     transport.close()
     raise
-  return RemoteTeacher(
-    transport,
-    ledger,
-    access=teacher.access,
-    images_per_request=min(queries.images_per_request, transport.max_images),
-    bytes_per_request=queries.bytes_per_request,
-    max_in_flight=queries.max_in_flight,
-    deadline_s=queries.deadline_s,
-    max_unanswered=queries.max_unanswered,
-    ask_again=queries.ask_again,
-  )
+  return RemoteTeacher.open(transport, ledger, teacher.access, queries)
 
 
 def _headers(teacher: ConfigDict) -> RequestHeaders:
