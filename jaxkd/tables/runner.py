@@ -9,7 +9,6 @@ report is not run again, and one that failed is. `table.csv`, `table.md` and
 the end.
 """
 
-import json
 from pathlib import Path
 import re
 from typing import Any
@@ -20,7 +19,7 @@ from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block
 from jaxkd.config.table_fields import CELL, TABLE
 from jaxkd.pipeline import distill, plan, resolution
-from jaxkd.runtime import run_folder
+from jaxkd.runtime import finished_run, run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import (
   UNITS,
@@ -180,5 +179,6 @@ def default_folder(config: ConfigDict) -> Path:
 
 def read_report(folder: Path) -> dict[str, Any] | None:
   """Reads the report of a cell; None if the cell is not finished."""
-  path = folder / "report.json"
-  return json.loads(path.read_text()) if path.exists() else None
+  if not (folder / finished_run.REPORT_NAME).exists():
+    return None
+  return finished_run.read_report(folder)

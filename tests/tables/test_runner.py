@@ -334,3 +334,10 @@ def test_real_cells_and_their_figures(tmp_path, capsys):
   assert names == {"bars.png", "temperature.png", "features.png"}
   html = (tmp_path / "report.html").read_text()
   assert html.count("data:image/png") == 3
+
+
+def test_a_damaged_report_of_a_cell_is_named(tmp_path):
+  assert runner.read_report(tmp_path) is None
+  (tmp_path / "report.json").write_text("{")
+  with pytest.raises(JaxkdError, match="report.json cannot be read"):
+    runner.read_report(tmp_path)
