@@ -125,6 +125,12 @@ RUN = Block(
       NOT_NEGATIVE,
     ),
     Field(
+      "background",
+      str,
+      "",
+      "Colour on which transparent images are put, as white or #ffffff.",
+    ),
+    Field(
       "seed", int, 0, "Seed of all random numbers.", Interval(0, 2**32 - 1)
     ),
     Field(

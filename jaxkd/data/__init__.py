@@ -7,13 +7,16 @@ teacher and for evaluation, and never opens a network connection; the command
 
     augmentation.py  random crops, flips, rotations
     builder.py       downloads official files and writes them for TFDS
+    class_folders.py finds the images of users' folders, by split and class
     embedded.py      the two sets inside the package
     formats.py       reads users' data: folders of images, .npz, IDX files
     image_arrays.py  arrays of images in .npz and IDX files, headers first
     labels.py        hard labels and class counts of samples
     loading.py       `load`, with a cache of decoded arrays
     parsers.py       reads the official files of MNIST, CIFAR and SVHN
-    pixels.py        float and 8-bit pixels, PNG, resizing
+    other_images.py  images without labels
+    pictures.py      image files: turned, transparent, of 16 bits
+    pixels.py        float and 8-bit pixels, PNG, alpha, resizing
     registry.py      the table of named sets
     resolve.py       `find` and `describe`
     user_data.py     resizes users' data to the teacher's inputs

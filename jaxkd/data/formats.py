@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd.data import class_folders
+from jaxkd.data.class_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.data.image_arrays import (
   ImageArray,
   idx_images,
@@ -18,11 +20,8 @@ from jaxkd.data.image_arrays import (
 from jaxkd.data.parsers import read_idx
 from jaxkd.types import JaxkdError
 
-IMAGE_SUFFIXES = (
-  ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-  ".webp",
-)  # fmt: skip
-TEST_SPLITS = ("test", "t10k", "val")  # names of the test split, by priority
+# Names of the arrays of a split in an .npz, behind that of the split.
+_IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 
 
 class RawSplit(NamedTuple):
@@ -43,25 +42,34 @@ class RawDataset(NamedTuple):
   Attributes:
     train: the train split, possibly empty.
     test: the test split, possibly empty.
-    classes: names of the class folders; empty for the other formats.
+    classes: names of the classes; empty where labels are numbers.
+    notes: what a person should know about how it was read.
   """
 
   train: RawSplit
   test: RawSplit
   classes: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
 
 
-def read(path: Path) -> RawDataset:
+def read(
+  path: Path, num_classes: int = 0, class_names: tuple[str, ...] = ()
+) -> RawDataset:
   """Reads labels and headers of the data set at `path`, and no pixels.
 
   `jaxkd.data.user_data.load_path` describes the three formats.
+
+  Args:
+    path: of the folder or file.
+    num_classes: of the teacher; 0 if it is not known.
+    class_names: of the teacher in order; empty if they are not known.
 
   Raises:
     JaxkdError: if there is no such file or folder, or if a file in it is
       damaged or in another format; the message names the file.
   """
-  if path.is_file() and path.suffix == ".npz":
-    return _read_npz(path)
+  if path.is_file() and path.suffix.lower() == ".npz":
+    return _read_npz(path, class_names)
   if not path.is_dir():
     raise JaxkdError(
       f"{path}: there is no such folder or .npz file. Give a folder with one "
@@ -69,68 +77,19 @@ def read(path: Path) -> RawDataset:
     )
   if any(path.glob("*-images?idx3-ubyte*")):
     return _read_idx_files(path)
-  return _read_folders(path)
-
-
-def _read_folders(folder: Path) -> RawDataset:
-  folders = {child.name: child for child in _folders(folder)}
-  splits = {name: child for name, child in folders.items() if _folders(child)}
-  test = next((splits[name] for name in TEST_SPLITS if name in splits), None)
-  train = splits.get("train")
-  if train is None and test is None:
-    return RawDataset(RawSplit(), _read_classes(folder), tuple(folders))
-  classes = [
-    {child.name for child in _folders(split)}
-    for split in (train, test)
-    if split
-  ]
-  if classes[0] != classes[-1]:
-    raise JaxkdError(
-      f"{folder}: {', '.join(sorted(classes[0] ^ classes[-1]))} is a class in "
-      f"{train.name} or {test.name} only; both need the same folders."
-    )
+  folders = class_folders.read(path, num_classes, class_names)
   return RawDataset(
-    _read_classes(train) if train else RawSplit(),
-    _read_classes(test) if test else RawSplit(),
-    tuple(sorted(classes[0])),
+    RawSplit(*folders.train),
+    RawSplit(*folders.test),
+    folders.classes,
+    folders.notes,
   )
-
-
-def _folders(folder: Path) -> list[Path]:
-  return sorted(
-    child
-    for child in folder.iterdir()
-    if child.is_dir() and not child.name.startswith((".", "__"))
-  )
-
-
-def _read_classes(folder: Path) -> RawSplit:
-  files, labels = [], []
-  for label, child in enumerate(_folders(folder)):
-    images = sorted(
-      file
-      for file in child.iterdir()
-      if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    )
-    if not images:
-      raise JaxkdError(
-        f"{child} has no images ({', '.join(IMAGE_SUFFIXES)}); add some, or "
-        "delete the folder."
-      )
-    files += images
-    labels += [label] * len(images)
-  if not files:
-    raise JaxkdError(
-      f"{folder} has neither a folder of images per class, such as "
-      f"{folder.name}/cat/1.png, nor IDX files."
-    )
-  return RawSplit(files, np.array(labels, np.int32))
 
 
 def _read_idx_files(folder: Path) -> RawDataset:
   def read_split(*names: str) -> RawSplit:
     for name in names:
-      for images in sorted(folder.glob(f"{name}-images?idx3-ubyte*")):
+      for images in sorted(folder.glob(f"*{name}-images?idx3-ubyte*")):
         stem = images.name.removesuffix(".gz")
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
         for labels in (folder / stem, folder / f"{stem}.gz"):
@@ -139,35 +98,77 @@ def _read_idx_files(folder: Path) -> RawDataset:
         raise JaxkdError(f"{folder} has no file {stem} or {stem}.gz; add it.")
     return RawSplit()
 
-  return RawDataset(read_split("train"), read_split(*TEST_SPLITS))
+  return RawDataset(read_split(*TRAIN_SPLITS), read_split(*TEST_SPLITS))
 
 
-def _read_npz(path: Path) -> RawDataset:
+def _read_npz(path: Path, class_names: tuple[str, ...]) -> RawDataset:
+  classes: tuple[str, ...] = ()
   with open_npz(path) as file:
-    names = file.files
+    arrays = file.files
 
-    def find_split(*prefixes: str) -> RawSplit:
-      for prefix in prefixes:
-        images, labels = f"{prefix}images", f"{prefix}labels"
-        if images in names and labels in names:
-          return _make_split(npz_images(path, file, images), file[labels])
-      return RawSplit()
+    def find_split(*splits: str) -> tuple[str, np.ndarray] | None:
+      for split in splits:
+        for images, labels in zip(_IMAGES, _LABELS, strict=True):
+          for pattern in ("{split}_{name}", "{name}_{split}"):
+            pair = [
+              pattern.format(split=split, name=name).strip("_")
+              for name in (images, labels)
+            ]
+            if set(pair) <= set(arrays):
+              return pair[0], file[pair[1]]
+      return None
 
-    train = find_split("train_")
-    test = find_split(*(f"{name}_" for name in TEST_SPLITS), "")
+    found = [find_split(*TRAIN_SPLITS), find_split(*TEST_SPLITS, "")]
+    texts = [pair[1] for pair in found if pair and pair[1].dtype.kind in "US"]
+    if texts:
+      names = np.concatenate(texts).astype(np.str_)
+      classes = class_names or tuple(np.unique(names).tolist())
+    train, test = (
+      _make_split(
+        npz_images(path, file, pair[0]), _numbers(path, pair[1], classes)
+      )
+      if pair
+      else RawSplit()
+      for pair in found
+    )
   if not (len(train.labels) or len(test.labels)):
     raise JaxkdError(
-      f"{path} holds {', '.join(names) or 'nothing'}; it "
+      f"{path} holds {', '.join(arrays) or 'nothing'}; it "
       "needs images and labels, or train_images, train_labels, test_images and "
       "test_labels."
     )
-  return RawDataset(train, test)
+  return RawDataset(train, test, classes)
+
+
+def _numbers(
+  path: Path, labels: np.ndarray, classes: tuple[str, ...]
+) -> np.ndarray:
+  """Returns labels as numbers, if they are names of classes or rows of zeros
+  with a one.
+  """
+  if labels.ndim == 2 and labels.shape[1] == 1:
+    labels = labels[:, 0]
+  if labels.dtype.kind in "US":
+    index = {name: number for number, name in enumerate(classes)}
+    names = labels.ravel().astype(np.str_).tolist()
+    if unknown := sorted(set(names) - set(index)):
+      raise JaxkdError(
+        f"{path} has the label {unknown[0]!r}; the teacher's classes are "
+        f"{', '.join(classes[:5])}{', ...' if classes[5:] else ''}."
+      )
+    return np.array([index[name] for name in names]).reshape(labels.shape)
+  if labels.dtype.kind == "b":
+    return labels.astype(np.int64)
+  if labels.dtype.kind in "iuf" and labels.ndim == 2 and labels.shape[1] > 1:
+    ones, zeros = labels == 1, labels == 0
+    if (ones | zeros).all() and (ones.sum(1) == 1).all():
+      return labels.argmax(1)
+  whole = labels.dtype.kind == "f" and (labels == np.round(labels)).all()
+  return labels.astype(np.int64) if whole else labels
 
 
 def _make_split(images: ImageArray, labels: np.ndarray) -> RawSplit:
   """Checks the labels of images."""
-  if labels.ndim == 2 and labels.shape[1] == 1:
-    labels = labels[:, 0]
   if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
     raise JaxkdError(
       f"{images.path} has labels {labels.dtype} of shape {labels.shape}; "

@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data.parsers import read_idx, read_idx_shape
+from jaxkd.data.pictures import SIXTEEN_BITS
+from jaxkd.data.pixels import sixteen_to_eight_bit
 from jaxkd.types import JaxkdError
 
-CHANNELS = (1, 3)  # grey and colour
+CHANNELS = (1, 2, 3, 4)  # that tell the channels from other axes
+BRIGHT = 128  # floats of 0 to 255 reach it, other floats hardly
 
 
 class ImageArray(NamedTuple):
@@ -21,19 +24,28 @@ class ImageArray(NamedTuple):
     path: of the file.
     shape: `(N, H, W, C)`.
     load: reads the array, with or without the axis C.
+    channels_first: whether it is stored as `(N, C, H, W)`.
   """
 
   path: Path
   shape: tuple[int, ...]
   load: Callable[[], np.ndarray]
+  channels_first: bool = False
 
-  def read(self) -> np.ndarray:
+  def read(self) -> tuple[np.ndarray, str]:
     """Reads the images as uint8 `[N, H, W, C]`.
 
+    Returns:
+      The images, and what was done to their pixels; empty as a rule.
+
     Raises:
-      JaxkdError: if the array is damaged, or if floats are not in [0, 1].
+      JaxkdError: if the array is damaged, or if the range of its pixels is
+        none that is known.
     """
-    return _to_eight_bit(self.load().reshape(self.shape), self.path)
+    images = self.load()
+    if self.channels_first:
+      images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    return _to_eight_bit(images.reshape(self.shape), self.path)
 
 
 def idx_images(path: Path) -> ImageArray:
@@ -109,25 +121,33 @@ def _checked(
     raise JaxkdError(
       f"{path} has images of shape {shape}; expected [N, H, W] or [N, H, W, C]."
     )
-  if shape[1] in CHANNELS and shape[-1] not in CHANNELS:
-    raise JaxkdError(
-      f"{path} has images of shape {shape} with channels first; store "
-      "images.transpose(0, 2, 3, 1)."
-    )
-  if dtype != np.uint8 and dtype.kind != "f":
+  if dtype.kind not in "buif":
     raise JaxkdError(
       f"{path} has {dtype} pixels; expected uint8, or floats in [0, 1]."
     )
-  return ImageArray(path, shape, load)
+  channels_first = shape[1] in CHANNELS and shape[-1] not in CHANNELS
+  if channels_first:
+    shape = (shape[0], *shape[2:], shape[1])
+  return ImageArray(path, shape, load, channels_first)
 
 
-def _to_eight_bit(images: np.ndarray, path: Path) -> np.ndarray:
-  if images.dtype == np.uint8:
-    return images
+def _to_eight_bit(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
+  """Converts pixels to uint8, by the range of all of them."""
   low, high = images.min(initial=0), images.max(initial=0)
-  if not 0 <= low <= high <= 1:  # false for NaN too
-    raise JaxkdError(
-      f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]. Divide by "
-      "255, or undo a normalisation: the teacher normalises images itself."
-    )
-  return np.round(images * 255).astype(np.uint8)
+  floats = images.dtype.kind == "f"
+  if floats and 0 <= low <= high <= 1:
+    return np.round(images * 255).astype(np.uint8), ""
+  if images.dtype.kind == "b" or (not floats and low == 0 and high == 1):
+    note = "of zeros and ones are taken as black and white"
+    return images.astype(np.uint8) * np.uint8(255), note
+  if images.dtype == np.uint8:
+    return images, ""
+  if 0 <= low <= high <= 255 and (not floats or high >= BRIGHT):
+    note = f"of type {images.dtype} are taken as pixels of 0 to 255"
+    return np.round(images).astype(np.uint8), note
+  if not floats and 0 <= low <= high <= 65_535:
+    return sixteen_to_eight_bit(images), SIXTEEN_BITS
+  raise JaxkdError(
+    f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]. Divide by "
+    "255, or undo a normalisation: the teacher normalises images itself."
+  )

@@ -9,13 +9,11 @@ and `flower`.
 from pathlib import Path
 
 import numpy as np
-from PIL import ImageOps
 from sklearn import datasets as sample_data
 
-from jaxkd.data import user_data
-from jaxkd.data.formats import IMAGE_SUFFIXES
+from jaxkd.data import pictures
 from jaxkd.data.loading import load
-from jaxkd.data.pixels import MODES, fit, to_picture
+from jaxkd.data.pixels import MODES, Background, fit, fit_array
 from jaxkd.data.registry import DATASETS, train_size
 from jaxkd.types import JaxkdError
 
@@ -35,7 +33,7 @@ def count_images(name: str) -> int:
   return train_size(name) if name in DATASETS else len(image_files(name))
 
 
-def load_images(name: str, shape: Shape) -> np.ndarray:
+def load_images(name: str, shape: Shape, background: str = "") -> np.ndarray:
   """Loads images, uint8 `[N, *shape]`.
 
   Images of a data set are resized; files are cut to the shape's aspect ratio
@@ -43,31 +41,34 @@ def load_images(name: str, shape: Shape) -> np.ndarray:
 
   Args:
     name: as in `count_images`.
-    shape: of the inputs, `(H, W, C)` with 1 or 3 channels.
+    shape: of the inputs, `(H, W, C)` with 1 to 4 channels.
+    background: colour on which transparent images are put; empty for none.
 
   Raises:
     JaxkdError: as in `count_images`, for another number of channels, or naming
-      a file that is no image.
+      a file that is no image, or transparent without a background.
   """
   height, width, channels = shape
   _check_channels(channels)
   if name not in DATASETS:
-    return np.stack([_read(path, shape) for path in image_files(name)])
+    colour = Background.named("--config.background", background)
+    return np.stack([_read(path, shape, colour) for path in image_files(name)])
   images = load(name, image_size=height if height == width else 0).train_images
   if images.shape[1:] == shape:
     return images
-  return np.stack([fit(to_picture(image), shape) for image in images])
+  return np.stack([fit_array(image, shape) for image in images])
 
 
-def load_photo(name: str, channels: int) -> np.ndarray:
+def load_photo(name: str, channels: int, background: str = "") -> np.ndarray:
   """Loads one image at its own size, uint8 `[H, W, C]`.
 
   Args:
     name: of an image file, or one of `PHOTOS`.
-    channels: 1 or 3.
+    channels: 1 to 4.
+    background: as in `load_images`.
 
   Raises:
-    JaxkdError: if there is no such file, or if it is no image.
+    JaxkdError: as in `load_images`.
   """
   _check_channels(channels)
   path, *others = image_files(name)
@@ -76,9 +77,11 @@ def load_photo(name: str, channels: int) -> np.ndarray:
       f"other_dataset={name}: give one image file, such as photo.jpg, or one "
       f"of {', '.join(PHOTOS)}."
     )
-  with user_data.open_image(path) as opened:
-    picture = ImageOps.exif_transpose(opened)
-  return fit(picture, (picture.height, picture.width, channels))
+  colour = Background.named("--config.background", background)
+  with pictures.open_image(path) as opened:
+    picture = pictures.upright(opened, path)
+    shape = (picture.height, picture.width, channels)
+    return fit(picture, shape, colour, str(path))
 
 
 def image_files(name: str) -> list[Path]:
@@ -99,20 +102,22 @@ def image_files(name: str) -> list[Path]:
       "images."
     )
   files = sorted(
-    file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES
+    file
+    for file in path.rglob("*")
+    if pictures.is_image_file(file) and file.is_file()
   )
   if not files:
     raise JaxkdError(
       f"other_dataset={name}: the folder has no image; files that end in "
-      f"{', '.join(IMAGE_SUFFIXES)} are read."
+      f"{', '.join(pictures.SUFFIXES)} are read."
     )
   return files
 
 
-def _read(path: Path, shape: Shape) -> np.ndarray:
+def _read(path: Path, shape: Shape, background: Background) -> np.ndarray:
   height, width, _ = shape
-  with user_data.open_image(path) as opened:
-    picture = ImageOps.exif_transpose(opened)
+  with pictures.open_image(path) as opened:
+    picture = pictures.upright(opened, path)
     wide = picture.width * height > picture.height * width
     side = (
       (picture.height * width / height, picture.height)
@@ -121,12 +126,13 @@ def _read(path: Path, shape: Shape) -> np.ndarray:
     )
     corner = (picture.width - side[0]) / 2, (picture.height - side[1]) / 2
     box = (*corner, corner[0] + side[0], corner[1] + side[1])
-    return fit(picture.crop(tuple(map(round, box))), shape)
+    cut = picture.crop(tuple(map(round, box)))
+    return fit(cut, shape, background, str(path))
 
 
 def _check_channels(channels: int) -> None:
   if channels not in MODES:
     raise JaxkdError(
       f"The inputs have {channels} channels, and images are read with "
-      f"{' or '.join(map(str, MODES))}; choose another method."
+      f"{min(MODES)} to {max(MODES)}; choose another method."
     )

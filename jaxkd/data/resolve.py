@@ -18,7 +18,12 @@ NONE = "none"
 
 
 def find(
-  name: str, *, image_size: int = 0, teacher: DataSpec | None = None
+  name: str,
+  *,
+  image_size: int = 0,
+  teacher: DataSpec | None = None,
+  class_names: tuple[str, ...] = (),
+  background: str = "",
 ) -> Dataset:
   """Loads the data of a run.
 
@@ -28,6 +33,8 @@ def find(
     image_size: as in `load`; 0 takes the teacher's, if it is known.
     teacher: spec of an external teacher, if it has one. Without data it
       describes the inputs.
+    class_names: names of the teacher's classes, if they are known.
+    background: colour on which transparent images are put; empty for none.
 
   Raises:
     JaxkdError: if there is no such data, or if it does not fit the teacher.
@@ -41,14 +48,25 @@ def find(
       )
     return Dataset.without_images(teacher)
   if is_path(name):
-    return user_data.load_path(name, teacher, image_size)
+    return user_data.load_path(
+      name,
+      teacher,
+      image_size,
+      background=background,
+      class_names=class_names,
+    )
   dataset = load(name, image_size=_size(name, image_size, teacher))
   _check(dataset.spec, teacher)
   return dataset
 
 
 def describe(
-  name: str, *, image_size: int = 0, teacher: DataSpec | None = None
+  name: str,
+  *,
+  image_size: int = 0,
+  teacher: DataSpec | None = None,
+  class_names: tuple[str, ...] = (),
+  background: str = "",
 ) -> DatasetSummary:
   """Returns the summary of the data of a run, and reads no images.
 
@@ -59,6 +77,8 @@ def describe(
     name: as in `find`.
     image_size: as in `find`.
     teacher: as in `find`.
+    class_names: as in `find`.
+    background: as in `find`.
 
   Raises:
     JaxkdError: if there is no such data, or if it does not fit the teacher.
@@ -66,7 +86,13 @@ def describe(
   if name == NONE:
     return summary_of(find(name, teacher=teacher))
   if is_path(name):
-    return user_data.describe_path(name, teacher, image_size)
+    return user_data.describe_path(
+      name,
+      teacher,
+      image_size,
+      background=background,
+      class_names=class_names,
+    )
   spec = spec_of(name, _size(name, image_size, teacher))
   _check(spec, teacher)
   info = dataset_info(name)

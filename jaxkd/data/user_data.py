@@ -1,30 +1,34 @@
 """Loads a user's data and converts it to the inputs of the teacher."""
 
-from collections.abc import Iterator
-import contextlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from jaxkd.data import formats
+from jaxkd.data import formats, pictures
 from jaxkd.data.formats import RawDataset
 from jaxkd.data.image_arrays import ImageArray
-from jaxkd.data.pixels import MODES, fit, to_picture
+from jaxkd.data.pixels import MODES, Background, fit_array
 from jaxkd.data.registry import Dataset, DatasetSummary
 from jaxkd.types import DataSpec, JaxkdError
 
-GREY_MODES = ("1", "L", "LA")
 Shape = tuple[int, int, int]
 
 
-def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
+def load_path(
+  path: str,
+  spec: DataSpec | None,
+  image_size: int = 0,
+  *,
+  background: str = "",
+  class_names: tuple[str, ...] = (),
+) -> Dataset:
   """Loads the data set in a folder or file, with 8-bit pixels.
 
   There are three formats:
     - A folder of images per class, in the order of their names (`10` comes
-      before `2`, as in torchvision), or `train` and `test` (or `val`) folders
-      of these.
+      before `2`, as in torchvision), or folders of these for splits, such as
+      `train` and `test`; see `jaxkd.data.class_folders`.
     - An `.npz` with `images [N, H, W(, C)]`, uint8 or floats in [0, 1], and
       `labels [N]`; or with `train_images`, `train_labels`, `test_images`, ...
     - A folder of IDX files named as MNIST's, `t10k-images-idx3-ubyte.gz` and so
@@ -38,52 +42,74 @@ def load_path(path: str, spec: DataSpec | None, image_size: int = 0) -> Dataset:
       and std of 0.5.
     image_size: side of the square images in pixels, 0 for their own size;
       ignored if there is a `spec`.
+    background: colour on which transparent images are put; empty for none.
+    class_names: names of the teacher's classes, if they are known.
 
   Raises:
     JaxkdError: if a file cannot be read, if classes or labels are not the
-      teacher's, if there is one class only, or if, without `spec` and
-      `image_size`, images have several sizes.
+      teacher's, if there is one class only, if images are transparent and no
+      background was named, or if, without `spec` and `image_size`, images have
+      several sizes.
   """
-  raw, spec, shapes = _read_headers(path, spec, image_size)
+  colour = Background.named("--config.background", background)
+  raw, spec, shapes = _read_headers(path, spec, image_size, class_names)
   shape = spec.shape
+  notes = [*raw.notes]
   if others := sorted(shapes - {shape}):
-    print(
-      f"{spec.name}: images of {_sizes(others)} pixels are converted to "
-      f"{_sizes([shape])}.",
-      flush=True,
+    notes.append(
+      f"images of {_sizes(others)} pixels are converted to {_sizes([shape])}"
     )
+  counts: Counter[str] = Counter()
+  train, test = (
+    _to_shape(split.images, shape, colour, counts)
+    for split in (raw.train, raw.test)
+  )
+  notes += [f"{count} images {note}" for note, count in counts.items() if note]
+  for note in notes:
+    print(f"{spec.name}: {note}.", flush=True)
   return Dataset(
     spec,
-    _to_shape(raw.train.images, shape),
+    train,
     raw.train.labels.astype(np.int32),
-    _to_shape(raw.test.images, shape),
+    test,
     raw.test.labels.astype(np.int32),
   )
 
 
 def describe_path(
-  path: str, spec: DataSpec | None, image_size: int = 0
+  path: str,
+  spec: DataSpec | None,
+  image_size: int = 0,
+  *,
+  background: str = "",
+  class_names: tuple[str, ...] = (),
 ) -> DatasetSummary:
   """Returns the summary of what `load_path` loads, and reads no pixels.
 
   It reads labels, and the size and colours in the header of every image or
-  array. That images can be decoded, and that floats are in [0, 1], is checked
+  array. That images can be decoded, and the range of their pixels, is checked
   by `load_path` alone.
 
   Args:
     path: as in `load_path`.
     spec: as in `load_path`.
     image_size: as in `load_path`.
+    background: as in `load_path`.
+    class_names: as in `load_path`.
 
   Raises:
     JaxkdError: as `load_path`, but for what only pixels show.
   """
-  raw, spec, _ = _read_headers(path, spec, image_size)
+  Background.named("--config.background", background)
+  raw, spec, _ = _read_headers(path, spec, image_size, class_names)
   return DatasetSummary(spec, len(raw.train.labels), len(raw.test.labels))
 
 
 def _read_headers(
-  path: str, spec: DataSpec | None, image_size: int
+  path: str,
+  spec: DataSpec | None,
+  image_size: int,
+  class_names: tuple[str, ...],
 ) -> tuple[RawDataset, DataSpec, set[Shape]]:
   """Returns the data set without its pixels, its spec, and all shapes of its
   images.
@@ -91,17 +117,18 @@ def _read_headers(
   source = Path(path).expanduser()
   resolved = source.resolve()
   name = f"user:{resolved.stem if source.is_file() else resolved.name}"
-  raw = formats.read(source)
+  raw = formats.read(source, spec.num_classes if spec else 0, class_names)
   labels = np.concatenate([raw.train.labels, raw.test.labels])
-  if len(np.unique(labels)) < 2:
+  num_classes = len(raw.classes) or int(labels.max()) + 1
+  if spec is None and len(np.unique(labels)) < 2:
     raise JaxkdError(
       f"{source} has {len(labels)} images of one class; give images of two or "
       "more."
     )
   shapes = _shapes(raw.train.images) | _shapes(raw.test.images)
   if spec is None:
-    num_classes = len(raw.classes) or int(labels.max()) + 1
-    shape = _common_shape(source, shapes, image_size)
+    opaque = _opaque(shapes) if _are_files(raw) else shapes
+    shape = _common_shape(source, opaque, image_size)
     half = (0.5,) * shape[-1]
     spec = DataSpec(name, shape, num_classes, half, half)
   _check_classes(source, raw, labels, spec)
@@ -131,26 +158,26 @@ def _check_shapes(source: Path, shapes: set[Shape], spec: DataSpec) -> None:
       "images; choose other data, or dataset=none."
     )
   channels = {shape[-1] for shape in shapes} | {spec.shape[-1]}
-  if shapes - {spec.shape} and not channels <= set(MODES):
+  if len(channels) > 1 and not channels <= set(MODES):
     raise JaxkdError(
       f"{source} has images of {_sizes(sorted(shapes))}, the teacher takes "
-      f"{_sizes([spec.shape])}; only images with 1 or 3 channels are converted."
+      f"{_sizes([spec.shape])}; only images with 1 to 4 channels are converted."
     )
 
 
 def _shapes(images: list[Path] | ImageArray) -> set[Shape]:
   if isinstance(images, ImageArray):
     return {images.shape[1:]} if images.shape[0] else set()
-  return {_shape_of_file(path) for path in images}
+  return {pictures.shape_of(path) for path in images}
 
 
-def _shape_of_file(path: Path) -> Shape:
-  with open_image(path) as picture:
-    if picture.mode.startswith(("I", "F")):
-      raise JaxkdError(
-        f"{path} has pixels of more than 8 bits; save it with 8 bits."
-      )
-    return (*picture.size[::-1], 1 if picture.mode in GREY_MODES else 3)
+def _are_files(raw: RawDataset) -> bool:
+  return not isinstance(raw.test.images or raw.train.images, ImageArray)
+
+
+def _opaque(shapes: set[Shape]) -> set[Shape]:
+  """Returns shapes of image files without the channel of transparency."""
+  return {(*size, channels - 1 + channels % 2) for *size, channels in shapes}
 
 
 def _common_shape(source: Path, shapes: set[Shape], image_size: int) -> Shape:
@@ -171,35 +198,30 @@ def _common_shape(source: Path, shapes: set[Shape], image_size: int) -> Shape:
   return *sizes[0], channels
 
 
-def _to_shape(images: list[Path] | ImageArray, shape: Shape) -> np.ndarray:
-  """Reads images and converts them to uint8 `[N, *shape]`."""
-  if isinstance(images, ImageArray):
-    images = images.read()
-    if images.shape[1:] == shape:
-      return images
+def _to_shape(
+  images: list[Path] | ImageArray,
+  shape: Shape,
+  background: Background,
+  notes: Counter[str],
+) -> np.ndarray:
+  """Reads images and converts them to uint8 `[N, *shape]`; counts what was done
+  to their pixels.
+  """
+  if not isinstance(images, ImageArray):
+    out = np.empty((len(images), *shape), np.uint8)
+    for i, path in enumerate(images):
+      out[i], note = pictures.read(path, shape, background)
+      notes[note] += 1
+    return out
+  name = str(images.path)
+  images, note = images.read()
+  notes[note] += len(images)
+  if images.shape[1:] == shape:
+    return images
   out = np.empty((len(images), *shape), np.uint8)
   for i, image in enumerate(images):
-    if isinstance(image, np.ndarray):
-      out[i] = fit(to_picture(image), shape)
-    else:
-      with open_image(image) as picture:
-        out[i] = fit(picture, shape)
+    out[i] = fit_array(image, shape, background, name)
   return out
-
-
-@contextlib.contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-  """Opens an image; an error of the decoder becomes one that names the file."""
-  try:
-    with Image.open(path) as picture:
-      yield picture
-  except JaxkdError:
-    raise
-  except Exception as error:  # every decoder of Pillow raises other types
-    raise JaxkdError(
-      f"{path} cannot be read as an image ({type(error).__name__}: {error}); "
-      "replace it, or delete it."
-    ) from error
 
 
 def _sizes(shapes: list[tuple[int, ...]]) -> str:

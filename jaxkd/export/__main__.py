@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
   predict.add_argument(
     "--top", type=int, default=1, metavar="N", help="classes for each image"
   )
+  predict.add_argument(
+    "--background",
+    default="",
+    metavar="COLOUR",
+    help="on which transparent images are put, as white or #ffffff",
+  )
   _add_model(predict)
   sheet = commands.add_parser(
     "source", help="draws a sheet of a source's images"
@@ -174,6 +180,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     arguments.out,
     arguments.top,
     arguments.model,
+    arguments.background,
   )
   for conversion, count in summary.converted.items():
     print(f"{count} images were converted from {conversion}.")

@@ -10,18 +10,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageOps
 
 from jaxkd.config import checks
-from jaxkd.data.formats import IMAGE_SUFFIXES
-from jaxkd.data.pixels import MODES, fit, to_float
+from jaxkd.data import pictures
+from jaxkd.data.pixels import MODES, Background, fit, to_float
 from jaxkd.errors import JaxkdError
 from jaxkd.serialization import bundle
 from jaxkd.serialization.bundle import LoadedBundle
 from jaxkd.types import Array, Classifier, DataSpec
 
 BATCH = 64
-_EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "YCbCr")
 
 
 class PredictionSummary(NamedTuple):
@@ -39,7 +37,12 @@ class PredictionSummary(NamedTuple):
 
 
 def predict(
-  bundle_folder: Path, source: Path, out: Path, top: int = 1, model: str = ""
+  bundle_folder: Path,
+  source: Path,
+  out: Path,
+  top: int = 1,
+  model: str = "",
+  background: str = "",
 ) -> PredictionSummary:
   """Writes a network's predictions for images to a CSV file.
 
@@ -53,19 +56,22 @@ def predict(
     out: the CSV file.
     top: the number of classes for each image.
     model: `module:function` that builds the network, if it is the user's own.
+    background: colour on which transparent images are put; empty for none,
+      where they count as unreadable.
 
   Raises:
     JaxkdError: if there is no image, or the network does not take images.
   """
   loaded = bundle.read(bundle_folder, model)
   spec = loaded.spec
-  if len(spec.shape) != 3 or spec.shape[-1] not in (1, 3):
+  if len(spec.shape) != 3 or spec.shape[-1] not in MODES:
     raise JaxkdError(
       f"The network in {bundle_folder} takes inputs of shape {spec.shape}; "
-      "only networks for grey or RGB images can be used."
+      "only networks for images of 1 to 4 channels can be used."
     )
   checks.at_least("--top", top, 1)
   checks.at_most("--top", top, spec.num_classes, "classes")
+  colour = Background.named("--background", background)
   files = _find_images(source)
   converted, labelled = Counter(), 0
   root = source if source.is_dir() else source.parent
@@ -73,7 +79,7 @@ def predict(
     with out.open("w", newline="", encoding="utf-8") as file:
       table = csv.writer(file)
       table.writerow(["file", "label", "probability"])
-      for names, images in _batches(files, spec, converted):
+      for names, images in _batches(files, spec, colour, converted):
         rows = _probabilities(loaded, images)
         for name, row in zip(names, rows, strict=True):
           for k in np.argsort(-row, kind="stable")[:top]:
@@ -92,49 +98,47 @@ def _find_images(source: Path) -> list[Path]:
   paths = sorted(
     path
     for path in source.rglob("*")
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    if pictures.is_image_file(path) and path.is_file()
   )
   if not paths:
     raise JaxkdError(
       f"There is no image in {source}; name an image, or a folder with files "
-      f"of type {', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}."
+      f"of type {', '.join(suffix[1:] for suffix in pictures.SUFFIXES)}."
     )
   return paths
 
 
 def _batches(
-  files: list[Path], spec: DataSpec, converted: Counter[str]
+  files: list[Path],
+  spec: DataSpec,
+  background: Background,
+  converted: Counter[str],
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
   """Yields readable files and their images uint8 `[n, H, W, C]`, n <= BATCH."""
   for start in range(0, len(files), BATCH):
     names, images = [], []
     for path in files[start : start + BATCH]:
       try:
-        images.append(_read(path, spec, converted))
+        images.append(_read(path, spec, background, converted))
         names.append(path)
-      # Pillow raises different errors for different formats.
-      except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-      ) as e:
-        print(f"jaxkd: {path} can't be read: {e}", file=sys.stderr)
+      except JaxkdError as error:
+        print(f"jaxkd: {error}", file=sys.stderr)
     if names:
       yield names, np.stack(images)
 
 
-def _read(path: Path, spec: DataSpec, converted: Counter[str]) -> np.ndarray:
+def _read(
+  path: Path, spec: DataSpec, background: Background, converted: Counter[str]
+) -> np.ndarray:
   """Reads an image and converts it to the network's size, uint8 `[H, W, C]`."""
   height, width, channels = spec.shape
-  with Image.open(path) as image:
-    if image.mode not in _EIGHT_BIT:
-      raise ValueError(f"its pixels ({image.mode}) have more than 8 bits")
-    upright = ImageOps.exif_transpose(image)
-    pixels = fit(upright, spec.shape)
+  with pictures.open_image(path) as image:
+    deep = " with 16 bits" if pictures.is_sixteen_bit(image) else ""
+    upright = pictures.upright(image, path)
+    pixels = fit(upright, spec.shape, background, str(path))
   mode = MODES[channels]
-  if (upright.size, upright.mode) != ((width, height), mode):
-    original = f"{upright.width}x{upright.height} {upright.mode}"
+  if deep or (upright.size, upright.mode) != ((width, height), mode):
+    original = f"{upright.width}x{upright.height} {upright.mode}{deep}"
     converted[f"{original} to {width}x{height} {mode}"] += 1
   return pixels
 

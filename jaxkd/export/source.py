@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxkd.config import checks
-from jaxkd.data.pixels import MODES, to_png
+from jaxkd.data.pixels import PNG_CHANNELS, to_png
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import write_bytes
 from jaxkd.synthesis import procedural
@@ -39,7 +39,7 @@ def export_source(
   """
   checks.choice("--name", name, (*procedural.SOURCES, MIXTURE))
   checks.positive(**{"--count": count, "--size": size})
-  if channels not in MODES:
+  if channels not in PNG_CHANNELS:
     raise JaxkdError(f"--channels={channels}: a PNG file has 1 or 3.")
   key, shape = jax.random.key(seed), (size, size, channels)
   if name == MIXTURE:

@@ -140,6 +140,8 @@ def load_data(setup: Setup) -> Dataset:
     setup.user_config.dataset,
     image_size=setup.user_config.image_size,
     teacher=setup.teacher_spec,
+    class_names=setup.class_names,
+    background=setup.config.background,
   )
 
 

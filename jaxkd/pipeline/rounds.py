@@ -147,11 +147,11 @@ def real_images(setup: Setup, dataset: Dataset) -> Samples | None:
   if source == "train":
     labels = jnp.asarray(dataset.train_labels, jnp.int32)
     return Samples(jnp.asarray(dataset.train_images), labels)
-  name = setup.config.other_dataset
+  name, background = setup.config.other_dataset, setup.config.background
   if source == "photo":
-    images = other_images.load_photo(name, shape[-1])[None]
+    images = other_images.load_photo(name, shape[-1], background)[None]
   else:
-    images = other_images.load_images(name, shape)
+    images = other_images.load_images(name, shape, background)
   return sample_store.unlabelled(jnp.asarray(images))
 
 

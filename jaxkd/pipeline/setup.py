@@ -61,6 +61,7 @@ class Setup(NamedTuple):
     num_evaluation_queries: test images that a paid teacher will be shown.
     inputs: the arrays that all rounds share; None until `rounds.start` has
       the teacher.
+    class_names: names of that teacher's classes; empty where it says none.
   """
 
   user_config: FrozenConfigDict
@@ -77,6 +78,7 @@ class Setup(NamedTuple):
   sample_bytes: int
   num_evaluation_queries: int
   inputs: RoundInputs | None = None
+  class_names: tuple[str, ...] = ()
 
   @property
   def spec(self) -> DataSpec:
@@ -130,7 +132,11 @@ def setup(
     summary = data.summary_of(dataset)
   else:
     summary = data.describe(
-      resolved.dataset, image_size=resolved.image_size, teacher=existing.spec
+      resolved.dataset,
+      image_size=resolved.image_size,
+      teacher=existing.spec,
+      class_names=existing.class_names,
+      background=resolved.background,
     )
   resolved.dataset = summary.spec.name
   digest = ""
@@ -174,6 +180,7 @@ def setup(
     costs,
     _num_bytes(run.store.samples) // method.capacity,
     reserved,
+    class_names=existing.class_names,
   )
 
 
@@ -203,7 +210,9 @@ def _input_shapes(
   shape = summary.spec.shape
   if method.real_images == "photo":
     num_images = 1
-    shape = other_images.load_photo(config.other_dataset, shape[-1]).shape
+    shape = other_images.load_photo(
+      config.other_dataset, shape[-1], config.background
+    ).shape
   real = Samples(
     jax.ShapeDtypeStruct((num_images, *shape), jnp.uint8),
     jax.ShapeDtypeStruct((num_images,), jnp.int32),

@@ -24,11 +24,13 @@ class ExternalTeacher(NamedTuple):
       our checkpoints, remote or replayed.
     spec: the shape and classes of its inputs; None if it doesn't say.
     black_box: the function that answers, if the teacher is one.
+    class_names: names of its classes in order; empty if it doesn't say.
   """
 
   classifier: Classifier | None = None
   spec: DataSpec | None = None
   black_box: BlackBoxFunction | None = None
+  class_names: tuple[str, ...] = ()
 
 
 def load_external(
@@ -70,10 +72,10 @@ def load_external(
   if block.factory:
     return call_factory(block.factory)
   if block.checkpoint and user_path(block.checkpoint).is_dir():
-    classifier, spec, _ = bundle.read(
+    classifier, spec, card = bundle.read(
       user_path(block.checkpoint), user_code.user_function(block.model)
     )
-    return ExternalTeacher(classifier, spec)
+    return ExternalTeacher(classifier, spec, class_names=card.class_names)
   return ExternalTeacher()
 
 

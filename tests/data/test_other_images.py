@@ -86,8 +86,8 @@ def test_two_photos_come_with_a_library():
 
 
 def test_other_numbers_of_channels_are_refused(folder):
-  with pytest.raises(JaxkdError, match="2 channels, and images are read"):
-    other_images.load_images(str(folder), (5, 5, 2))
+  with pytest.raises(JaxkdError, match="5 channels, and images are read"):
+    other_images.load_images(str(folder), (5, 5, 5))
 
 
 def test_a_folder_is_no_photo(folder):

@@ -9,6 +9,7 @@ from PIL import Image
 import pytest
 
 from jaxkd.data import pixels
+from jaxkd.types import JaxkdError
 
 
 def random_image(*shape):
@@ -50,8 +51,49 @@ def test_size_and_colours_are_converted_to_the_shape():
   np.testing.assert_array_equal(converted[..., 0], np.asarray(expected))
 
 
-def test_transparency_is_ignored():
+def test_an_opaque_palette_needs_no_background():
   picture = Image.fromarray(random_image(4, 4, 3)).quantize(4)
   expected = np.asarray(picture.convert("RGB"))
-  picture.info["transparency"] = 0
+  picture.info["transparency"] = bytes([255] * 4)
   np.testing.assert_array_equal(pixels.fit(picture, (4, 4, 3)), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparent_pixels_take_the_colour_of_the_background(mode, channels):
+  picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))  # black under the alpha
+  picture.putpixel((1, 2), (0, 0, 0, 255))
+  picture = picture.quantize(2) if mode == "P" else picture.convert(mode)
+  white = pixels.Background.named("--background", "#ffffff")
+  converted = pixels.fit(picture, (4, 4, channels), white)
+  expected = np.full((4, 4, channels), 255)
+  expected[2, 1] = 0
+  np.testing.assert_array_equal(converted, expected)
+  with pytest.raises(JaxkdError, match=r"^a\.png has .*; say .*background=w"):
+    pixels.fit(picture, (4, 4, channels), None, "a.png")
+
+
+def test_a_background_is_a_colour():
+  background = pixels.Background.named("--background", "rgb(1,2,3)")
+  assert background.color == (1, 2, 3)
+  with pytest.raises(JaxkdError, match="--background='snow1' is no colour"):
+    pixels.Background.named("--background", "snow1")
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_network_may_take_alpha(channels):
+  image = random_image(4, 6, channels)
+  picture = pixels.to_picture(image)
+  np.testing.assert_array_equal(pixels.fit(picture, image.shape), image)
+  grey = pixels.fit(Image.new("L", (6, 4), 9), image.shape)
+  assert (grey[..., -1] == 255).all() and (grey[..., 0] == 9).all()
+
+
+def test_a_fourth_channel_that_is_no_alpha_is_resized_by_itself():
+  image = random_image(8, 6, 4)
+  image[..., 3] = 0
+  resized = pixels.fit_array(image, (4, 3, 4))
+  np.testing.assert_array_equal(
+    resized[..., :3], pixels.fit_array(image[..., :3], (4, 3, 3))
+  )
+  assert not resized[..., 3].any()

@@ -100,12 +100,34 @@ def test_unreadable_images_are_named_and_left_out(student, folder, capsys):
   (folder / "broken.png").write_bytes(b"no image")
   whole = (folder / "0.png").read_bytes()
   (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-  Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "deep.png")
+  Image.fromarray(np.zeros((8, 8), np.int32)).save(folder / "deep.tif")
+  Image.new("LA", (8, 8)).save(folder / "clear.png")
   status, rows = predicted(student, folder)
   assert status == 1 and len(rows) == 5
   errors = capsys.readouterr().err
-  assert all(name in errors for name in ("broken.png", "cut.png", "deep.png"))
-  assert "3 images could not be read" in errors
+  assert all(name in errors for name in ("broken.png", "cut.png", "deep.tif"))
+  assert "clear.png has transparent pixels; say" in errors
+  assert "--background=white" in errors
+  assert "4 images could not be read" in errors
+
+
+def test_deep_turned_and_transparent_images(student, tmp_path, capsys):
+  grey, exif = pixels(1)[0, ..., 0], Image.Exif()
+  exif[0x0112] = 6  # turned to the right by a viewer
+  turned = Image.fromarray(np.rot90(grey).copy())
+  turned.save(tmp_path / "turned.png", exif=exif)
+  Image.fromarray(grey * np.uint16(257)).save(tmp_path / "deep.png")
+  clear = np.stack([np.full_like(grey, 77), np.zeros_like(grey)], -1)
+  Image.fromarray(clear).save(tmp_path / "clear.png")
+  status, rows = predicted(student, tmp_path, "--background=white")
+  assert status == 0
+  assert "8x8 I;16 with 16 bits to 8x8 L" in capsys.readouterr().out.replace(
+    "8x8 L with", "8x8 I;16 with"
+  )
+  scores = [float(row["probability"]) for row in rows]
+  white = np.full((1, 8, 8, 1), 255)
+  expected = [probabilities(each).max() for each in (white, pixels(1))]
+  assert scores == pytest.approx([*expected, expected[1]], abs=1e-5)
 
 
 @pytest.mark.parametrize("top", [0, 4])

@@ -1,0 +1,245 @@
+"""Folders with a folder of images for each class, with or without splits."""
+
+from collections import Counter
+from collections.abc import Iterator
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxkd.data.pictures import is_image_file
+from jaxkd.types import JaxkdError
+
+TRAIN_SPLITS = ("train", "training")
+# Names of the part that is held out, by priority.
+TEST_SPLITS = (
+  "test", "testing", "t10k", "val", "valid", "validation", "eval", "dev",
+)  # fmt: skip
+# Folders that systems make, in lower case; hidden ones apart.
+_SYSTEM_FOLDERS = (
+  "lost+found", "$recycle.bin", "recycler", "system volume information",
+  "#recycle", "@eadir", "desktop.ini",
+)  # fmt: skip
+
+
+class Part(NamedTuple):
+  """The image files of one split, before they are read.
+
+  Attributes:
+    files: paths of the images.
+    labels: `[N]` int32.
+  """
+
+  files: list[Path]
+  labels: np.ndarray
+
+
+class Folders(NamedTuple):
+  """A data set in folders, before images are read.
+
+  Attributes:
+    train: the train split, possibly empty.
+    test: the test split, possibly empty.
+    classes: names of the classes in order.
+    notes: what a person should know about how the folders were read.
+  """
+
+  train: Part
+  test: Part
+  classes: tuple[str, ...]
+  notes: tuple[str, ...] = ()
+
+
+def read(
+  folder: Path, num_classes: int = 0, class_names: tuple[str, ...] = ()
+) -> Folders:
+  """Finds the images of a folder, by split and class.
+
+  Classes are in the order of their folders' names, as in torchvision, unless
+  the folders are named as the teacher's classes, or are numbers and fewer than
+  these. Images may lie in folders below that of their class. A class may be
+  empty.
+
+  Args:
+    folder: with class folders, or with folders of splits that hold these.
+    num_classes: of the teacher; 0 if it is not known.
+    class_names: of the teacher in order; empty if they are not known.
+
+  Raises:
+    JaxkdError: if there are no images, if splits have other classes, or if a
+      folder can't be read.
+  """
+  with _naming_unreadable():
+    notes: list[str] = []
+    folder = _inner(folder)
+    train, test = _splits(folder, notes)
+    parts = [
+      {child.name: child for child in _folders(part)} if part else {}
+      for part in (train, test)
+    ]
+    names = _classes(folder, train, test, parts, num_classes)
+    names = _in_order_of_teacher(folder, names, class_names, num_classes)
+    skipped: Counter[str] = Counter()
+    read = [_read_part(part, names, skipped) for part in parts]
+    if not any(part.files for part in read):
+      raise JaxkdError(
+        f"{folder} has neither a folder of images per class, such as "
+        f"{folder.name}/cat/1.png, nor IDX files."
+        + (f" It has files of type {_listed(skipped)}." if skipped else "")
+      )
+    for part, each in zip((train, test), read, strict=True):
+      if part and (empty := _empty(each, names)):
+        notes.append(f"{part.name} has no images of {_listed(empty)}")
+        if skipped:
+          notes[-1] += f"; files of type {_listed(skipped)} are not read"
+    return Folders(*read, names, tuple(notes))
+
+
+@contextlib.contextmanager
+def _naming_unreadable() -> Iterator[None]:
+  """Turns an error of the system into one that names the folder."""
+  try:
+    yield
+  except OSError as error:
+    raise JaxkdError(
+      f"{error.filename} can't be read ({error.strerror}); change its "
+      "permissions, or move it out of the data."
+    ) from error
+
+
+def _folders(folder: Path) -> list[Path]:
+  """Returns the folders in a folder but for those of the system, by name."""
+  return sorted(
+    child
+    for child in folder.iterdir()
+    if not child.name.startswith((".", "__"))
+    and child.name.lower() not in _SYSTEM_FOLDERS
+    and child.is_dir()
+  )
+
+
+def _inner(folder: Path) -> Path:
+  """Returns the folder in a folder that an archive has put around it."""
+  children = _folders(folder)
+  while len(children) == 1 and len(_folders(children[0])) > 1:
+    if any(is_image_file(path) for path in children[0].iterdir()):
+      break
+    folder, children = children[0], _folders(children[0])
+  return folder
+
+
+def _splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
+  """Returns the folders of the train and the test split.
+
+  Without folders of splits the folder itself is the test split.
+  """
+  splits = {c.name.lower(): c for c in _folders(folder) if _folders(c)}
+  train = next((splits[n] for n in TRAIN_SPLITS if n in splits), None)
+  tests = [splits[name] for name in TEST_SPLITS if name in splits]
+  if train is None and not tests:
+    return None, folder
+  if train is not None:
+    # A test split without labels has folders of other names.
+    classes = {child.name for child in _folders(train)}
+    labelled = [t for t in tests if classes & {c.name for c in _folders(t)}]
+    tests = labelled or tests
+  for other in tests[1:]:
+    notes.append(f"{other.name} is left out, {tests[0].name} is used")
+  return train, tests[0] if tests else None
+
+
+def _classes(
+  folder: Path,
+  train: Path | None,
+  test: Path | None,
+  parts: list[dict[str, Path]],
+  num_classes: int,
+) -> tuple[str, ...]:
+  """Returns the names of all classes, and refuses one that is in the test split
+  only, unless the teacher has as many classes.
+  """
+  trained, tested = map(set, parts)
+  names = tuple(sorted(trained | tested))
+  if train and tested - trained and len(names) != num_classes:
+    raise JaxkdError(
+      f"{folder}: {', '.join(sorted(trained ^ tested))} is a class in "
+      f"{train.name} or {test.name} only; both need the same folders."
+    )
+  return names
+
+
+def _in_order_of_teacher(
+  folder: Path,
+  names: tuple[str, ...],
+  class_names: tuple[str, ...],
+  num_classes: int,
+) -> tuple[str, ...]:
+  """Returns the classes in the teacher's order, if folders are named so.
+
+  Raises:
+    JaxkdError: if only some of them are.
+  """
+  known = {_plain(name): index for index, name in enumerate(class_names)}
+  unknown = [name for name in names if _plain(name) not in known]
+  if not unknown:
+    ordered = list(class_names)
+    for name in names:
+      ordered[known[_plain(name)]] = name
+    return tuple(ordered)
+  if len(names) < num_classes and all(name.isdecimal() for name in names):
+    numbers = {int(name): name for name in names}
+    if len(numbers) == len(names) and max(numbers) < num_classes:
+      return tuple(numbers.get(k, str(k)) for k in range(num_classes))
+  if class_names and len(unknown) < len(names):
+    raise JaxkdError(
+      f"{folder}: {_listed(unknown)} is none of the teacher's classes "
+      f"({_listed(class_names)}), as other folders are; rename or remove it."
+    )
+  return names
+
+
+def _plain(name: str) -> str:
+  return name.casefold().replace("_", " ").strip()
+
+
+def _read_part(
+  folders: dict[str, Path], names: tuple[str, ...], skipped: Counter[str]
+) -> Part:
+  files, labels = [], []
+  for label, name in enumerate(names):
+    if name not in folders:
+      continue
+    images = sorted(_image_files(folders[name], skipped))
+    files += images
+    labels += [label] * len(images)
+  return Part(files, np.array(labels, np.int32))
+
+
+def _image_files(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
+  """Yields the images in a folder and those below it, and counts other files by
+  type.
+  """
+
+  def refuse(error: OSError) -> None:
+    raise error
+
+  for parent, folders, files in os.walk(folder, onerror=refuse):
+    folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+    for name in files:
+      path = Path(parent, name)
+      if is_image_file(path):
+        yield path
+      elif not name.startswith("."):
+        skipped[path.suffix or name] += 1
+
+
+def _empty(part: Part, names: tuple[str, ...]) -> list[str]:
+  present = set(part.labels.tolist())
+  return [name for index, name in enumerate(names) if index not in present]
+
+
+def _listed(names: Counter[str] | list[str] | tuple[str, ...]) -> str:
+  names = list(names)
+  return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,199 @@
+"""Folders of classes as other people and systems leave them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxkd.data.user_data import describe_path, load_path
+from jaxkd.types import DataSpec, JaxkdError
+
+TEACHER = DataSpec("bundle", (4, 4, 1), 3, (0.5,), (0.5,))
+
+
+def put(*paths, value=0):
+  for path in paths:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4), value).save(path)
+
+
+def labels(dataset):
+  return dataset.train_labels.tolist(), dataset.test_labels.tolist()
+
+
+def test_an_empty_folder_is_a_class_without_images(tmp_path, capsys):
+  put(tmp_path / "a/1.png", tmp_path / "c/1.png")
+  (tmp_path / "b").mkdir()
+  (tmp_path / "b" / "photo.heic").write_text("not read")
+  loaded = load_path(str(tmp_path), TEACHER)
+  assert labels(loaded) == ([], [0, 2])
+  assert capsys.readouterr().out == (
+    f"user:{tmp_path.name}: {tmp_path.name} has no images of b; files of type "
+    ".heic are not read.\n"
+  )
+  assert load_path(str(tmp_path), None).spec.num_classes == 3
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["lost+found", "__MACOSX", ".Trash-1000", "$RECYCLE.BIN", "@eaDir",
+   "System Volume Information"],
+)  # fmt: skip
+def test_folders_of_the_system_are_no_classes(tmp_path, name):
+  put(tmp_path / "a/1.png", tmp_path / "b/1.png", tmp_path / name / "._1.png")
+  (tmp_path / "Thumbs.db").write_text("no image")
+  assert load_path(str(tmp_path), None).spec.num_classes == 2
+
+
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+  put(tmp_path / "a/1.png", tmp_path / "b/1.png")
+
+  def refuse(path):
+    if path.name != tmp_path.name:
+      raise PermissionError(13, "Permission denied", str(path))
+    return iterdir(path)
+
+  iterdir = Path.iterdir
+  monkeypatch.setattr(Path, "iterdir", refuse)
+  with pytest.raises(JaxkdError, match=r"a can't be read .Permission denied."):
+    load_path(str(tmp_path), None)
+
+
+def test_images_may_lie_deeper(tmp_path):
+  put(
+    tmp_path / "train/n01/images/1.JPEG", tmp_path / "train/n02/images/1.JPEG"
+  )
+  put(tmp_path / "val/n01/1.JPEG", tmp_path / "val/n02/.hidden/2.JPEG")
+  put(tmp_path / "test/images/1.JPEG")  # without labels
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0])
+
+
+def test_the_folder_of_an_archive_is_looked_into(tmp_path):
+  put(tmp_path / "pets/train/a/1.png", tmp_path / "pets/train/b/1.png")
+  put(
+    tmp_path / "pets/Validation/b/1.png", tmp_path / "pets/Validation/a/1.png"
+  )
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+
+
+def test_a_split_that_is_left_out_is_said(tmp_path, capsys):
+  for split in ("train", "valid", "test"):
+    put(tmp_path / split / "a/1.png", tmp_path / split / "b/1.png")
+  load_path(str(tmp_path), None)
+  assert "valid is left out, test is used" in capsys.readouterr().out
+
+
+def test_a_class_without_test_images(tmp_path, capsys):
+  put(*(tmp_path / "train" / name / "1.png" for name in "abc"))
+  put(*(tmp_path / "test" / name / "1.png" for name in "ac"))
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1, 2], [0, 2])
+  assert "test has no images of b." in capsys.readouterr().out
+
+
+def test_a_class_without_training_images_needs_a_teacher(tmp_path):
+  put(*(tmp_path / "train" / name / "1.png" for name in "ac"))
+  put(*(tmp_path / "test" / name / "1.png" for name in "abc"))
+  assert labels(load_path(str(tmp_path), TEACHER)) == ([0, 2], [0, 1, 2])
+  with pytest.raises(JaxkdError, match="b is a class in train or test only"):
+    load_path(str(tmp_path), None)
+
+
+def test_folders_named_as_the_teachers_classes_have_its_order(tmp_path):
+  put(tmp_path / "Two_legs/1.png", tmp_path / "one/1.png")
+  names = ("zero", "one", "two legs")
+  loaded = load_path(str(tmp_path), TEACHER, class_names=names)
+  assert loaded.test_labels.tolist() == [1, 2]
+  summary = describe_path(str(tmp_path), TEACHER, class_names=names)
+  assert summary.num_test == 2
+  put(tmp_path / "tree/1.png")
+  with pytest.raises(JaxkdError, match="tree is none of the teacher's classes"):
+    load_path(str(tmp_path), TEACHER, class_names=names)
+
+
+def test_other_names_are_in_order_of_the_folders(tmp_path):
+  put(*(tmp_path / name / "1.png" for name in ("n3", "n1", "n2")))
+  names = ("cat", "ant", "bee")
+  loaded = load_path(str(tmp_path), TEACHER, class_names=names)
+  assert loaded.test_labels.tolist() == [0, 1, 2]
+
+
+def test_fewer_numbers_than_classes_are_the_classes(tmp_path):
+  """The folders of `jaxkd.export images` are named so."""
+  put(tmp_path / "0002/1.png", tmp_path / "0000/1.png")
+  assert load_path(str(tmp_path), TEACHER).test_labels.tolist() == [0, 2]
+
+
+def test_one_class_is_enough_to_test_a_teacher(tmp_path):
+  put(tmp_path / "2/1.png")
+  assert load_path(str(tmp_path), TEACHER).test_labels.tolist() == [2]
+
+
+def test_only_other_files(tmp_path):
+  (tmp_path / "a").mkdir()
+  (tmp_path / "a" / "1.heic").write_text("")
+  with pytest.raises(JaxkdError, match=r"It has files of type \.heic"):
+    load_path(str(tmp_path), TEACHER)
+
+
+def write(path, **arrays):
+  np.savez(path, **arrays)
+  return str(path)
+
+
+@pytest.mark.parametrize(
+  ("given", "expected"),
+  [
+    (np.array(["bee", "ant", "bee"]), [2, 1, 2]),
+    (np.array([b"bee", b"ant", b"bee"]), [2, 1, 2]),
+    (np.array([2.0, 1.0, 2.0]), [2, 1, 2]),
+    (np.array([[0, 0, 1.0], [0, 1, 0], [0, 0, 1]]), [2, 1, 2]),
+    (np.array([True, False, True]), [1, 0, 1]),
+    (np.array([2, 2, 2]), [2, 2, 2]),
+  ],
+)
+@pytest.mark.parametrize(
+  "names", [("x_test", "y_test"), ("images", "labels"), ("x", "y")]
+)
+def test_labels_of_arrays(tmp_path, given, expected, names):
+  arrays = dict(zip(names, (np.zeros((3, 4, 4), np.uint8), given), strict=True))
+  path = write(tmp_path / "a.npz", **arrays)
+  names = ("cat", "ant", "bee")
+  loaded = load_path(path, TEACHER, class_names=names)
+  assert loaded.test_labels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+  ("pixels", "note"),
+  [
+    (np.arange(256).reshape(16, 4, 4), "int64 are taken as pixels of 0 to 255"),
+    (np.arange(256.0, dtype="f4").reshape(16, 4, 4), "float32 are taken"),
+    (np.arange(0, 65536, 257, "u2").reshape(16, 4, 4), "16 bits are scaled"),
+    (np.arange(256, dtype="u1").reshape(16, 1, 4, 4)[:, :, :, :], ""),
+    ((np.arange(256) / 255).reshape(16, 4, 4), ""),
+  ],
+)
+def test_pixels_of_arrays(tmp_path, capsys, pixels, note):
+  path = write(tmp_path / "a.npz", images=pixels, labels=np.arange(16) % 2)
+  loaded = load_path(path, None)
+  assert loaded.test_images.ravel().tolist() == list(range(256))
+  said = capsys.readouterr().out
+  assert note in said and bool(said) == bool(note)
+
+
+def test_zeros_and_ones_are_black_and_white(tmp_path, capsys):
+  for dtype in (bool, np.uint8, np.int64):
+    pixels = np.eye(4, dtype=dtype)[None].repeat(2, 0)
+    path = write(tmp_path / "a.npz", images=pixels, labels=np.arange(2))
+    expected = 255 * np.eye(4)[None, :, :, None].repeat(2, 0)
+    np.testing.assert_array_equal(load_path(path, None).test_images, expected)
+    assert "black and white" in capsys.readouterr().out
+
+
+def test_channels_first(tmp_path):
+  pixels = np.arange(2 * 3 * 8 * 9, dtype=np.uint8).reshape(2, 3, 8, 9)
+  path = write(tmp_path / "a.npz", images=pixels, labels=np.arange(2))
+  loaded = load_path(path, None)
+  np.testing.assert_array_equal(
+    loaded.test_images, pixels.transpose(0, 2, 3, 1)
+  )
