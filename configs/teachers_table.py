@@ -2,34 +2,42 @@
 
   python -m jaxkd.main --config=configs/teachers_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/teachers_table.py:dataset=mnist
-  python -m jaxkd.main --config=configs/teachers_table.py:own=my_models:teacher
+  python -m jaxkd.main --config=configs/teachers_table.py:methods=CAKE+KD
+  python -m jaxkd.main \
+    --config=configs/teachers_table.py:own=my_models:teacher,student=my_models:net
   python -m jaxkd.main --config=configs/teachers_table.py:smoke
 
-Every column is a config as it is shipped; only the teacher changes. Teachers
+Every column is a config as it is shipped; only the networks change. Teachers
 are three LeNet-5 of different seeds, and networks of other kinds, each trained
-with weight decay and with none. `own` adds a teacher of the user's, as
-`--config.teacher.factory` takes one; where its images are not 32 x 32 it needs
-a `student` that takes them. The student is half a LeNet-5, so that the
-columns can be compared; `student=NAME` takes another. DeepInversion needs batch
-normalisations, which the ResNet-8 alone has. Labels are 25,000 on MNIST. KD has
-the real images and is the ceiling.
+with weight decay and with none. The student is the half-sized network of the
+same kind, or `student` for all. `own` adds a teacher of the user's, as
+`--config.teacher.factory` takes one; `student` has to take its images, or they
+are of 28 x 28 pixels. `methods` are columns with `+` between them. CAKE
+optimises fewer sets where a network is slow on a CPU, and the row says how
+many. DeepInversion needs batch normalisations, which VGGs and ResNets have.
+Labels are 25,000 on MNIST. KD has the real images and is the ceiling.
 """
 
 from jaxkd import config as c
 
-RESNET = "resnet8_16"
-# Rows: the network, its seed, its weight decay and its peak rate.
-TEACHERS = {
-  f"LeNet-5, seed {seed}": ("lenet5", seed, 5e-4, 0.1) for seed in (0, 1, 2)
+# Networks by kind: the teacher, its student, the teacher's peak rate and the
+# sets that CAKE optimises, 0 for as many as its config says.
+KINDS = {
+  "LeNet-5": ("lenet5", "lenet5_half", 0.1, 0),
+  "MLP": ("mlp", "mlp_half", 0.1, 0),
+  "VGG-8": ("vgg8", "vgg8_half", 0.1, 8),
+  "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 32),
+  "ViT-4": ("vit4", "vit4_half", 0.03, 16),
 }
-for _title, _name, _peak in (
-  ("MLP", "mlp", 0.1),
-  ("VGG-8", "vgg8", 0.1),
-  ("ResNet-8", RESNET, 0.1),
-  ("ViT-4", "vit4", 0.03),
-):
-  TEACHERS[_title] = (_name, 0, 5e-4, _peak)
-  TEACHERS[f"{_title}, no decay"] = (_name, 0, 0.0, _peak)
+NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
+# Rows: the kind, its seed and its weight decay.
+TEACHERS = {
+  f"LeNet-5, seed {seed}": ("LeNet-5", seed, 5e-4) for seed in range(3)
+}
+for _kind in KINDS:
+  if _kind != "LeNet-5":
+    TEACHERS[_kind] = (_kind, 0, 5e-4)
+  TEACHERS[f"{_kind}, no decay"] = (_kind, 0, 0.0)
 # Columns: the config.
 METHODS = {
   "CAKE": "cake",
@@ -41,25 +49,37 @@ METHODS = {
 }
 TEACHER_EPOCHS = {"mnist_5k": 30, "mnist": 10, "fashion_mnist": 20}
 OWN = "the user's own"
+OWN_STUDENT = "zsdb3kd_lenet5_half"  # takes 28 x 28 pixels
 
 
 def get_config(argument: str = ""):
   args = c.arguments(
-    argument, dataset="mnist_5k", own="", student="lenet5_half"
+    argument,
+    dataset="mnist_5k",
+    own="",
+    student="",
+    methods="+".join(METHODS),
   )
   c.forbid(args, "teacher", "seeds")
   epochs = c.lookup(TEACHER_EPOCHS, args["dataset"])
-  rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
-  rows = [*TEACHERS, *([OWN] if args["own"] else [])]
-  cells = {}
-  for row in rows:
-    network, seed, decay, peak = TEACHERS.get(row, ("", 0, 0.0, 0.1))
-    for column, name in METHODS.items():
-      if column == "DeepInversion" and network != RESNET:
+  methods = args["methods"].split("+")
+  rows = {**TEACHERS, **({OWN: None} if args["own"] else {})}
+  cells, titles = {}, []
+  for row, teacher in rows.items():
+    kind, seed, decay = teacher or ("", 0, 0.0)
+    network, student, peak, sets = KINDS.get(kind, ("", OWN_STUDENT, 0.0, 0))
+    title = f"{row} ({sets} sets)" if sets else row
+    titles.append(title)
+    for column in methods:
+      name = c.lookup(METHODS, column, "methods")
+      if column == "DeepInversion" and kind not in NORMALISED:
         continue
+      rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
       config = c.sibling(__file__, name, rest)
       config.seed, config.image_size = seed, 32
-      config.student.model = args["student"]
+      config.student.model = args["student"] or student
+      if sets and column == "CAKE" and not args["smoke"]:
+        config.synthesis.num_sets = sets
       if network:
         config.teacher.model = network
         config.teacher.epochs = 1 if args["smoke"] else epochs
@@ -71,6 +91,6 @@ def get_config(argument: str = ""):
       else:
         config.teacher.factory = args["own"]
         config.image_size = 0
-      cells[c.slug(f"{row}_{column}")] = c.cell(row, column, config)
-  title = f"Students of many teachers by the shipped recipes, on {rest}"
-  return c.table("teachers", title, rows, tuple(METHODS), cells)
+      cells[c.slug(f"{row}_{column}")] = c.cell(title, column, config)
+  name = f"Students of many teachers by the shipped recipes: {args['dataset']}"
+  return c.table("teachers", name, titles, tuple(methods), cells)

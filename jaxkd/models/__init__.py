@@ -71,19 +71,23 @@ _MODELS = {
   "lenet5": LeNet,
   "lenet5_half": functools.partial(LeNet, channels=(3, 8, 60), hidden=42),
   "mlp": MLP,
+  "mlp_half": functools.partial(MLP, width=10),
   "mobilenet_v2": MobileNetV2,
   "mobilenet_v2_quarter": functools.partial(MobileNetV2, divisor=4),
   "resnet18": ResNet,
   "resnet34": functools.partial(ResNet, blocks=(3, 4, 6, 3)),
   "resnet50": functools.partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
   "resnet8_16": functools.partial(ResNet, blocks=(1, 1, 1), width=16),
+  "resnet8_8": functools.partial(ResNet, blocks=(1, 1, 1), width=8),
   "shufflenet_v2": ShuffleNetV2,
   "shufflenet_v2_quarter": functools.partial(ShuffleNetV2, divisor=4),
   "vgg11": functools.partial(VGG, depths=(1, 1, 2, 2, 2)),
   "vgg13": functools.partial(VGG, depths=(2, 2, 2, 2, 2)),
   "vgg16": functools.partial(VGG, depths=(2, 2, 3, 3, 3)),
   "vgg8": VGG,
+  "vgg8_half": functools.partial(VGG, divisor=2),
   "vit4": functools.partial(ViT, depth=4),
+  "vit4_half": functools.partial(ViT, depth=4, dim=32, heads=4, hidden=32),
   "vit8": ViT,
   "wrn16_1": functools.partial(WideResNet, depth=16, widening=1),
   "wrn16_2": functools.partial(WideResNet, depth=16),
@@ -161,7 +165,7 @@ def create(
     JaxkdError: if there is no such network, or if it does not take such inputs.
   """
   checks.choice("model", name, names())
-  if len(spec.shape) != 3 and name not in ("mlp", "ideal_mlp"):
+  if len(spec.shape) != 3 and name not in ("mlp", "mlp_half", "ideal_mlp"):
     raise JaxkdError(
       f"The network {name!r} takes images [H, W, C], and {spec.name} has "
       f"inputs of shape {spec.shape}; choose 'mlp'."

@@ -25,11 +25,13 @@ class VGG(nn.Module):
   Attributes:
     num_classes: K.
     depths: number of convolutions of each block.
+    divisor: divides all widths.
     dtype: compute dtype.
   """
 
   num_classes: int
   depths: tuple[int, ...] = (1, 1, 1, 1, 1)
+  divisor: int = 1
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -43,7 +45,7 @@ class VGG(nn.Module):
       zip(WIDTHS, self.depths, strict=True)
     ):
       for _ in range(depth):
-        x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
+        x = Conv(width // self.divisor, 3, padding=1, dtype=self.dtype)(x)
         x = nn.relu(norm()(x))
       x = max_pool(x) if block < pools else x
       features.append(x)

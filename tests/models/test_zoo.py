@@ -73,6 +73,9 @@ COUNTS = [
   ("mobilenet_v2_quarter", spec(), 164_962),
   ("shufflenet_v2_quarter", spec(), 89_684),
   ("resnet8_16", spec(), 78_042),
+  ("resnet8_8", spec(), 19_954),
+  ("vgg8_half", spec(), 982_538),
+  ("vit4_half", spec(), 150_862),
   ("skeptical_cnn", spec(), 548_008),
   ("skeptical_cnn_half", spec(), 143_208),
   ("skeptical_cnn_quarter", spec(), 38_920),
@@ -83,6 +86,7 @@ COUNTS = [
   ("skeptical_shufflenet_v2", spec(), 4_366_548),
   ("skeptical_shufflenet_v2_quarter", spec(), 301_454),
   ("mlp", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 942),
+  ("mlp_half", DataSpec("moons", (2,), 2, (0.0, 0.0), (1.0, 1.0)), 272),
   ("ideal_mlp", DataSpec("moons", (2,), 2, (0.0,) * 2, (1.0,) * 2), 67_458),
 ]
 SMALL = spec(), spec(28, 1)
