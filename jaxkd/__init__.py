@@ -27,6 +27,7 @@ _PUBLIC = {
   "from_function": "models",
   "from_linen": "models",
   "from_nnx": "models",
+  "from_torch": "models.pytorch",
   "load_config": "config",
   "load_classifier": "serialization.weights",
 }

@@ -50,7 +50,7 @@ EXEMPT = {
   "python -m jaxkd.data prepare cifar10": "a network",
   "python -m jaxkd.tables record": "a run at its full size",
   "python -m pytest -m slow": "more than ten minutes",
-  "import torch": "PyTorch",
+  "import torch": "PyTorch",  # and torchvision
   "sbatch": "Slurm",
   "kubectl": "Kubernetes",
   "TPU=NAME": "a TPU",

@@ -1,19 +1,16 @@
 """Statistics of a batch at a network's batch normalisations, and stored ones.
 
-Inputs are captured by `flax.linen.intercept_methods`, so any linen network will
-do unchanged. Not captured are layers of other libraries, and those that are
-called in a compiled, rolled or rematerialised part of the network (`jax.jit`,
-`nn.scan`, `nn.remat`).
+`jaxkd.models.batch_norms` says which layers are seen.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxkd import losses
+from jaxkd.models import batch_norms
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Outputs
 
 
@@ -37,23 +34,9 @@ def capture_batch_norms(
   """Applies a network to images `[B, H, W, C]` in evaluation mode, and returns
   what its batch normalisations got as well.
   """
-  captured: list[tuple[Array, Array, Array]] = []
-
-  def capture(call, args, kwargs, context):
-    layer = context.module
-    if isinstance(layer, nn.BatchNorm) and context.method_name == "__call__":
-      inputs = args[0] if args else kwargs["x"]
-      mean, variance = (
-        layer.get_variable("batch_stats", name) for name in ("mean", "var")
-      )
-      captured.append((jnp.moveaxis(inputs, layer.axis, -1), mean, variance))
-    return call(*args, **kwargs)
-
-  with nn.intercept_methods(capture):
+  with batch_norms.record() as calls:
     outputs = classifier(images)
-  return outputs, BatchNorms(
-    *zip(*captured, strict=True) if captured else ((),) * 3
-  )
+  return outputs, BatchNorms(*zip(*calls, strict=True) if calls else ((),) * 3)
 
 
 def batch_norm_term(norms: BatchNorms) -> Array:
@@ -96,8 +79,9 @@ def require_batch_norms(
   if not shapes(teacher, spec)[1].inputs:
     raise JaxkdError(
       "The images are to match the statistics of the teacher's batch "
-      f"normalisations, and {teacher.name!r} shows none; choose a flax.linen "
-      f"teacher that has some, such as ideal_lenet or resnet18, or {remedy}."
+      f"normalisations, and {teacher.name!r} shows none; choose a teacher of "
+      "flax.linen or PyTorch that has some, such as ideal_lenet or resnet18, "
+      f"or {remedy}."
     )
 
 
