@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 import hashlib
-from pathlib import Path
 import re
 import sys
 
@@ -17,11 +16,13 @@ from jaxkd import __version__, models
 from jaxkd.runtime.files import user_path
 from jaxkd.serialization import (
   bundle,
+  class_names,
   data_spec,
   imported,
   mismatch,
   model_card,
   probe as probes,
+  shards,
 )
 from jaxkd.serialization.imported import ImportedModel
 from jaxkd.serialization.model_card import ModelCard
@@ -29,15 +30,20 @@ from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec, JaxkdError
 
 _FILE_HELP = """\
-safetensors with PyTorch's names or written by jaxkd, or a .stablehlo artefact
-of jax.export; pickles (.pt, .pth, ...) are refused with the lines that convert
-them"""
+safetensors with PyTorch's names or written by jaxkd, the .index.json or folder
+of several, or a .stablehlo artefact of jax.export; pickles (.pt, .pth, ...) are
+refused with the lines that convert them"""
 _MODEL_HELP = """\
 name in jaxkd.models, e.g. resnet18; or module:function of a network of your
 own, in a file that jaxkd wrote"""
 _PROBE_HELP = """\
 safetensors file with `images` [N, C, H, W] or [N, H, W, C] in [0, 1], before
 the normaliser, and `logits` [N, K], your network's answers to them"""
+_PREFIX_HELP = """\
+what stands before the names of the network's tensors, as model. or ema.; by
+default the one that fits"""
+_NAMES_HELP = """\
+one name per line, or JSON: a list, or an object of numbers and names"""
 _EPSILON_HELP = """\
 epsilon of your network's BatchNorm, if it is not 1e-5 (Keras has 1e-3)"""
 
@@ -70,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     action="store_true",
     help="import without a probe, so that the network is not verified",
   )
-  add("--class_names", metavar="FILE", type=user_path, help="one name per line")
+  add("--class_names", metavar="FILE", type=user_path, help=_NAMES_HELP)
+  add("--prefix", metavar="TEXT", help=_PREFIX_HELP)
   add(
     "--outputs",
     default="logits",
@@ -121,19 +128,21 @@ def _import(arguments: argparse.Namespace) -> list[str]:
     outputs=arguments.outputs,
     flatten=arguments.flatten,
     epsilon=epsilon,
+    prefix=arguments.prefix,
   )
   probe = _probe(arguments, loaded)
   difference = probes.check(loaded.classifier, probe, f"The network in {path}")
-  with open(path, "rb") as file:
-    source = hashlib.file_digest(file, "sha256").hexdigest()
+  source = hashlib.sha256()
+  for each in shards.find_files(path):
+    source.update(each.read_bytes())
   is_artefact = loaded.architecture == model_card.ARTEFACT
   card = ModelCard(
     loaded.architecture,
     loaded.spec,
-    _class_names(arguments.class_names),
+    class_names.read(arguments.class_names) if arguments.class_names else (),
     # The networks of jaxkd.models return logits, without the owner's softmax.
     arguments.outputs if is_artefact else "logits",
-    f"sha256:{source}",
+    f"sha256:{source.hexdigest()}",
     {
       "file": path.name,
       "probe": "given" if arguments.probe else "unchecked: own answers",
@@ -161,7 +170,10 @@ def _summary(
   size, tensors = "parameters inside", "inside the artefact"
   if not loaded.artefact:
     count = models.count_parameters(loaded.classifier.variables)
-    size, tensors = f"{count:,} parameters", f"{loaded.tensors}, all used"
+    notes = "; ".join(loaded.notes)
+    all_used = "" if "left out" in notes else ", all used"
+    size = f"{count:,} parameters"
+    tensors = f"{loaded.tensors}{all_used}{'; ' * bool(notes)}{notes}"
   limit = probes.tolerance(probe)
   checked = (
     f"largest difference {difference:.2g}, allowed {limit:.2g}"
@@ -188,9 +200,14 @@ def _spec(arguments: argparse.Namespace) -> DataSpec | None:
   if len(missing) == len(flags):
     return None
   if missing:
+    stored = imported.stored_normaliser(arguments.file)
+    hint = (
+      "--mean=0 --std=1 if the network does not normalise images in [0, 1]."
+    )
+    if stored:
+      hint = f"those of the normaliser in {arguments.file} are {stored.flags}"
     raise JaxkdError(
-      f"Give {' and '.join(f'--{flag}' for flag in missing)} too; --mean=0 "
-      "--std=1 if the network does not normalise images in [0, 1]."
+      f"Give {' and '.join(f'--{flag}' for flag in missing)} too; {hint}"
     )
   shape, classes, mean, std = values
   channels = shape[-1]
@@ -199,21 +216,6 @@ def _spec(arguments: argparse.Namespace) -> DataSpec | None:
   spec = DataSpec(name or "user", shape, classes, mean, std)
   data_spec.check_spec(spec, "These flags")
   return spec
-
-
-def _class_names(path: Path | None) -> tuple[str, ...]:
-  if path is None:
-    return ()
-  try:
-    if path.stat().st_size > model_card.MAX_BYTES:
-      raise JaxkdError(
-        f"{path} is longer than {model_card.MAX_BYTES} bytes; give a text file "
-        "with one class name per line."
-      )
-    lines = path.read_text(encoding="utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    raise JaxkdError(f"{path} cannot be read: {error}.") from error
-  return tuple(line.strip() for line in lines if line.strip())
 
 
 def _probe(arguments: argparse.Namespace, loaded: ImportedModel) -> Probe:

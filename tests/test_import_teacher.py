@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 import pickle
 import re
 import shlex
@@ -91,6 +92,55 @@ def test_weights_of_pytorch_become_a_bundle(network, capsys):
   with open("net.st", "rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   assert loaded.card.source == f"sha256:{digest}"
+
+
+def test_wrapped_averaged_weights_in_two_files(network, tmp_path, capsys):
+  tensors = {f"module.{k}": v for k, v in load_file("net.st").items()}
+  tensors["n_averaged"] = np.array(7)
+  names, files = sorted(tensors), {}
+  for part in (0, 1):
+    file = f"net-0000{part + 1}-of-00002.safetensors"
+    save_file({name: tensors[name] for name in names[part::2]}, file)
+    files |= dict.fromkeys(names[part::2], file)
+  with open("net.safetensors.index.json", "w") as index:
+    json.dump({"metadata": {}, "weight_map": files}, index)
+  flags = ("--model=ideal_lenet", *FLAGS, "--probe=probe.st")
+  run_import(*flags, file="net.safetensors.index.json")
+  same(bundle.read("out").classifier, network)
+  assert "read from 2 files; left out: n_averaged" in capsys.readouterr().out
+  run_import(*flags, file=".", out="other")
+  same(bundle.read("other").classifier, network)
+  sources = {bundle.read(name).card.source for name in ("out", "other")}
+  assert len(sources) == 1
+
+
+def test_a_normaliser_in_the_file_gives_the_flags(network, capsys):
+  mean = np.array(SPEC.mean, np.float32).reshape(1, 3, 1, 1)
+  std = np.array(SPEC.std, np.float32).reshape(1, 3, 1, 1)
+  save_file(load_file("net.st") | {"mu": mean, "sigma": std}, "net.st")
+  right = "--mean=0.2,0.4,0.6 --std=0.3,0.25,0.2"
+  for flags in (
+    ("--model=ideal_lenet",),
+    ("--model=ideal_lenet", *FLAGS[:2]),
+    ("--model=ideal_lenet", *FLAGS[:2], "--mean=0", "--std=1"),
+  ):
+    message = refused(capsys, run_import, *flags, "--probe=probe.st")
+    assert right in message and message.count("\n") < 3
+  import_torch()
+  assert "left out: mu, sigma" in capsys.readouterr().out
+  same(bundle.read("out").classifier, network)
+
+
+def test_of_two_networks_in_a_file_the_flag_chooses(network, capsys):
+  tensors = load_file("net.st")
+  both = {f"model.{name}": tensor for name, tensor in tensors.items()}
+  for name, tensor in tensors.items():
+    if tensor.dtype == np.float32:
+      both[f"ema.{name}"] = tensor + np.float32(0.5)
+  save_file(both, "net.st")
+  assert "choose one with --prefix=" in refused(capsys, import_torch)
+  import_torch("--prefix=model")
+  same(bundle.read("out").classifier, network)
 
 
 def test_a_checkpoint_of_ours_needs_no_flags(network, tmp_path, capsys):
@@ -304,6 +354,21 @@ def test_the_usage_names_every_flag(capsys):
   message = capsys.readouterr().out
   for flag in ("probe", "unchecked", "flatten", "outputs", "layout"):
     assert re.search(rf"--{flag}\b", message)
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_work_with_tied_weights(monkeypatch):
+  torch = pytest.importorskip("torch")
+  readme = Path(bundle.__file__).with_name("README.md").read_text()
+  (lines,) = re.findall(r"```python\n(import torch.*?)```", readme, re.DOTALL)
+  conv = torch.nn.Conv2d(6, 6, 3, padding=1)
+  net = torch.nn.Sequential(
+    torch.nn.Conv2d(1, 6, 3, padding=1), conv, conv, torch.nn.Flatten()
+  ).to(memory_format=torch.channels_last)
+  exec(lines, {"net": net})
+  tensors = load_file("net.safetensors")
+  np.testing.assert_array_equal(tensors["1.weight"], tensors["2.weight"])
+  assert load_file("probe.safetensors")["images"].shape == (16, 1, 32, 32)
 
 
 @pytest.mark.slow

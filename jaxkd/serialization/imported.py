@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 from jaxkd import models
 from jaxkd.config import checks
-from jaxkd.serialization import bundle, weights
+from jaxkd.serialization import bundle, shards, weights
 from jaxkd.serialization.answers import with_epsilon
 from jaxkd.serialization.model_card import ARTEFACT
-from jaxkd.serialization.pytorch.weights import from_torch
-from jaxkd.serialization.safetensors_io import read_header, read_tensors
+from jaxkd.serialization.pytorch.normalisers import (
+  StoredNormaliser,
+  find_normaliser,
+)
+from jaxkd.serialization.pytorch.weights import convert
+from jaxkd.serialization.safetensors_io import read_header
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, not needed
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 _PICKLE_MESSAGE = """\
 {path} is a pickle or a zip file, which can run any code when it is read, so it
@@ -27,7 +30,8 @@ import torch
 from safetensors.torch import save_file
 model.load_state_dict(torch.load({name}, map_location="cpu"))  # your network
 state = model.eval().state_dict()
-save_file({{k: v.float().clone() for k, v in state.items()}}, {weights})
+whole = {{"memory_format": torch.contiguous_format}}  # tied weights are copied
+save_file({{k: v.float().clone(**whole) for k, v in state.items()}}, {weights})
 x = torch.rand(16, {channels}, {height}, {width})  # your image shape
 mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in ({mean}, {std}))
 y = model((x - mean) / std).detach()  # your normaliser
@@ -47,6 +51,7 @@ class ImportedModel(NamedTuple):
     architecture: name in `jaxkd.models`, or `stablehlo`.
     tensors: number of tensors of the file that were used.
     artefact: bytes of the artefact, if the file is one.
+    notes: what was left out or changed, for people.
   """
 
   classifier: Classifier
@@ -54,6 +59,7 @@ class ImportedModel(NamedTuple):
   architecture: str
   tensors: int = 0
   artefact: bytes = b""
+  notes: tuple[str, ...] = ()
 
 
 def load(
@@ -64,11 +70,12 @@ def load(
   outputs: str = "logits",
   flatten: str = "chw",
   epsilon: float | None = None,
+  prefix: str | None = None,
 ) -> ImportedModel:
-  """Imports the network in a file.
+  """Imports the network in a file, or in several files.
 
   Args:
-    path: path of the file.
+    path: path of the file, or as in `shards.find_files`.
     model: name in `jaxkd.models`, for PyTorch's weights; or `module:function`
       that builds a user's own network, for a file that jaxkd wrote.
     spec: spec of the inputs, unless jaxkd wrote the file.
@@ -76,24 +83,34 @@ def load(
     flatten: order in which maps are flattened before the first linear layer,
       `chw` or `hwc`.
     epsilon: epsilon of BatchNorm, if it is not 1e-5.
+    prefix: of the names of PyTorch's weights; None finds it.
 
   Raises:
     JaxkdError: if the file is a pickle, is damaged, does not fit, or if the
       model or the spec is missing.
   """
-  refuse_pickle(path, model, spec)
+  files = shards.find_files(path)
+  for file in files:
+    refuse_pickle(file, model, spec)
+  path = files[0]
   if path.suffix == f".{ARTEFACT}":
     return _load_artefact(path, model, spec, outputs)
   header = read_header(path)
   if {"model", "spec"} <= header.texts.keys():
     return _load_checkpoint(path, model, spec, len(header.shapes))
   if not model or spec is None:
+    stored = stored_normaliser(path)
+    known = f" It holds a normaliser: {stored.flags}" if stored else ""
     raise JaxkdError(
       f"{path} does not name its network; give --model, --image_shape, "
-      "--num_classes, --mean and --std."
+      f"--num_classes, --mean and --std.{known}"
     )
   checks.choice("model", model, models.names())
-  variables = from_torch(model, spec, read_tensors(path), flatten=flatten)
+  state = shards.read(files)
+  converted = convert(
+    model, spec, state.tensors, flatten=flatten, prefix=prefix
+  )
+  variables = converted.variables
   if epsilon is not None:
     variables = with_epsilon(variables, epsilon)
   classifier = models.from_linen(
@@ -103,8 +120,27 @@ def load(
     std=spec.std,
     name=model,
   )
-  used = sum(not name.endswith(COUNTER) for name in header.shapes)
-  return ImportedModel(classifier, spec, model, used)
+  return ImportedModel(
+    classifier,
+    spec,
+    model,
+    converted.used,
+    notes=(*state.notes, *converted.notes),
+  )
+
+
+def stored_normaliser(path: Path) -> StoredNormaliser | None:
+  """Returns the normaliser that a file of PyTorch's weights holds, if any.
+
+  Raises:
+    JaxkdError: if the file is missing or damaged.
+  """
+  files = shards.find_files(path)
+  for file in files:
+    refuse_pickle(file, "", None)
+  if files[0].suffix == f".{ARTEFACT}":
+    return None
+  return find_normaliser(shards.read(files).tensors, 0)
 
 
 def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:

@@ -5,9 +5,11 @@ is read, so that no tensor can be larger than the file.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
@@ -16,6 +18,12 @@ from jaxkd.types import JaxkdError
 
 MAX_HEADER_BYTES = 16 * 2**20
 FLOATS = ("F16", "F32", "F64")
+# Floats that NumPy does not have; float32 holds all of their values.
+SHORT_FLOATS = {
+  "BF16": jnp.bfloat16,
+  "F8_E4M3": jnp.float8_e4m3fn,
+  "F8_E5M2": jnp.float8_e5m2,
+}
 
 
 class Header(NamedTuple):
@@ -44,7 +52,7 @@ def read_header(path: Path) -> Header:
     what = "a folder" if path.is_dir() else "no file"
     raise JaxkdError(f"{path} is {what}; give a .safetensors file.")
   try:
-    _check_names(path)
+    _read_entries(path)
     with safe_open(path, framework="np") as file:
       slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
       return Header(
@@ -59,17 +67,18 @@ def read_header(path: Path) -> Header:
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-  """Reads all tensors of a file.
+  """Reads all tensors of a file; floats that NumPy lacks become float32.
 
   Raises:
     JaxkdError: if `read_header` refuses the file, or if floats are not finite
-      or have a dtype that NumPy does not have.
+      or have a dtype that is not known.
   """
   header = read_header(path)
+  short = [name for name, d in header.dtypes.items() if d in SHORT_FLOATS]
   unsupported = [
     name
     for name, dtype in header.dtypes.items()
-    if dtype.startswith(("BF", "F")) and dtype not in FLOATS
+    if dtype.startswith(("BF", "F")) and dtype not in (*FLOATS, *SHORT_FLOATS)
   ]
   if unsupported:
     name = unsupported[0]
@@ -79,12 +88,32 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     )
   try:
     with safe_open(path, framework="np") as file:
-      tensors = {name: file.get_tensor(name) for name in header.shapes}
+      tensors = {
+        name: file.get_tensor(name)
+        for name in header.shapes
+        if name not in short
+      }
+    if short:
+      tensors |= _read_short(path, short, header)
   except (SafetensorError, OSError, ValueError) as error:
     raise JaxkdError(f"{path} cannot be read: {error}.") from error
   for name, tensor in tensors.items():
     if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
       raise JaxkdError(f"{path}: {name} has values that are not finite.")
+  return {name: tensors[name] for name in header.shapes}
+
+
+def _read_short(
+  path: Path, names: list[str], header: Header
+) -> dict[str, np.ndarray]:
+  """Reads tensors of `SHORT_FLOATS` as float32, from a header that is sound."""
+  start, entries = _read_entries(path)
+  tensors = {}
+  for name in names:
+    shape, dtype = header.shapes[name], SHORT_FLOATS[header.dtypes[name]]
+    begin = start + entries[name]["data_offsets"][0]
+    raw = np.fromfile(path, np.dtype(dtype), math.prod(shape), offset=begin)
+    tensors[name] = raw.astype(np.float32).reshape(shape)
   return tensors
 
 
@@ -111,14 +140,14 @@ def read_json(text: str | bytes) -> Json:
   return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
 
 
-def _check_names(path: Path) -> None:
-  """Refuses a name that occurs twice.
+def _read_entries(path: Path) -> tuple[int, dict[str, Any]]:
+  """Returns where the tensors begin, and what the header says of each.
 
-  The library keeps the last of two tensors of one name, and other readers may
-  keep the first.
+  A name that occurs twice is refused: the library keeps the last of two
+  tensors, and other readers may keep the first.
   """
   with open(path, "rb") as file:
     length = int.from_bytes(file.read(8), "little")
     if length > min(path.stat().st_size - 8, MAX_HEADER_BYTES):
       raise ValueError(f"its header claims {length} bytes")
-    read_json(file.read(length))
+    return 8 + length, read_json(file.read(length))

@@ -6,6 +6,7 @@ PyTorch.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 import jax.numpy as jnp
@@ -20,11 +21,32 @@ from jaxkd.serialization.pytorch.layouts import (
 )
 from jaxkd.serialization.pytorch.names import names_of
 from jaxkd.serialization.pytorch.naming_schemes import Names
+from jaxkd.serialization.pytorch.normalisers import find_normaliser
+from jaxkd.serialization.pytorch.state_dicts import (
+  Selection,
+  Tensors,
+  select,
+  with_head,
+  with_two_rows,
+  without_wrappers,
+)
 from jaxkd.types import DataSpec, JaxkdError, Variables
 
-Tensors = dict[str, np.ndarray]
-
 _ALTERNATIVE = "Use your own Flax module instead, see jaxkd.from_linen."
+
+
+class Converted(NamedTuple):
+  """The variables that a state dict was converted to.
+
+  Attributes:
+    variables: float32, with the structure of `jaxkd.models.init`.
+    used: the number of tensors that they were made of.
+    notes: what was left out or changed, for people.
+  """
+
+  variables: Variables
+  used: int
+  notes: tuple[str, ...]
 
 
 def from_torch(
@@ -34,39 +56,57 @@ def from_torch(
   *,
   flatten: str = "chw",
 ) -> Variables:
+  """Returns the variables of `convert` alone."""
+  return convert(model, spec, tensors, flatten=flatten).variables
+
+
+def convert(
+  model: str,
+  spec: DataSpec,
+  tensors: Mapping[str, np.ndarray],
+  *,
+  flatten: str = "chw",
+  prefix: str | None = None,
+) -> Converted:
   """Converts a PyTorch state dict to variables of `model`.
 
   Args:
     model: name in `jaxkd.models`.
     spec: spec of the inputs.
     tensors: tensors by name, in a naming scheme of
-      `jaxkd.serialization.pytorch.names`; a prefix of all names is removed.
+      `jaxkd.serialization.pytorch.names`, behind any prefix.
     flatten: order in which maps are flattened before the linear layers: `chw`
       as in PyTorch, `hwc` if channels were moved last.
-
-  Returns:
-    Float32 variables with the structure of `jaxkd.models.init`.
+    prefix: of the network's tensors; None finds it.
 
   Raises:
-    JaxkdError: if tensors are missing, not used (except for
-      `num_batches_tracked`), of another shape, not floats or not finite.
+    JaxkdError: if tensors are missing, not used, of another shape, not floats
+      or not finite; or if there is a normaliser that is not that of the spec.
   """
   checks.choice("flatten", flatten, ("chw", "hwc"))
-  given = _strip(tensors)
+  given = without_wrappers(dict(tensors))
   names = names_of(models.create(model, spec))
-  layouts = _matching(
-    model, names, layouts_of(model, spec, names, flatten), given
-  )
-  _check_shapes(model, spec, names.note, layouts, given)
-  for name, tensor in given.items():
+  candidates = layouts_of(model, spec, names, flatten)
+  layouts, selection, notes = _matching(model, names, candidates, given, prefix)
+  found, single = with_two_rows(selection.tensors, layouts, spec.num_classes)
+  if single:
+    notes.append("one output, the logit of class 1; that of class 0 is 0")
+  others = {name: given[name] for name in selection.outside}
+  normaliser = find_normaliser(others, spec.shape[-1])
+  if normaliser:
+    normaliser.check(spec)
+  if others:
+    notes.append(f"left out: {_first_three(list(others))}")
+  _check_shapes(model, spec, names.note, layouts, found)
+  for name, tensor in found.items():
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
       raise JaxkdError(f"{name} holds {tensor.dtype}; weights must be floats.")
     if not np.isfinite(np.asarray(tensor, np.float32)).all():
       raise JaxkdError(f"{name} has values that are not finite.")
   variables = {
-    path: layout.read(given[layout.name]) for path, layout in layouts.items()
+    path: layout.read(found[layout.name]) for path, layout in layouts.items()
   }
-  return unflatten_dict(variables, sep="/")
+  return Converted(unflatten_dict(variables, sep="/"), len(found), tuple(notes))
 
 
 def to_torch(
@@ -102,46 +142,44 @@ def to_torch(
   }
 
 
-def _strip(tensors: Mapping[str, np.ndarray]) -> Tensors:
-  """Removes batch counters, and a prefix that all names share."""
-  stripped = {
-    name: tensor
-    for name, tensor in tensors.items()
-    if name.rpartition(".")[2] != "num_batches_tracked"
-  }
-  while len({name.partition(".")[0] for name in stripped}) == 1 and all(
-    "." in name for name in stripped
-  ):
-    stripped = {name.partition(".")[2]: stripped[name] for name in stripped}
-  return stripped
-
-
 def _matching(
-  model: str, names: Names, candidates: list[TensorLayouts], given: Tensors
-) -> TensorLayouts:
-  """Returns the layouts of the scheme whose names are those of the tensors."""
-
-  def differences(layouts: TensorLayouts) -> tuple[list[str], list[str]]:
-    known = [layout.name for layout in layouts.values()]
-    missing = [name for name in known if name not in given]
-    return missing, sorted(given.keys() - set(known))
-
-  def distance(layouts: TensorLayouts) -> int:
-    return sum(map(len, differences(layouts)))
-
-  nearest = min(candidates, key=distance)
-  missing, unused = differences(nearest)
-  if not (missing or unused):
-    return nearest
-  scheme = names.schemes[candidates.index(nearest)].name
+  model: str,
+  names: Names,
+  candidates: list[TensorLayouts],
+  given: Tensors,
+  prefix: str | None,
+) -> tuple[TensorLayouts, Selection, list[str]]:
+  """Returns the layouts of the scheme whose names are those of the tensors, the
+  tensors, and notes about them.
+  """
+  selections = [select(given, layouts, prefix) for layouts in candidates]
+  index = min(
+    range(len(candidates)), key=lambda index: selections[index].distance
+  )
+  layouts, selection = candidates[index], selections[index]
+  selection, head = with_head(selection, given, layouts)
+  notes = [f"{head} is the last layer"] if head else []
+  # A normaliser beside the layers is none of them.
+  unused = {selection.prefix + name: name for name in selection.unused}
+  normaliser = find_normaliser({name: given[name] for name in unused}, 0)
+  if normaliser:
+    selection = selection._replace(
+      unused=tuple(
+        short for name, short in unused.items() if name not in normaliser.names
+      ),
+      outside=(*selection.outside, *normaliser.names),
+    )
+  if not selection.distance:
+    return layouts, selection, notes
   parts = []
-  if missing:
-    parts.append(f"{_first_three(missing)} missing")
-  if unused:
-    parts.append(f"{_first_three(unused)} not used")
+  if selection.missing:
+    parts.append(f"{_first_three(sorted(selection.missing))} missing")
+  if selection.unused:
+    parts.append(f"{_first_three(list(selection.unused))} not used")
   raise JaxkdError(
-    f"The tensors do not fit {model}. For the closest names ({scheme}): "
-    f"{'; '.join(parts)}. {names.note} {_ALTERNATIVE}".replace("  ", " ")
+    f"The tensors do not fit {model}. For the closest names "
+    f"({names.schemes[index].name}): {'; '.join(parts)}. {names.note} "
+    f"{_ALTERNATIVE}".replace("  ", " ")
   )
 
 

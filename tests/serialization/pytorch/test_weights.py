@@ -180,13 +180,6 @@ def test_prefix(lenet, prefix):
   same(read(prefixed), variables)
 
 
-def test_prefix_of_some(lenet):
-  _, _, tensors, read = lenet
-  tensors = {f"model.{name}": tensor for name, tensor in tensors.items()}
-  with pytest.raises(JaxkdError, match="not used"):
-    read(tensors | {"normalise.mean": np.zeros(1, "f4")})
-
-
 def test_flatten_order(lenet):
   spec, variables, tensors, read = lenet
   expected = np.asarray(variables["params"]["Dense_0"]["kernel"])

@@ -1,0 +1,222 @@
+"""Finds a network's tensors among those of a state dict.
+
+Wrappers put prefixes before names (`module.`, `model.`, `_orig_mod.`,
+`backbone.`), and training leaves tensors of its own beside them (`n_averaged`,
+`criterion.weight`).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxkd.serialization.pytorch.layouts import TensorLayout, TensorLayouts
+from jaxkd.types import JaxkdError
+
+Tensors = dict[str, np.ndarray]
+COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, not needed
+# Parts that wrappers put into a name, wherever the wrapped module is.
+_WRAPPERS = (
+  "_checkpoint_wrapped_module", "_forward_module", "_fsdp_wrapped_module",
+  "_orig_mod", "module",
+)  # fmt: skip
+# Parts of names of tensors that training needs and the network does not.
+_TRAINING = re.compile(
+  r"criterion|criteria|loss\w*|\w+_loss|metrics?|\w+_metrics?|optimi[sz]er\w*"
+  r"|(train|val|valid|test)_\w+|class_weights?|pos_weight|n_averaged|epoch"
+)
+
+
+class Selection(NamedTuple):
+  """The tensors of a network, by the names of its layouts.
+
+  Attributes:
+    tensors: those that the network has.
+    unused: tensors below the prefix that it does not have.
+    missing: names that there are no tensors for.
+    outside: names of other tensors, which are left out.
+    prefix: what stands before the names of the network's tensors.
+  """
+
+  tensors: Tensors
+  unused: tuple[str, ...]
+  missing: tuple[str, ...]
+  outside: tuple[str, ...]
+  prefix: str
+
+  @property
+  def distance(self) -> int:
+    """The number of names that do not fit."""
+    return len(self.missing) + len(self.unused)
+
+
+def without_wrappers(tensors: Tensors) -> Tensors:
+  """Removes batch counters, and the parts of names that wrappers put in."""
+  tensors = {
+    name: tensor
+    for name, tensor in tensors.items()
+    if name.rpartition(".")[2] != COUNTER
+  }
+  shorter = {_unwrapped(name): tensor for name, tensor in tensors.items()}
+  # The same network wrapped and not wrapped stays in two.
+  return shorter if len(shorter) == len(tensors) else tensors
+
+
+def _unwrapped(name: str) -> str:
+  return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def select(
+  tensors: Tensors, layouts: TensorLayouts, prefix: str | None = None
+) -> Selection:
+  """Returns the tensors under the prefix that fits a naming scheme best.
+
+  Args:
+    tensors: from `without_wrappers`.
+    layouts: of the network, by one naming scheme.
+    prefix: the one to take; None finds it.
+
+  Raises:
+    JaxkdError: if two prefixes fit equally, with other tensors.
+  """
+  names = {layout.name for layout in layouts.values()}
+  if prefix is not None:
+    prefix = f"{prefix.rstrip('.')}." if prefix else ""
+    if not any(name.startswith(prefix) for name in tensors):
+      prefix = _unwrapped(prefix)
+    return _below(prefix, tensors, names)
+  counts = Counter(
+    name[:start]
+    for name in tensors
+    for start in _starts(name)
+    if name[start:] in names
+  )
+  most = max(counts.values(), default=0)
+  best = [prefix for prefix, count in counts.items() if count == most]
+  selections = [_below(prefix, tensors, names) for prefix in sorted(best)]
+  if not selections:
+    return _below("", tensors, names)
+  first, *others = sorted(selections, key=lambda each: each.distance)
+  for other in others:
+    if not first.missing and not _equal(first.tensors, other.tensors):
+      raise JaxkdError(
+        f"The file holds the network more than once, with other weights: below "
+        f"{first.prefix!r} and {other.prefix!r}; choose one with "
+        f"--prefix={other.prefix or first.prefix}"
+      )
+  return first
+
+
+def _starts(name: str) -> Iterator[int]:
+  """Yields where the parts of a name begin."""
+  yield 0
+  for match in re.finditer(r"\.", name):
+    yield match.end()
+
+
+def _below(prefix: str, tensors: Tensors, names: Collection[str]) -> Selection:
+  below = {
+    name[len(prefix) :]: tensor
+    for name, tensor in tensors.items()
+    if name.startswith(prefix)
+  }
+  chosen = {name: below[name] for name in names if name in below}
+  extra = [name for name in below if name not in chosen]
+  unused = [name for name in extra if not _of_training(name, below[name])]
+  outside = [name for name in tensors if not name.startswith(prefix)]
+  outside += [prefix + name for name in extra if name not in unused]
+  return Selection(
+    chosen,
+    tuple(sorted(unused)),
+    tuple(name for name in names if name not in chosen),
+    tuple(sorted(outside)),
+    prefix,
+  )
+
+
+def _of_training(name: str, tensor: np.ndarray) -> bool:
+  """Returns whether a tensor is none of a network's weights: a counter, a
+  single number, or one that only training needs.
+  """
+  single = tensor.ndim == 0 and "." not in name
+  parts = any(_TRAINING.fullmatch(part) for part in name.split("."))
+  return tensor.dtype.kind in "iub" or single or parts
+
+
+def _equal(a: Tensors, b: Tensors) -> bool:
+  return a.keys() == b.keys() and all(
+    np.array_equal(a[name], b[name]) for name in a
+  )
+
+
+def with_head(
+  selection: Selection, tensors: Tensors, layouts: TensorLayouts
+) -> tuple[Selection, str]:
+  """Takes the last layer from elsewhere, where a backbone has a head of its
+  own name, as in `backbone.conv1.weight` and `head.weight`.
+
+  Returns:
+    The selection, and the name of the layer that was taken; empty if the
+    selection stays as it was.
+  """
+  missing = set(selection.missing)
+  needed = {
+    layout.name: layout.shape
+    for layout in layouts.values()
+    if layout.name in missing
+  }
+  layers = {name.rpartition(".")[0] for name in missing}
+  if len(layers) != 1 or not all(len(shape) <= 2 for shape in needed.values()):
+    return selection, ""
+  given = {selection.prefix + name for name in selection.tensors}
+  heads = []
+  for name in tensors:
+    layer = name.rpartition(".")[0]
+    found = {n: f"{layer}.{n.rpartition('.')[2]}".lstrip(".") for n in needed}
+    if all(
+      other in tensors
+      and other not in given
+      and tensors[other].shape == needed[n]
+      for n, other in found.items()
+    ):
+      heads.append((layer, found))
+  if len({layer for layer, _ in heads}) != 1:
+    return selection, ""
+  layer, found = heads[0]
+  prefix, taken = selection.prefix, set(found.values())
+  return selection._replace(
+    tensors=selection.tensors | {n: tensors[o] for n, o in found.items()},
+    unused=tuple(n for n in selection.unused if prefix + n not in taken),
+    missing=(),
+    outside=tuple(n for n in selection.outside if n not in taken),
+  ), layer
+
+
+def with_two_rows(
+  tensors: Tensors, layouts: TensorLayouts, num_classes: int
+) -> tuple[Tensors, bool]:
+  """Gives a last layer with one output, the logit of class 1, a second one: a
+  logit of 0 for class 0.
+
+  Returns:
+    The tensors, and whether there was such a layer.
+  """
+  rows = [
+    layout
+    for layout in layouts.values()
+    if num_classes == 2 and _has_one_row(layout, tensors[layout.name])
+  ]
+  if not rows:
+    return tensors, False
+  return tensors | {
+    layout.name: np.concatenate(
+      [np.zeros_like(tensors[layout.name]), tensors[layout.name]]
+    )
+    for layout in rows
+  }, True
+
+
+def _has_one_row(layout: TensorLayout, tensor: np.ndarray) -> bool:
+  return layout.shape[:1] == (2,) and tensor.shape == (1, *layout.shape[1:])
