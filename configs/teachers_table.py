@@ -20,14 +20,14 @@ Labels are 25,000 on MNIST. KD has the real images and is the ceiling.
 
 from jaxkd import config as c
 
-# Networks by kind: the teacher, its student, the teacher's peak rate and the
+# Networks by kind, the slowest last: the teacher, its student, the teacher's peak rate and the
 # sets that CAKE optimises, 0 for as many as its config says.
 KINDS = {
   "LeNet-5": ("lenet5", "lenet5_half", 0.1, 0),
   "MLP": ("mlp", "mlp_half", 0.1, 0),
-  "VGG-8": ("vgg8", "vgg8_half", 0.1, 8),
   "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 32),
   "ViT-4": ("vit4", "vit4_half", 0.03, 16),
+  "VGG-8": ("vgg8", "vgg8_half", 0.1, 8),
 }
 NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
 # Rows: the kind, its seed and its weight decay.
