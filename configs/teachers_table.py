@@ -20,8 +20,8 @@ Labels are 25,000 on MNIST. KD has the real images and is the ceiling.
 
 from jaxkd import config as c
 
-# Networks by kind, the slowest last: the teacher, its student, the teacher's peak rate and the
-# sets that CAKE optimises, 0 for as many as its config says.
+# Networks by kind, the slowest last: the teacher, its student, the teacher's
+# peak rate, and the sets that CAKE optimises, 0 for as many as its config says.
 KINDS = {
   "LeNet-5": ("lenet5", "lenet5_half", 0.1, 0),
   "MLP": ("mlp", "mlp_half", 0.1, 0),
