@@ -60,8 +60,7 @@ def make_teacher(
   if setup.teacher is not None:
     undefended = setup.teacher
   elif block.checkpoint:
-    path = workdir / f"{name}.safetensors"
-    undefended = _load_copy(path, user_path(block.checkpoint), setup)
+    undefended = _load_copy(workdir / f"{name}.safetensors", setup)
   else:
     _check_images(dataset)
     undefended = trainer.train(name, "teacher")
@@ -111,11 +110,40 @@ def visible_teacher(
   return models.with_logit_scale(published, wanted / scale.logit_std), scale
 
 
-def _load_copy(copy: Path, checkpoint: Path, setup: Setup) -> Classifier:
+def check_checkpoint(setup: Setup, workdir: Path | None = None) -> None:
+  """Checks that a run in `workdir` can load the teacher that it is given.
+
+  Raises:
+    JaxkdError: if there is no network in `teacher.checkpoint` that fits, and no
+      copy of it in the workdir.
+  """
+  if setup.networks.teacher is None or setup.teacher is not None:
+    return
+  names = ("normal", "teacher")
+  copies = [workdir / f"{name}.safetensors" for name in names if workdir]
+  if setup.config.teacher.checkpoint and not any(c.exists() for c in copies):
+    load_checkpoint(setup)
+
+
+def load_checkpoint(setup: Setup) -> Classifier:
+  """Loads the network in the file that `teacher.checkpoint` names.
+
+  Raises:
+    JaxkdError: if there is none, or it does not fit the data set.
+  """
+  block = setup.config.teacher
+  path = user_path(block.checkpoint)
+  try:
+    return trained_network.load(path, setup.spec, block.model)
+  except JaxkdError as error:
+    raise JaxkdError(f"teacher.checkpoint: {error}") from error
+
+
+def _load_copy(copy: Path, setup: Setup) -> Classifier:
   model = setup.config.teacher.model
   if processes.broadcast(copy.exists()):
     return trained_network.load_own(copy, setup.spec, model)
-  network = trained_network.load(checkpoint, setup.spec, model)
+  network = load_checkpoint(setup)
   weights.save(copy, network, setup.spec, network.name)
   return network
 

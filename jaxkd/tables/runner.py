@@ -3,10 +3,10 @@
   python -m jaxkd.main --config=configs/nasty_table.py --workdir=DIR
 
 Cells run row by row, in `DIR/cells/NAME`; cells with the same config share one
-run. The same command continues at the cell where it stopped: a cell with a
-report is not run again, and one that failed is. `table.csv`, `table.md` and
-`table.json` are written after every cell, and `report.html` with the figures at
-the end.
+run. All are checked before the first runs. The same command continues at the
+cell where it stopped: a cell with a report is not run again, and one that
+failed is. `table.csv`, `table.md` and `table.json` are written after every
+cell, and `report.html` with the figures at the end.
 """
 
 from pathlib import Path
@@ -19,6 +19,8 @@ from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block
 from jaxkd.config.table_fields import CELL, TABLE
 from jaxkd.pipeline import distill, plan, resolution
+from jaxkd.pipeline.setup import setup
+from jaxkd.pipeline.teacher import check_checkpoint
 from jaxkd.runtime import finished_run, run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import (
@@ -42,7 +44,8 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
     The content of `table.json`.
 
   Raises:
-    JaxkdError: for a config that is not valid, or at the end if cells failed.
+    JaxkdError: for a table or a cell that is not valid, before any cell runs,
+      or at the end if cells failed.
     Preempted: after a signal, with everything saved.
   """
   check(config)
@@ -50,6 +53,7 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   reports = {}
   name = f"table-{config.table}"
   with run_folder.lock_workdir(workdir, identity(config), name=name) as folder:
+    check_cells(config, folder)
     for number, (name, record) in enumerate(records.items(), 1):
       cell_workdir, cell = folder / record["workdir"], config.cells[name]
       done = read_report(cell_workdir) is not None
@@ -133,6 +137,31 @@ def check(config: ConfigDict) -> None:
         f"The cells {other} and {name} have the same row and column; change "
         "those of one of them."
       )
+
+
+def check_cells(config: ConfigDict, folder: Path) -> None:
+  """Checks the unfinished cells of a table: all that their plans would refuse.
+
+  Args:
+    config: of the table.
+    folder: of the table.
+
+  Raises:
+    JaxkdError: naming a cell that can't be run, and how many more there are.
+  """
+  refused = []
+  for name in sorted({cell_folder(config, name) for name in config.cells}):
+    workdir = folder / "cells" / name
+    if read_report(workdir) is None:
+      try:
+        check_checkpoint(setup(config.cells[name].config), workdir)
+      except JaxkdError as error:
+        refused.append(f"cells.{name}.config: {error}")
+  if refused:
+    others = f" {len(refused) - 1} more can't be run." if refused[1:] else ""
+    raise JaxkdError(
+      f"{refused[0]}{others} Nothing was run; --plan shows every cell."
+    )
 
 
 def declared(config: ConfigDict) -> Block:

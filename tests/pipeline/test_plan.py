@@ -101,3 +101,13 @@ def test_the_store_holds_bytes_or_floats(name, fields, bytes_each):
   assert plan.memory(made) == (
     f"  store {bytes_each} MiB; up to {2 * bytes_each} MiB on disk"
   )
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_refused(tmp_path):
+  config = jaxkd.load_config("configs/cake.py:dataset=two_moons,smoke")
+  config.teacher.checkpoint = str(tmp_path / "cut.safetensors")
+  (tmp_path / "cut.safetensors").write_bytes(b"\x10")
+  with pytest.raises(
+    jaxkd.JaxkdError, match=r"^teacher.checkpoint: .* damaged"
+  ):
+    plan.describe(config)

@@ -65,6 +65,7 @@ class Runs:
 def runs(monkeypatch):
   runs = Runs()
   monkeypatch.setattr(distill, "distill", runs)
+  monkeypatch.setattr(runner, "check_cells", lambda config, folder: None)
   return runs
 
 
@@ -322,13 +323,55 @@ def test_the_plan_marks_finished_and_refused_cells(tmp_path):
   assert list(tmp_path.iterdir()) == [tmp_path / "cells"]
 
 
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("synthesis.set_size", 101, "set_size=101 is not a multiple"),
+    ("student.model", "mpl", "Did you mean mlp"),
+    ("dataset", "/nowhere/data", "/nowhere/data"),
+    (
+      "teacher.checkpoint",
+      "/nowhere/t.safetensors",
+      "teacher.checkpoint: Ther",
+    ),
+  ],
+)
+def test_all_cells_are_checked_before_the_first_runs(
+  monkeypatch, tmp_path, field, value, message
+):
+  monkeypatch.setattr(distill, "distill", None)  # it would fail when called
+  table = toy_table()
+  table.cells.wrong.config = table.cells.one.config.to_dict()
+  table.cells.wrong.config.update_from_flattened_dict({field: value})
+  with pytest.raises(JaxkdError) as refused:
+    runner.run(table, tmp_path)
+  text = str(refused.value)
+  assert text.startswith("cells.wrong.config: ")
+  assert message in text
+  assert "Nothing was run" in text
+
+
+def test_a_finished_cell_needs_nothing_any_more(tmp_path):
+  table = toy_table()
+  (tmp_path / "cells" / "wrong").mkdir(parents=True)
+  (tmp_path / "cells" / "wrong" / "report.json").write_text("{}")
+  runner.check_cells(table, tmp_path)
+  table.cells.one.config.teacher.checkpoint = "/nowhere/t.safetensors"
+  with pytest.raises(JaxkdError, match=r"cells.one.config: teacher.checkpoint"):
+    runner.check_cells(table, tmp_path)
+  (tmp_path / "cells" / "one").mkdir()
+  (tmp_path / "cells" / "one" / "teacher.safetensors").touch()
+  runner.check_cells(table, tmp_path)  # the run has a copy
+
+
 @pytest.mark.slow
 def test_real_cells_and_their_figures(tmp_path, capsys):
+  table = toy_table()
+  del table.cells.wrong
   for _ in range(2):
-    with pytest.raises(JaxkdError, match="failed: wrong"):
-      runner.run(toy_table(), tmp_path)
+    runner.run(table, tmp_path)
   out = capsys.readouterr().out
-  assert "1/3 zero: finished before" in out
+  assert "1/2 zero: finished before" in out
   assert "figure sweep" in out  # there is no grid
   names = {path.name for path in tmp_path.glob("*.png")}
   assert names == {"bars.png", "temperature.png", "features.png"}
