@@ -79,8 +79,12 @@ class ResponseSpec(NamedTuple):
       JaxkdError: if these are not `count` answers. An answer that is not valid
         is no error, but named in what is returned.
     """
+    if count == 1 and self._is_one_answer(values):
+      values = [values]  # as from servers that leave an axis of length 1 out
     if not isinstance(values, list):
-      raise JaxkdError("The reply holds no list of answers.")
+      raise JaxkdError(
+        f"The reply holds no list of answers, but {str(values)[:200]}."
+      )
     if len(values) != count:
       raise JaxkdError(
         f"The reply holds {len(values)} answers to {count} images."
@@ -94,12 +98,19 @@ class ResponseSpec(NamedTuple):
     renormalised = 0
     for index, value in enumerate(values):
       try:
-        numbers = _numbers(self._index(read(value)))
+        numbers = self._numbers(self._index(read(value)))
         rows[index] = self._label(numbers) if label else self._scores(numbers)
         renormalised += self.access == "probs" and not sums_to_one(numbers)
       except JaxkdError as error:
         wrong[index] = str(error)
     return CheckedAnswers(rows, wrong, renormalised)
+
+  def _is_one_answer(self, values: Json) -> bool:
+    """Returns whether a reply to one image is an answer, and no list of it."""
+    if isinstance(values, list):
+      scores = len(values) == self.num_classes
+      return scores and all(isinstance(v, (int, float)) for v in values)
+    return isinstance(values, (int, float, str)) and values != ""
 
   def check_class(self, number: float) -> int:
     """Returns a number that is a class.
@@ -157,25 +168,54 @@ class ResponseSpec(NamedTuple):
       return value
     index = self.class_of(value)
     if index is None and not self.names:
-      raise JaxkdError(
-        f"The reply holds {value!r}, which is no number; name the classes in "
-        "order in teacher.template.labels."
-      )
+      try:
+        return float(value)
+      except ValueError:
+        raise JaxkdError(
+          f"The reply holds {value!r}, which is no number; name the classes in "
+          "order in teacher.template.labels."
+        ) from None
     if index is None:
       checks.choice("class name", value, self.names)
     return index
 
+  def _numbers(self, value: Json) -> np.ndarray:
+    """Converts an answer to an array of finite numbers in float32's range.
+
+    Axes of length 1 are left out, but for a number alone. Numbers may be texts,
+    and of two classes labels may be true and false.
+    """
+    try:
+      array = np.asarray(value)
+      if array.dtype.kind == "U":
+        array = array.astype(np.float64)
+    except (ValueError, OverflowError):
+      raise JaxkdError(
+        "The reply holds answers of different lengths, or texts that are no "
+        "numbers."
+      ) from None
+    if array.dtype.kind not in ("iufb" if self.num_classes == 2 else "iuf"):
+      raise JaxkdError("The reply holds answers that are not numbers.")
+    numbers = array.astype(np.float64).squeeze()
+    if not (np.abs(numbers) <= np.finfo(np.float32).max).all():
+      raise JaxkdError("The reply holds answers that are NaN or infinite.")
+    return numbers
+
 
 def parse(body: bytes) -> Json:
-  """Parses a reply as JSON.
+  """Parses a reply as JSON, which may be a text in JSON once more.
 
   Raises:
-    OutcomeUnknown: if the reply is incomplete.
+    OutcomeUnknown: if the reply is empty or incomplete.
     JaxkdError: if it is not JSON.
   """
-  text = body.decode(errors="replace").strip()
+  text = body.decode("utf-8-sig", errors="replace").strip()
+  if not text:
+    raise OutcomeUnknown("the reply is empty")
   try:
-    return json.loads(text)
+    value = json.loads(text)
+    twice = isinstance(value, str) and value[:1] in ("{", "[")
+    return json.loads(value) if twice else value
   except RecursionError:
     raise JaxkdError("The reply is nested too deeply.") from None
   except ValueError as error:
@@ -185,8 +225,13 @@ def parse(body: bytes) -> Json:
     raise JaxkdError(f"The reply is not JSON: {text}") from None
 
 
-def get_path(value: Json, path: str) -> Json:
+def get_path(value: Json, path: str, field: str = "") -> Json:
   """Returns the value at a dotted path in parsed JSON.
+
+  Args:
+    value: the JSON.
+    path: keys and indices.
+    field: the config field that sets the path, for messages.
 
   >>> get_path({"predictions": [{"tagName": "cat"}]}, "predictions.0.tagName")
   'cat'
@@ -194,28 +239,14 @@ def get_path(value: Json, path: str) -> Json:
   Raises:
     JaxkdError: if there is no such value.
   """
+  inner = value
   for step in filter(None, path.split(".")):
     try:
-      value = value[int(step) if isinstance(value, list) else step]
+      inner = inner[int(step) if isinstance(inner, list) else step]
     except (KeyError, IndexError, TypeError, ValueError):
+      where = f" ({field})" if field else ""
       raise JaxkdError(
-        f"The reply has no {path}: {step!r} is missing."
+        f"The reply has no {path}{where}: {step!r} is missing in "
+        f"{str(value)[:200]}."
       ) from None
-  return value
-
-
-def _numbers(value: Json) -> np.ndarray:
-  """Converts an answer to an array of finite numbers in float32's range.
-
-  Axes of length 1 are left out, but for a number alone.
-  """
-  try:
-    array = np.asarray(value)
-  except (ValueError, OverflowError):
-    raise JaxkdError("The reply holds answers of different lengths.") from None
-  if array.dtype.kind not in "iuf":
-    raise JaxkdError("The reply holds answers that are not numbers.")
-  numbers = array.astype(np.float64).squeeze()
-  if not (np.abs(numbers) <= np.finfo(np.float32).max).all():
-    raise JaxkdError("The reply holds answers that are NaN or infinite.")
-  return numbers
+  return inner

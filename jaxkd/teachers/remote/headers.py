@@ -17,7 +17,8 @@ BEARER = "Authorization"
 # Words before a token that services use in place of Bearer.
 _SCHEMES = "(Bearer|Basic|Token|Api-?Key|Key)"
 _NAME = r"[A-Za-z0-9_-]+"
-# Where the commands and metadata servers of clouds have a token in JSON.
+# Where the commands and metadata servers of clouds have a token in JSON; those
+# of Kubernetes have it in `status`.
 _JSON_TOKENS = ("access_token", "accessToken", "id_token", "token")
 _WHOLE = 1 << 30
 _MAX_LENGTH = 300  # characters of a message that quotes a server
@@ -181,15 +182,19 @@ def _read(source: str) -> str:
     text = path.read_text("utf-8-sig").strip()
   except (OSError, UnicodeDecodeError):
     return ""  # also while the file is being replaced
-  return _token_in_json(text) if text.startswith("{") else text
+  return _token_in_json(text) if text.startswith(("{", '"')) else text
 
 
 def _token_in_json(text: str) -> str:
   """Returns the token in what a cloud's command prints; empty without one."""
   try:
     fields = json.loads(text)
-  except ValueError:
+  except (ValueError, RecursionError):
     return ""
+  if isinstance(fields, str):
+    return fields.strip()
+  status = fields.get("status")
+  fields |= status if isinstance(status, dict) else {}
   tokens = (fields.get(name) for name in _JSON_TOKENS)
   return str(next(filter(None, tokens), ""))
 

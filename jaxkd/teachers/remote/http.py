@@ -17,7 +17,11 @@ import jaxkd
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote import outcomes, protocols, urls
-from jaxkd.teachers.remote.client import new_client
+from jaxkd.teachers.remote.client import (
+  describe_loss,
+  new_client,
+  via_proxy,
+)
 from jaxkd.teachers.remote.headers import RequestHeaders, retry_after_s
 from jaxkd.teachers.remote.outcomes import Cost, Next, Outcome
 from jaxkd.teachers.remote.transport import (
@@ -104,8 +108,9 @@ class Http:
     try:
       return self._call("GET", path, self._metadata_s)
     except PermanentError as error:
-      if error.status == 404 and path in self._protocol.optional_paths:
-        return b""
+      optional = path in self._protocol.optional_paths
+      if error.status == 404 or (optional and error.status in (403, 405)):
+        return b""  # the protocol says what is missing
       raise
     except JaxkdError as error:
       if path.endswith("/ready"):  # servers say with any status that it isn't
@@ -157,13 +162,14 @@ class Http:
             raise  # else the status alone says what happened
     except httpx.HTTPError as error:
       outcome = outcomes.of_exception(error)
-      reason = f"connection lost ({type(error).__name__})"
+      reason = describe_loss(error, timeout_s)
       if outcome.cost == Cost.FREE:
-        reason = self._headers.redact(f"no connection to {url.host} ({error})")
-      raise _error(outcome, reason) from None
+        reason = f"no connection to {url.host}{via_proxy(url)} ({error})"
+      raise _error(outcome, self._headers.redact(reason)) from None
+    status = response.status_code
     if not response.is_success:
-      if response.status_code == 401 and secrets != self._headers.headers():
-        raise NotServed("401 Unauthorized, with a token that was renewed since")
+      if status in (401, 403) and secrets != self._headers.headers():
+        raise NotServed(f"{status}, with a token that was renewed since")
       self._raise_for_status(path, response, reply.decode(errors="replace"))
     self._num_redirects[path] = 0
     return bytes(reply)
@@ -173,7 +179,9 @@ class Http:
   ) -> None:
     """Raises the error that a status stands for."""
     status = response.status_code
-    reason = f"{status} {_phrase(status)}"
+    # The standard's phrase: a server's own text might hold the token.
+    phrase = HTTPStatus(status).phrase if status in list(HTTPStatus) else ""
+    reason = f"{status} {phrase}"
     if status in outcomes.get("moved_away").statuses:
       self._follow(path, response, reason)
     outcome = outcomes.of_status(status, text, response.headers)
@@ -234,8 +242,3 @@ def _read(response: httpx.Response, reply: bytearray, end: float) -> None:
       raise JaxkdError(f"The reply has more than {REPLY_BYTES} bytes.")
     if time.monotonic() > end:
       raise httpx.ReadTimeout("the reply took too long")
-
-
-def _phrase(status: int) -> str:
-  # The standard's phrase: a server's own text might hold the token.
-  return HTTPStatus(status).phrase if status in list(HTTPStatus) else ""

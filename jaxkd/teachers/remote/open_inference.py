@@ -13,7 +13,8 @@ from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote import codec, tensors
 from jaxkd.teachers.remote.codec import Request, ResponseSpec
-from jaxkd.teachers.remote.transport import NotServed
+from jaxkd.teachers.remote.replies import check_error
+from jaxkd.teachers.remote.transport import NotServed, OutcomeUnknown
 
 
 class V2(NamedTuple):
@@ -56,7 +57,7 @@ class V2(NamedTuple):
   @property
   def optional_paths(self) -> tuple[str, ...]:
     """Those of them that a server may lack."""
-    return self.paths if self.declared.name else self.paths[2:]
+    return self.paths if self.declared.name else self.paths[::2]
 
   def check(self, replies: Sequence[bytes]) -> Self:
     """Returns the protocol completed from the replies to `paths`.
@@ -65,19 +66,24 @@ class V2(NamedTuple):
       NotServed: if the model is not ready yet.
       JaxkdError: if inputs, outputs or classes do not fit.
     """
-    ready, metadata, server = (
-      codec.parse(reply) if reply else {} for reply in replies
-    )
-    if isinstance(ready, dict) and str(ready.get("ready")).lower() == "false":
+    ready, metadata, server = map(_object, replies)
+    if str(ready.get("ready")).lower() == "false":
       raise NotServed(f"the model {self.model} is not ready")
+    if not metadata and not self.declared.name:
+      raise JaxkdError(
+        f"The server has no metadata of {self.model}: check teacher.url, "
+        "teacher.model_name and teacher.protocol; if they are right, "
+        f"{tensors.DECLARE}."
+      )
     try:
       return self._fill(metadata, server)
     except JaxkdError:
       raise
     except (AttributeError, KeyError, TypeError, ValueError):
       raise JaxkdError(
-        f"The server's metadata of {self.model} do not follow v2; check "
-        "teacher.url and teacher.protocol."
+        f"The server's metadata of {self.model} do not follow v2: check "
+        f"teacher.url and teacher.protocol; if they are right, "
+        f"{tensors.DECLARE}."
       ) from None
 
   def _fill(self, metadata: dict[str, Json], server: dict[str, Json]) -> Self:
@@ -85,14 +91,19 @@ class V2(NamedTuple):
     name = self.declared.name or tensor["name"]
     datatype = self.declared.datatype or tensor["datatype"]
     checks.choice("teacher.input.datatype", datatype, codec.TEXTS)
-    batch, *sizes = map(int, tensor.get("shape") or (-1, *self.shape))
+    shape = tensor.get("shape") or (-1, *self.shape)
+    if self.declared.shape:
+      shape = (-1, *self.declared.shape)
+    batch, *sizes = map(int, shape)
     if batch not in (-1, 1):
       raise JaxkdError(
-        f"The model {self.model} takes exactly {batch} images in a request; "
-        "serve it with a batch axis of -1."
+        f"The model {self.model} takes inputs of shape {list(shape)}, so "
+        f"exactly {batch} images in a request; serve it with a first axis of "
+        "-1, or set teacher.input.shape, the shape of one image, if it takes "
+        "any number."
       )
-    axes, sizes = tensors.layout(self.declared.shape or sizes, self.shape)
-    outputs = metadata.get("outputs") or []
+    axes, sizes = tensors.layout(sizes, self.shape)
+    outputs = tensors.objects(metadata.get("outputs"))
     output = tensors.choose_output(outputs, self.response, self.output_name)
     return self._replace(
       top_k=self._num_classes_to_ask(output, server.get("extensions", ())),
@@ -110,7 +121,7 @@ class V2(NamedTuple):
     """Returns the number of classes to ask the extension for."""
     floats = output.get("datatype") in tensors.FLOATS
     # Of two classes with one number, the extension would rank that number.
-    single = output.get("shape", [])[1:] in ([1], [])
+    single = (output.get("shape") or [])[1:] in ([1], [])
     if floats and not single and "classification" in extensions:
       return self.top_k
     if self.response.access == "top_k":
@@ -155,10 +166,14 @@ class V2(NamedTuple):
     Raises:
       JaxkdError: if it does not hold `count` answers.
     """
-    output = self._find_output(codec.get_path(codec.parse(body), "outputs"))
-    shape = codec.get_path(output, "shape")
+    reply = codec.parse(body)
+    check_error(reply)
+    output = self._find_output(codec.get_path(reply, "outputs"))
+    data = codec.get_path(output, "data")
+    shape = output.get("shape")
     try:
-      array = np.asarray(codec.get_path(output, "data")).reshape(shape)
+      sizes = [int(size) for size in shape] if shape else np.shape(data)
+      array = np.asarray(data).reshape(sizes)
     except (TypeError, ValueError):
       raise JaxkdError(
         f"The reply's output {output.get('name')!r} does not have its shape "
@@ -176,13 +191,14 @@ class V2(NamedTuple):
     )
 
   def _find_output(self, outputs: Json) -> dict[str, Json]:
-    outputs = outputs if isinstance(outputs, list) else []
-    outputs = [output for output in outputs if isinstance(output, dict)]
+    outputs = tensors.objects(outputs)
     for output in outputs:
       if output.get("name") == self.output_name:
         return output
     if self.output_name or not outputs:
       raise JaxkdError(f"The reply has no output {self.output_name!r}.")
+    if len(outputs) == 1:
+      return outputs[0]
     return tensors.choose_output(outputs, self.response)
 
   def _decode_classification(self, texts: list[Json]) -> int | list[float]:
@@ -200,6 +216,15 @@ class V2(NamedTuple):
     probs = np.full(self.response.num_classes, others)
     probs[classes] = values
     return probs.tolist()
+
+
+def _object(reply: bytes) -> dict[str, Json]:
+  """Returns the object that a reply holds; empty if it holds something else."""
+  try:
+    value = codec.parse(reply)
+  except (OutcomeUnknown, JaxkdError):
+    return {}
+  return value if isinstance(value, dict) else {}
 
 
 def _pair(text: Json) -> tuple[float, float]:

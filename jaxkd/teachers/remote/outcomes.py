@@ -74,6 +74,13 @@ OUTCOMES = (
     "cut", "200 to 299, and the reply is cut short", Cost.UNKNOWN, Next.AGAIN
   ),
   Outcome(
+    "answered_busy",
+    "200 to 299 with an error in place of answers, in words for a rate limit "
+    "or for a model that is not ready",
+    Cost.UNKNOWN,
+    Next.AGAIN,
+  ),
+  Outcome(
     "wrong",
     "200 to 299, and the reply does not hold one answer for each image",
     Cost.UNKNOWN,

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.data.pixels import to_png
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.remote.codec import (
   TEXTS,
@@ -27,7 +28,12 @@ from jaxkd.teachers.remote.codec import (
   text_bytes,
 )
 from jaxkd.teachers.remote.open_inference import V2
-from jaxkd.teachers.remote.replies import KEYS, find_answers, read_prediction
+from jaxkd.teachers.remote.replies import (
+  KEYS,
+  check_error,
+  find_answers,
+  read_prediction,
+)
 from jaxkd.teachers.remote.tensors import InputTensor, layout
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -85,7 +91,7 @@ class V1(NamedTuple):
     Raises:
       JaxkdError: if it does not hold `count` answers.
     """
-    answers = find_answers(parse(body), count)
+    answers = find_answers(parse(body), count, self.response)
     return self.response.convert(
       answers,
       count,
@@ -135,8 +141,15 @@ class Template(NamedTuple):
     Raises:
       JaxkdError: if it does not hold an answer.
     """
-    answer = get_path(parse(body), self.answer_path)
-    return self.response.convert([answer], count)
+    reply = parse(body)
+    check_error(reply)
+
+    def read(reply: Json) -> Json:
+      path = self.answer_path
+      answer = get_path(reply, path, "teacher.template.response")
+      return read_prediction(answer, self.response)
+
+    return self.response.convert([reply], count, read)
 
 
 def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:

@@ -82,6 +82,7 @@ class RemoteTeacher:
     self._deadline_s = deadline_s
     self._gate = SendGate(ledger, max_unanswered)
     self._warned = False  # that answers are not valid
+    self._said = ""  # when a request was too large
     self._ask_again = ask_again
     self._asked: set[str] = set()  # in this session, and answered somehow
 
@@ -201,8 +202,9 @@ class RemoteTeacher:
           self._asked.update(digests)
           self._gate.check()
           return
-        except TooLarge:
+        except TooLarge as error:
           self._max_images = min(self._max_images, len(images) // 2)
+          self._said = f" The server said: {error}."
           continue
         except RetryableError as error:
           kind = "retry" if isinstance(error, OutcomeUnknown) else kind
@@ -223,6 +225,7 @@ class RemoteTeacher:
         f"One image makes a request of {size} bytes, which is more than "
         f"queries.bytes_per_request={self._bytes_per_request} or more than the "
         "server takes; raise the limit, or send smaller images."
+        f"{self._said}"
       )
     return False
 

@@ -8,40 +8,91 @@ import numpy as np
 
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
+from jaxkd.teachers.remote import words
 from jaxkd.teachers.remote.codec import ResponseSpec, get_path
+from jaxkd.teachers.remote.transport import OutcomeUnknown
 
 _LISTS = ("predictions", "outputs", "results", "result", "output")
+# Keys of a reply, or of one prediction, that hold an error.
+_ERRORS = ("error", "errors", "exception", "errorMessage")
 # Keys of a prediction that is an object, in order of preference.
 _SCORES = ("scores", "score", "confidences")
 KEYS = {
   "label": (
     "label", "class_id", "class_ids", "class", "classes", "prediction",
+    "predicted_class", "predicted_label", "class_name", "className", "tagName",
     "probabilities", *_SCORES, "logits",
   ),
   "probs": ("probabilities", "probability", "probs", *_SCORES),
   "logits": ("logits", *_SCORES),
 }  # fmt: skip
+# Keys of a class and of its score, in a ranked list of classes.
+_RANKED_NAMES = (
+  "label", "class", "className", "class_name", "tagName", "displayName",
+  "description", "name", "Name",
+)  # fmt: skip
+_RANKED_SCORES = (
+  "score", "probability", "confidence", "prob", "value", "Confidence",
+)  # fmt: skip
+# Pairs of keys with as many classes as scores, in one order.
+_PARALLEL = (
+  ("displayNames", "confidences"),
+  ("classes", "scores"),
+  ("classes", "probabilities"),
+  ("labels", "scores"),
+  ("labels", "probabilities"),
+)
 
 
-def find_answers(reply: Json, count: int) -> Json:
+def check_error(reply: Json) -> None:
+  """Checks that a reply is no error, which some servers give with status 200.
+
+  Raises:
+    OutcomeUnknown: if it says that the server is busy.
+    JaxkdError: for any other error.
+  """
+  if _is_error(reply):
+    text = str(reply)[:200]
+    if words.throttled(text) or words.not_ready(text):
+      raise OutcomeUnknown(f"the reply is an error: {text}")
+    raise JaxkdError(f"The reply is an error: {text}")
+
+
+def _is_error(reply: Json) -> bool:
+  # A number under such a key may well be the score of a class of that name.
+  return isinstance(reply, dict) and any(
+    reply.get(key) and isinstance(reply[key], (str, list, dict))
+    for key in _ERRORS
+  )
+
+
+def find_answers(reply: Json, count: int, response: ResponseSpec) -> Json:
   """Returns the list of answers in a reply, one for each of `count` images.
 
   Raises:
+    OutcomeUnknown: if the reply says that the server is busy.
     JaxkdError: if the reply is an object without one.
   """
   if not isinstance(reply, dict):
     return reply
+  check_error(reply)
   for key in _LISTS:
-    if key in reply:
-      return find_answers(reply[key], count)
-  columns = [
-    value
-    for value in reply.values()
+    if reply.get(key) is not None:
+      return find_answers(reply[key], count, response)
+  columns = {
+    key: value
+    for key, value in reply.items()
     if isinstance(value, list) and len(value) == count
-  ]
-  if columns and len(columns) == len(reply):
-    rows = zip(*columns, strict=True)
-    return [dict(zip(reply, row, strict=True)) for row in rows]
+  }
+  alone = count == 1 and any(key in reply for key in KEYS[response.access])
+  if columns and not alone:
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+  if alone:
+    return [reply]
+  inner = [v for v in reply.values() if isinstance(v, dict) and v]
+  if len(inner) == 1:
+    return find_answers(inner[0], count, response)
   raise JaxkdError(
     f"The reply has no predictions; it has {', '.join(reply) or 'nothing'}: "
     f"{str(reply)[:200]}"
@@ -62,17 +113,21 @@ def read_prediction(
     JaxkdError: if there is none, or more than one that fits equally.
   """
   if output:
-    return get_path(prediction, output)
-  if isinstance(prediction, list) and all(
-    isinstance(row, dict) and {"label", "score"} <= row.keys()
-    for row in prediction
-  ):
-    prediction = {row["label"]: row["score"] for row in prediction}
-  if not isinstance(prediction, dict):
+    return get_path(prediction, output, "teacher.output")
+  ranked = _ranked(prediction)
+  if ranked is None and not isinstance(prediction, dict):
     return prediction
-  by_class = _scores_by_class(prediction, response)
+  by_class = _scores_by_class(ranked or prediction, response)
   if by_class is not None:
     return by_class
+  if ranked is not None:
+    raise JaxkdError(
+      f"The reply has scores of {', '.join(ranked)[:100]}: name all classes in "
+      "order in teacher.template.labels, and set teacher.access=label if the "
+      "reply leaves some out."
+    )
+  if _is_error(prediction):
+    raise JaxkdError(f"The reply has an error: {str(prediction)[:200]}")
   for key in KEYS[response.access]:
     if key in prediction and _fits(prediction[key], response):
       return prediction[key]
@@ -87,6 +142,31 @@ def read_prediction(
     f"teacher.access={response.access} and {response.num_classes} classes "
     f"{several}; set teacher.output to the one that is the answer."
   )
+
+
+def _ranked(prediction: Json) -> dict[str, float] | None:
+  """Returns the scores by class of a list of both; None for anything else."""
+  if isinstance(prediction, dict):
+    for names, scores in _PARALLEL:
+      pair = prediction.get(names), prediction.get(scores)
+      if all(isinstance(each, list) for each in pair) and (
+        len(pair[0]) == len(pair[1])
+      ):
+        return dict(zip(map(str, pair[0]), pair[1], strict=True))
+  if not isinstance(prediction, list) or not prediction:
+    return None
+  by_class = {}
+  for row in prediction:
+    name = score = None
+    if isinstance(row, dict):
+      name = next((row[key] for key in _RANKED_NAMES if key in row), None)
+      score = next((row[key] for key in _RANKED_SCORES if key in row), None)
+    elif isinstance(row, list) and len(row) == 2:
+      name, score = row
+    if not isinstance(name, str) or not isinstance(score, (int, float)):
+      return None
+    by_class[name] = score
+  return by_class
 
 
 def _fits(value: Json, response: ResponseSpec) -> bool:
@@ -112,8 +192,10 @@ def _scores_by_class(
   """
   classes = [response.class_of(key) for key in prediction]
   numbers = list(prediction.values())
-  if None in classes or not all(
-    isinstance(number, (int, float)) for number in numbers
+  if (
+    not prediction
+    or None in classes
+    or not all(isinstance(number, (int, float)) for number in numbers)
   ):
     return None
   if response.access == "label":

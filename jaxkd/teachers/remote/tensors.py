@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
-from jaxkd.teachers.remote import codec
 from jaxkd.teachers.remote.codec import ResponseSpec
 
 FLOATS = ("FP16", "BF16", "FP32", "FP64")
 INTEGERS = ("INT8", "INT16", "INT32", "INT64")
 INTEGERS += tuple(f"U{name}" for name in INTEGERS)
+DECLARE = (
+  "set teacher.input.name, teacher.input.datatype (UINT8 or FP32), "
+  "teacher.input.shape if it isn't that of the images, and teacher.output for "
+  "the output"
+)
 
 
 class InputTensor(NamedTuple):
@@ -36,7 +40,7 @@ def choose_input(
   Raises:
     JaxkdError: if they say too little, or name several.
   """
-  inputs = metadata.get("inputs") or []
+  inputs = objects(metadata.get("inputs"))
   if declared.name:
     inputs = [i for i in inputs if i.get("name") == declared.name]
   if len(inputs) > 1:
@@ -58,6 +62,12 @@ def choose_input(
       "if it isn't that of the images, and teacher.output for the output."
     )
   return tensor
+
+
+def objects(value: Json) -> list[dict[str, Json]]:
+  """Returns the objects in a list; none if it is another value."""
+  items = value if isinstance(value, list) else []
+  return [item for item in items if isinstance(item, dict)]
 
 
 def _with_usual_names(tensor: dict[str, Json]) -> dict[str, Json]:
@@ -125,15 +135,19 @@ def choose_output(
       "teacher.output takes one of them all the same."
     )
   stem = response.access.rstrip("s")
-  return min(fitting, key=lambda output: stem not in output["name"], default={})
+  return min(
+    fitting, key=lambda output: stem not in output.get("name", ""), default={}
+  )
 
 
 def _fits(output: dict[str, Json], response: ResponseSpec) -> bool:
   """Returns whether an output has labels or scores of all classes."""
-  datatype = codec.get_path(output, "datatype")
-  sizes = [int(size) for size in codec.get_path(output, "shape")[1:]]
-  sizes = [size for size in sizes if size != 1]
+  datatype, shape = output.get("datatype"), output.get("shape")
+  if not datatype or not shape:
+    return True  # the metadata say too little; the reply will show it
+  sizes = [size for size in map(int, shape[1:]) if size != 1]
   labels = datatype in INTEGERS or (datatype == "BYTES" and response.names)
+  labels = labels or (datatype == "BOOL" and response.num_classes == 2)
   if response.access == "label" and labels and not sizes:
     return True
   one_number = response.num_classes == 2 and not sizes

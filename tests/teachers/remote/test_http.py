@@ -340,7 +340,7 @@ def test_the_preflight_comes_before_any_query(open_to, ledger):
   with FakeServer(shape=(8, 8, 1)) as server:
     with pytest.raises(JaxkdError, match=r"\[8, 8, 1\].*image_size"):
       open_to(server.url)
-    with pytest.raises(JaxkdError, match="404 Not Found .*other/ready"):
+    with pytest.raises(JaxkdError, match="no metadata of other: .*model_name"):
       open_to(server.url, model_name="other")
     assert server.requests == 0
   assert ledger.totals().sent == 0
@@ -550,9 +550,17 @@ def test_metadata_that_say_nothing_are_replaced_by_fields(open_to):
     server.get_faults.extend(["404 none"] * 3)
     answers = open_to(server.url, **fields).answer(some_images(9, seed=1))
     np.testing.assert_array_equal(answers, labels_of(some_images(9, seed=1)))
-    with pytest.raises(JaxkdError, match="404"):
-      server.get_faults.extend(["404 none"])
+    server.get_faults.extend(["", "404 none"])
+    with pytest.raises(JaxkdError, match=r"no metadata.*teacher.input.name"):
       open_to(server.url)
+
+
+@pytest.mark.parametrize("fault", ["404 none", "405 no"])
+def test_a_server_may_lack_all_but_the_metadata_of_its_model(open_to, fault):
+  with FakeServer() as server:
+    server.get_faults.extend([fault, "", fault])
+    answers = open_to(server.url).answer(some_images(3))
+  np.testing.assert_array_equal(answers, labels_of(some_images(3)))
 
 
 @pytest.mark.parametrize(
@@ -585,6 +593,26 @@ def test_a_host_that_does_not_exist_ends_soon(open_to, monkeypatch):
   monkeypatch.setattr(served_teacher, "PREFLIGHT_S", 0.2)
   with pytest.raises(JaxkdError, match="no connection to nowhere.invalid"):
     open_to("http://nowhere.invalid", {"deadline_s": 3000.0})
+
+
+@pytest.mark.parametrize(
+  ("variable", "value", "message"),
+  [
+    ("SSL_CERT_FILE", "/nowhere/ca.pem", "in SSL_CERT_FILE .*No such file"),
+    ("SSL_CERT_FILE", __file__, "in SSL_CERT_FILE"),  # it holds no certificate
+    ("NO_PROXY", "::1,fe80::/10", "in NO_PROXY is not a proxy"),
+    ("HTTP_PROXY", "127.0.0.1:1", "through the proxy in HTTP_PROXY"),
+  ],
+)
+def test_an_environment_that_cannot_be(
+  open_to, monkeypatch, variable, value, message
+):
+  monkeypatch.setattr(served_teacher, "PREFLIGHT_S", 0.1)
+  monkeypatch.delenv("NO_PROXY")
+  monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+  monkeypatch.setenv(variable, value)
+  with pytest.raises(JaxkdError, match=message):
+    open_to("http://models.example")
 
 
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "HTTP_PROXY"])
@@ -640,11 +668,11 @@ def test_headers_that_cannot_be(open_to, line, message):
     open_to("http://127.0.0.1:1", headers=(line,))
 
 
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("late", ["", "401", "403"])
 def test_a_token_may_be_renewed_in_a_run(open_to, ledger, tmp_path, late):
   path = tmp_path / "token"
   path.write_text("old-token")
-  with FakeServer(["", "401"] if late else [""]) as server:
+  with FakeServer(["", late]) as server:
     remote = open_to(server.url, token_env=f"file:{path}")
     remote.answer(some_images(1))
     if late:  # it is renewed while the request is under way
@@ -665,6 +693,21 @@ def test_a_token_may_name_its_scheme(open_to, monkeypatch, value):
       open_to(server.url, token_env="TEACHER_TOKEN").answer(some_images(1))
     assert server.headers["Authorization"] == value
   assert value.split()[1] not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    '"ya29.secret"',  # as a query of a field prints it
+    '{"kind": "ExecCredential", "status": {"token": "ya29.secret"}}',
+    "\ufeffya29.secret\r\n",
+  ],
+)
+def test_a_token_may_stand_in_other_forms(tmp_path, text):
+  path = tmp_path / "token"
+  path.write_text(text, encoding="utf-8")
+  token = Token(f"file:{path}")
+  assert token.headers() == {"Authorization": "Bearer ya29.secret"}
 
 
 @pytest.mark.parametrize("name", ["access_token", "accessToken", "token"])

@@ -115,7 +115,13 @@ def test_v2_takes_its_layout_from_the_metadata(sizes, axes):
     ),
     ({"inputs": [{"datatype": "FP32", "shape": []}]}, "set teacher.input.name"),
     ({"what": 1}, "set teacher.input.name"),
-    ({"inputs": 3}, "do not follow v2"),
+    ({"inputs": 3}, "set teacher.input.name"),
+    ({"inputs": {"x": 1}}, "set teacher.input.name"),
+    (
+      {"inputs": [{"name": "x", "datatype": "UINT8", "shape": [-1, "a"]}]},
+      "do not follow v2",
+    ),
+    (model((2, 3, 1)), "exactly 2 images.*teacher.input.shape"),
     ({"inputs": [{"name": "a"}, {"name": "b"}]}, "2 inputs"),
   ],
 )
@@ -179,9 +185,9 @@ def test_v2_answers_by_access():
     (reply_of([[1, 0, 0, 0]] * 2, [2, 5]), "its shape"),
     (reply_of([[1, 0, 0, 0]] * 2, name="z"), "has no output 'y'"),
     (b'{"outputs": 3}', "has no output"),
-    (b'{"error": "no"}', "has no outputs"),
+    (b'{"error": "no"}', "is an error: .*no"),
+    (b'{"answers": []}', "has no outputs: 'outputs' is missing in .*answers"),
     (b"<html>", "not JSON"),
-    (b"", "not JSON"),
     (b"[" * 100_000 + b"]", "nested too deeply"),
   ],
 )
@@ -289,7 +295,7 @@ def test_v1_answers(access, predictions, expected):
     ([{"score": 1}], "a prediction with score; .*none fits; .*teacher.output"),
     ([{"a": [1] * 4, "b": [2] * 4}], "a and b fit; set teacher.output"),
     ({"a": 1}, "no predictions; it has a"),
-    (3, "no list of answers"),
+    ({}, "no predictions"),
     ([[0.5, 0.5], [1]], "2 answers to 1"),
     (["cat"], "teacher.template.labels"),
     ([None], "not numbers"),
@@ -468,6 +474,41 @@ def test_v2_without_metadata_chooses_among_the_outputs_of_the_reply():
   chosen = checked({"inputs": []}, input=fields, access="label", output="y")
   reply = reply_of([2, 0])
   np.testing.assert_array_equal(decode(chosen, reply, 2), [2, 0])
+
+
+@pytest.mark.parametrize(
+  ("output", "access", "count"),
+  [
+    ({"datatype": "FP32", "data": [[0, 0, 1, 0], [1, 0, 0, 0]]}, "label", 2),
+    ({"datatype": "FP32", "shape": ["2", "4"], "data": [0, 0, 1, 0] * 2},
+     "label", 2),
+    ({"datatype": "FP32", "shape": [4], "data": [0, 0, 1, 0]}, "probs", 1),
+    ({"datatype": "BYTES", "shape": [1], "data": ["2"]}, "label", 1),
+    ({"datatype": "INT64", "shape": [], "data": 2}, "label", 1),
+  ],
+)  # fmt: skip
+def test_v2_takes_replies_that_say_less(output, access, count):
+  silent = {"inputs": model()["inputs"], "outputs": []}
+  protocol = checked(silent, access=access)
+  body = json.dumps({"outputs": [{"name": "y", **output}]}).encode()
+  decoded = decode(protocol, body, count)
+  first = decoded[0] if access == "label" else decoded[0].argmax()
+  assert first == 2
+
+
+@pytest.mark.parametrize(
+  "output", [{"name": "y"}, {"name": "y", "datatype": "FP32", "shape": None}]
+)
+def test_v2_asks_for_an_output_of_which_it_knows_the_name_alone(output):
+  protocol = checked({"inputs": model()["inputs"], "outputs": [output]})
+  assert protocol.output_name == "y"
+
+
+def test_v2_takes_the_shape_of_one_image_from_its_field():
+  fields = {"input": {"name": "", "datatype": "", "shape": (2, 3, 1)}}
+  for shape in ((2, 3, 1), (8, 2, 3, 1)):
+    protocol = checked(model(shape), **fields)
+    assert (protocol.sizes, protocol.max_images) == ((2, 3, 1), 1 << 30)
 
 
 def test_v2_refuses_an_output_that_the_model_lacks():

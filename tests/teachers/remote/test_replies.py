@@ -15,6 +15,7 @@ from jaxkd.config import fields
 from jaxkd.config.teacher_fields import TEACHER
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.remote import protocols
+from jaxkd.teachers.remote.transport import OutcomeUnknown
 from jaxkd.types import DataSpec
 
 PROBS = [[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]]
@@ -24,17 +25,18 @@ SPEC = DataSpec("toy", (2, 3, 1), 4, (0.5,), (0.5,))
 BINARY = DataSpec("two", (2, 3, 1), 2, (0.5,), (0.5,))
 
 
-def decode(reply, access, spec=SPEC, count=2, names=(), **changes):
-  block = fields.filled(
-    TEACHER,
-    {
-      "access": access,
-      "protocol": "v1",
-      "template": {"labels": names},
-      **changes,
-    },
-  )
-  protocol = protocols.build(spec, ConfigDict(block))
+def protocol_of(access, spec=SPEC, names=(), **changes):
+  block = {
+    "access": access,
+    "protocol": "v1",
+    "template": {"labels": names},
+    **changes,
+  }
+  return protocols.build(spec, ConfigDict(fields.filled(TEACHER, block)))
+
+
+def decode(reply, access, spec=SPEC, count=2, **changes):
+  protocol = protocol_of(access, spec, **changes)
   answers = protocol.decode(json.dumps(reply).encode(), count)
   for reason in answers.wrong.values():
     raise JaxkdError(reason)
@@ -83,6 +85,28 @@ SCORES = {
       for row in PROBS
     ]
   },
+  "azure, JSON in a text": json.dumps({"result": PROBS}),
+  "a list beside other values": {"y": PROBS, "model": "net", "took_ms": 3},
+  "one level deeper": {"status": "ok", "response": {"predictions": PROBS}},
+  "seldon": {"data": {"names": ["a", "b"], "ndarray": PROBS}, "meta": {}},
+  "texts": [[str(score) for score in row] for row in PROBS],
+  "vertex, automl tables": {
+    "predictions": [
+      {"classes": NAMES[3::-1], "scores": row[::-1]} for row in PROBS
+    ]
+  },
+  "custom vision": {
+    "predictions": [
+      [
+        {"probability": row[i], "tagId": "x", "tagName": NAMES[i]}
+        for i in np.argsort(row)[::-1]
+      ]
+      for row in PROBS
+    ]
+  },
+  "tf serving, classify": {
+    "results": [[[NAMES[i], row[i]] for i in np.argsort(row)] for row in PROBS]
+  },
   "hugging face": [
     [{"label": f"LABEL_{i}", "score": row[i]} for i in np.argsort(row)]
     for row in PROBS
@@ -92,8 +116,8 @@ SCORES = {
 
 @pytest.mark.parametrize("name", SCORES)
 def test_scores(name):
-  names = NAMES[:4] if "torchserve" in name else ()
   reply = SCORES[name]
+  names = NAMES[:4] if "name3" in json.dumps(reply) else ()
   np.testing.assert_array_equal(decode(reply, "label", names=names), LABELS)
   probs = decode(reply, "probs", names=names)
   np.testing.assert_allclose(probs, LOGITS, rtol=1e-5)
@@ -120,6 +144,29 @@ def test_scores(name):
       (),
     ),
     ({"predictions": {"class_id": [2, 0]}}, ()),
+    ({"predictions": ["2.0", "0.0"]}, ()),
+    (
+      {
+        "predictions": [
+          {"predicted_class": 2, "probability": 0.6},
+          {"predicted_class": 0, "probability": 0.7},
+        ]
+      },
+      (),
+    ),
+    (
+      {
+        "predictions": [
+          {
+            "ids": ["9", "8"],
+            "displayNames": [f"name{label}", "name1"],
+            "confidences": [0.6, 0.2],
+          }
+          for label in LABELS
+        ]
+      },
+      NAMES[:4],
+    ),
   ],
 )
 def test_labels(reply, names):
@@ -156,6 +203,7 @@ def test_vertex_ranks_names_by_their_confidence():
     {"predictions": [0.9, 0.2]},
     [[0.9], [0.2]],
     {"predictions": [{"dense": [0.9]}, {"dense": [0.2]}]},
+    {"predictions": ["0.9", "0.2"]},
   ],
 )
 def test_one_sigmoid_output_is_the_probability_of_class_1(reply):
@@ -166,9 +214,90 @@ def test_one_sigmoid_output_is_the_probability_of_class_1(reply):
 
 
 @pytest.mark.parametrize(
+  ("reply", "access"),
+  [
+    (PROBS[0], "probs"),
+    ({"predictions": PROBS[0]}, "probs"),
+    ({"probabilities": PROBS[0], "label": 2}, "probs"),
+    ({"predictions": 2}, "label"),
+    ("2", "label"),
+    ({"label": 2, "score": 0.6}, "label"),
+  ],
+)
+def test_a_reply_to_one_image_may_lack_the_list_around_it(reply, access):
+  wanted = {"label": LABELS[:1], "probs": LOGITS[:1]}[access]
+  np.testing.assert_allclose(decode(reply, access, count=1), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("reply", "response", "access"),
+  [
+    ({"name2": 0.6, "name1": 0.2}, "", "label"),
+    (dict(zip(NAMES[:4], PROBS[0], strict=True)), "", "probs"),
+    ([{"label": "name2", "score": 0.6}], "", "label"),
+    ({"Labels": [{"Name": "name2", "Confidence": 60}]}, "Labels", "label"),
+    (
+      {"predictions": [{"tagName": "name2", "probability": 0.6}]},
+      "predictions",
+      "label",
+    ),
+  ],
+)
+def test_templates_read_what_image_classifiers_reply(reply, response, access):
+  template = {"response": response, "labels": NAMES[:4]}
+  found = decode(reply, access, count=1, protocol="template", template=template)
+  wanted = {"label": LABELS[:1], "probs": LOGITS[:1]}[access]
+  np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_an_image_without_a_class_is_not_the_end():
+  """Services reply with no class if none is likely enough."""
+  protocol = protocol_of(
+    "label", protocol="template", template={"response": "found.0.name"}
+  )
+  answers = protocol.decode(b'{"found": []}', 1)
+  assert "teacher.template.response" in answers.wrong[0]
+
+
+def test_the_classes_of_scores_have_to_be_named():
+  reply = [{"classes": ["cat", "dog"], "scores": [0.6, 0.4]}] * 2
+  with pytest.raises(JaxkdError, match=r"cat, dog: name .*template.labels"):
+    decode(reply, "label", BINARY)
+  with pytest.raises(JaxkdError, match=r"set teacher.access=label"):
+    decode([[{"label": "LABEL_2", "score": 0.6}]] * 2, "probs")
+
+
+def test_an_error_in_place_of_an_answer_leaves_the_others():
+  protocol = protocol_of("label")
+  reply = {"predictions": [{"error": "bad image"}, {"label": 2}]}
+  answers = protocol.decode(json.dumps(reply).encode(), 2)
+  assert "bad image" in answers.wrong[0]
+  assert answers.values[1] == 2
+  classes = [{"ok": 0.9, "error": 0.1}] * 2
+  found = decode(classes, "label", BINARY, names=("ok", "error"))
+  np.testing.assert_array_equal(found, [0, 0])
+
+
+@pytest.mark.parametrize(
+  "body", [b"", b" \n", b'{"error": "model is loading"}']
+)
+def test_replies_that_are_tried_again(body):
+  for protocol in ("v1", "template"):
+    with pytest.raises(OutcomeUnknown):
+      protocol_of("label", protocol=protocol).decode(body, 1)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_reply():
+  body = b"\xef\xbb\xbf" + json.dumps({"predictions": LABELS}).encode()
+  found = protocol_of("label").decode(body, 2).values
+  np.testing.assert_array_equal(found, LABELS)
+
+
+@pytest.mark.parametrize(
   ("reply", "message"),
   [
-    ({"error": "no such model"}, "no predictions; it has error.*no such model"),
+    ({"error": "no such model"}, "is an error: .*no such model"),
+    ({"code": 3}, "no predictions; it has code"),
     ({}, "has nothing"),
     ({"predictions": "no"}, "no list of answers"),
     ({"predictions": PROBS[:1]}, "1 answers to 2 images"),
