@@ -3,20 +3,24 @@
   python -m jaxkd.main --config=configs/teachers_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/teachers_table.py:dataset=mnist
   python -m jaxkd.main --config=configs/teachers_table.py:methods=CAKE+KD
-  python -m jaxkd.main \
-    --config=configs/teachers_table.py:own=my_models:teacher,student=my_models:net
+  python -m jaxkd.main --config=configs/teachers_table.py:of=training
+  python -m jaxkd.main --config=configs/teachers_table.py:own=my_models:teacher
   python -m jaxkd.main --config=configs/teachers_table.py:smoke
 
 Every column is a config as it is shipped; only the networks change. Teachers
 are three LeNet-5 of different seeds, and networks of other kinds, each trained
-with weight decay and with none. The student is the half-sized network of the
-same kind, or `student` for all. `own` adds a teacher of the user's, as
-`--config.teacher.factory` takes one; `student` has to take its images, or they
-are of 28 x 28 pixels. `methods` are columns with `+` between them. CAKE
-optimises fewer sets where a network is slow on a CPU, and the row says how
-many. DeepInversion needs batch normalisations, which VGGs and ResNets have.
-Labels are 25,000 on MNIST. KD has the real images and is the ceiling.
+with weight decay and with none. With `of=training` they are LeNet-5 that were
+trained in several ways: which of them gives away little? The student is the
+half-sized network of the same kind, or `student` for all. `own` adds a teacher
+of the user's, as `--config.teacher.factory` takes one; `student` has to take
+its images, or they are of 28 x 28 pixels. `methods` are columns with `+`
+between them. CAKE optimises fewer sets where a network is slow on a CPU, and
+the row says how many. DeepInversion needs batch normalisations, which VGGs and
+ResNets have. Labels are 25,000 on MNIST. KD has the real images and is the
+ceiling.
 """
+
+from typing import NamedTuple
 
 from jaxkd import config as c
 
@@ -24,20 +28,46 @@ from jaxkd import config as c
 # peak rate, and the sets that CAKE optimises, 0 for as many as its config says.
 KINDS = {
   "LeNet-5": ("lenet5", "lenet5_half", 0.1, 0),
+  "LeNet-5-Half": ("lenet5_half", "lenet5_half", 0.1, 0),
   "MLP": ("mlp", "mlp_half", 0.1, 0),
   "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 32),
   "ViT-4": ("vit4", "vit4_half", 0.03, 16),
   "VGG-8": ("vgg8", "vgg8_half", 0.1, 8),
 }
 NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
-# Rows: the kind, its seed and its weight decay.
+
+
+class Teacher(NamedTuple):
+  """A row: how a teacher is trained; `longer` multiplies its epochs."""
+
+  kind: str = "LeNet-5"
+  seed: int = 0
+  decay: float = 5e-4
+  longer: float = 1.0
+  augment: tuple[str, ...] = ()
+
+
+OTHER_KINDS = ("MLP", "ResNet-8", "ViT-4", "VGG-8")
 TEACHERS = {
-  f"LeNet-5, seed {seed}": ("LeNet-5", seed, 5e-4) for seed in range(3)
+  "kinds": {
+    **{f"LeNet-5, seed {seed}": Teacher(seed=seed) for seed in range(3)},
+    "LeNet-5, no decay": Teacher(decay=0.0),
+    **{
+      f"{kind}{title}": Teacher(kind, decay=decay)
+      for kind in OTHER_KINDS
+      for title, decay in (("", 5e-4), (", no decay", 0.0))
+    },
+  },
+  "training": {
+    "as in the other tables": Teacher(),
+    "no weight decay": Teacher(decay=0.0),
+    "ten times the decay": Teacher(decay=5e-3),
+    "shifted images": Teacher(augment=("crop",)),
+    "a tenth of the epochs": Teacher(longer=0.1),
+    "three times the epochs": Teacher(longer=3.0),
+    "half the width": Teacher("LeNet-5-Half"),
+  },
 }
-for _kind in KINDS:
-  if _kind != "LeNet-5":
-    TEACHERS[_kind] = (_kind, 0, 5e-4)
-  TEACHERS[f"{_kind}, no decay"] = (_kind, 0, 0.0)
 # Columns: the config.
 METHODS = {
   "CAKE": "cake",
@@ -56,6 +86,7 @@ def get_config(argument: str = ""):
   args = c.arguments(
     argument,
     dataset="mnist_5k",
+    of="kinds",
     own="",
     student="",
     methods="+".join(METHODS),
@@ -63,30 +94,35 @@ def get_config(argument: str = ""):
   c.forbid(args, "teacher", "seeds")
   epochs = c.lookup(TEACHER_EPOCHS, args["dataset"])
   methods = args["methods"].split("+")
-  rows = {**TEACHERS, **({OWN: None} if args["own"] else {})}
+  rows = dict(c.lookup(TEACHERS, args["of"], "of"))
+  if args["own"]:
+    rows[OWN] = Teacher("")
   cells, titles = {}, []
   for row, teacher in rows.items():
-    kind, seed, decay = teacher or ("", 0, 0.0)
-    network, student, peak, sets = KINDS.get(kind, ("", OWN_STUDENT, 0.0, 0))
+    network, student, peak, sets = KINDS.get(
+      teacher.kind, ("", OWN_STUDENT, 0.0, 0)
+    )
     title = f"{row} ({sets} sets)" if sets else row
     titles.append(title)
     for column in methods:
       name = c.lookup(METHODS, column, "methods")
-      if column == "DeepInversion" and kind not in NORMALISED:
+      if column == "DeepInversion" and teacher.kind not in NORMALISED:
         continue
       rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
       config = c.sibling(__file__, name, rest)
-      config.seed, config.image_size = seed, 32
+      config.seed, config.image_size = teacher.seed, 32
       config.student.model = args["student"] or student
       if sets and column == "CAKE" and not args["smoke"]:
         config.synthesis.num_sets = sets
       if network:
         config.teacher.model = network
-        config.teacher.epochs = 1 if args["smoke"] else epochs
+        config.teacher.epochs = (
+          1 if args["smoke"] else round(teacher.longer * epochs)
+        )
         config.teacher.batch_size = 256
-        config.teacher.augment = ()
+        config.teacher.augment = teacher.augment
         config.teacher.optimizer = c.optimizer(
-          "sgd", peak, "one_cycle", weight_decay=decay
+          "sgd", peak, "one_cycle", weight_decay=teacher.decay
         )
       else:
         config.teacher.factory = args["own"]
