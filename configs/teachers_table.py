@@ -20,8 +20,6 @@ ResNets have. Labels are 25,000 on MNIST. KD has the real images and is the
 ceiling.
 """
 
-from typing import NamedTuple
-
 from jaxkd import config as c
 
 # Networks by kind, the slowest last: the teacher, its student, the teacher's
@@ -37,35 +35,30 @@ KINDS = {
 NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
 
 
-class Teacher(NamedTuple):
+def trained(kind="LeNet-5", *, seed=0, decay=5e-4, longer=1.0, augment=()):
   """A row: how a teacher is trained; `longer` multiplies its epochs."""
-
-  kind: str = "LeNet-5"
-  seed: int = 0
-  decay: float = 5e-4
-  longer: float = 1.0
-  augment: tuple[str, ...] = ()
+  return dict(kind=kind, seed=seed, decay=decay, longer=longer, augment=augment)
 
 
 OTHER_KINDS = ("MLP", "ResNet-8", "ViT-4", "VGG-8")
 TEACHERS = {
   "kinds": {
-    **{f"LeNet-5, seed {seed}": Teacher(seed=seed) for seed in range(3)},
-    "LeNet-5, no decay": Teacher(decay=0.0),
+    **{f"LeNet-5, seed {seed}": trained(seed=seed) for seed in range(3)},
+    "LeNet-5, no decay": trained(decay=0.0),
     **{
-      f"{kind}{title}": Teacher(kind, decay=decay)
+      f"{kind}{title}": trained(kind, decay=decay)
       for kind in OTHER_KINDS
       for title, decay in (("", 5e-4), (", no decay", 0.0))
     },
   },
   "training": {
-    "as in the other tables": Teacher(),
-    "no weight decay": Teacher(decay=0.0),
-    "ten times the decay": Teacher(decay=5e-3),
-    "shifted images": Teacher(augment=("crop",)),
-    "a tenth of the epochs": Teacher(longer=0.1),
-    "three times the epochs": Teacher(longer=3.0),
-    "half the width": Teacher("LeNet-5-Half"),
+    "as in the other tables": trained(),
+    "no weight decay": trained(decay=0.0),
+    "ten times the decay": trained(decay=5e-3),
+    "shifted images": trained(augment=("crop",)),
+    "a tenth of the epochs": trained(longer=0.1),
+    "three times the epochs": trained(longer=3.0),
+    "half the width": trained("LeNet-5-Half"),
   },
 }
 # Columns: the config.
@@ -96,33 +89,33 @@ def get_config(argument: str = ""):
   methods = args["methods"].split("+")
   rows = dict(c.lookup(TEACHERS, args["of"], "of"))
   if args["own"]:
-    rows[OWN] = Teacher("")
+    rows[OWN] = trained("")
   cells, titles = {}, []
   for row, teacher in rows.items():
     network, student, peak, sets = KINDS.get(
-      teacher.kind, ("", OWN_STUDENT, 0.0, 0)
+      teacher["kind"], ("", OWN_STUDENT, 0.0, 0)
     )
     title = f"{row} ({sets} sets)" if sets else row
     titles.append(title)
     for column in methods:
       name = c.lookup(METHODS, column, "methods")
-      if column == "DeepInversion" and teacher.kind not in NORMALISED:
+      if column == "DeepInversion" and teacher["kind"] not in NORMALISED:
         continue
       rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
       config = c.sibling(__file__, name, rest)
-      config.seed, config.image_size = teacher.seed, 32
+      config.seed, config.image_size = teacher["seed"], 32
       config.student.model = args["student"] or student
       if sets and column == "CAKE" and not args["smoke"]:
         config.synthesis.num_sets = sets
       if network:
         config.teacher.model = network
         config.teacher.epochs = (
-          1 if args["smoke"] else round(teacher.longer * epochs)
+          1 if args["smoke"] else round(teacher["longer"] * epochs)
         )
         config.teacher.batch_size = 256
-        config.teacher.augment = teacher.augment
+        config.teacher.augment = teacher["augment"]
         config.teacher.optimizer = c.optimizer(
-          "sgd", peak, "one_cycle", weight_decay=teacher.decay
+          "sgd", peak, "one_cycle", weight_decay=teacher["decay"]
         )
       else:
         config.teacher.factory = args["own"]
