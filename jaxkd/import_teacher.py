@@ -29,6 +29,7 @@ from jaxkd.serialization.model_card import ModelCard
 from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec, JaxkdError
 
+ANY = "resnet8_16"  # a small network for images of any size
 _FILE_HELP = """\
 safetensors with PyTorch's names or written by jaxkd, the .index.json or folder
 of several, or a .stablehlo artefact of jax.export; pickles (.pt, .pth, ...) are
@@ -185,9 +186,17 @@ def _summary(
     f"tensors  {tensors}",
     f"probe    {checked}",
     f"written  {arguments.out}",
-    "next     python -m jaxkd.main --config=configs/cake.py "
-    f"--config.teacher.checkpoint={arguments.out} --config.dataset=none",
+    "next     python -m jaxkd.main --config=configs/cake.py"
+    f"{_recipe(loaded.spec)} --config.teacher.checkpoint={arguments.out} "
+    "--config.dataset=none",
   ]
+
+
+def _recipe(spec: DataSpec) -> str:
+  """Returns what the next command has to add for inputs that are not 32x32."""
+  if len(spec.shape) != 3:
+    return ":dataset=two_moons"
+  return "" if spec.shape[:2] == (32, 32) else f" --config.student.model={ANY}"
 
 
 def _spec(arguments: argparse.Namespace) -> DataSpec | None:

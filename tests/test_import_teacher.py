@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import jaxkd
 from jaxkd import models
 from jaxkd.export.stablehlo import serialize
 from jaxkd.import_teacher import main
+from jaxkd.pipeline.setup import setup
 from jaxkd.serialization import bundle, probe as probes, weights
 from jaxkd.serialization.pytorch.weights import to_torch
 from jaxkd.types import DataSpec
 
+ROOT = Path(__file__).parents[1]
 SPEC = DataSpec("net", (8, 8, 3), 4, (0.2, 0.4, 0.6), (0.3, 0.25, 0.2))
 FLAGS = (
   "--image_shape=8,8,3",
@@ -112,6 +115,34 @@ def test_wrapped_averaged_weights_in_two_files(network, tmp_path, capsys):
   same(bundle.read("other").classifier, network)
   sources = {bundle.read(name).card.source for name in ("out", "other")}
   assert len(sources) == 1
+
+
+@pytest.mark.parametrize(
+  ("model", "shape", "classes"),
+  [
+    ("resnet8_16", (32, 32, 1), 3),
+    ("resnet8_16", (24, 40, 3), 2),
+    ("resnet8_16", (12, 10, 4), 7),
+    ("mlp", (5,), 3),
+  ],
+)
+def test_the_next_command_fits_shape_and_classes(capsys, model, shape, classes):
+  half = (0.5,) * (shape[-1] if len(shape) == 3 else 1)
+  spec = DataSpec("net", shape, classes, half, half)
+  net = models.init(model, jax.random.key(0), spec)
+  weights.save(Path("ours.st"), net, spec, model)
+  run_import("--unchecked", file="ours.st")
+  command = capsys.readouterr().out.rpartition("next")[2].split()
+  assert command[:3] == ["python", "-m", "jaxkd.main"]
+  argument = command[3].removeprefix("--config=")
+  name, _, text = argument.partition(":")
+  config = jaxkd.load_config(f"{ROOT}/{name}:{text}".rstrip(":"))
+  for flag in command[4:]:
+    field, _, value = flag.removeprefix("--config.").partition("=")
+    config.update_from_flattened_dict({field: value})
+  planned = setup(config)
+  assert planned.spec.shape == shape and planned.spec.num_classes == classes
+  assert 2 <= planned.config.synthesis.group_size <= classes
 
 
 def test_a_normaliser_in_the_file_gives_the_flags(network, capsys):

@@ -62,9 +62,10 @@ def at_most(name: str, value: int, limit: int, of_what: str) -> None:
 def multiple(name: str, value: int, of_name: str, of: int) -> None:
   """Checks that a value is a multiple of another field."""
   if value % of:
+    below, above = value - value % of, value + of - value % of
+    choices = f"{below} or {above}" if below > 0 else above
     raise JaxkdError(
-      f"{name}={value} is not a multiple of {of_name}={of}; choose "
-      f"{value - value % of or of} or {value + of - value % of}."
+      f"{name}={value} is not a multiple of {of_name}={of}; choose {choices}."
     )
 
 

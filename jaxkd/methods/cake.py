@@ -70,8 +70,9 @@ FIELDS = (
     "group_size",
     int,
     ...,
-    "G, images in a group, all of different classes.",
-    COUNT,
+    "G, images in a group, all of different classes; 0: 10, or with fewer "
+    "classes the largest divisor of set_size up to their number.",
+    NOT_NEGATIVE,
   ),
   NUM_STEPS,
   Field("step_size", float, ..., "Step size of the first set.", POSITIVE),
@@ -144,7 +145,8 @@ def build(
     JaxkdError: if `group_size` exceeds the number of classes, if a set is no
       multiple of a group, or if the sets are no multiple of those of a round.
   """
-  checks.positive(sets_per_round=sets_per_round)  # chosen by now
+  # Both are chosen by now.
+  checks.positive(sets_per_round=sets_per_round, group_size=group_size)
   checks.at_most("group_size", group_size, spec.num_classes, "classes")
   checks.multiple("set_size", set_size, "group_size", group_size)
   checks.multiple("num_sets", num_sets, "sets_per_round", sets_per_round)

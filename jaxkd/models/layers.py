@@ -155,7 +155,8 @@ def check_side(images: Array, side: int, model: str) -> None:
   if images.shape[1:3] != (side, side):
     size = "x".join(map(str, images.shape[1:3]))
     raise JaxkdError(
-      f"{model} takes {side}x{side} images, not {size}; set image_size={side}."
+      f"{model} takes {side}x{side} images, not {size}; set image_size={side}, "
+      "or choose a network of any size, such as resnet8_16."
     )
 
 

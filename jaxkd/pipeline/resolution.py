@@ -11,8 +11,10 @@ from jaxkd.synthesis import memory_estimate
 from jaxkd.types import JaxkdError
 
 FIRST = (METHOD.name, OBJECTIVE.name)  # they say which fields there are
-# Fields whose value 0 `resolve` replaces by one that depends on the devices.
-AUTOMATIC = ("synthesis.sets_per_round",)
+# Fields whose value 0 is replaced by one that depends on the devices, in
+# `resolve`, or on the number of classes, in `fit_classes`.
+AUTOMATIC = ("synthesis.sets_per_round", "synthesis.group_size")
+GROUP_SIZE = 10  # as published, for 10 classes and for 100
 # Images that one dispatch works on; few on the CPU, because SIGTERM waits for
 # the running dispatch.
 IMAGES_PER_ROUND = {"cpu": 1_000}
@@ -38,6 +40,19 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
       synthesis.num_sets, images // max(synthesis.set_size, 1), devices
     )
   return config
+
+
+def fit_classes(config: ConfigDict, num_classes: int) -> None:
+  """Fills in the automatic values that depend on the number of classes.
+
+  A group has as many images as published, or fewer where there are fewer
+  classes or a set can't be divided so.
+  """
+  synthesis = config.synthesis
+  if synthesis.get("group_size") == 0:
+    most = min(GROUP_SIZE, num_classes)
+    divisors = [n for n in range(1, most + 1) if synthesis.set_size % n == 0]
+    synthesis.group_size = divisors[-1]
 
 
 def declared(config: ConfigDict) -> Block:

@@ -139,6 +139,7 @@ def setup(
       background=resolved.background,
     )
   resolved.dataset = summary.spec.name
+  resolution.fit_classes(resolved, summary.spec.num_classes)
   digest = ""
   if existing.classifier is not None:
     digest = weights.digest(existing.classifier)

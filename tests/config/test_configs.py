@@ -100,7 +100,7 @@ def test_published_sizes_and_weights_are_the_cards():
     f"{CONFIGS[0].parent}/cake.py:dataset=mnist,recipe=published"
   )
   sizes = config.synthesis
-  assert (sizes.num_sets, sizes.set_size, sizes.group_size) == (512, 500, 10)
+  assert (sizes.num_sets, sizes.set_size, sizes.group_size) == (512, 500, 0)
   assert (sizes.num_steps, sizes.step_size_decades) == (256, 4.0)
   assert sizes.weights.to_dict() == {
     "classification": 1e3,

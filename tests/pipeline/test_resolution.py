@@ -82,3 +82,16 @@ def test_a_config_without_a_method_is_refused():
 def test_sets_that_do_not_split_over_the_devices_are_refused():
   with pytest.raises(JaxkdError, match="num_sets=7 .* multiple of 2"):
     resolution.sets_per_round(7, 4, 2)
+
+
+@pytest.mark.parametrize(
+  ("classes", "groups"),
+  [(2, 2), (3, 2), (4, 4), (7, 5), (10, 10), (100, 10), (1000, 10)],
+)
+def test_a_group_has_no_more_images_than_there_are_classes(classes, groups):
+  config = load()
+  resolution.fit_classes(config, classes)
+  assert config.synthesis.group_size == groups
+  config.synthesis.group_size = 4
+  resolution.fit_classes(config, classes)
+  assert config.synthesis.group_size == 4  # it was chosen
