@@ -16,6 +16,9 @@ from jaxkd.config.network_fields import NETWORK
 # Kinds of access to a teacher, from the least to the most.
 ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")
 
+# What a network's output is.
+OUTPUT_KINDS = ("logits", "probabilities", "sigmoid")
+
 TEMPLATE = Block(
   "template",
   "Requests and replies of teacher.protocol=template.",
@@ -186,8 +189,16 @@ TEACHER = Block(
       "output",
       str,
       "",
-      "Output tensor of protocol=v2, or path in a prediction of v1; '' is the "
-      "one that fits.",
+      "Name or index of the output, where there are several; of protocol=v1 a "
+      "path in a prediction; '' is the one that fits.",
+    ),
+    Field(
+      "output_kind",
+      str,
+      "",
+      "What that output is; sigmoid: one number, the probability of the second "
+      "of two classes; '' is what teacher.access says, or logits.",
+      ("", *OUTPUT_KINDS),
     ),
     Field("replay", str, "", "Ledger of an earlier run, which answers again."),
     Field(

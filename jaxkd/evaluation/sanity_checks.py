@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxkd import models
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
 from jaxkd.serialization.mismatch import are_probabilities
@@ -38,8 +39,8 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
 
   Raises:
     JaxkdError: if the teacher cannot take such images, or if its answers are
-      not finite, not for `spec.num_classes` classes, equal for all images, or
-      probabilities.
+      not finite, not for `spec.num_classes` classes, equal for all images,
+      probabilities, or one number that may be a probability.
   """
   name = f"The teacher {classifier.name!r}"
   images = _check_images(spec)
@@ -59,9 +60,17 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
     )
   if are_probabilities(logits):
     raise JaxkdError(
-      f"{name} returns probabilities, not logits; import it with "
-      "--outputs=probabilities, or wrap it: jaxkd.from_function(lambda v, x: "
-      "jnp.log(jnp.maximum(network(v, x), 1e-12)), variables)."
+      f"{name} returns probabilities, not logits; set "
+      "--config.teacher.output_kind=probabilities (output_kind= of "
+      "jaxkd.from_linen, --output_kind of jaxkd.import_teacher)."
+    )
+  within = logits.min() >= 0 and logits.max() <= 1
+  unsaid = within and not models.output_kind(classifier)
+  if unsaid and spec.num_classes == 2 and not logits[:, 0].any():
+    raise JaxkdError(
+      f"{name} gives one number from 0 to 1; say what it is: "
+      "--config.teacher.output_kind=sigmoid for the probability of the second "
+      "class, =logits for its logit."
     )
   largest = np.abs(logits).max()
   if np.ptp(logits, axis=0).max() <= MIN_VARIATION * largest:
@@ -74,6 +83,11 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
       f"{name} answers noise with logits up to {largest:.0e}, so that all "
       "probabilities are 0 or 1 and gradients vanish; check the mean and std "
       "of its normaliser, and that it takes pixels in [0, 1]."
+    ]
+  if unsaid:
+    return [
+      f"{name} gives numbers from 0 to 1; if they are sigmoids, set "
+      "--config.teacher.output_kind=sigmoid."
     ]
   return []
 

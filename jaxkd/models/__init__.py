@@ -23,8 +23,10 @@ from jaxkd.models.adapters import (
   from_function,
   from_linen,
   from_nnx,
+  output_kind,
   with_compute_dtype,
   with_logit_scale,
+  with_output,
 )
 from jaxkd.models.alexnet import AlexNet, IdealAlexNet
 from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
@@ -51,9 +53,11 @@ __all__ = [
   "from_nnx",
   "init",
   "names",
+  "output_kind",
   "shapes",
   "with_compute_dtype",
   "with_logit_scale",
+  "with_output",
 ]
 
 _MODELS = {

@@ -9,6 +9,8 @@ from flax.traverse_util import flatten_dict
 import jax
 import jax.numpy as jnp
 
+from jaxkd.config import checks
+from jaxkd.config.teacher_fields import OUTPUT_KINDS
 from jaxkd.models.apply_functions import (
   FunctionApply,
   LinenApply,
@@ -17,6 +19,7 @@ from jaxkd.models.apply_functions import (
   ScaledApply,
   mode_argument,
 )
+from jaxkd.models.network_outputs import ConvertedApply, OutputReader
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
 
@@ -27,6 +30,8 @@ def from_linen(
   mean: tuple[float, ...] | None = None,
   std: tuple[float, ...] | None = None,
   name: str | None = None,
+  output: str | int = "",
+  output_kind: str = "",
 ) -> Classifier:
   """Creates a classifier from a linen module and its variables.
 
@@ -40,11 +45,19 @@ def from_linen(
       normalised.
     std: standard deviation per channel, in pixel space.
     name: for messages and reports; by default the name of the module's class.
+    output: name or index of the logits, if the module returns several arrays.
+    output_kind: `logits`, `probabilities` or `sigmoid`, see
+      `jaxkd.models.network_outputs.to_logits`; empty is `logits`.
 
   Raises:
-    JaxkdError: if only one of mean and std is given.
+    JaxkdError: if only one of mean and std is given, or for another kind.
   """
-  apply = LinenApply(Normaliser.of(mean, std), module, mode_argument(module))
+  apply = LinenApply(
+    Normaliser.of(mean, std),
+    module,
+    mode_argument(module),
+    _reader(output, output_kind),
+  )
   return Classifier(variables, apply, name or type(module).__name__)
 
 
@@ -54,6 +67,8 @@ def from_nnx(
   mean: tuple[float, ...] | None = None,
   std: tuple[float, ...] | None = None,
   name: str | None = None,
+  output: str | int = "",
+  output_kind: str = "",
 ) -> Classifier:
   """Creates a classifier from an nnx module, of whose arrays it has copies.
 
@@ -68,9 +83,11 @@ def from_nnx(
       normalised.
     std: standard deviation per channel, in pixel space.
     name: for messages and reports; by default the name of the module's class.
+    output: as in `from_linen`.
+    output_kind: as in `from_linen`.
 
   Raises:
-    JaxkdError: if only one of mean and std is given.
+    JaxkdError: as in `from_linen`.
   """
   graph, params, batch_stats, streams, state = nnx.split(
     model, nnx.Param, nnx.BatchStat, nnx.RngState, ...
@@ -85,7 +102,8 @@ def from_nnx(
     "state": nnx.to_pure_dict(state),
   }
   normaliser = Normaliser.of(mean, std)
-  apply = NnxApply(normaliser, graph, paths, mode_argument(model))
+  reader = _reader(output, output_kind)
+  apply = NnxApply(normaliser, graph, paths, mode_argument(model), reader)
   return Classifier(variables, apply, name or type(model).__name__)
 
 
@@ -96,6 +114,8 @@ def from_function(
   mean: tuple[float, ...] | None = None,
   std: tuple[float, ...] | None = None,
   name: str | None = None,
+  output: str | int = "",
+  output_kind: str = "",
 ) -> Classifier:
   """Creates a classifier from a pure function that is the same in training.
 
@@ -106,18 +126,64 @@ def from_function(
       normalised.
     std: standard deviation per channel, in pixel space.
     name: for messages and reports; by default the name of the function.
+    output: as in `from_linen`.
+    output_kind: as in `from_linen`.
 
   Raises:
-    JaxkdError: if only one of mean and std is given.
+    JaxkdError: as in `from_linen`.
 
   >>> double = from_function(lambda scale, images: scale * images, 2.0)
   >>> double(jnp.ones((1, 3))).logits
   Array([[2., 2., 2.]], dtype=float32)
   """
-  apply = FunctionApply(Normaliser.of(mean, std), function)
+  reader = _reader(output, output_kind)
+  apply = FunctionApply(Normaliser.of(mean, std), function, reader)
   return Classifier(
     variables, apply, name or getattr(function, "__name__", "function")
   )
+
+
+def _reader(output: str | int, kind: str) -> OutputReader:
+  """Checks what the user says about outputs."""
+  checks.choice("output_kind", kind, ("", *OUTPUT_KINDS))
+  return OutputReader(str(output), kind)
+
+
+def with_output(classifier: Classifier, output: str, kind: str) -> Classifier:
+  """Returns the same network with logits from another output, or of a kind.
+
+  Args:
+    classifier: the network.
+    output: as in `from_linen`; empty leaves it.
+    kind: `output_kind` as in `from_linen`; empty leaves it.
+
+  Raises:
+    JaxkdError: if the network has one output, and another is named.
+  """
+  apply = classifier.apply
+  reader = getattr(apply, "outputs", None)
+  if isinstance(reader, OutputReader):
+    reader = OutputReader(output or reader.name, kind or reader.kind)
+    return classifier.replace(apply=replace(apply, outputs=reader))
+  if output not in ("", "0"):
+    raise JaxkdError(
+      f"teacher.output={output!r}: {classifier.name!r} has one output; leave "
+      "the field out."
+    )
+  return (
+    classifier.replace(apply=ConvertedApply(apply, kind))
+    if kind
+    else (classifier)
+  )
+
+
+def output_kind(classifier: Classifier) -> str:
+  """Returns what was said about a network's outputs; empty for nothing."""
+  apply = classifier.apply
+  if isinstance(apply, ConvertedApply):
+    return apply.kind
+  reader = getattr(apply, "outputs", None)
+  return reader.kind if isinstance(reader, OutputReader) else ""
 
 
 def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
@@ -134,7 +200,7 @@ def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
   if dtype == "float32":
     return classifier
   apply = classifier.apply
-  if isinstance(apply, ScaledApply):
+  if isinstance(apply, (ScaledApply, ConvertedApply)):
     inner = with_compute_dtype(classifier.replace(apply=apply.apply), dtype)
     return classifier.replace(apply=replace(apply, apply=inner.apply))
   if not (isinstance(apply, LinenApply) and hasattr(apply.module, "dtype")):

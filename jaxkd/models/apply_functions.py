@@ -15,6 +15,7 @@ from flax.traverse_util import unflatten_dict
 import jax
 import jax.numpy as jnp
 
+from jaxkd.models.network_outputs import OutputReader
 from jaxkd.types import ApplyFn, Array, JaxkdError, Outputs, Variables
 
 # Keyword arguments that tell a module whether it is in training.
@@ -88,11 +89,13 @@ class LinenApply:
     normalise: applied to the images first.
     module: the linen module.
     mode: its keyword argument for the mode, if it has one.
+    outputs: takes the logits out of what the module returns.
   """
 
   normalise: Normaliser
   module: nn.Module
   mode: str | None
+  outputs: OutputReader = OutputReader()
 
   def __call__(
     self,
@@ -109,7 +112,7 @@ class LinenApply:
       rngs=None if rng is None else {"dropout": rng},
       **mode_arguments(self.mode, train),
     )
-    return _to_outputs(outputs), changed
+    return self.outputs(outputs), changed
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,14 @@ class NnxApply:
     streams: the arrays of its random streams: their paths, and whether they are
       keys or counters.
     mode: its keyword argument for the mode, if it has one.
+    outputs: takes the logits out of what the module returns.
   """
 
   normalise: Normaliser
   graph: nnx.GraphDef
   streams: tuple[tuple[tuple[Hashable, ...], bool], ...]
   mode: str | None
+  outputs: OutputReader = OutputReader()
 
   def __call__(
     self,
@@ -152,7 +157,7 @@ class NnxApply:
     )
     model.train() if train else model.eval()
     returned = model(self.normalise(images), **mode_arguments(self.mode, train))
-    outputs = _to_outputs(returned)
+    outputs = self.outputs(returned)
     if not train:
       return outputs, {}
     _, _, batch_stats, _, state = nnx.split(
@@ -171,10 +176,12 @@ class FunctionApply:
   Attributes:
     normalise: applied to the images first.
     function: `(variables, images) -> logits` or `Outputs`.
+    outputs: takes the logits out of what the function returns.
   """
 
   normalise: Normaliser
   function: Callable[[Variables, Array], Array | Outputs]
+  outputs: OutputReader = OutputReader()
 
   def __call__(
     self,
@@ -185,7 +192,8 @@ class FunctionApply:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     del train, rng  # a plain function is the same in training
-    return _to_outputs(self.function(variables, self.normalise(images))), {}
+    returned = self.function(variables, self.normalise(images))
+    return self.outputs(returned), {}
 
 
 @dataclass(frozen=True)
@@ -212,14 +220,3 @@ class ScaledApply:
     heads = tuple(head * self.factor for head in outputs.heads)
     scaled = outputs._replace(logits=outputs.logits * self.factor, heads=heads)
     return scaled, changed
-
-
-def _to_outputs(returned: Array | Outputs) -> Outputs:
-  if isinstance(returned, Outputs):
-    return returned
-  if not isinstance(returned, jax.Array):
-    raise JaxkdError(
-      f"The network returned a {type(returned).__name__}; it must return "
-      "logits [B, K] or jaxkd.Outputs. Wrap it with jaxkd.from_function."
-    )
-  return Outputs(returned)

@@ -9,28 +9,17 @@ are checked before use, and on every load the network has to answer the probe.
 No path and no Python code is taken from a bundle.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
 from jaxkd.config import checks
+from jaxkd.models.network_outputs import ConvertedApply
 from jaxkd.runtime.files import atomic_folder
 from jaxkd.serialization import model_card, probe as probes, weights
-from jaxkd.serialization.mismatch import MIN_PROBABILITY
 from jaxkd.serialization.model_card import ARTEFACT, ModelCard
 from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.stablehlo import from_export
-from jaxkd.types import (
-  ApplyFn,
-  Array,
-  Classifier,
-  DataSpec,
-  JaxkdError,
-  Outputs,
-  Variables,
-)
+from jaxkd.types import Classifier, DataSpec, JaxkdError
 
 ROLES = ("teacher", "student")
 PROBE = "probe.safetensors"
@@ -184,23 +173,4 @@ def artefact_classifier(
   classifier = from_export(artefact, spec)
   if outputs == "logits":
     return classifier
-  return classifier.replace(apply=_LogProbabilities(classifier.apply))
-
-
-@dataclass(frozen=True)
-class _LogProbabilities:
-  """Applies a network that returns probabilities, and takes their logarithm."""
-
-  apply: ApplyFn
-
-  def __call__(
-    self,
-    variables: Variables,
-    images: Array,
-    *,
-    train: bool = False,
-    rng: Array | None = None,
-  ) -> tuple[Outputs, Variables]:
-    outputs, changed = self.apply(variables, images, train=train, rng=rng)
-    logits = jnp.log(jnp.clip(outputs.logits, MIN_PROBABILITY, 1))
-    return outputs._replace(logits=logits), changed
+  return classifier.replace(apply=ConvertedApply(classifier.apply, outputs))

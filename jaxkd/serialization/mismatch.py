@@ -8,11 +8,10 @@ below a hundredth of what it was.
 from jax.nn import log_softmax, logsumexp
 import numpy as np
 
+from jaxkd.models.network_outputs import MIN_PROBABILITY
 from jaxkd.serialization.answers import answer
 from jaxkd.serialization.mismatch_causes import CAUSE_NAMES, usual_causes
 from jaxkd.types import Classifier
-
-MIN_PROBABILITY = 1e-12  # smaller ones are raised to it before the logarithm
 
 
 def difference(answers: np.ndarray, expected: np.ndarray) -> float:

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from jaxkd import models
 from jaxkd.config import user_code
+from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.runtime.files import user_path
 from jaxkd.serialization import bundle
 from jaxkd.teachers import function_teacher
@@ -68,15 +70,39 @@ def load_external(
   if block.callable:
     return ExternalTeacher(black_box=function_teacher.load(block))
   if classifier is not None:
-    return ExternalTeacher(classifier)
+    return ExternalTeacher(_with_output(classifier, block))
   if block.factory:
-    return call_factory(block.factory)
+    made = call_factory(block.factory)
+    return made._replace(classifier=_with_output(made.classifier, block))
   if block.checkpoint and user_path(block.checkpoint).is_dir():
     classifier, spec, card = bundle.read(
       user_path(block.checkpoint), user_code.user_function(block.model)
     )
+    if block.output_kind not in ("", card.outputs):
+      classifier = _of_kind(classifier, card.outputs, block)
     return ExternalTeacher(classifier, spec, class_names=card.class_names)
+  if not behind_interface(block) and (block.output or block.output_kind):
+    raise JaxkdError(
+      "teacher.output and teacher.output_kind are for teachers that exist "
+      "already; one that is trained here gives logits: leave them out."
+    )
   return ExternalTeacher()
+
+
+def _with_output(classifier: Classifier, block: ConfigDict) -> Classifier:
+  return models.with_output(classifier, block.output, block.output_kind)
+
+
+def _of_kind(
+  classifier: Classifier, said: str, block: ConfigDict
+) -> Classifier:
+  """Converts the outputs of a bundle, unless it says what they are."""
+  if said != "logits":
+    raise JaxkdError(
+      f"teacher.output_kind={block.output_kind}, but {block.checkpoint} says "
+      f"that its network gives {said}; leave the field out."
+    )
+  return _with_output(classifier, block)
 
 
 def call_factory(name: str) -> ExternalTeacher:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from jaxkd.config import checks, user_code
+from jaxkd.config.teacher_fields import OUTPUT_KINDS
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.ledger import Ledger
@@ -30,11 +31,16 @@ class BlackBoxFunction(NamedTuple):
       `[N, K]`.
     access: what it answers with: `label`, `probs` or `logits`.
     num_classes: K; None if the data set says it.
+    output: key or index of the answers, if it returns several values.
+    output_kind: what scores are: `logits`, `probabilities` or `sigmoid`; empty
+      is what the access says.
   """
 
   function: Callable[[np.ndarray], object]
   access: str
   num_classes: int | None
+  output: str = ""
+  output_kind: str = ""
 
   @property
   def name(self) -> str:
@@ -48,6 +54,8 @@ def black_box(
   *,
   access: str = "label",
   num_classes: int,
+  output: str | int = "",
+  output_kind: str = "",
 ) -> BlackBoxFunction:
   """Makes a black box of a function, which `jaxkd.distill` takes as teacher.
 
@@ -61,6 +69,8 @@ def black_box(
       `[N, K]`; it may be called from `queries.max_in_flight` threads at once.
     access: `label` (scores give the likeliest class), `probs` or `logits`.
     num_classes: K.
+    output: as in `BlackBoxFunction`.
+    output_kind: as in `BlackBoxFunction`.
 
   Raises:
     JaxkdError: for a value that is not allowed.
@@ -75,7 +85,10 @@ def black_box(
     raise JaxkdError(
       f"black_box: num_classes={num_classes!r}: choose an integer from 2 on."
     )
-  return BlackBoxFunction(function, access, num_classes)
+  checks.choice("output_kind of black_box", output_kind, ("", *OUTPUT_KINDS))
+  return BlackBoxFunction(
+    function, access, num_classes, str(output), output_kind
+  )
 
 
 def load(block: ConfigDict) -> BlackBoxFunction:
@@ -85,7 +98,9 @@ def load(block: ConfigDict) -> BlackBoxFunction:
     JaxkdError: if there is none.
   """
   function = user_code.load_function("teacher.callable", block.callable)
-  return BlackBoxFunction(function, block.access, None)
+  return BlackBoxFunction(
+    function, block.access, None, block.output, block.output_kind
+  )
 
 
 def check(black_box: BlackBoxFunction, spec: DataSpec) -> None:
@@ -119,7 +134,9 @@ class FunctionTransport:
 
   def __init__(self, black_box: BlackBoxFunction, spec: DataSpec):
     self._black_box = black_box
-    self._response = ResponseSpec(black_box.access, spec.num_classes)
+    self._response = ResponseSpec(
+      black_box.access, spec.num_classes, kind=black_box.output_kind
+    )
 
   def check(self) -> None:
     """Does nothing, because a function has no metadata."""
@@ -138,6 +155,7 @@ class FunctionTransport:
       raise
     except Exception as error:  # whatever the user's function raises
       raise OutcomeUnknown(_describe(error)) from error
+    answers = _choose(answers, self._black_box.output)
     return self._response.convert(_to_list(answers), len(images))
 
   def size(self, images: np.ndarray) -> int:
@@ -165,6 +183,31 @@ def open_teacher(
   """
   transport = FunctionTransport(black_box, spec)
   return RemoteTeacher.open(transport, ledger, black_box.access, queries)
+
+
+def _choose(answers: object, output: str) -> object:
+  """Returns the value of a dict, or of a tuple, that the user names.
+
+  Raises:
+    JaxkdError: if there is no such value, or several and none is named.
+  """
+  if isinstance(answers, dict):
+    values = {str(key): value for key, value in answers.items()}
+  elif isinstance(answers, tuple):
+    names = getattr(answers, "_fields", range(len(answers)))
+    values = dict(zip(map(str, names), answers, strict=True))
+  else:
+    return answers
+  if output.isdecimal() and int(output) < len(values):
+    values.setdefault(output, list(values.values())[int(output)])
+  if not output and len(values) == 1:
+    return next(iter(values.values()))
+  if output not in values:
+    raise JaxkdError(
+      f"The function returned {', '.join(values)}; set teacher.output (output= "
+      "of jaxkd.black_box) to the one that is the answer."
+    )
+  return values[output]
 
 
 def _to_list(answers: object) -> object:

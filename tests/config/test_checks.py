@@ -80,8 +80,10 @@ def test_keys_are_neither_missing_nor_left_over():
 )
 def test_what_is_no_multiple_is_answered_with_the_nearest(value, choices):
   assert checks.multiple("set_size", 3 * value, "group_size", 3) is None
-  message = f"set_size={value} is not a multiple of group_size=3; choose {choices}."
-  with pytest.raises(JaxkdError, match=message):
+  message = (
+    f"set_size={value} is not a multiple of group_size=3; choose {choices}."
+  )
+  with pytest.raises(JaxkdError, match=message.format(choices)):
     checks.multiple("set_size", value, "group_size", 3)
 
 

@@ -47,7 +47,7 @@ def test_untrained_networks_of_the_zoo_are_sound(name):
 @pytest.mark.parametrize(
   ("answer", "message"),
   [
-    (jax.nn.softmax, "returns probabilities, not logits; .*--outputs=prob"),
+    (jax.nn.softmax, "returns probabilities, not logits; .*output_kind=prob"),
     (lambda x: x[:, :3], "answers an image with .3. numbers, .* 5 classes"),
     (lambda x: x.sum(), "answers an image with .. numbers"),
     (lambda x: jnp.log(x - x), "NaN or infinity .100% of"),
@@ -69,6 +69,26 @@ def test_a_teacher_for_other_images_is_refused():
     sanity_checks.check_teacher(
       teacher(lambda x: x), SPEC._replace(shape=(5, 6, 3))
     )
+
+
+def one_number(answer, **options):
+  spec = SPEC._replace(num_classes=2)
+  network = lambda kernel, x: answer(x.reshape(len(x), -1) @ kernel[:, :1])
+  return jaxkd.from_function(network, KERNEL, name="theirs", **options), spec
+
+
+def test_one_number_that_may_be_a_probability_needs_a_word():
+  assert not sanity_checks.check_teacher(*one_number(lambda x: x))
+  with pytest.raises(JaxkdError, match=r"one number.*kind=sigmoid.*=logits"):
+    sanity_checks.check_teacher(*one_number(jax.nn.sigmoid))
+  for kind in ("sigmoid", "logits"):
+    said = one_number(jax.nn.sigmoid, output_kind=kind)
+    assert not sanity_checks.check_teacher(*said)
+
+
+def test_several_sigmoids_cause_a_warning():
+  (line,) = sanity_checks.check_teacher(teacher(jax.nn.sigmoid), SPEC)
+  assert "--config.teacher.output_kind=sigmoid" in line
 
 
 def test_huge_logits_cause_a_warning():

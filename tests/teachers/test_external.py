@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from jaxkd.teachers import external
 CONFIGS = Path(__file__).parents[2] / "configs"
 SPEC = jaxkd.DataSpec("mine", (2,), 2, (0.0, 0.0), (1.0, 1.0))
 MODULE = """
+import jax
 import numpy as np
 import jaxkd
 
@@ -28,6 +30,14 @@ def described():
 
 def wrong():
   return "a network"
+
+def two(variables, images):
+  scores = stripes(variables, images)
+  return {"features": images, "scores": jax.nn.softmax(scores)}
+
+def several():
+  weights = {"w": np.eye(2, dtype=np.float32)}
+  return jaxkd.from_function(two, weights), described()[1]
 """
 
 
@@ -105,3 +115,25 @@ def test_data_of_another_shape_are_refused():
     data.find("mnist_5k", teacher=SPEC)
   grey = jaxkd.DataSpec("grey", (32, 32, 1), 10, (0.5,), (0.5,))
   assert data.describe("mnist_5k", teacher=grey)[0].shape == grey.shape
+
+
+def test_output_and_kind_of_a_function_of_the_users():
+  fields = {"teacher.factory": "my_networks:several", "dataset": "none"}
+  points = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+  for output in ("scores", "1"):
+    said = {"teacher.output": output, "teacher.output_kind": "probabilities"}
+    config = small(**fields, **said)
+    teacher = external.load_external(config.teacher)
+    logits = teacher.classifier(points).logits
+    np.testing.assert_allclose(jax.nn.softmax(logits), jax.nn.softmax(points))
+  with pytest.raises(jaxkd.JaxkdError, match=r"features \[.*scores \[.*output"):
+    plan.describe(small(**fields))
+
+
+def test_a_teacher_that_is_trained_here_has_no_output_to_name():
+  config = small(**{"teacher.output_kind": "sigmoid"})
+  with pytest.raises(jaxkd.JaxkdError, match="trained here gives logits"):
+    external.load_external(config.teacher)
+  config = small(**{"teacher.output_kind": "softmax"})
+  with pytest.raises(jaxkd.JaxkdError, match="output_kind"):
+    plan.describe(config)

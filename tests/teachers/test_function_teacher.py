@@ -1,7 +1,9 @@
 """Any function as a black box: its answers, its exceptions, what they cost."""
 
+import collections
 import threading
 
+import jax
 import numpy as np
 import pytest
 from remote_blocks import SPEC, queries_block
@@ -160,3 +162,41 @@ def test_arguments_that_cannot_be():
   for count in (1, 2.5, None):
     with pytest.raises(JaxkdError, match="num_classes="):
       jaxkd.black_box(labels_of, num_classes=count)
+
+
+Pair = collections.namedtuple("Pair", "features scores")
+
+
+@pytest.mark.parametrize(
+  ("output", "wrap"),
+  [
+    ("scores", lambda scores: {"features": 0, "scores": scores}),
+    ("1", lambda scores: {"features": 0, "scores": scores}),
+    (1, lambda scores: (0, scores)),
+    ("scores", lambda scores: Pair(0, scores)),
+    ("", lambda scores: {"scores": scores}),
+  ],
+)
+def test_one_of_several_values(ledger, output, wrap):
+  images = some_images(5)
+  scores = lambda images: 4 * np.eye(10)[labels_of(images)]
+  black_box = jaxkd.black_box(
+    lambda images: wrap(scores(images)),
+    access="probs",
+    num_classes=10,
+    output=output,
+    output_kind="logits",
+  )
+  teacher = function_teacher.open_teacher(
+    black_box, SPEC, queries_block(), ledger
+  )
+  answers = teacher.answer(images, "train")
+  np.testing.assert_allclose(
+    answers, jax.nn.log_softmax(scores(images)), atol=1e-5
+  )
+
+
+def test_of_several_values_none_is_guessed(ledger):
+  function = lambda images: {"a": labels_of(images), "b": 0}
+  with pytest.raises(JaxkdError, match="returned a, b; set teacher.output"):
+    opened(function, ledger).answer(some_images(2), "train")

@@ -15,7 +15,12 @@ from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
-from jaxkd.teachers.remote.probabilities import log_probs, sums_to_one
+from jaxkd.teachers.remote.probabilities import (
+  log_probs,
+  log_softmax,
+  logits_of_sigmoids,
+  sums_to_one,
+)
 from jaxkd.teachers.remote.transport import OutcomeUnknown
 
 UNLIMITED = 1 << 30  # images in one request, where the protocol sets no limit
@@ -52,11 +57,14 @@ class ResponseSpec(NamedTuple):
     access: `label`, `top_k`, `probs` or `logits`.
     num_classes: K.
     names: the classes' names in order, if the server answers with names.
+    kind: what scores are: `logits`, `probabilities` or `sigmoid`; empty is what
+      the access says.
   """
 
   access: str
   num_classes: int
   names: tuple[str, ...] = ()
+  kind: str = ""
 
   def convert(
     self,
@@ -100,7 +108,8 @@ class ResponseSpec(NamedTuple):
       try:
         numbers = self._numbers(self._index(read(value)))
         rows[index] = self._label(numbers) if label else self._scores(numbers)
-        renormalised += self.access == "probs" and not sums_to_one(numbers)
+        probs = self._score_kind == "probabilities"
+        renormalised += not label and probs and not sums_to_one(numbers)
       except JaxkdError as error:
         wrong[index] = str(error)
     return CheckedAnswers(rows, wrong, renormalised)
@@ -125,27 +134,45 @@ class ResponseSpec(NamedTuple):
       )
     return int(number)
 
+  @property
+  def _score_kind(self) -> str:
+    return self.kind or (
+      "logits" if self.access == "logits" else "probabilities"
+    )
+
   def _label(self, numbers: np.ndarray) -> int:
     if numbers.size == 1:
       number = numbers.item()
+      if self.num_classes == 2 and self.kind == "logits":
+        return int(number > 0)
       if self.num_classes == 2 and 0 <= number <= 1:
         return int(number > 0.5)  # the probability of class 1, or a label
+      if self.num_classes == 2 and number % 1:
+        raise JaxkdError(
+          f"The reply holds {number:g}, which is no class and no probability; "
+          "if it is the logit of class 1, set teacher.output_kind=logits."
+        )
       return self.check_class(number)
     self._check_size(numbers)
     return int(numbers.argmax())
 
   def _scores(self, numbers: np.ndarray) -> np.ndarray:
-    logits = self.access == "logits"
-    if numbers.size == 1 and self.num_classes == 2:
-      number = numbers.item()
-      numbers = np.array([0.0 if logits else 1 - number, number])
-    elif numbers.size == 1:
+    """Returns logits, or log-probabilities if the access is that of these."""
+    if numbers.size == 1 and self.num_classes != 2:
       raise JaxkdError(
         f"The reply holds labels, but teacher.access={self.access} needs "
         f"{self.num_classes} scores for each image; set teacher.access=label."
       )
+    kind = self._score_kind
+    if numbers.size == 1:
+      first = 0.0 if kind == "logits" else 1 - numbers.item()
+      numbers = np.array([first, numbers.item()])
+      kind = "logits" if kind == "logits" else "probabilities"
     self._check_size(numbers)
-    return numbers if logits else log_probs(numbers)
+    if kind == "probabilities":
+      return log_probs(numbers)
+    logits = logits_of_sigmoids(numbers) if kind == "sigmoid" else numbers
+    return log_softmax(logits) if self.access == "probs" else logits
 
   def _check_size(self, numbers: np.ndarray) -> None:
     if numbers.size != self.num_classes:

@@ -31,11 +31,33 @@ def log_probs(probs: np.ndarray) -> np.ndarray:
     raise JaxkdError(
       f"The reply holds scores that are not probabilities: they go from "
       f"{probs.min():g} to {probs.max():g}, and a sum differs from 1 by "
-      f"{abs(total - 1):g}; set teacher.access=logits or label."
+      f"{abs(total - 1):g}; set teacher.output_kind=logits or sigmoid, or "
+      "teacher.access=label."
     )
   if not total:  # all are rounded to 0
     return np.full(size, -np.log(size), np.float32)
   return np.log(np.maximum(probs / total, FLOOR)).astype(np.float32)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+  """Computes float32 logarithms of the probabilities of logits `[K]`."""
+  shifted = logits - logits.max()
+  return (shifted - np.log(np.exp(shifted).sum())).astype(np.float32)
+
+
+def logits_of_sigmoids(sigmoids: np.ndarray) -> np.ndarray:
+  """Computes the logits whose sigmoids are given, `[K]`.
+
+  Raises:
+    JaxkdError: if a number is not in [0, 1].
+  """
+  if not (sigmoids.min() >= 0 and sigmoids.max() <= 1):
+    raise JaxkdError(
+      f"The reply holds scores from {sigmoids.min():g} to {sigmoids.max():g}, "
+      "which are no sigmoids; set teacher.output_kind=logits."
+    )
+  off = np.log(np.maximum(1 - sigmoids, FLOOR))
+  return (np.log(np.maximum(sigmoids, FLOOR)) - off).astype(np.float32)
 
 
 def _rounding_unit(probs: np.ndarray) -> float:

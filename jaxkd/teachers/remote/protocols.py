@@ -170,7 +170,8 @@ def build(spec: DataSpec, teacher: ConfigDict) -> V2 | V1 | Template:
       f"teacher.template.labels has {len(names)} names, {len(set(names))} of "
       f"them different, but {spec.name} has {spec.num_classes} classes."
     )
-  response = ResponseSpec(teacher.access, spec.num_classes, names)
+  kind = teacher.output_kind
+  response = ResponseSpec(teacher.access, spec.num_classes, names, kind)
   if teacher.protocol == "v2":
     return _v2(spec, teacher, response)
   if teacher.access not in KEYS:

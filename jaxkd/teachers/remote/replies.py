@@ -107,11 +107,15 @@ def read_prediction(
   Args:
     prediction: a number, a list, or an object with one of several outputs.
     response: the answers that are expected.
-    output: the dotted path to the answer; empty takes the one that fits.
+    output: the dotted path to the answer, or its index among several outputs;
+      empty takes the one that fits.
 
   Raises:
     JaxkdError: if there is none, or more than one that fits equally.
   """
+  by_index = output.isdecimal() and isinstance(prediction, dict)
+  if by_index and output not in prediction and int(output) < len(prediction):
+    return list(prediction.values())[int(output)]
   if output:
     return get_path(prediction, output, "teacher.output")
   ranked = _ranked(prediction)

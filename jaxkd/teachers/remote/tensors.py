@@ -110,7 +110,7 @@ def layout(
 def choose_output(
   outputs: list[dict[str, Json]], response: ResponseSpec, name: str = ""
 ) -> dict[str, Json]:
-  """Returns the output of this name, or the one that fits the access.
+  """Returns the output of this name or index, or the one that fits the access.
 
   Of several the one that is named after the access is taken; of no outputs an
   empty one, which stands for all that the server has.
@@ -120,6 +120,8 @@ def choose_output(
   """
   if name:
     named = [output for output in outputs if output.get("name") == name]
+    if not named and name.isdecimal() and int(name) < len(outputs):
+      named = [outputs[int(name)]]
     if outputs and not named:
       names = ", ".join(str(output.get("name")) for output in outputs)
       raise JaxkdError(f"teacher.output={name!r}: the model has {names}.")

@@ -307,3 +307,53 @@ def test_a_byte_order_mark_is_no_part_of_a_reply():
 def test_replies_without_answers(reply, message):
   with pytest.raises(JaxkdError, match=message):
     decode(reply, "probs")
+
+
+@pytest.mark.parametrize(
+  ("kind", "rows"),
+  [
+    ("", PROBS),
+    ("probabilities", PROBS),
+    ("logits", LOGITS),
+    ("logits", (np.array(LOGITS) + 3).tolist()),
+    ("sigmoid", (1 / (1 + np.exp(-np.array(LOGITS)))).tolist()),
+  ],
+)
+@pytest.mark.parametrize("access", ["probs", "label"])
+def test_scores_of_any_kind(kind, rows, access):
+  answers = decode({"predictions": rows}, access, output_kind=kind)
+  expected = LABELS if access == "label" else LOGITS
+  np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("kind", "numbers"),
+  [
+    ("", [0.25, 0.75]),
+    ("sigmoid", [0.25, 0.75]),
+    ("probabilities", [[0.25], [0.75]]),
+    ("logits", (np.log([1 / 3, 3])).tolist()),
+  ],
+)
+def test_one_number_of_any_kind(kind, numbers):
+  reply, chosen = {"predictions": numbers}, {"output_kind": kind}
+  labels = decode(reply, "label", BINARY, **chosen)
+  assert labels.tolist() == [0, 1]
+  probs = np.exp(decode(reply, "probs", BINARY, **chosen))
+  np.testing.assert_allclose(probs, [[0.75, 0.25], [0.25, 0.75]], atol=1e-6)
+
+
+def test_logits_that_were_not_said_show():
+  with pytest.raises(JaxkdError, match="set teacher.output_kind=logits"):
+    decode({"predictions": [-0.7, 1.2]}, "label", BINARY)
+  with pytest.raises(JaxkdError, match="set teacher.output_kind=logits or sig"):
+    decode({"predictions": LOGITS}, "probs")
+  with pytest.raises(JaxkdError, match="set teacher.output_kind=logits"):
+    decode({"predictions": LOGITS}, "probs", output_kind="sigmoid")
+
+
+def test_an_output_by_its_index():
+  rows = [{"features": [9.0] * 4, "dense": row} for row in PROBS]
+  assert decode({"predictions": rows}, "label", output="1").tolist() == LABELS
+  pairs = [[[9.0] * 4, row] for row in PROBS]
+  assert decode({"predictions": pairs}, "label", output="1").tolist() == LABELS
