@@ -1,5 +1,8 @@
 """CAKE and LAKE: signs, scales and randomness, on a linear teacher."""
 
+import ast
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,14 +39,23 @@ def build(spec=SPEC, **changes):
   return methods.build("cake", spec, hyper, fields)
 
 
+def compiled(spec=SPEC, **changes):
+  """A method's `init` and `ask`, compiled once for all tests."""
+  return _compiled(spec, repr(changes))
+
+
+@functools.cache
+def _compiled(spec, changes):
+  method = build(spec, **ast.literal_eval(changes))
+  return jax.jit(method.init), jax.jit(method.phases[0].ask)
+
+
 def sets(key=0, rounds=1, **changes):
   """Inputs in the normalised space, labels and terms of some rounds."""
-  method = build(**changes)
-  state, rounds_made = method.init(jax.random.key(key), NETS), []
+  init, ask = compiled(**changes)
+  state, rounds_made = init(jax.random.key(key), NETS), []
   for _ in range(rounds):
-    state, samples, terms = jax.jit(method.phases[0].ask)(
-      state, NETS, jax.random.key(99)
-    )
+    state, samples, terms = ask(state, NETS, jax.random.key(99))
     inputs = (samples.images - jnp.array(SPEC.mean)) / jnp.array(SPEC.std)
     rounds_made.append((inputs, samples, terms))
   return rounds_made
@@ -132,23 +144,24 @@ def test_langevin_adds_noise_of_its_step_size(contrast):
 
 IMAGES = DataSpec("toy", (8, 8, 1), 3, (0.4,), (0.2,))
 IMAGE_WEIGHTS = jax.random.normal(jax.random.key(8), (64, 3)) / 8
+PROBES = jax.random.uniform(jax.random.key(9), (64, 8, 8, 1))
+
+
+def flat_linear(kernel, images):
+  return images.reshape(len(images), -1) @ kernel
 
 
 def image_sets(scale=1.0, logit_std=2.5, **changes):
   """Pixels of sets in pixel steps, for a teacher with scaled logits."""
-
-  def network(kernel, images):
-    return (images.reshape(len(images), -1) @ kernel) * scale
-
-  teacher = from_function(network, IMAGE_WEIGHTS)
-  images = starts.probe_images(IMAGES)
-  measured = teacher_scale.measure(teacher, images).logit_std
-  teacher = models.with_logit_scale(teacher, logit_std / float(measured))
+  teacher = from_function(flat_linear, scale * IMAGE_WEIGHTS)
+  measured = teacher_scale.measure(teacher, PROBES).logit_std
+  kernel = scale * IMAGE_WEIGHTS * (logit_std / float(measured))
+  teacher = from_function(flat_linear, kernel)
   nets = Networks(teacher, teacher)
   fields = {"step_unit": "pixel", "start": "noise", "num_steps": 8}
-  method = build(IMAGES, **{"step_size": 0.02, **fields, **changes})
-  state = method.init(jax.random.key(0), nets)
-  _, samples, terms = jax.jit(method.phases[0].ask)(state, nets, None)
+  init, ask = compiled(IMAGES, **{"step_size": 0.02, **fields, **changes})
+  state = init(jax.random.key(0), nets)
+  _, samples, terms = ask(state, nets, None)
   answers = teacher(samples.images).logits.argmax(-1)
   return np.asarray(samples.images), samples.labels, answers, terms
 

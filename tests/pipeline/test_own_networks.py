@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 import sys
 
+import jax
 from network_weights import same
 import numpy as np
 import pytest
 
 import jaxkd
-from jaxkd import config as c, models
+from jaxkd import config as c, data, models
 from jaxkd.export.__main__ import main as export
 from jaxkd.import_teacher import main as import_teacher
 from jaxkd.pipeline import plan
@@ -73,6 +74,7 @@ def test_a_student_of_ones_own_is_trained_and_comes_back(request, run):
   assert spec.name == "two_moons"
 
 
+@pytest.mark.slow  # the run of `nnx`
 def test_seeds_and_points_of_the_grid_differ(nnx):
   _, report, _ = nnx
   points = report["grid"]["points"]
@@ -102,9 +104,10 @@ def test_a_stopped_run_ends_in_the_identical_student(
   same(student, linen[0])
 
 
-def test_a_plan_counts_their_parameters(nnx):
+def test_a_plan_counts_their_parameters():
   text = plan.describe(small(teacher=LINEN, student=NNX))
-  student = nnx[0].variables
+  spec = data.spec("two_moons")
+  student = models.init(NNX, jax.random.key(0), spec).variables
   assert f"teacher: {LINEN}, 58 parameters" in text
   count = models.count_parameters(student)
   assert f"student: {NNX}, {count} parameters" in text

@@ -163,7 +163,15 @@ def dense(monkeypatch):
   )
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+  "name",
+  # Each traces and compiles a whole run anew.
+  [
+    "ideal",
+    pytest.param("cake", marks=pytest.mark.slow),
+    pytest.param("dafl", marks=pytest.mark.slow),
+  ],
+)
 def test_every_key_has_one_use(
   tmp_path, compiled_when_called, dense, nothing_drawn_or_saved, uses, name
 ):

@@ -70,7 +70,7 @@ def test_parts_of_a_batch_are_put_in_order(monkeypatch):
   np.testing.assert_array_equal(whole[0], parts[0])
 
 
-@each_source("smooth", "leaves")
+@each_source("leaves")
 @pytest.mark.parametrize("shape", [(16, 16, 1), (28, 20, 2), (9, 32, 4)])
 def test_any_size_and_number_of_channels(name, shape):
   images = batch(name, 6, shape)
