@@ -3,6 +3,8 @@
 python -m jaxkd.import_teacher net.safetensors --model=resnet18 \
   --image_shape=32,32,3 --num_classes=10 --mean=0.5 --std=0.5 \
   --probe=probe.safetensors --out=teacher
+python -m jaxkd.import_teacher --torch=my_models:net --weights=net.safetensors \
+  --image_shape=64,64,3 --mean=0.5 --std=0.25 --out=teacher
 """
 
 import argparse
@@ -13,6 +15,7 @@ import re
 import sys
 
 from jaxkd import __version__, models
+from jaxkd.export.pytorch import export_module
 from jaxkd.runtime.files import user_path
 from jaxkd.serialization import (
   bundle,
@@ -45,6 +48,14 @@ what stands before the names of the network's tensors, as model. or ema.; by
 default the one that fits"""
 _NAMES_HELP = """\
 one name per line, or JSON: a list, or an object of numbers and names"""
+# What makes no sense for a PyTorch module, which is its own probe.
+_FILE_FLAGS = (
+  "file", "model", "probe", "layout", "unchecked", "prefix",
+  "batch_norm_epsilon",
+)  # fmt: skip
+_TORCH_HELP = """\
+module:function of yours, without arguments, that returns a PyTorch module; in
+place of FILE. PyTorch itself is the probe (pip install 'jaxkd[torch]')"""
 _EPSILON_HELP = """\
 epsilon of your network's BatchNorm, if it is not 1e-5 (Keras has 1e-3)"""
 
@@ -56,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawTextHelpFormatter,
   )
   add = parser.add_argument
-  add("file", metavar="FILE", type=user_path, help=_FILE_HELP)
+  add("file", metavar="FILE", type=user_path, nargs="?", help=_FILE_HELP)
+  add("--torch", metavar="MODULE:FUNCTION", default="", help=_TORCH_HELP)
+  add(
+    "--weights",
+    metavar="FILE",
+    type=user_path,
+    help="safetensors file that is loaded into the PyTorch module",
+  )
   add(
     "--out", metavar="DIR", type=user_path, required=True, help="folder to make"
   )
@@ -116,25 +134,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _import(arguments: argparse.Namespace) -> list[str]:
   """Writes the bundle and returns the lines of a summary."""
-  spec = _spec(arguments)
-  path, epsilon = arguments.file, arguments.batch_norm_epsilon
-  if epsilon is not None and not 0 < epsilon < 1:
-    raise JaxkdError(
-      f"--batch_norm_epsilon={epsilon} must be between 0 and 1, e.g. 1e-3."
-    )
-  loaded = imported.load(
-    path,
-    arguments.model,
-    spec,
-    outputs=arguments.outputs,
-    flatten=arguments.flatten,
-    epsilon=epsilon,
-    prefix=arguments.prefix,
-  )
-  probe = _probe(arguments, loaded)
-  difference = probes.check(loaded.classifier, probe, f"The network in {path}")
+  loaded, probe = (_load_module if arguments.torch else _load_file)(arguments)
+  path = arguments.weights if arguments.torch else arguments.file
+  what = path or arguments.torch
+  difference = probes.check(loaded.classifier, probe, f"The network in {what}")
   source = hashlib.sha256()
-  for each in shards.find_files(path):
+  for each in shards.find_files(path) if path else ():
     source.update(each.read_bytes())
   is_artefact = loaded.architecture == model_card.ARTEFACT
   card = ModelCard(
@@ -143,23 +148,75 @@ def _import(arguments: argparse.Namespace) -> list[str]:
     class_names.read(arguments.class_names) if arguments.class_names else (),
     # The networks of jaxkd.models return logits, without the owner's softmax.
     arguments.outputs if is_artefact else "logits",
-    f"sha256:{source.hexdigest()}",
+    f"sha256:{source.hexdigest()}" if path else "",
     {
-      "file": path.name,
-      "probe": "given" if arguments.probe else "unchecked: own answers",
-      "largest_difference": difference if arguments.probe else None,
+      "file": path.name if path else "",
+      "torch": arguments.torch,
+      "probe": _probe_source(arguments) or "unchecked: own answers",
+      "largest_difference": difference if _probe_source(arguments) else None,
       "outputs": arguments.outputs,
       "flatten": arguments.flatten,
-      "batch_norm_epsilon": epsilon,
+      "batch_norm_epsilon": arguments.batch_norm_epsilon,
       "jaxkd": __version__,
       "date": datetime.now(UTC).isoformat(timespec="seconds"),
     },
   )
-  model_card.check(card, str(path))
+  model_card.check(card, str(what))
   bundle.write(
     arguments.out, "teacher", loaded.classifier, card, probe, loaded.artefact
   )
   return _summary(arguments, loaded, probe, difference)
+
+
+def _probe_source(arguments: argparse.Namespace) -> str:
+  """Returns where the expected answers are from; "" if there are none."""
+  return "PyTorch" if arguments.torch else "given" if arguments.probe else ""
+
+
+def _load_module(
+  arguments: argparse.Namespace,
+) -> tuple[ImportedModel, Probe]:
+  """Exports a PyTorch module of the user, and its answers as a probe."""
+  for flag in _FILE_FLAGS:
+    if getattr(arguments, flag) not in (None, "", False):
+      name = "FILE" if flag == "file" else f"--{flag}"
+      raise JaxkdError(
+        f"--torch={arguments.torch} makes the network: leave out {name}; "
+        "--weights names its weights."
+      )
+  loaded, probe = export_module(
+    arguments.torch, arguments.weights, _spec(arguments), arguments.outputs
+  )
+  classes = loaded.spec.num_classes
+  if arguments.num_classes not in (None, classes):
+    raise JaxkdError(
+      f"--num_classes={arguments.num_classes}, but {arguments.torch} returns "
+      f"{classes} logits; leave the flag out."
+    )
+  return loaded, probe
+
+
+def _load_file(arguments: argparse.Namespace) -> tuple[ImportedModel, Probe]:
+  """Imports the network in a file, and reads or makes its probe."""
+  path, epsilon = arguments.file, arguments.batch_norm_epsilon
+  if path is None or arguments.weights:
+    raise JaxkdError(
+      "Give FILE, or --torch=my_models:net, with or without --weights=FILE."
+    )
+  if epsilon is not None and not 0 < epsilon < 1:
+    raise JaxkdError(
+      f"--batch_norm_epsilon={epsilon} must be between 0 and 1, e.g. 1e-3."
+    )
+  loaded = imported.load(
+    path,
+    arguments.model,
+    _spec(arguments),
+    outputs=arguments.outputs,
+    flatten=arguments.flatten,
+    epsilon=epsilon,
+    prefix=arguments.prefix,
+  )
+  return loaded, _probe(arguments, loaded)
 
 
 def _summary(
@@ -178,7 +235,7 @@ def _summary(
   limit = probes.tolerance(probe)
   checked = (
     f"largest difference {difference:.2g}, allowed {limit:.2g}"
-    if arguments.probe
+    if _probe_source(arguments)
     else "NONE: the network is not verified"
   )
   return [
@@ -200,28 +257,35 @@ def _recipe(spec: DataSpec) -> str:
 
 
 def _spec(arguments: argparse.Namespace) -> DataSpec | None:
-  """Returns the spec of the inputs from the flags, or None if none is given."""
-  flags = ("image_shape", "num_classes", "mean", "std")
-  values = [getattr(arguments, flag) for flag in flags]
-  missing = [
-    flag for flag, value in zip(flags, values, strict=True) if value is None
-  ]
+  """Returns the spec of the inputs from the flags, or None if none is given.
+
+  A PyTorch module itself says how many classes it has; without the flag they
+  are 2 here.
+  """
+  flags = ["image_shape", "num_classes", "mean", "std"]
+  values = {flag: getattr(arguments, flag) for flag in flags}
+  if arguments.torch:
+    values["num_classes"] = arguments.num_classes or 2
+  missing = [flag for flag in flags if values[flag] is None]
   if len(missing) == len(flags):
     return None
   if missing:
-    stored = imported.stored_normaliser(arguments.file)
+    path = arguments.weights or arguments.file
+    stored = imported.stored_normaliser(path) if path else None
     hint = (
       "--mean=0 --std=1 if the network does not normalise images in [0, 1]."
     )
     if stored:
-      hint = f"those of the normaliser in {arguments.file} are {stored.flags}"
+      hint = f"those of the normaliser in {path} are {stored.flags}"
     raise JaxkdError(
       f"Give {' and '.join(f'--{flag}' for flag in missing)} too; {hint}"
     )
-  shape, classes, mean, std = values
+  shape, classes, mean, std = values.values()
   channels = shape[-1]
   mean, std = (v * channels if len(v) == 1 else v for v in (mean, std))
-  name = re.sub(r"[^\w.-]", "_", arguments.file.stem).lstrip(".")[:100]
+  path = arguments.weights or arguments.file
+  name = path.stem if path else arguments.torch.partition(":")[2]
+  name = re.sub(r"[^\w.-]", "_", name).lstrip(".")[:100]
   spec = DataSpec(name or "user", shape, classes, mean, std)
   data_spec.check_spec(spec, "These flags")
   return spec

@@ -51,6 +51,7 @@ EXEMPT = {
   "python -m jaxkd.tables record": "a run at its full size",
   "python -m pytest -m slow": "more than ten minutes",
   "import torch": "PyTorch",  # and torchvision
+  "python -m jaxkd.import_teacher --torch": "PyTorch",
   "sbatch": "Slurm",
   "kubectl": "Kubernetes",
   "TPU=NAME": "a TPU",

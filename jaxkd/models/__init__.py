@@ -1,6 +1,8 @@
 """The networks by name, and classifiers from a user's own networks.
 
     adapters.py         classifiers from linen, nnx modules and functions
+    pytorch.py          classifiers from PyTorch modules
+    batch_norms.py      the inputs of batch normalisations
     apply_functions.py  how a classifier applies each of these
     user_networks.py    networks that are built by a user's function
     layers.py           the layers, with PyTorch's initialisation

@@ -8,6 +8,8 @@ from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxkd.models.apply_functions import Normaliser
 from jaxkd.types import Classifier, JaxkdError
 
@@ -51,18 +53,32 @@ def from_torch(
       does not return logits, or can't be translated; or if the logits differ
       by more than 1e-4 of the largest, or the gradient by more than 1e-3.
   """
-  conversion = _conversion()
+  conversion, comparison = import_conversion()
   network = conversion.convert(
     module, Normaliser.of(mean, std), name or type(module).__name__
   )
   if image_shape is None:
     image_shape = conversion.find_image_shape(network)
-  conversion.compare(network, image_shape)
+  comparison.compare(network, image_shape)
   return network
 
 
-def _conversion() -> ModuleType:
-  """Imports the module that needs PyTorch.
+def answer(network: Classifier, images: np.ndarray) -> np.ndarray:
+  """Computes in PyTorch the logits `[N, K]` of a classifier's module.
+
+  Args:
+    network: from `from_torch`.
+    images: `[N, H, W, C]` in [0, 1].
+
+  Raises:
+    JaxkdError: if the module does not take such images.
+  """
+  _, comparison = import_conversion()
+  return comparison.answer(network, images)
+
+
+def import_conversion() -> tuple[ModuleType, ModuleType]:
+  """Imports `torch_conversion` and `torch_comparison`.
 
   Raises:
     JaxkdError: if PyTorch or torchax is missing or has another version.
@@ -76,7 +92,10 @@ def _conversion() -> ModuleType:
       f"PyTorch modules need {NEEDED}, and here are {installed}: "
       "pip install 'jaxkd[torch]'."
     ) from error
-  return importlib.import_module("jaxkd.models.torch_conversion")
+  return (
+    importlib.import_module("jaxkd.models.torch_conversion"),
+    importlib.import_module("jaxkd.models.torch_comparison"),
+  )
 
 
 def _installed(package: str) -> str:

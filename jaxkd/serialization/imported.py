@@ -157,12 +157,7 @@ def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:
   """
   if not path.is_file():
     raise JaxkdError(f"There is no file {path}.")
-  with open(path, "rb") as file:
-    start = file.read(9)
-  # The first 8 bytes of a safetensors file are a number, which may look like
-  # the first bytes of a pickle.
-  is_pickle = start[:1] == b"\x80" and start[8:] != b"{"
-  if not (path.suffix in _PICKLES or is_pickle or start[:4] == b"PK\x03\x04"):
+  if not is_pickle(path):
     return
   if spec is None or len(spec.shape) != 3:
     spec = DataSpec("", (32, 32, 3), 10, (0.5,) * 3, (0.5,) * 3)
@@ -183,6 +178,18 @@ def refuse_pickle(path: Path, model: str, spec: DataSpec | None) -> None:
     std_flag=_comma(spec.std),
   )
   raise JaxkdError(message)
+
+
+def is_pickle(path: Path) -> bool:
+  """Returns whether a file is a pickle or a zip file, by name or content."""
+  with open(path, "rb") as file:
+    start = file.read(9)
+  # The first 8 bytes of a safetensors file are a number, which may look like
+  # the first bytes of a pickle.
+  starts_as_pickle = start[:1] == b"\x80" and start[8:] != b"{"
+  return (
+    path.suffix in _PICKLES or starts_as_pickle or start[:4] == b"PK\x03\x04"
+  )
 
 
 def _comma(values: tuple) -> str:

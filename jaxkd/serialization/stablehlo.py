@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 import hashlib
 import re
+from typing import NamedTuple
 
 import jax
 from jax import export
 import jax.numpy as jnp
 import numpy as np
 
+from jaxkd.models import batch_norms
 from jaxkd.types import (
   Array,
   Classifier,
@@ -28,6 +30,22 @@ _CALLBACK = re.compile(rb"xla_\w*callback")
 _TRIAL_BATCH = 3  # no multiple of 2, to find artefacts for other batch sizes
 
 
+class _Answer(NamedTuple):
+  """What an artefact returns.
+
+  Attributes:
+    logits: `[B, K]`.
+    inputs: `[B, ..., D]` of each batch normalisation that it shows.
+    means: `[D]` of each, the running mean.
+    variances: `[D]` of each, the running variance.
+  """
+
+  logits: Array
+  inputs: tuple[Array, ...] = ()
+  means: tuple[Array, ...] = ()
+  variances: tuple[Array, ...] = ()
+
+
 def from_export(
   blob: bytes, spec: DataSpec, name: str = "stablehlo"
 ) -> Classifier:
@@ -35,8 +53,10 @@ def from_export(
 
   The artefact has to take float32 images `[B, H, W, C]` in [0, 1] with a
   symbolic B, normalise them itself, and return float32 logits `[B, K]`; it has
-  to be written by `serialize(vjp_order=1)`. An exported call cannot be vmapped,
-  so mapped axes are merged with the batch.
+  to be written by `serialize(vjp_order=1)`. It may return a tuple of logits and
+  of the inputs of its batch normalisations, `[B, ..., D]`, their running means
+  and their running variances, each a tuple; methods that need them see them.
+  An exported call cannot be vmapped, so mapped axes are merged with the batch.
 
   The weights are inside of the program and cannot be trained. The only variable
   is the SHA-256 of the bytes, so that `jaxkd.serialization.weights.digest`
@@ -76,7 +96,7 @@ class _Exported:
   """Applies an artefact; two of them are equal if their bytes are."""
 
   digest: str
-  logits: Callable[[Array], Array] = field(compare=False, repr=False)
+  answer: Callable[[Array], _Answer] = field(compare=False, repr=False)
 
   def __call__(
     self,
@@ -87,25 +107,50 @@ class _Exported:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     del variables, train, rng  # an artefact is the same in training
-    return Outputs(self.logits(jnp.asarray(images, jnp.float32))), {}
+    answer = self.answer(jnp.asarray(images, jnp.float32))
+    for inputs, mean, variance in zip(*answer[1:], strict=True):
+      batch_norms.report(inputs, mean, variance, axis=-1)
+    return Outputs(answer.logits), {}
 
 
-def _differentiable(exported: export.Exported) -> Callable[[Array], Array]:
+def _differentiable(
+  exported: export.Exported,
+) -> Callable[[Array], _Answer]:
   """Returns the exported call with its exported gradient and vmap rules."""
-  forward = _merges_mapped_axes(exported.call)
-  pullback = _merges_mapped_axes(lambda *both: exported.vjp().call(*both)[0])
-  logits = jax.custom_vjp(forward)
-  logits.defvjp(
+
+  def call(images: Array) -> _Answer:
+    returned = exported.call(images)
+    return (
+      _Answer(*returned) if isinstance(returned, tuple) else _Answer(returned)
+    )
+
+  def pull_back(images: Array, logits: Array, *inputs: Array) -> Array:
+    # The running statistics do not depend on the images.
+    zeros = [
+      jnp.zeros(each.shape, each.dtype)
+      for each in exported.out_avals[1 + len(inputs) :]
+    ]
+    return exported.vjp().call(images, logits, *inputs, *zeros)[0]
+
+  forward = _merges_mapped_axes(call)
+  pullback = _merges_mapped_axes(pull_back)
+  answer = jax.custom_vjp(forward)
+  answer.defvjp(
     lambda images: (forward(images), images),
-    lambda images, cotangents: (pullback(images, cotangents),),
+    lambda images, cotangents: (
+      pullback(images, cotangents.logits, *cotangents.inputs),
+    ),
   )
-  return logits
+  return answer
 
 
-def _merges_mapped_axes(call: Callable[..., Array]) -> Callable[..., Array]:
-  """Decorates `call([B, ...], ...) -> [B, ...]` with a rule for `jax.vmap`.
+def _merges_mapped_axes(
+  call: Callable[..., Array | _Answer],
+) -> Callable[..., Array | _Answer]:
+  """Decorates `call([B, ...], ...)` with a rule for `jax.vmap`.
 
-  Every mapped axis is merged with the batch.
+  Every mapped axis is merged with the batch. In what the function returns
+  running statistics have no batch.
   """
   merged = jax.custom_batching.custom_vmap(call)
 
@@ -116,7 +161,14 @@ def _merges_mapped_axes(call: Callable[..., Array]) -> Callable[..., Array]:
       for batch, is_mapped in zip(batches, mapped, strict=True)
     ]
     result = merged(*(s.reshape(-1, *s.shape[2:]) for s in stacked))
-    return result.reshape(size, -1, *result.shape[1:]), True
+    split = lambda x: x.reshape(size, -1, *x.shape[1:])
+    if not isinstance(result, _Answer):
+      return split(result), True
+    logits, inputs = jax.tree.map(split, result[:2])
+    answer = result._replace(logits=logits, inputs=inputs)
+    has_batch = (True, (True,) * len(inputs))
+    without = ((False,) * len(inputs),) * 2
+    return answer, _Answer(*has_batch, *without)
 
   return merged
 
@@ -125,15 +177,17 @@ def _check_signature(
   exported: export.Exported, spec: DataSpec, name: str
 ) -> None:
   """Refuses an artefact whose inputs and outputs are not those of `spec`."""
-  trees = exported.in_tree, exported.out_tree
-  if trees != (jax.tree.structure(((0,), {})), jax.tree.structure(0)):
+  norms = _num_batch_norms(exported)
+  if exported.in_tree != jax.tree.structure(((0,), {})) or norms is None:
     raise JaxkdError(
       f"{name} takes {len(exported.in_avals)} arrays and returns "
       f"{len(exported.out_avals)}; export a function of the images alone that "
       "returns the logits alone, with the weights as constants."
     )
-  (images,), (logits,) = exported.in_avals, exported.out_avals
-  if images.dtype != jnp.float32 or logits.dtype != jnp.float32:
+  (images,), logits = exported.in_avals, exported.out_avals[0]
+  if {each.dtype for each in (images, *exported.out_avals)} != {
+    jnp.dtype(jnp.float32)
+  }:
     raise JaxkdError(
       f"{name} takes {images.dtype} and returns {logits.dtype}; both must be "
       "float32. Convert inside of the exported function."
@@ -144,6 +198,13 @@ def _check_signature(
       f"spec of {spec.name} says inputs (B, {_joined(spec.shape)}) and logits "
       f"(B, {spec.num_classes}). Correct the one that is wrong."
     )
+  inputs = exported.out_avals[1 : 1 + norms]
+  widths = [each.shape[-1:] for each in inputs]
+  if [each.shape for each in exported.out_avals[1 + norms :]] != widths * 2:
+    raise JaxkdError(
+      f"{name} returns running statistics of other widths than the inputs of "
+      "its batch normalisations; return inputs [B, ..., D] and statistics [D]."
+    )
   if not export.is_symbolic_dim(images.shape[0]):
     raise JaxkdError(
       f"{name} takes only batches of {images.shape[0]}; export it with a "
@@ -153,6 +214,17 @@ def _check_signature(
     raise JaxkdError(
       f"{name} has no gradient; write it with exported.serialize(vjp_order=1)."
     )
+
+
+def _num_batch_norms(exported: export.Exported) -> int | None:
+  """Returns the number of batch normalisations that an artefact shows, or None
+  if it does not return what an artefact has to return.
+  """
+  if exported.out_tree == jax.tree.structure(0):
+    return 0
+  count = (len(exported.out_avals) - 1) // 3
+  shown = jax.tree.structure((0, (0,) * count, (0,) * count, (0,) * count))
+  return count if exported.out_tree == shown else None
 
 
 def _check_program(exported: export.Exported, name: str) -> None:
@@ -167,10 +239,10 @@ def _check_program(exported: export.Exported, name: str) -> None:
 def _try(exported: export.Exported, spec: DataSpec, name: str) -> None:
   """Refuses an artefact that cannot be lowered on this machine."""
   images = jax.ShapeDtypeStruct((_TRIAL_BATCH, *spec.shape), jnp.float32)
-  logits = jax.ShapeDtypeStruct((_TRIAL_BATCH, spec.num_classes), jnp.float32)
   try:
+    answer = jax.eval_shape(exported.call, images)
     jax.jit(exported.call).lower(images)
-    jax.jit(exported.vjp().call).lower(images, logits)
+    jax.jit(exported.vjp().call).lower(images, *jax.tree.leaves(answer))
   except Exception as error:  # MLIR, shape and platform errors
     raise JaxkdError(
       f"{name} does not run on {jax.default_backend()} with JAX "

@@ -13,6 +13,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.export.stablehlo import serialize
 from jaxkd.serialization import weights
 from jaxkd.serialization.stablehlo import from_export
+from jaxkd.synthesis import batch_statistics
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.types import DataSpec
 
@@ -99,6 +100,38 @@ def test_mapped_twice_also_along_a_later_axis():
   close(actual, logits(network(0))(sets))
 
 
+@functools.cache
+def with_batch_norms():
+  return from_export(serialize(network(0), SPEC, show_batch_norms=True), SPEC)
+
+
+def test_batch_normalisations_can_be_seen_in_mapped_calls():
+  def statistics(classifier, sets):
+    def of_set(some):
+      outputs, norms = batch_statistics.capture_batch_norms(classifier, some)
+      return outputs.logits, norms, batch_statistics.batch_norm_term(norms)
+
+    return jax.vmap(of_set)(sets)
+
+  def slope(classifier, sets):
+    total = lambda sets: sum(
+      each.sum() for each in statistics(classifier, sets)[::2]
+    )
+    return jax.grad(total)(sets)
+
+  for function in (statistics, slope):
+    actual, expected = (
+      jax.jit(function)(classifier, images(2, 4))
+      for classifier in (with_batch_norms(), network(0))
+    )
+    jax.tree.map(close, actual, expected)
+
+
+def test_without_them_methods_that_need_them_refuse_an_artefact():
+  with pytest.raises(JaxkdError, match="'stablehlo' shows none"):
+    batch_statistics.require_batch_norms(exported(0), SPEC, "do without")
+
+
 @pytest.mark.slow
 def test_jacobian_in_which_only_cotangents_are_mapped():
   jacobian = lambda classifier: jax.jacrev(lambda x: classifier(x).logits)
@@ -179,6 +212,9 @@ WRONG = {
     lambda x, y: mean(x + y), (0, 8, 8, 1), (0, 8, 8, 1)
   ),
   "returns 2": lambda: written(lambda x: (mean(x), mean(x)), (0, 8, 8, 1)),
+  "of other widths": lambda: written(
+    lambda x: (mean(x), (x,), (x[0, 0, 0],), (jnp.ones(2),)), (0, 8, 8, 1)
+  ),
   "does not run on cpu": lambda: written(
     mean, (0, 8, 8, 1), platforms=("tpu",)
   ),

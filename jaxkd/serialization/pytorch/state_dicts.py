@@ -59,33 +59,33 @@ def without_wrappers(tensors: Tensors) -> Tensors:
     for name, tensor in tensors.items()
     if name.rpartition(".")[2] != COUNTER
   }
-  shorter = {_unwrapped(name): tensor for name, tensor in tensors.items()}
+  shorter = {unwrapped(name): tensor for name, tensor in tensors.items()}
   # The same network wrapped and not wrapped stays in two.
   return shorter if len(shorter) == len(tensors) else tensors
 
 
-def _unwrapped(name: str) -> str:
+def unwrapped(name: str) -> str:
+  """Returns a name without the parts that wrappers put in."""
   return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def select(
-  tensors: Tensors, layouts: TensorLayouts, prefix: str | None = None
+  tensors: Tensors, names: Collection[str], prefix: str | None = None
 ) -> Selection:
-  """Returns the tensors under the prefix that fits a naming scheme best.
+  """Returns the tensors under the prefix that fits these names best.
 
   Args:
     tensors: from `without_wrappers`.
-    layouts: of the network, by one naming scheme.
+    names: of the network's tensors, by one naming scheme.
     prefix: the one to take; None finds it.
 
   Raises:
     JaxkdError: if two prefixes fit equally, with other tensors.
   """
-  names = {layout.name for layout in layouts.values()}
   if prefix is not None:
     prefix = f"{prefix.rstrip('.')}." if prefix else ""
     if not any(name.startswith(prefix) for name in tensors):
-      prefix = _unwrapped(prefix)
+      prefix = unwrapped(prefix)
     return _below(prefix, tensors, names)
   counts = Counter(
     name[:start]

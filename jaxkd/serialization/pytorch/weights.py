@@ -5,7 +5,7 @@ here, linear layers are transposed, and a flattened map has channels first in
 PyTorch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -96,7 +96,7 @@ def convert(
   if normaliser:
     normaliser.check(spec)
   if others:
-    notes.append(f"left out: {_first_three(list(others))}")
+    notes.append(f"left out: {first_three(list(others))}")
   _check_shapes(model, spec, names.note, layouts, found)
   for name, tensor in found.items():
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
@@ -152,7 +152,10 @@ def _matching(
   """Returns the layouts of the scheme whose names are those of the tensors, the
   tensors, and notes about them.
   """
-  selections = [select(given, layouts, prefix) for layouts in candidates]
+  selections = [
+    select(given, {layout.name for layout in layouts.values()}, prefix)
+    for layouts in candidates
+  ]
   index = min(
     range(len(candidates)), key=lambda index: selections[index].distance
   )
@@ -173,9 +176,9 @@ def _matching(
     return layouts, selection, notes
   parts = []
   if selection.missing:
-    parts.append(f"{_first_three(sorted(selection.missing))} missing")
+    parts.append(f"{first_three(sorted(selection.missing))} missing")
   if selection.unused:
-    parts.append(f"{_first_three(list(selection.unused))} not used")
+    parts.append(f"{first_three(list(selection.unused))} not used")
   raise JaxkdError(
     f"The tensors do not fit {model}. For the closest names "
     f"({names.schemes[index].name}): {'; '.join(parts)}. {names.note} "
@@ -199,7 +202,7 @@ def _check_shapes(
     for layout in wrong
   ]
   raise JaxkdError(
-    f"The tensors do not fit {model}: {_first_three(cases)}. "
+    f"The tensors do not fit {model}: {first_three(cases)}. "
     + _remedy(spec, note, wrong, given)
   )
 
@@ -223,7 +226,8 @@ def _remedy(
   return f"Compare spec.shape={shape} with the network's inputs. {note}".strip()
 
 
-def _first_three(items: list[str]) -> str:
+def first_three(items: Sequence[str]) -> str:
+  """Returns the first three of some names, and how many more there are."""
   more = f" and {len(items) - 3} more" if len(items) > 3 else ""
   return ", ".join(items[:3]) + more
 

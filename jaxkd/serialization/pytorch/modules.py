@@ -1,0 +1,98 @@
+"""PyTorch modules that a function of the user makes, and their weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxkd.config import user_code
+from jaxkd.models import pytorch
+from jaxkd.serialization import shards
+from jaxkd.serialization.imported import is_pickle
+from jaxkd.serialization.pytorch.state_dicts import (
+  COUNTER,
+  select,
+  unwrapped,
+  without_wrappers,
+)
+from jaxkd.serialization.pytorch.weights import first_three
+from jaxkd.types import JaxkdError
+
+if TYPE_CHECKING:
+  import torch
+
+
+def load(function: str, weights: Path | None = None) -> "torch.nn.Module":
+  """Calls a function of the user and loads weights into what it returns.
+
+  Args:
+    function: `module:function`, without arguments, which returns a
+      `torch.nn.Module`.
+    weights: safetensors file with the names of the module's state dict; None
+      leaves the module as it is.
+
+  Raises:
+    JaxkdError: if PyTorch is missing, if the function fails or returns
+      something else, or if the weights are not those of the module.
+  """
+  conversion, _ = pytorch.import_conversion()
+  call = user_code.load_function("--torch", function)
+  try:
+    module = call()
+  except Exception as error:  # the user's code may raise anything
+    raise JaxkdError(
+      f"--torch={function} failed: {conversion.first_line(error)}"
+    ) from error
+  if not hasattr(module, "state_dict"):
+    raise JaxkdError(
+      f"--torch={function} returned a {type(module).__name__}; it must return "
+      "a torch.nn.Module."
+    )
+  if weights:
+    conversion.set_state(module, _read(weights, function, module))
+  return module
+
+
+def _read(
+  path: Path, function: str, module: "torch.nn.Module"
+) -> dict[str, np.ndarray]:
+  """Reads the tensors of a module.
+
+  Raises:
+    JaxkdError: if tensors are missing, not used or of another shape.
+  """
+  if path.is_file() and is_pickle(path):
+    raise JaxkdError(
+      f"--weights={path} is a pickle, which is not read here. Load it in "
+      f"{function}: net.load_state_dict(torch.load(PATH, weights_only=True))."
+    )
+  state = {
+    unwrapped(name): (name, tensor)
+    for name, tensor in module.state_dict().items()
+    if not name.endswith(f".{COUNTER}")
+  }
+  tensors = without_wrappers(shards.read(shards.find_files(path)).tensors)
+  selection = select(tensors, state.keys())
+  given = {state[name][1].data_ptr() for name in selection.tensors}
+  problems = {
+    # Of tensors that are tied one is enough.
+    " missing": [
+      name
+      for name in selection.missing
+      if state[name][1].data_ptr() not in given
+    ],
+    " not used": selection.unused,
+    " of another shape": [
+      name
+      for name, tensor in selection.tensors.items()
+      if tensor.shape != tuple(state[name][1].shape)
+    ],
+  }
+  parts = [
+    f"{first_three(names)}{what}" for what, names in problems.items() if names
+  ]
+  if parts:
+    raise JaxkdError(
+      f"--weights={path} does not fit {function}: {'; '.join(parts)}."
+    )
+  return {state[name][0]: each for name, each in selection.tensors.items()}
