@@ -10,9 +10,10 @@
 are those of one teacher. `recipe=ours` does not depend on the teacher's scale:
 its logits are brought to one standard deviation, a step is so many pixels and
 not so many gradients, images stay within [0, 1], and they start as procedural
-images that the teacher takes for their class. The points of `two_moons` have
-one recipe, since the published step sizes and weights hardly move one, and the
-published sizes of `mnist_5k` are cut for two CPU cores.
+images that the teacher takes for their class. Points in the plane (`two_moons`,
+`noisy_moons`, `blobs`, `circles`, `aniso`, `checkerboard`) have one recipe,
+since the published step sizes and weights hardly move one, and the published
+sizes of `mnist_5k` are cut for two CPU cores.
 """
 
 from jaxkd import config as c
@@ -23,7 +24,9 @@ RESNETS = dict(
 )
 # By data set; `peak` is the learning rate of both, `augment` the teacher's.
 NETWORKS = {
-  "two_moons": dict(teacher="mlp", student="mlp", peak=0.1, augment=()),
+  **dict.fromkeys(
+    c.POINTS, dict(teacher="mlp", student="mlp", peak=0.1, augment=())
+  ),
   "mnist_5k": LENETS,
   "mnist": LENETS,
   "fashion_mnist": LENETS,
@@ -51,17 +54,18 @@ COLOR = dict(
   PUBLISHED,
   weights=dict(classification=1e3, contrast=10.0, total_variation=1e5),
 )
+PLANE = dict(
+  num_sets=40,
+  set_size=100,
+  group_size=2,
+  num_steps=100,
+  step_size=0.1,
+  step_size_decades=2.0,
+  weights=dict(classification=50.0, contrast=5.0, total_variation=0.0),
+)
 # By data set: fields of `synthesis` of the published recipe.
 SYNTHESIS = {
-  "two_moons": dict(
-    num_sets=40,
-    set_size=100,
-    group_size=2,
-    num_steps=100,
-    step_size=0.1,
-    step_size_decades=2.0,
-    weights=dict(classification=50.0, contrast=5.0, total_variation=0.0),
-  ),
+  **dict.fromkeys(c.POINTS, PLANE),
   "mnist_5k": dict(COLOR, num_sets=150, num_steps=24, step_size_decades=1.3),
   "mnist": GREY,
   "fashion_mnist": GREY,
@@ -87,7 +91,7 @@ def get_config(argument: str = ""):
   synthesis = c.lookup(SYNTHESIS, args["dataset"])
   recipes = {"ours": OURS, "published": synthesis}
   recipe = c.lookup(recipes, args["recipe"], "recipe")
-  if args["dataset"] == "two_moons":
+  if args["dataset"] in c.POINTS:
     recipe = synthesis
   ours = recipe is OURS
   teacher = args.get("teacher", networks["teacher"])
@@ -95,7 +99,7 @@ def get_config(argument: str = ""):
   return c.experiment(
     "cake",
     args,
-    image_size=0 if args["dataset"] == "two_moons" else 32,
+    image_size=0 if args["dataset"] in c.POINTS else 32,
     teacher={
       "model": teacher,
       "epochs": 30,

@@ -6,7 +6,14 @@ but this package.
 """
 
 from jaxkd.config.arguments import arguments, forbid, lookup, number, without
-from jaxkd.config.blocks import block, defense, experiment, optimizer, smoke
+from jaxkd.config.blocks import (
+  POINTS,
+  block,
+  defense,
+  experiment,
+  optimizer,
+  smoke,
+)
 from jaxkd.config.cells import cell, cells, slug, table
 from jaxkd.config.controls import procedural_control
 from jaxkd.config.files import (
@@ -19,6 +26,7 @@ from jaxkd.config.teacher_fields import ACCESS_LEVELS
 from jaxkd.errors import JaxkdError
 
 __all__ = [
+  "POINTS",
   "ACCESS_LEVELS",
   "JaxkdError",
   "arguments",

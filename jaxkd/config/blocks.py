@@ -13,7 +13,10 @@ from jaxkd.config.teacher_fields import DEFENSE
 
 # Networks of a smoke run, by image size; 0 is that of the data, 28.
 SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
-EMBEDDED = ("mnist_5k", "two_moons")
+POINTS = (
+  "two_moons", "noisy_moons", "blobs", "circles", "aniso", "checkerboard",
+)  # fmt: skip
+EMBEDDED = ("mnist_5k", *POINTS)
 
 
 def optimizer(

@@ -1,15 +1,14 @@
-"""The data sets inside of the package: `mnist_5k` and `two_moons`."""
+"""The data sets inside of the package: `mnist_5k` and points in the plane."""
 
 import gzip
 from importlib import resources
 
 import numpy as np
 
+from jaxkd.data.points import POINTS
 from jaxkd.data.registry import Arrays
 
 _TRAIN_PER_CLASS = 400
-_MOON_POINTS = 5000
-_MOON_NOISE = 0.1
 
 
 def mnist_5k() -> Arrays:
@@ -38,28 +37,4 @@ def mnist_5k() -> Arrays:
   return images[train], labels[train], images[test], labels[test]
 
 
-def two_moons() -> Arrays:
-  """Draws CAKE's toy data: two interleaved half circles with noise 0.1.
-
-  Train and test points are drawn with different seeds; in CAKE's released code
-  the two splits are identical. Both are standardised with the train statistics.
-
-  Returns:
-    Points `[5000, 2]` float32 and labels `[5000]` int32, for train and test.
-  """
-  from sklearn.datasets import make_moons  # seconds of import; only needed here
-
-  (train, train_labels), (test, test_labels) = (
-    make_moons(_MOON_POINTS, noise=_MOON_NOISE, random_state=seed)
-    for seed in (0, 1)
-  )
-  mean, std = train.mean(axis=0), train.std(axis=0)
-  return (
-    ((train - mean) / std).astype(np.float32),
-    train_labels.astype(np.int32),
-    ((test - mean) / std).astype(np.float32),
-    test_labels.astype(np.int32),
-  )
-
-
-EMBEDDED = {"mnist_5k": mnist_5k, "two_moons": two_moons}
+EMBEDDED = {"mnist_5k": mnist_5k, **POINTS}

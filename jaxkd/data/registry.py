@@ -102,6 +102,21 @@ _DATASETS = (
     5_000,
     5_000,
   ),
+  *(
+    DatasetInfo(
+      DataSpec(name, (2,), num_classes, (0.0, 0.0), (1.0, 1.0)),
+      f"{origin}; 10,000 train, 10,000 test points",
+      10_000,
+      10_000,
+    )
+    for name, num_classes, origin in (
+      ("noisy_moons", 2, "scikit-learn make_moons with noise 0.3"),
+      ("blobs", 3, "scikit-learn make_blobs, three clusters"),
+      ("circles", 2, "scikit-learn make_circles"),
+      ("aniso", 2, "scikit-learn make_blobs, two stretched clusters"),
+      ("checkerboard", 2, "scikit-learn make_blobs on a grid of 3 x 3"),
+    )
+  ),
   DatasetInfo(
     DataSpec("mnist", (28, 28, 1), 10, *_MNIST_STATS),
     "LeCun, Cortes and Burges; 60,000 train, 10,000 test",

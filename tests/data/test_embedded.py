@@ -5,7 +5,15 @@ import hashlib
 import numpy as np
 import pytest
 
-from jaxkd.data import DATASETS, load, names, spec, to_float
+from jaxkd.config import POINTS
+from jaxkd.data import (
+  DATASETS,
+  load,
+  names,
+  points as points_module,
+  spec,
+  to_float,
+)
 from jaxkd.types import JaxkdError
 
 
@@ -58,17 +66,49 @@ def test_resize_keeps_constants_and_brightness(digits):
   )
 
 
-def test_two_moons_are_standardised_with_train_statistics():
+@pytest.mark.parametrize("name", POINTS)
+def test_points_are_standardised_with_train_statistics(name):
+  points = load(name)
+  info = DATASETS[name]
+  assert points.train_images.shape == (info.train_size, 2)
+  assert points.test_images.shape == (info.test_size, 2)
+  assert points.train_images.dtype == np.float32
+  np.testing.assert_allclose(points.train_images.mean(0), 0, atol=1e-5)
+  np.testing.assert_allclose(points.train_images.std(0), 1, atol=1e-5)
+  assert abs(points.test_images.mean(0)).max() > 1e-5  # not its own statistics
+  np.testing.assert_allclose(points.test_images.std(0), 1, atol=0.05)
+  train = {point.tobytes() for point in points.train_images}
+  assert not train & {point.tobytes() for point in points.test_images}
+
+
+@pytest.mark.parametrize(
+  ("name", "shares"),
+  [
+    ("two_moons", (1 / 2, 1 / 2)),
+    ("noisy_moons", (1 / 2, 1 / 2)),
+    ("blobs", (1 / 3, 1 / 3, 1 / 3)),
+    ("circles", (1 / 2, 1 / 2)),
+    ("aniso", (1 / 2, 1 / 2)),
+    ("checkerboard", (5 / 9, 4 / 9)),
+  ],
+)
+def test_classes_of_points_are_about_as_frequent_as_their_clusters(
+  name, shares
+):
+  labels = load(name).train_labels
+  found = np.bincount(labels) / len(labels)
+  np.testing.assert_allclose(found, shares, atol=1e-3)
+
+
+def test_two_moons_never_change():
   moons = load("two_moons")
-  assert moons.train_images.shape == moons.test_images.shape == (5000, 2)
-  assert moons.train_images.dtype == np.float32
-  np.testing.assert_allclose(moons.train_images.mean(0), 0, atol=1e-5)
-  np.testing.assert_allclose(moons.train_images.std(0), 1, atol=1e-5)
-  assert abs(moons.test_images.mean(0)).max() > 1e-5  # not its own statistics
-  np.testing.assert_allclose(moons.test_images.std(0), 1, atol=0.05)
-  np.testing.assert_array_equal(np.bincount(moons.test_labels), [2500] * 2)
-  train = {point.tobytes() for point in moons.train_images}
-  assert not train & {point.tobytes() for point in moons.test_images}
+  np.testing.assert_allclose(
+    moons.train_images[0], (0.41625682, 0.76424187), rtol=1e-6
+  )
+
+
+def test_configs_and_data_name_the_same_points():
+  assert tuple(points_module.POINTS) == POINTS
 
 
 def test_specs_agree_with_their_shapes():
