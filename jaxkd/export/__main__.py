@@ -18,6 +18,11 @@ import sys
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.runtime.files import user_path
 
+TFDS_LINES = """\
+import tensorflow_datasets as tfds
+builder = tfds.builder_from_directory("{folder}/synthetic/1.0.0")
+images = builder.as_data_source("train")  # images[0]["image"], ["label"]"""
+
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
@@ -168,6 +173,11 @@ def _images(arguments: argparse.Namespace) -> int:
     arguments.model,
   )
   print(f"{count} images are in {arguments.out}.")
+  if arguments.format == "tfds":
+    print(
+      "Read them in Python, without TensorFlow (as_dataset can't read the "
+      f"format):\n{TFDS_LINES.format(folder=str(arguments.out))}"
+    )
   return 0
 
 

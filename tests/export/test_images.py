@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from pathlib import Path
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from jaxkd.export import formats
 from jaxkd.export.__main__ import main
 from jaxkd.export.images import export_images
 from jaxkd.runtime.finished_run import read_samples
+from jaxkd.serialization import bundle
 from jaxkd.training import sample_store as stores
 
 COUNT = 7
@@ -124,6 +126,18 @@ def test_tfds_reads_it_back(workdir, tmp_path):
     np.testing.assert_allclose(
       example["probabilities"], answers()[index], atol=1e-6
     )
+
+
+def test_the_lines_that_are_printed_read_it(workdir, tmp_path, capsys):
+  out = tmp_path / "made"
+  command = ["images", f"--workdir={workdir}", f"--out={out}", "--format=tfds"]
+  assert main(command) == 0
+  lines = capsys.readouterr().out.splitlines()[-3:]
+  names = {}
+  exec("\n".join(lines), names)
+  assert names["images"][0]["image"].shape == eight_bit().shape[1:]
+  readme = Path(bundle.__file__).with_name("README.md").read_text()
+  assert "\n".join(lines).replace(str(out), "images") in readme
 
 
 def test_a_random_few(workdir, tmp_path):
