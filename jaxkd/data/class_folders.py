@@ -83,6 +83,14 @@ def read(
     names = _in_order_of_teacher(folder, names, class_names, num_classes)
     skipped: Counter[str] = Counter()
     read = [_read_part(part, names, skipped) for part in parts]
+    if num_classes and len(names) > num_classes:
+      # Folders of documents and the like, if the teacher has no such class.
+      filled = {label for part in read for label in part.labels.tolist()}
+      if len(filled) == num_classes:
+        others = [n for k, n in enumerate(names) if k not in filled]
+        notes.append(f"{_listed(others)} has no images and is no class")
+        names = tuple(n for k, n in enumerate(names) if k in filled)
+        read = [_read_part(part, names, skipped) for part in parts]
     if not any(part.files for part in read):
       raise JaxkdError(
         f"{folder} has neither a folder of images per class, such as "
@@ -122,12 +130,13 @@ def _folders(folder: Path) -> list[Path]:
 
 def _inner(folder: Path) -> Path:
   """Returns the folder in a folder that an archive has put around it."""
-  children = _folders(folder)
-  while len(children) == 1 and len(_folders(children[0])) > 1:
-    if any(is_image_file(path) for path in children[0].iterdir()):
-      break
-    folder, children = children[0], _folders(children[0])
-  return folder
+  inner, children = folder, _folders(folder)
+  while len(children) == 1:
+    inner = children[0]
+    if any(is_image_file(path) for path in inner.iterdir()):
+      return folder
+    children = _folders(inner)
+  return inner if children else folder
 
 
 def _splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:

@@ -4,6 +4,7 @@
 returns, when they are needed.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,11 @@ from jaxkd.data.image_arrays import (
 from jaxkd.data.parsers import read_idx
 from jaxkd.types import JaxkdError
 
-# Names of the arrays of a split in an .npz, behind that of the split.
-_IMAGES, _LABELS = ("images", "x"), ("labels", "y")
+# Names of the arrays of a split in an .npz, beside that of the split.
+_PAIRS = (
+  ("images", "labels"), ("x", "y"), ("image", "label"), ("data", "labels"),
+  ("data", "targets"), ("data", "target"), ("inputs", "targets"),
+)  # fmt: skip
 
 
 class RawSplit(NamedTuple):
@@ -71,9 +75,12 @@ def read(
   if path.is_file() and path.suffix.lower() == ".npz":
     return _read_npz(path, class_names)
   if not path.is_dir():
+    problem = "this is neither a folder nor an .npz file"
+    if not path.exists():
+      problem = "there is no such folder or .npz file"
     raise JaxkdError(
-      f"{path}: there is no such folder or .npz file. Give a folder with one "
-      "folder of images per class, an .npz file, or a folder of IDX files."
+      f"{path}: {problem}. Give a folder with one folder of images per class "
+      "(unpack an archive), an .npz file, or a folder of IDX files."
     )
   if any(path.glob("*-images?idx3-ubyte*")):
     return _read_idx_files(path)
@@ -104,18 +111,17 @@ def _read_idx_files(folder: Path) -> RawDataset:
 def _read_npz(path: Path, class_names: tuple[str, ...]) -> RawDataset:
   classes: tuple[str, ...] = ()
   with open_npz(path) as file:
-    arrays = file.files
+    arrays = {name.lower(): name for name in file.files}
 
     def find_split(*splits: str) -> tuple[str, np.ndarray] | None:
-      for split in splits:
-        for images, labels in zip(_IMAGES, _LABELS, strict=True):
-          for pattern in ("{split}_{name}", "{name}_{split}"):
-            pair = [
-              pattern.format(split=split, name=name).strip("_")
-              for name in (images, labels)
-            ]
-            if set(pair) <= set(arrays):
-              return pair[0], file[pair[1]]
+      patterns = ("{split}_{name}", "{name}_{split}")
+      for split, pattern, pair in itertools.product(splits, patterns, _PAIRS):
+        images, labels = (
+          arrays.get(pattern.format(split=split, name=name).strip("_"))
+          for name in pair
+        )
+        if images and labels:
+          return images, file[labels]
       return None
 
     found = [find_split(*TRAIN_SPLITS), find_split(*TEST_SPLITS, "")]
@@ -131,9 +137,11 @@ def _read_npz(path: Path, class_names: tuple[str, ...]) -> RawDataset:
       else RawSplit()
       for pair in found
     )
-  if not (len(train.labels) or len(test.labels)):
+  if any(found) and not (len(train.labels) or len(test.labels)):
+    raise JaxkdError(f"{path} holds no image; write some into its arrays.")
+  if not any(found):
     raise JaxkdError(
-      f"{path} holds {', '.join(arrays) or 'nothing'}; it "
+      f"{path} holds {', '.join(arrays.values()) or 'nothing'}; it "
       "needs images and labels, or train_images, train_labels, test_images and "
       "test_labels."
     )

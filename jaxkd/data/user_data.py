@@ -118,6 +118,7 @@ def _read_headers(
   resolved = source.resolve()
   name = f"user:{resolved.stem if source.is_file() else resolved.name}"
   raw = formats.read(source, spec.num_classes if spec else 0, class_names)
+  raw = _count_from_zero(raw, spec)
   labels = np.concatenate([raw.train.labels, raw.test.labels])
   num_classes = len(raw.classes) or int(labels.max()) + 1
   if spec is None and len(np.unique(labels)) < 2:
@@ -134,6 +135,19 @@ def _read_headers(
   _check_classes(source, raw, labels, spec)
   _check_shapes(source, shapes, spec)
   return raw, spec._replace(name=name), shapes
+
+
+def _count_from_zero(raw: RawDataset, spec: DataSpec | None) -> RawDataset:
+  """Subtracts 1 from labels of 1 to K, if the teacher has K classes."""
+  labels = np.concatenate([raw.train.labels, raw.test.labels])
+  numbers = not raw.classes and spec is not None
+  if not numbers or (labels.min(), labels.max()) != (1, spec.num_classes):
+    return raw
+  train, test = (
+    split._replace(labels=split.labels - 1) for split in (raw.train, raw.test)
+  )
+  note = f"labels of 1 to {spec.num_classes} are counted from 0"
+  return raw._replace(train=train, test=test, notes=(*raw.notes, note))
 
 
 def _check_classes(

@@ -77,6 +77,27 @@ def test_the_folder_of_an_archive_is_looked_into(tmp_path):
   assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
 
 
+def test_folders_around_it_may_be_several(tmp_path):
+  put(
+    *(
+      tmp_path / f"data/images/{k}/{n}/1.png"
+      for k in ("train", "valid")
+      for n in "ab"
+    )
+  )
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+  put(tmp_path / "one/2/deeper/1.png")
+  assert labels(load_path(str(tmp_path / "one"), TEACHER)) == ([], [2])
+
+
+def test_a_folder_of_documents_is_no_class_of_the_teacher(tmp_path, capsys):
+  put(*(tmp_path / name / "1.png" for name in ("a", "b", "z")))
+  (tmp_path / "docs").mkdir()
+  (tmp_path / "docs" / "readme.md").write_text("about")
+  assert load_path(str(tmp_path), TEACHER).test_labels.tolist() == [0, 1, 2]
+  assert "docs has no images and is no class" in capsys.readouterr().out
+
+
 def test_a_split_that_is_left_out_is_said(tmp_path, capsys):
   for split in ("train", "valid", "test"):
     put(tmp_path / split / "a/1.png", tmp_path / split / "b/1.png")
@@ -136,6 +157,25 @@ def test_only_other_files(tmp_path):
     load_path(str(tmp_path), TEACHER)
 
 
+def test_labels_from_one_on(tmp_path, capsys):
+  pixels = np.zeros((3, 4, 4), np.uint8)
+  path = write(tmp_path / "a.npz", images=pixels, labels=np.array([1, 3, 2]))
+  assert load_path(path, TEACHER).test_labels.tolist() == [0, 2, 1]
+  assert "labels of 1 to 3 are counted from 0" in capsys.readouterr().out
+  path = write(tmp_path / "a.npz", images=pixels, labels=np.array([1, 4, 2]))
+  with pytest.raises(JaxkdError, match="labels 1 to 4; expected 0 to 2"):
+    load_path(path, TEACHER)
+
+
+def test_what_is_no_data_set_is_named(tmp_path):
+  path = write(tmp_path / "a.npz", images=np.zeros((0, 4, 4)), labels=[])
+  with pytest.raises(JaxkdError, match="holds no image"):
+    load_path(path, None)
+  (tmp_path / "a.zip").write_text("")
+  with pytest.raises(JaxkdError, match=r"neither a folder nor.*unpack an arch"):
+    load_path(str(tmp_path / "a.zip"), None)
+
+
 def write(path, **arrays):
   np.savez(path, **arrays)
   return str(path)
@@ -153,7 +193,8 @@ def write(path, **arrays):
   ],
 )
 @pytest.mark.parametrize(
-  "names", [("x_test", "y_test"), ("images", "labels"), ("x", "y")]
+  "names",
+  [("X_test", "y_test"), ("images", "labels"), ("x", "y"), ("data", "target")],
 )
 def test_labels_of_arrays(tmp_path, given, expected, names):
   arrays = dict(zip(names, (np.zeros((3, 4, 4), np.uint8), given), strict=True))

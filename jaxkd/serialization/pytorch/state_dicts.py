@@ -26,6 +26,7 @@ _WRAPPERS = (
 _TRAINING = re.compile(
   r"criterion|criteria|loss\w*|\w+_loss|metrics?|\w+_metrics?|optimi[sz]er\w*"
   r"|(train|val|valid|test)_\w+|class_weights?|pos_weight|n_averaged|epoch"
+  r"|total_ops|total_params"  # of a profiler, beside every layer
 )
 
 
@@ -192,6 +193,19 @@ def with_head(
     missing=(),
     outside=tuple(n for n in selection.outside if n not in taken),
   ), layer
+
+
+def without_ones(tensors: Tensors, layouts: TensorLayouts) -> Tensors:
+  """Removes or adds axes of length 1 where a shape differs by these alone, as
+  that of a linear layer that is a 1x1 convolution.
+  """
+  squeezed = lambda shape: tuple(size for size in shape if size != 1)
+  fitting = {
+    layout.name: tensors[layout.name].reshape(layout.shape)
+    for layout in layouts.values()
+    if squeezed(tensors[layout.name].shape) == squeezed(layout.shape)
+  }
+  return tensors | fitting
 
 
 def with_two_rows(

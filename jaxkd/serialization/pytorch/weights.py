@@ -28,6 +28,7 @@ from jaxkd.serialization.pytorch.state_dicts import (
   select,
   with_head,
   with_two_rows,
+  without_ones,
   without_wrappers,
 )
 from jaxkd.types import DataSpec, JaxkdError, Variables
@@ -88,7 +89,8 @@ def convert(
   names = names_of(models.create(model, spec))
   candidates = layouts_of(model, spec, names, flatten)
   layouts, selection, notes = _matching(model, names, candidates, given, prefix)
-  found, single = with_two_rows(selection.tensors, layouts, spec.num_classes)
+  found = without_ones(selection.tensors, layouts)
+  found, single = with_two_rows(found, layouts, spec.num_classes)
   if single:
     notes.append("one output, the logit of class 1; that of class 0 is 0")
   others = {name: given[name] for name in selection.outside}
