@@ -35,7 +35,17 @@ def test_every_config_builds_shrinks_and_imports_little(path):
   assert f"--config=configs/{path.name}" in path.read_text()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+  "path",
+  [
+    # It has by far the most cells.
+    pytest.param(path, marks=pytest.mark.slow)
+    if path.stem == "control_table"
+    else path
+    for path in CONFIGS
+  ],
+  ids=lambda path: path.stem,
+)
 def test_an_override_changes_the_field_that_it_names_and_no_other(path):
   """Every field of every block gets a value of its own, and so does a new field
   that an override may add; two fields that share a block can't both keep it.

@@ -132,7 +132,9 @@ def test_classification_alone_reaches_the_meant_class():
   assert terms["classification"].shape == (2,)
 
 
-@pytest.mark.parametrize("contrast", ["groups", "all_pairs"])
+@pytest.mark.parametrize(
+  "contrast", ["groups", pytest.param("all_pairs", marks=pytest.mark.slow)]
+)
 def test_langevin_adds_noise_of_its_step_size(contrast):
   changes = {"step_size_decades": 0.0, "contrast": contrast}
   noise = (

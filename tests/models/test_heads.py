@@ -68,9 +68,9 @@ def test_heads_have_gradients_only_in_the_layers_below():
   ("network", "side"),
   [
     ("cnn_quarter", 28),
-    ("mobilenet_v2_quarter", 64),
+    pytest.param("mobilenet_v2_quarter", 64, marks=pytest.mark.slow),
     ("resnet18", 28),
-    ("shufflenet_v2_quarter", 28),
+    pytest.param("shufflenet_v2_quarter", 28, marks=pytest.mark.slow),
   ],
 )
 def test_exits_take_any_size(network, side):

@@ -149,6 +149,7 @@ def test_a_student_of_ones_own_is_exported(linen, tmp_path, capsys):
     bundle.read(tmp_path / "out")
 
 
+@pytest.mark.slow  # a run of its own
 def test_it_is_a_teacher_for_a_run_that_names_it(linen, tmp_path):
   student, _, workdir = linen
   checkpoint = str(workdir / "student.safetensors")

@@ -51,7 +51,8 @@ def test_no_image_is_loaded_and_no_network_initialised(monkeypatch):
   """CIFAR-10 isn't even on this machine."""
   monkeypatch.setattr(data, "load", None)
   monkeypatch.setattr(data, "find", None)
-  made = setup(jaxkd.load_config("configs/cake.py:dataset=cifar10"))
+  networks = "teacher=lenet5,student=lenet5_half"
+  made = setup(jaxkd.load_config(f"configs/cake.py:dataset=cifar10,{networks}"))
   assert (made.data.num_train, made.data.num_test) == (50_000, 10_000)
   assert made.spec.shape == (32, 32, 3)
   networks = made.networks.teacher, made.networks.student

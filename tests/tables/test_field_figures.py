@@ -108,7 +108,7 @@ def test_images_of_methods_stand_in_rows_of_classes(tmp_path):
   "argument",
   [
     "",
-    "of=models,dataset=mnist",
+    pytest.param("of=models,dataset=mnist", marks=pytest.mark.slow),
     "method=dafl",
     "of=budgets,dataset=mnist",
     "of=samples",
