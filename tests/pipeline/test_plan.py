@@ -8,6 +8,8 @@ import jaxkd
 from jaxkd.pipeline import plan
 from jaxkd.pipeline.setup import setup
 
+pytestmark = pytest.mark.usefixtures("dense")
+
 
 def test_all_parts_of_a_run_are_described():
   config = jaxkd.load_config("configs/cake.py:dataset=cifar10,recipe=published")

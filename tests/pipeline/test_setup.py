@@ -20,6 +20,8 @@ from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.serialization import weights
 from jaxkd.types import JaxkdError
 
+pytestmark = pytest.mark.usefixtures("dense")
+
 
 def toy(**fields):
   config = jaxkd.load_config("configs/cake.py:dataset=two_moons,smoke")
