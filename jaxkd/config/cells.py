@@ -93,6 +93,7 @@ def table(
   *,
   unit: str = "percent",
   figures: Sequence[str] = (),
+  mean: bool = False,
 ) -> ConfigDict:
   """Returns the config of a table, see `jaxkd.tables.runner`.
 
@@ -105,6 +106,7 @@ def table(
       `--config.cells.cnn_htc.config.seed=1`.
     unit: `percent` or `nats`.
     figures: of `bars`, `temperature`, `sweep` and `features`.
+    mean: whether a last row has mean and standard deviation of all rows.
   """
   return ConfigDict(
     {
@@ -115,5 +117,6 @@ def table(
       "cells": cells,
       "unit": unit,
       "figures": tuple(figures),
+      "mean": mean,
     }
   )

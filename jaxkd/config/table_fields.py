@@ -32,5 +32,11 @@ TABLE = Block(
     Field(
       "figures", tuple[str, ...], (), "Figures that are drawn from the cells."
     ),
+    Field(
+      "mean",
+      bool,
+      False,
+      "Whether a last row has the mean and the standard deviation of all rows.",
+    ),
   ),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 import csv
 from pathlib import Path
+import statistics
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -76,7 +77,8 @@ def layout(config: ConfigDict, records: Sequence[Record]) -> list[list[str]]:
   """Arranges the texts of all cells in rows, with the header first.
 
   A column with grids has another beside it, `(oracle)`: the accuracy of the
-  grid's best point on test data.
+  grid's best point on test data. With `config.mean` a last row has the mean of
+  each column over the finished cells.
   """
   by_position = {
     (record["row"], record["column"]): record for record in records
@@ -93,7 +95,26 @@ def layout(config: ConfigDict, records: Sequence[Record]) -> list[list[str]]:
       head.append(f"{column} (oracle)")
       for line, record in zip(lines, cells, strict=True):
         line.append(format_value(record and record["oracle"], digits))
+  if config.mean:
+    lines.append(["mean", *(format_mean(c, records, digits) for c in head[1:])])
   return [head, *lines]
+
+
+def format_mean(column: str, records: Sequence[Record], digits: int) -> str:
+  """Formats the mean of a column and the standard deviation over its rows.
+
+  >>> records = [{"column": "KD", "value": value} for value in (97, 98, None)]
+  >>> format_mean("KD", records, 1)
+  '97.5 ± 0.7'
+  """
+  values = [r["value"] for r in records if r["column"] == column]
+  finished = [value for value in values if value is not None]
+  if not finished:
+    return UNKNOWN
+  text = format_value(statistics.fmean(finished), digits)
+  if finished[1:]:
+    text += f" ± {format_value(statistics.stdev(finished), digits)}"
+  return text
 
 
 def format_cell(record: Record | None, digits: int) -> str:

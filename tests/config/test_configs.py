@@ -77,6 +77,26 @@ def field_cells(argument):
   return c.load_config(f"{path}:{argument}").cells
 
 
+def test_repeats_are_whole_runs_of_one_config_with_other_seeds():
+  path = CONFIGS[0].parent
+  table = c.load_config(
+    f"{path}/repeats.py:of=dafl,repeats=2,dataset=mnist,objective=htc"
+  )
+  single = c.load_config(f"{path}/dafl.py:dataset=mnist,objective=htc")
+  assert table.mean
+  assert table.rows == ("seed 0", "seed 1")
+  for seed in (0, 1):
+    config = table.cells[f"seed_{seed}_student"].config
+    assert config == table.cells[f"seed_{seed}_teacher"].config
+    single.seed = seed
+    assert config == single
+
+
+def test_repeats_need_a_run():
+  with pytest.raises(JaxkdError, match="repeats=0: choose 1 or more"):
+    c.load_config(f"{CONFIGS[0].parent}/repeats.py:repeats=0")
+
+
 def test_the_posters_methods_copy_one_teacher():
   cells = field_cells("dataset=cifar10")
   assert cells.adi_student.published == 91.4

@@ -9,7 +9,8 @@ import pytest
 from jaxkd import config as configs
 from jaxkd.pipeline import distill
 from jaxkd.runtime.checkpoints import Preempted
-from jaxkd.tables import runner
+from jaxkd.tables import page, runner
+from jaxkd.tables.records import empty_record
 from jaxkd.types import JaxkdError
 
 DATE = "2024-01-02T03:04:05+00:00"
@@ -384,3 +385,25 @@ def test_a_damaged_report_of_a_cell_is_named(tmp_path):
   (tmp_path / "report.json").write_text("{")
   with pytest.raises(JaxkdError, match="report.json cannot be read"):
     runner.read_report(tmp_path)
+
+
+def test_a_last_row_has_the_mean_of_every_column():
+  run = configs.load_config("configs/cake.py:dataset=two_moons,smoke")
+  cells = {
+    f"{name}_{seed}": configs.cell(f"seed {seed}", name, run, value=name)
+    for seed in (0, 1)
+    for name in ("teacher", "student")
+  }
+  table = configs.table(
+    "toy",
+    "Toy",
+    ["seed 0", "seed 1"],
+    ("teacher", "student"),
+    cells,
+    mean=True,
+  )
+  values = {"teacher_0": 99.0, "teacher_1": 97.0, "student_0": 90.0}
+  made = [
+    empty_record(table, name) | {"value": values.get(name)} for name in cells
+  ]
+  assert page.layout(table, made)[-1] == ["mean", "98.00 ± 1.41", "90.00"]
