@@ -15,6 +15,7 @@ import re
 import sys
 
 from jaxkd import __version__, models
+from jaxkd.config.teacher_fields import OUTPUT_KINDS
 from jaxkd.export.pytorch import export_module
 from jaxkd.runtime.files import user_path
 from jaxkd.serialization import (
@@ -100,8 +101,13 @@ def _parser() -> argparse.ArgumentParser:
   add(
     "--outputs",
     default="logits",
-    choices=model_card.OUTPUTS,
-    help="outputs of your network, in the probe too",
+    choices=OUTPUT_KINDS,
+    help="outputs of your network, in the probe too; sigmoid for PyTorch alone",
+  )
+  add(
+    "--output",
+    default="",
+    help="name or index of the logits, if the PyTorch module returns several",
   )
   add(
     "--flatten",
@@ -146,8 +152,9 @@ def _import(arguments: argparse.Namespace) -> list[str]:
     loaded.architecture,
     loaded.spec,
     class_names.read(arguments.class_names) if arguments.class_names else (),
-    # The networks of jaxkd.models return logits, without the owner's softmax.
-    arguments.outputs if is_artefact else "logits",
+    # The networks of jaxkd.models return logits, without the owner's softmax,
+    # and so do artefacts that are made here.
+    arguments.outputs if is_artefact and not arguments.torch else "logits",
     f"sha256:{source.hexdigest()}" if path else "",
     {
       "file": path.name if path else "",
@@ -185,7 +192,11 @@ def _load_module(
         "--weights names its weights."
       )
   loaded, probe = export_module(
-    arguments.torch, arguments.weights, _spec(arguments), arguments.outputs
+    arguments.torch,
+    arguments.weights,
+    _spec(arguments),
+    output=arguments.output,
+    output_kind=arguments.outputs,
   )
   classes = loaded.spec.num_classes
   if arguments.num_classes not in (None, classes):
@@ -202,6 +213,11 @@ def _load_file(arguments: argparse.Namespace) -> tuple[ImportedModel, Probe]:
   if path is None or arguments.weights:
     raise JaxkdError(
       "Give FILE, or --torch=my_models:net, with or without --weights=FILE."
+    )
+  if arguments.output or arguments.outputs not in model_card.OUTPUTS:
+    raise JaxkdError(
+      "--output and --outputs=sigmoid are for PyTorch modules (--torch); let "
+      "the network in a file return logits [B, K] or probabilities."
     )
   if epsilon is not None and not 0 < epsilon < 1:
     raise JaxkdError(

@@ -44,6 +44,20 @@ def tied():
   return nn.Sequential(nn.Flatten(), both, nn.Tanh(), both, nn.Linear(192, 4))
 
 
+def two():
+  return Two()
+
+
+class Two(nn.Module):
+  def __init__(self):
+    super().__init__()
+    self.net = net()
+
+  def forward(self, x):
+    logits = self.net(x)
+    return {"features": logits[:, 1:], "score": logits[:, 0].sigmoid()}
+
+
 def random():
   return nn.Sequential(net(), nn.Dropout(0.5), Random())
 
@@ -181,15 +195,32 @@ def test_of_tied_weights_one_is_enough():
 
 
 def test_probabilities(capsys):
-  assert "set the other" in refused(capsys, "soft")
+  message = refused(capsys, "soft")
+  assert "are probabilities; set --outputs=probabilities" in message
   message = refused(capsys, "net", "--outputs=probabilities")
-  assert "are no probabilities" in message
+  assert "do not sum to 1; set --outputs=logits" in message
   run_import("soft", "--outputs=probabilities")
   with open("out/teacher.json") as file:
-    assert json.load(file)["outputs"] == "probabilities"
+    card = json.load(file)
+  assert card["outputs"] == "logits"  # of the artefact, which converts them
+  assert card["provenance"]["outputs"] == "probabilities"
   np.testing.assert_allclose(
     np.exp(bundle.read("out").classifier(IMAGES).logits),
     answers(module("soft"), IMAGES),
+    atol=1e-5,
+  )
+
+
+def test_one_number_for_two_classes_among_several_outputs(capsys):
+  assert "must be chosen" in refused(capsys, "two")
+  run_import("two", "--output=score", "--outputs=sigmoid")
+  classifier, spec, _ = bundle.read("out")
+  assert spec.num_classes == 2
+  expected = answers(module("net"), IMAGES)[:, 0]
+  np.testing.assert_allclose(
+    classifier(IMAGES).logits,
+    np.stack([0 * expected, expected], -1),
+    rtol=1e-4,
     atol=1e-5,
   )
 

@@ -13,7 +13,12 @@ from jaxkd.types import DataSpec, JaxkdError
 
 
 def export_module(
-  function: str, weights: Path | None, spec: DataSpec, outputs: str
+  function: str,
+  weights: Path | None,
+  spec: DataSpec,
+  *,
+  output: str,
+  output_kind: str,
 ) -> tuple[ImportedModel, Probe]:
   """Calls a user's function and exports the PyTorch module that it returns.
 
@@ -21,11 +26,12 @@ def export_module(
     function: `module:function`, without arguments.
     weights: safetensors file that is loaded into the module; None for none.
     spec: spec of the inputs; the module says the number of classes.
-    outputs: what the module returns, `logits` or `probabilities`.
+    output: as in `jaxkd.from_torch`.
+    output_kind: as in `jaxkd.from_torch`.
 
   Returns:
-    The artefact, with the classifier that it is, and a probe with the module's
-    own answers.
+    The artefact, which gives logits, with the classifier that it is, and a
+    probe with the module's own answers.
 
   Raises:
     JaxkdError: if the function fails or returns something else, if the weights
@@ -38,19 +44,26 @@ def export_module(
     std=spec.std,
     name=function,
     image_shape=spec.shape,
+    output=output,
+    output_kind=output_kind,
   )
   images = bundle.probe_images(spec)
   answers = pytorch.answer(network, images)
-  if mismatch.are_probabilities(answers) != (outputs == "probabilities"):
+  if output_kind == "logits" and mismatch.are_probabilities(answers):
     raise JaxkdError(
-      f"--outputs={outputs}, but the answers of {function} are "
-      f"{'' if outputs == 'logits' else 'no '}probabilities; set the other."
+      f"The answers of {function} are probabilities; set "
+      "--outputs=probabilities."
     )
-  if outputs == "probabilities":
-    answers = mismatch.to_logits(answers)
+  if output_kind == "probabilities" and not mismatch.are_log_probabilities(
+    answers
+  ):
+    raise JaxkdError(
+      f"--outputs=probabilities, but the answers of {function} do not sum to "
+      "1; set --outputs=logits."
+    )
   spec = spec._replace(num_classes=answers.shape[1])
   data_spec.check_spec(spec, function)
   artefact = serialize(network, spec, show_batch_norms=True)
-  classifier = bundle.artefact_classifier(artefact, spec, outputs)
+  classifier = bundle.artefact_classifier(artefact, spec, "logits")
   model = ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
   return model, Probe(images, answers)

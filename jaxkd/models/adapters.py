@@ -56,7 +56,7 @@ def from_linen(
     Normaliser.of(mean, std),
     module,
     mode_argument(module),
-    _reader(output, output_kind),
+    make_reader(output, output_kind),
   )
   return Classifier(variables, apply, name or type(module).__name__)
 
@@ -102,7 +102,7 @@ def from_nnx(
     "state": nnx.to_pure_dict(state),
   }
   normaliser = Normaliser.of(mean, std)
-  reader = _reader(output, output_kind)
+  reader = make_reader(output, output_kind)
   apply = NnxApply(normaliser, graph, paths, mode_argument(model), reader)
   return Classifier(variables, apply, name or type(model).__name__)
 
@@ -136,14 +136,14 @@ def from_function(
   >>> double(jnp.ones((1, 3))).logits
   Array([[2., 2., 2.]], dtype=float32)
   """
-  reader = _reader(output, output_kind)
+  reader = make_reader(output, output_kind)
   apply = FunctionApply(Normaliser.of(mean, std), function, reader)
   return Classifier(
     variables, apply, name or getattr(function, "__name__", "function")
   )
 
 
-def _reader(output: str | int, kind: str) -> OutputReader:
+def make_reader(output: str | int, kind: str) -> OutputReader:
   """Checks what the user says about outputs."""
   checks.choice("output_kind", kind, ("", *OUTPUT_KINDS))
   return OutputReader(str(output), kind)

@@ -66,9 +66,14 @@ class OutputReader:
       heads = tuple(to_logits(head, self.kind) for head in returned.heads)
       logits = to_logits(returned.logits, self.kind)
       return returned._replace(logits=logits, heads=heads)
-    return Outputs(to_logits(self._choose(returned), self.kind))
+    return Outputs(to_logits(self.choose(returned), self.kind))
 
-  def _choose(self, returned: object) -> Array:
+  def choose(self, returned: object) -> Array:
+    """Returns the output that was named, or the one that can be no other.
+
+    Raises:
+      JaxkdError: if there is no such output, or if several may be the one.
+    """
     if isinstance(returned, jax.Array) and self.name in ("", "0"):
       return returned
     arrays = dict(_arrays(returned))

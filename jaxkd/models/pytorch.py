@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxkd.models.adapters import make_reader
 from jaxkd.models.apply_functions import Normaliser
 from jaxkd.types import Classifier, JaxkdError
 
@@ -26,6 +27,8 @@ def from_torch(
   std: tuple[float, ...] | None = None,
   name: str | None = None,
   image_shape: tuple[int, int, int] | None = None,
+  output: str | int = "",
+  output_kind: str = "",
 ) -> Classifier:
   """Creates a classifier from a PyTorch module, of which it makes a copy.
 
@@ -46,6 +49,8 @@ def from_torch(
     name: for messages and reports; by default the name of the module's class.
     image_shape: `[H, W, C]` of the images of the comparison. By default they
       have a usual size that the module takes.
+    output: as in `from_linen`.
+    output_kind: as in `from_linen`.
 
   Raises:
     JaxkdError: if PyTorch or torchax is missing or has another version; if only
@@ -55,7 +60,10 @@ def from_torch(
   """
   conversion, comparison = import_conversion()
   network = conversion.convert(
-    module, Normaliser.of(mean, std), name or type(module).__name__
+    module,
+    Normaliser.of(mean, std),
+    make_reader(output, output_kind),
+    name or type(module).__name__,
   )
   if image_shape is None:
     image_shape = conversion.find_image_shape(network)

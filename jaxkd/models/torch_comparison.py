@@ -1,12 +1,12 @@
 """Comparison of a converted PyTorch module with the module itself."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from torch.utils._pytree import tree_map_only
 
+from jaxkd.models.network_outputs import to_logits
 from jaxkd.models.torch_conversion import first_line
 from jaxkd.types import Array, Classifier, JaxkdError, Variables
 
@@ -62,7 +62,8 @@ def answer(network: Classifier, images: np.ndarray) -> np.ndarray:
     JaxkdError: if the module does not take such images or return logits.
   """
   inputs = np.asarray(network.apply.normalise(jnp.asarray(images)))
-  return _module_answers(network, inputs)[0]
+  chosen, _ = _module_answers(network, inputs)
+  return np.asarray(to_logits(jnp.asarray(chosen), network.apply.outputs.kind))
 
 
 def _cotangents(shape: tuple[int, ...]) -> np.ndarray:
@@ -73,65 +74,70 @@ def _cotangents(shape: tuple[int, ...]) -> np.ndarray:
 def _module_answers(
   network: Classifier, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Computes logits and gradients of the inputs in PyTorch."""
+  """Computes the chosen output and gradients of the inputs in PyTorch."""
   images = torch.tensor(np.ascontiguousarray(np.moveaxis(inputs, -1, 1)))
   images.requires_grad_()
   try:
-    logits = network.apply.module(images)
+    returned = network.apply.module(images)
   except Exception as error:  # the module may raise anything
     raise JaxkdError(
       f"{network.name!r} does not take images {list(inputs.shape[1:])} "
       f"({first_line(error)}); give image_shape=(H, W, C)."
     ) from error
-  if not isinstance(logits, torch.Tensor) or logits.shape[:1] + (
-    logits.ndim,
-  ) != (len(inputs), 2):
+  output = _choose(network, returned)
+  if output.shape[:1] != images.shape[:1] or output.ndim > 2:
     raise JaxkdError(
-      f"{network.name!r} returns {_describe(logits)} for {len(inputs)} images; "
-      f"wrap it in a module that returns logits [{len(inputs)}, K]."
+      f"{network.name!r} returns {list(output.shape)} for {len(inputs)} "
+      f"images; wrap it in a module that returns logits [{len(inputs)}, K]."
     )
-  cotangents = torch.tensor(_cotangents(tuple(logits.shape)))
+  cotangents = torch.tensor(_cotangents(tuple(output.shape)))
   try:
-    (gradients,) = torch.autograd.grad((logits * cotangents).sum(), images)
+    (gradients,) = torch.autograd.grad((output * cotangents).sum(), images)
   except RuntimeError as error:
     raise JaxkdError(
       f"{network.name!r} has no gradient in PyTorch ({first_line(error)}); "
       "ask it as a black box instead, see jaxkd.black_box."
     ) from error
-  return (
-    logits.detach().numpy(),
-    np.moveaxis(gradients.numpy(), 1, -1),
-  )
+  return output.detach().numpy(), np.moveaxis(gradients.numpy(), 1, -1)
 
 
-def _describe(returned: object) -> str:
-  if isinstance(returned, torch.Tensor):
-    return f"a tensor {list(returned.shape)}"
-  return f"a {type(returned).__name__}"
+def _choose(network: Classifier, returned: object) -> torch.Tensor:
+  """Returns the tensor that `OutputReader.choose` takes, which knows arrays."""
+  tensors = []
+
+  def replace(tensor: torch.Tensor) -> Array:
+    tensors.append((jnp.asarray(tensor.detach().numpy()), tensor))
+    return tensors[-1][0]
+
+  arrays = tree_map_only(torch.Tensor, replace, returned)
+  chosen = network.apply.outputs.choose(arrays)
+  return next(tensor for array, tensor in tensors if array is chosen)
 
 
 def _answers(
   network: Classifier, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Computes logits and gradients of the inputs in JAX."""
+  """Computes the chosen output and gradients of the inputs in JAX."""
+  apply = network.apply
 
   @jax.jit
   def both(variables: Variables, inputs: Array) -> tuple[Array, Array]:
-    logits, pullback = jax.vjp(
-      functools.partial(network.apply.logits, variables), inputs
+    output, pullback = jax.vjp(
+      lambda inputs: apply.outputs.choose(apply.returned(variables, inputs)),
+      inputs,
     )
-    return logits, pullback(jnp.asarray(_cotangents(logits.shape)))[0]
+    return output, pullback(jnp.asarray(_cotangents(output.shape)))[0]
 
   try:
     with jax.default_matmul_precision("highest"):
-      logits, gradients = both(network.variables, inputs)
+      output, gradients = both(network.variables, inputs)
   except Exception as error:  # torchax and JAX raise many types
     raise JaxkdError(
       f"{network.name!r} can't be translated to JAX ({first_line(error)}). "
       "Its Python code must not depend on values of tensors, and tensors that "
       "it keeps must be parameters or buffers."
     ) from error
-  return np.asarray(logits), np.asarray(gradients)
+  return np.asarray(output), np.asarray(gradients)
 
 
 def _relative_errors(own: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torchax.tensor import Environment, Tensor
 
 from jaxkd.models import batch_norms
 from jaxkd.models.apply_functions import Normaliser
+from jaxkd.models.network_outputs import OutputReader
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
 # Sides of images that are tried where the user gives none.
@@ -28,10 +29,12 @@ class TorchApply:
     normalise: applied to the images first.
     module: in evaluation mode, the same in training; its own parameters and
       buffers are replaced by the variables.
+    outputs: takes the logits out of what the module returns.
   """
 
   normalise: Normaliser
   module: torch.nn.Module
+  outputs: OutputReader
 
   def __call__(
     self,
@@ -42,10 +45,12 @@ class TorchApply:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     del train, rng
-    return Outputs(self.logits(variables, self.normalise(images))), {}
+    return self.outputs(self.returned(variables, self.normalise(images))), {}
 
-  def logits(self, variables: Variables, inputs: Array) -> Array:
-    """Maps normalised images `[B, H, W, C]` to logits `[B, K]`."""
+  def returned(self, variables: Variables, inputs: Array) -> object:
+    """Returns what the module returns for normalised images `[B, H, W, C]`, as
+    JAX's arrays.
+    """
     environment = _environment()
     arrays = {**variables["params"], **variables["buffers"]}
     named = {
@@ -61,10 +66,10 @@ class TorchApply:
       environment.override_property(prng=jax.random.key(0)),
       torch.device("jax"),
     ):
-      logits = torch.func.functional_call(
+      returned = torch.func.functional_call(
         self.module, tensors, (images,), tie_weights=False
       )
-      return logits.jax()
+      return environment.t2j_iso(environment.v2t_iso(returned))
 
 
 def _first_names(module: torch.nn.Module) -> dict[str, str]:
@@ -89,13 +94,17 @@ def _environment() -> Environment:
 
 
 def convert(
-  module: torch.nn.Module, normaliser: Normaliser, name: str
+  module: torch.nn.Module,
+  normaliser: Normaliser,
+  outputs: OutputReader,
+  name: str,
 ) -> Classifier:
   """Creates a classifier from a module, without comparing them.
 
   Args:
-    module: takes normalised images `[B, C, H, W]` and returns logits.
+    module: takes normalised images `[B, C, H, W]`.
     normaliser: applied to the images first.
+    outputs: takes the logits out of what the module returns.
     name: for messages and reports.
 
   Raises:
@@ -121,7 +130,7 @@ def convert(
     "params": {n: _to_jax(t) for n, t in module.named_parameters()},
     "buffers": {n: _to_jax(t) for n, t in module.named_buffers()},
   }
-  return Classifier(variables, TorchApply(normaliser, module), name)
+  return Classifier(variables, TorchApply(normaliser, module, outputs), name)
 
 
 def _prepare(layer: torch.nn.Module) -> None:

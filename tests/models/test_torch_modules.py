@@ -178,6 +178,33 @@ def test_a_size_that_the_module_takes_is_found():
   assert own(jnp.zeros((2, 28, 28, 1))).logits.shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+  ("change", "options", "expected"),
+  [
+    (lambda y: (y[:, :2], y), {"output": 1}, lambda y: y),
+    (lambda y: {"logits": y, "features": 2 * y}, {}, lambda y: y),
+    (
+      lambda y: y.softmax(-1),
+      {"output_kind": "probabilities"},
+      lambda y: y.log_softmax(-1),
+    ),
+    (
+      lambda y: y[:, 0].sigmoid(),
+      {"output_kind": "sigmoid"},
+      lambda y: torch.stack([0 * y[:, 0], y[:, 0]], -1),
+    ),
+  ],
+  ids=["index", "name", "probabilities", "sigmoid"],
+)
+def test_what_a_module_gives(change, options, expected):
+  module = Wrapped(change)
+  own = jaxkd.from_torch(module, image_shape=SHAPE, **options)
+  logits = module.last(torch.tensor(IMAGES).mean((1, 2)))
+  np.testing.assert_allclose(
+    own(IMAGES).logits, expected(logits).detach(), rtol=1e-4, atol=1e-5
+  )
+
+
 def noisy(logits):
   return logits + torch.rand_like(logits)
 
@@ -187,9 +214,10 @@ def noisy(logits):
   [
     (noisy, {}, r"logits differ by [\d.]+ of the largest \(0.0001 is allowed"),
     (lambda y: y * float("nan"), {}, "logits differ by nan"),
-    (lambda y: (y, y), {}, "returns a tuple for 3 images; wrap it"),
-    (lambda y: y[:, 0], {}, r"returns a tensor \[3\] for 3 images"),
-    (lambda y: y[:, :, None], {}, r"returns a tensor \[3, 4, 1\]"),
+    (lambda y: (y, y), {}, r"returned 0 \[3, 4\], 1 \[3, 4\]; it must"),
+    (lambda y: y.sum(0), {}, r"returns \[4\] for 3 images; wrap it"),
+    (lambda y: y[:, :, None], {}, r"returns \[3, 4, 1\] for 3 images"),
+    (lambda y: y, {"output_kind": "odds"}, "output_kind"),
     (
       lambda y: y if y.sum() > 0 else -y,
       {},
