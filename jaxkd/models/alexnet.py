@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models.cpu.conv import max_pool
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, Outputs
 
@@ -87,7 +87,7 @@ class IdealAlexNet(nn.Module):
     # Channels, and the window of the following pool and ReLU, or 0 without.
     for width, window in ((32, 2), (64, 2), (128, 0), (256, 0), (256, 3)):
       x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
-      x = nn.relu(max_pool(x, window)) if window else x
+      x = nn.relu(max_pool(x, (window, window))) if window else x
       features.append(x)
     x = Dense(512, dtype=self.dtype)(x.reshape(x.shape[0], -1))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)

@@ -7,6 +7,7 @@ compiles a network once for all of its variables.
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+import functools
 import inspect
 
 from flax import nnx
@@ -15,6 +16,7 @@ from flax.traverse_util import unflatten_dict
 import jax
 import jax.numpy as jnp
 
+from jaxkd.models.cpu.interpreter import with_cpu_forms
 from jaxkd.models.network_outputs import OutputReader
 from jaxkd.types import ApplyFn, Array, JaxkdError, Outputs, Variables
 
@@ -105,6 +107,12 @@ class LinenApply:
     train: bool = False,
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
+    apply = functools.partial(self._apply, train)
+    return with_cpu_forms(apply)(variables, images, rng)
+
+  def _apply(
+    self, train: bool, variables: Variables, images: Array, rng: Array | None
+  ) -> tuple[Outputs, Variables]:
     outputs, changed = self.module.apply(
       variables,
       self.normalise(images),
@@ -141,6 +149,12 @@ class NnxApply:
     *,
     train: bool = False,
     rng: Array | None = None,
+  ) -> tuple[Outputs, Variables]:
+    apply = functools.partial(self._apply, train)
+    return with_cpu_forms(apply)(variables, images, rng)
+
+  def _apply(
+    self, train: bool, variables: Variables, images: Array, rng: Array | None
   ) -> tuple[Outputs, Variables]:
     key = jax.random.key(0) if rng is None else rng
     streams = {
@@ -192,8 +206,10 @@ class FunctionApply:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     del train, rng  # a plain function is the same in training
-    returned = self.function(variables, self.normalise(images))
-    return self.outputs(returned), {}
+    return with_cpu_forms(self._apply)(variables, images), {}
+
+  def _apply(self, variables: Variables, images: Array) -> Outputs:
+    return self.outputs(self.function(variables, self.normalise(images)))
 
 
 @dataclass(frozen=True)

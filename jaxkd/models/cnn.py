@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models.cpu.conv import max_pool
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 

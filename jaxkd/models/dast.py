@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxkd.config import checks
 from jaxkd.models.cpu import upconv
-from jaxkd.models.cpu.conv import max_pool
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, JaxkdError, Outputs
 

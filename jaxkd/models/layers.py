@@ -79,7 +79,8 @@ class DepthwiseConv(nn.Module):
     shape = (self.size, self.size, 1, x.shape[-1])
     kernel, bias = _weights(self, shape, self.use_bias)
     x = x.astype(self.dtype)
-    y = depthwise(x, kernel, self.stride, self.size // 2)
+    padding = ((self.size // 2, self.size // 2),) * 2
+    y = depthwise(x, kernel, (self.stride, self.stride), padding)
     return y if bias is None else y + bias
 
 

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxkd.models.cpu import conv, space_to_depth
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm, check_side
 from jaxkd.types import Array, Outputs
 
@@ -55,8 +56,8 @@ class LeNet(nn.Module):
       return space_to_depth.two_layers(
         x, first.weights(x.shape[-1]), second.weights(first.features)
       )
-    x = nn.relu(conv.max_pool(first(x)))
-    return x, nn.relu(conv.max_pool(second(x)))
+    x = nn.relu(max_pool(first(x)))
+    return x, nn.relu(max_pool(second(x)))
 
 
 class IdealLeNet(nn.Module):
@@ -86,7 +87,7 @@ class IdealLeNet(nn.Module):
     features = []
     for width in self.channels:
       x = norm()(Conv(width, 5, padding=2, dtype=self.dtype)(x))
-      x = nn.relu(conv.max_pool(x))
+      x = nn.relu(max_pool(x))
       features.append(x)
     features[-1] = x = x.reshape(x.shape[0], -1)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)

@@ -7,7 +7,7 @@ Simonyan and Zisserman, Very Deep Convolutional Networks (2015), for images of
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxkd.models.cpu.conv import max_pool
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 

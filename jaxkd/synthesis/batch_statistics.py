@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxkd import losses
 from jaxkd.models import batch_norms
+from jaxkd.models.cpu.interpreter import with_cpu_forms
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Outputs
 
 
@@ -34,6 +35,12 @@ def capture_batch_norms(
   """Applies a network to images `[B, H, W, C]` in evaluation mode, and returns
   what its batch normalisations got as well.
   """
+  return with_cpu_forms(_capture_batch_norms)(classifier, images)
+
+
+def _capture_batch_norms(
+  classifier: Classifier, images: Array
+) -> tuple[Outputs, BatchNorms]:
   with batch_norms.record() as calls:
     outputs = classifier(images)
   return outputs, BatchNorms(*zip(*calls, strict=True) if calls else ((),) * 3)

@@ -1,4 +1,4 @@
-"""A convolution and a max pool that are fast inside of loops on the CPU.
+"""A convolution that is fast inside of loops on the CPU.
 
 XLA:CPU has a fast kernel for convolutions with the layout NHWC/HWIO/NHWC.
 Outside of loops the compiler rewrites every other layout into that one; in the
@@ -29,7 +29,6 @@ import functools
 
 import jax
 from jax import lax
-import jax.numpy as jnp
 
 from jaxkd.models.cpu import winograd
 from jaxkd.models.cpu.conv_gradients import (
@@ -85,6 +84,7 @@ def conv_general_dilated(
   to `jax.lax`. On the fast path only first-order reverse-mode derivatives are
   defined.
 
+  >>> import jax.numpy as jnp
   >>> images, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
   >>> conv_general_dilated(
   ...   images, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT
@@ -122,31 +122,6 @@ def conv_general_dilated(
     preferred_element_type=preferred_element_type,
     **kwargs,
   )
-
-
-def max_pool(images: Array, window: int = 2, stride: int = 2) -> Array:
-  """Max pooling without padding, computed as maxima of strided slices.
-
-  The gradient of `jax.lax.reduce_window` is 20 times slower on the CPU. Equal
-  maxima share the gradient here (a quarter each in a 2x2 window), while
-  `reduce_window` and PyTorch give all of it to the first.
-
-  Args:
-    images: `[B, H, W, C]`.
-    window: side of the square window.
-    stride: distance of the windows; incomplete windows are dropped.
-
-  Returns:
-    `[B, (H - window) // stride + 1, (W - window) // stride + 1, C]`.
-  """
-  for axis in (1, 2):
-    span = (images.shape[axis] - window) // stride * stride + 1
-    slices = [
-      lax.slice_in_dim(images, start, start + span, stride, axis)
-      for start in range(window)
-    ]
-    images = functools.reduce(jnp.maximum, slices)
-  return images
 
 
 def convolve(

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from jaxkd.models.cpu import conv
 from jaxkd.types import Array
 
+Pair = tuple[int, int]
 Layer = tuple[Array, Array]  # kernel [k, k, C, O] and bias [O]
 
 
@@ -67,11 +68,11 @@ def two_layers(
   Returns:
     The outputs of both layers in the plain layout, `[B, H', W', O]`.
   """
-  x = _space_to_depth(images, 4)
+  x = space_to_depth(images, 4)
   x = _pool(_conv(x, space_to_depth_kernel(first[0], 4)))
   x = jax.nn.relu(x + jnp.tile(first[1], 4))
   y = _pool(_conv(x, space_to_depth_kernel(second[0], 2)))
-  return _depth_to_space(x, 2), jax.nn.relu(y + second[1])
+  return depth_to_space(x, 2), jax.nn.relu(y + second[1])
 
 
 def space_to_depth_kernel(kernel: Array, factor: int) -> Array:
@@ -106,7 +107,7 @@ def space_to_depth_kernel(kernel: Array, factor: int) -> Array:
   return k.reshape(taps, taps, factor**2 * channels, factor**2 * features)
 
 
-def _space_to_depth(images: Array, factor: int) -> Array:
+def space_to_depth(images: Array, factor: int) -> Array:
   """Rearranges `[B, H, W, C]` to `[B, H / f, W / f, f f C]`."""
   batch, height, width, channels = images.shape
   rows, columns = height // factor, width // factor
@@ -114,12 +115,50 @@ def _space_to_depth(images: Array, factor: int) -> Array:
   return x.swapaxes(2, 3).reshape(batch, rows, columns, -1)
 
 
-def _depth_to_space(x: Array, factor: int) -> Array:
+def depth_to_space(x: Array, factor: int) -> Array:
   """Rearranges `[B, H / f, W / f, f f C]` to `[B, H, W, C]`."""
   batch, rows, columns, channels = x.shape
   x = x.reshape(batch, rows, columns, factor, factor, channels // factor**2)
   x = x.swapaxes(2, 3)
   return x.reshape(batch, rows * factor, columns * factor, -1)
+
+
+def padded(
+  images: Array, size: int, padding: tuple[Pair, Pair], factor: int
+) -> Array:
+  """Pads images for a convolution, and rearranges them.
+
+  Args:
+    images: `[B, H, W, C]`.
+    size: k, the side of the kernel.
+    padding: low and high padding, of rows and of columns; the outputs have
+      sides that are multiples of f.
+    factor: f.
+
+  Returns:
+    `[B, H', W', f f C]`, of which a convolution with `space_to_depth_kernel`
+    has H' - u + 1 rows of outputs.
+  """
+  taps = -(-(size + factor - 1) // factor)
+  pads = []
+  for side, (low, high) in zip(images.shape[1:3], padding, strict=True):
+    outputs = side + low + high - size + 1
+    pads.append((low, outputs + factor * (taps - 1) - side - low))
+  return space_to_depth(jnp.pad(images, ((0, 0), *pads, (0, 0))), factor)
+
+
+def conv_and_pool(x: Array, kernel: Array, factor: int) -> Array:
+  """Convolves images in the space-to-depth layout, with a 2x2 max pool.
+
+  Args:
+    x: `[B, H, W, f f C]`.
+    kernel: the kernel `[k, k, C, O]` in the plain layout.
+    factor: f, even.
+
+  Returns:
+    The pooled outputs with factor f / 2, `[B, H', W', f f O / 4]`.
+  """
+  return _pool(_conv(x, space_to_depth_kernel(kernel, factor)))
 
 
 @jax.custom_vjp

@@ -10,15 +10,17 @@ from jaxkd.models.cpu import conv
 from jaxkd.models.cpu.depthwise import depthwise
 from jaxkd.models.layers import DepthwiseConv
 
+PADDING = ((1, 1), (1, 1))
+
 
 def draw(seed, *shapes):
   rng = np.random.default_rng(seed)
   return [np.float32(rng.normal(size=shape)) for shape in shapes]
 
 
-def energy(x, kernel, stride, padding):
+def energy(x, kernel, strides, padding):
   """Returns a scalar loss whose gradient differs at every position."""
-  return jnp.sum(depthwise(x, kernel, stride, padding) ** 2)
+  return jnp.sum(depthwise(x, kernel, strides, padding) ** 2)
 
 
 def both_forms(run, *args):
@@ -39,20 +41,20 @@ def assert_close(actual, expected, tolerance=2e-4):
 
 
 @pytest.mark.parametrize(
-  ("image", "taps", "stride", "padding"),
+  ("image", "taps", "strides", "padding"),
   [
-    ((6, 7), (3, 3), 1, 1),
-    ((6, 7), (3, 3), 2, 1),
-    ((3, 3), (3, 3), 2, 1),
-    ((8, 9), (5, 2), 3, 1),
-    ((7, 6), (2, 3), 2, 0),
+    ((6, 7), (3, 3), (1, 1), PADDING),
+    ((6, 7), (3, 3), (2, 2), PADDING),
+    ((3, 3), (3, 3), (2, 2), PADDING),
+    ((8, 9), (5, 2), (3, 3), PADDING),
+    ((7, 6), (2, 3), (2, 1), ((0, 1), (2, 0))),
   ],
 )
-def test_equals_lax(image, taps, stride, padding):
+def test_equals_lax(image, taps, strides, padding):
   x, kernel = draw(0, (3, *image, 4), (*taps, 1, 4))
   run = jax.value_and_grad(energy, (0, 1))
   actual, expected = both_forms(
-    lambda x, kernel: run(x, kernel, stride, padding), x, kernel
+    lambda x, kernel: run(x, kernel, strides, padding), x, kernel
   )
   assert_close(actual, expected)
   assert actual[1][1].shape == kernel.shape
@@ -65,7 +67,7 @@ def test_vmap_in_scan_descends_like_lax():
   def descend(x, kernels):
     gradient = jax.vmap(jax.grad(energy, 1), (None, 0, None, None))
     step = lambda kernels, _: (
-      kernels - 0.001 * gradient(x, kernels, 2, 1),
+      kernels - 0.001 * gradient(x, kernels, (2, 2), PADDING),
       None,
     )
     return lax.scan(step, kernels, None, length=3)[0]
@@ -80,7 +82,7 @@ def test_there_is_no_convolution_on_the_cpu():
   x, kernel = draw(2, (2, 6, 6, 3), (3, 3, 1, 3))
 
   def operations():
-    run = jax.grad(lambda x, kernel: energy(x, kernel, 2, 1), (0, 1))
+    run = jax.grad(lambda x, kernel: energy(x, kernel, (2, 2), PADDING), (0, 1))
     return str(jax.make_jaxpr(run)(x, kernel))
 
   assert "conv_general_dilated" not in operations()
@@ -108,7 +110,9 @@ def test_bfloat16_gradients():
   """Checks that sums over the batch are float32 and gradients bfloat16."""
   x, kernel = map(jnp.bfloat16, draw(4, (64, 4, 4, 2), (3, 3, 1, 2)))
   run = jax.grad(
-    lambda x, kernel: depthwise(x, kernel, 1, 1).sum().astype(jnp.float32),
+    lambda x, kernel: (
+      depthwise(x, kernel, (1, 1), PADDING).sum().astype(jnp.float32)
+    ),
     (0, 1),
   )
   actual = jax.jit(run)(x, kernel)
