@@ -12,6 +12,7 @@ import numpy as np
 from jaxkd import models
 from jaxkd.runtime import keys
 from jaxkd.runtime.keys import Stream
+from jaxkd.serialization import stablehlo
 from jaxkd.serialization.mismatch import are_probabilities
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
@@ -78,18 +79,26 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
       f"{name} gives the same answer to every image; check that its weights "
       "were loaded, and the mean and std of its normaliser."
     )
+  warnings = []
   if largest > MAX_LOGIT:
-    return [
+    warnings.append(
       f"{name} answers noise with logits up to {largest:.0e}, so that all "
       "probabilities are 0 or 1 and gradients vanish; check the mean and std "
       "of its normaliser, and that it takes pixels in [0, 1]."
-    ]
+    )
   if unsaid:
-    return [
+    warnings.append(
       f"{name} gives numbers from 0 to 1; if they are sigmoids, set "
       "--config.teacher.output_kind=sigmoid."
-    ]
-  return []
+    )
+  if stablehlo.is_artefact(classifier) and jax.default_backend() == "cpu":
+    warnings.append(
+      f"{name} is a StableHLO artefact: its layers can't be replaced by those "
+      "that are fast on the CPU, and images may take several times as long; "
+      "bring the network itself, by jaxkd.from_linen, from_nnx or "
+      "from_function in teacher.factory."
+    )
+  return warnings
 
 
 def _check_images(spec: DataSpec) -> Array:

@@ -113,6 +113,12 @@ class _Exported:
     return Outputs(answer.logits), {}
 
 
+def is_artefact(classifier: Classifier) -> bool:
+  """Returns whether a classifier comes from `from_export`."""
+  variables = classifier.variables
+  return isinstance(variables, dict) and set(variables) == {"params", "sha256"}
+
+
 def _differentiable(
   exported: export.Exported,
 ) -> Callable[[Array], _Answer]:

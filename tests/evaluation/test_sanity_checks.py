@@ -9,7 +9,9 @@ import pytest
 import jaxkd
 from jaxkd import data, models
 from jaxkd.evaluation import sanity_checks
+from jaxkd.export import stablehlo
 from jaxkd.pipeline import rounds
+from jaxkd.serialization.stablehlo import from_export
 from jaxkd.types import DataSpec, JaxkdError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -95,6 +97,14 @@ def test_huge_logits_cause_a_warning():
   (line,) = sanity_checks.check_teacher(teacher(lambda x: 1e5 * x), SPEC)
   assert "gradients vanish" in line
   assert "normaliser" in line
+
+
+def test_an_artefact_is_slower_on_the_cpu():
+  artefact = stablehlo.serialize(teacher(lambda x: x), SPEC)
+  network = from_export(artefact, SPEC, "theirs.stablehlo")
+  (line,) = sanity_checks.check_teacher(network, SPEC)
+  assert "StableHLO artefact" in line
+  assert "teacher.factory" in line
 
 
 def test_warnings_are_lines(capsys):

@@ -33,13 +33,13 @@ class Chain:
 
   Attributes:
     convolution: the equation of the convolution, and what it computes.
-    steps: the equations of biases and ReLUs.
+    steps: the equations of biases and ReLUs, each with what it is applied to.
     pool: the equation of the pool, and what it computes.
     factor: of the space-to-depth layout, 1 if it is not used.
   """
 
   convolution: tuple[jex.JaxprEqn, Convolution]
-  steps: list[jex.JaxprEqn]
+  steps: list[tuple[jex.JaxprEqn, jex.Var]]
   pool: tuple[jex.JaxprEqn, Pool]
   factor: int = 1
 
@@ -66,7 +66,7 @@ def find(jaxpr: jex.Jaxpr) -> list[Chain]:
         break
       if not _is_step(user, var, convolution.outputs):
         break
-      steps.append(user)
+      steps.append((user, var))
       var = user.outvars[0]
   _choose_factors(chains, uses)
   return chains
@@ -142,9 +142,9 @@ def evaluate(
         x, len(kernel), convolution.padding, chain.factor
       )
     y = space_to_depth.conv_and_pool(x, kernel, chain.factor)
-  for step in chain.steps:
+  for step, operand in chain.steps:
     if step.primitive is primitives.add_p:
-      (bias,) = (a for a in step.invars if a.aval.shape.count(1) >= 3)
+      (bias,) = (atom for atom in step.invars if atom is not operand)
       y = y + layout.store_vector(unwrap(read(bias)))
     elif step.primitive is primitives.max_p:
       y = lax.max(y, np.zeros((), y.dtype))

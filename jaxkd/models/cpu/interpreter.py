@@ -166,10 +166,9 @@ class _Interpreter:
       new = jaxpr
       if _has_layers(jaxpr):
         inner, _ = _parts(jaxpr)
-        shapes = [
-          jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars
-        ]
-        new = jax.make_jaxpr(lambda *args: self.evaluate(jaxpr, args))(*shapes)
+        new = jax.make_jaxpr(lambda *args: self.evaluate(jaxpr, args))(
+          *(var.aval for var in inner.invars)
+        )
         if not isinstance(jaxpr, jex.ClosedJaxpr):
           new = jaxpr if new.consts else new.jaxpr
       # The old one is kept, so that its id belongs to no other.
@@ -216,13 +215,13 @@ def _apply_stored(
     values: its operands; those that are stored have all the same layout.
     layout: that layout.
   """
-  shape = next(
-    atom.aval.shape
+  shape, array = next(
+    (atom.aval.shape, value.array)
     for atom, value in zip(eqn.invars, values, strict=True)
     if isinstance(value, Stored)
   )
   if eqn.primitive in _REDUCTIONS and layout.factor == 1:
-    return _reduce(eqn, values[0].array, layout)
+    return _reduce(eqn, array, layout)
   if any(var.aval.shape != shape for var in eqn.outvars):
     return None
   if eqn.primitive.name in _ELEMENTWISE:
@@ -230,19 +229,19 @@ def _apply_stored(
     if any(operand is None for operand in operands):
       return None
     return [Stored(y, layout) for y in _bind(eqn, operands, eqn.params)]
-  if _is_elementwise(eqn, shape):
-    # Each element for itself, so that their order does not matter.
-    operands = [
-      value.array.reshape(shape) if isinstance(value, Stored) else value
-      for value in values
-    ]
-    if all(np.ndim(v) == 0 or isinstance(v, Stored) for v in values):
-      array = next(v.array for v in values if isinstance(v, Stored))
-      return [
-        Stored(y.reshape(array.shape), layout)
-        for y in _bind(eqn, operands, eqn.params)
-      ]
-  return None
+  if not _is_elementwise(eqn, shape) or not all(
+    isinstance(value, Stored) or np.ndim(value) == 0 for value in values
+  ):
+    return None
+  # Each element is computed for itself, so that their order does not matter.
+  operands = [
+    value.array.reshape(shape) if isinstance(value, Stored) else value
+    for value in values
+  ]
+  return [
+    Stored(y.reshape(array.shape), layout)
+    for y in _bind(eqn, operands, eqn.params)
+  ]
 
 
 def _reduce(
@@ -274,16 +273,21 @@ def _store_operand(
 
 
 def _is_elementwise(eqn: jex.JaxprEqn, shape: tuple[int, ...]) -> bool:
-  """Returns whether all arrays of an equation have a shape or are scalars, and
-  each element is computed for itself.
+  """Returns whether an equation computes each element for itself.
+
+  All arrays have the given shape, but for constants, which are scalars.
   """
   atoms = (*eqn.invars, *eqn.outvars)
-  if any(atom.aval.shape not in ((), shape) for atom in atoms):
+  if any(
+    atom.aval.shape not in ((), shape)
+    or (isinstance(atom, jex.Literal) and atom.aval.shape)
+    for atom in atoms
+  ):
     return False
   if eqn.primitive in (primitives.jit_p, primitives.custom_jvp_call_p):
     return all(
-      _is_elementwise(inner, shape)
-      for jaxpr in jex.jaxprs_in_params(eqn.params)
-      for inner in _parts(jaxpr)[0].eqns
+      not any(var.aval.shape for var in inner.constvars)
+      and all(_is_elementwise(eqn, shape) for eqn in inner.eqns)
+      for inner, _ in map(_parts, jex.jaxprs_in_params(eqn.params))
     )
   return eqn.primitive.name in _ELEMENTWISE
