@@ -43,6 +43,11 @@ class Chain:
   pool: tuple[jex.JaxprEqn, Pool]
   factor: int = 1
 
+  @property
+  def before_the_pool(self) -> list[jex.JaxprEqn]:
+    """The equations that need not be evaluated but as parts of the chain."""
+    return [self.convolution[0], *(step for step, _ in self.steps)]
+
 
 def find(jaxpr: jex.Jaxpr) -> list[Chain]:
   """Finds the chains of which nothing but the result is used elsewhere."""
@@ -108,7 +113,7 @@ def _fits(chain: Chain, factor: int) -> bool:
   return (
     pool.window == pool.strides == (2, 2)
     and convolution.strides == (1, 1)
-    and not convolution.depthwise
+    and convolution.groups == 1
     and kernel.shape[0] == kernel.shape[1] > 1
     and kernel.shape[2] <= MAX_CHANNELS
     and y.shape[1] % factor == y.shape[2] % factor == 0

@@ -1,12 +1,14 @@
 """Convolutions and max pools in a traced function, and their forms.
 
 Each has a form in `jaxkd.models.cpu` or none, and then stays as it is:
-convolutions of one or three dimensions, with dilation, with groups (unless they
-are depthwise) or of several types, and pools over batch or channels.
+convolutions of one or three dimensions, with dilation, of several types, or of
+single channels with several outputs each, and pools over batch or channels.
 """
 
+import functools
 from typing import NamedTuple
 
+import jax
 import jax.extend.core as jex
 from jax.extend.core import primitives
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ class Convolution(NamedTuple):
     kernel_order: axes of rows, columns, inputs and outputs of its kernel.
     strides: of rows and columns.
     padding: low and high padding, of rows and of columns.
-    depthwise: whether each channel has a kernel of its own.
+    groups: number of groups of channels, each with a kernel of its own.
   """
 
   inputs: Layout
@@ -37,12 +39,22 @@ class Convolution(NamedTuple):
   kernel_order: tuple[int, int, int, int]
   strides: Pair
   padding: tuple[Pair, Pair]
-  depthwise: bool
+  groups: int
 
   def __call__(self, x: Array, kernel: Array) -> Array:
-    """Convolves `[B, H, W, C]` with `[i, j, C, O]`."""
-    form = depthwise_on_cpu if self.depthwise else conv.convolve
-    return form(x, kernel, self.strides, self.padding)
+    """Convolves `[B, H, W, C]` with `[i, j, C / groups, O]`."""
+    options = {"strides": self.strides, "padding": self.padding}
+    if self.groups == 1:
+      return conv.convolve(x, kernel, **options)
+    if kernel.shape[2] == 1:
+      return depthwise_on_cpu(x, kernel, self.strides, self.padding)
+    grouped = [
+      jnp.moveaxis(array.reshape(*array.shape[:3], self.groups, -1), 3, 0)
+      for array in (x, kernel)
+    ]
+    y = jax.vmap(functools.partial(conv.convolve, **options))(*grouped)
+    y = jnp.moveaxis(y, 0, 3)
+    return y.reshape(*y.shape[:3], -1)
 
 
 class Pool(NamedTuple):
@@ -78,8 +90,7 @@ def convolution(eqn: jex.JaxprEqn) -> Convolution | None:
     or x.dtype != kernel.dtype
     or not jnp.issubdtype(x.dtype, jnp.floating)
     or params["preferred_element_type"] not in (None, x.dtype)
-    or groups not in (1, x.shape[into[1]])
-    or (groups > 1 and kernel.shape[taps[0]] != groups)
+    or (kernel.shape[taps[1]] == 1 and kernel.shape[taps[0]] > groups > 1)
   ):
     return None
   return Convolution(
@@ -88,7 +99,7 @@ def convolution(eqn: jex.JaxprEqn) -> Convolution | None:
     (taps[2], taps[3], taps[1], taps[0]),
     tuple(params["window_strides"]),
     tuple(tuple(pad) for pad in params["padding"]),
-    depthwise=groups > 1,
+    groups,
   )
 
 

@@ -118,7 +118,7 @@ class _Interpreter:
 
     found = chains.find(jaxpr)
     ends = {id(chain.pool[0]): chain for chain in found}
-    skipped = {id(eqn) for c in found for eqn in (c.convolution[0], *c.steps)}
+    skipped = {id(eqn) for chain in found for eqn in chain.before_the_pool}
     for eqn in jaxpr.eqns:
       if id(eqn) in skipped:
         continue
