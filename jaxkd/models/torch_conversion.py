@@ -14,6 +14,7 @@ from torchax.tensor import Environment, Tensor
 
 from jaxkd.models import batch_norms
 from jaxkd.models.apply_functions import Normaliser
+from jaxkd.models.cpu.interpreter import with_cpu_forms
 from jaxkd.models.network_outputs import OutputReader
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
@@ -45,7 +46,10 @@ class TorchApply:
     rng: Array | None = None,
   ) -> tuple[Outputs, Variables]:
     del train, rng
-    return self.outputs(self.returned(variables, self.normalise(images))), {}
+    return with_cpu_forms(self._outputs)(variables, images), {}
+
+  def _outputs(self, variables: Variables, images: Array) -> Outputs:
+    return self.outputs(self.returned(variables, self.normalise(images)))
 
   def returned(self, variables: Variables, inputs: Array) -> object:
     """Returns what the module returns for normalised images `[B, H, W, C]`, as
