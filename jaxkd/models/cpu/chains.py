@@ -23,8 +23,8 @@ from jaxkd.models.cpu.layouts import Layout, Stored, Value, store, unwrap, wrap
 from jaxkd.types import Array
 
 # With more input channels the zeros that space to depth multiplies cost more
-# than the wider products save.
-MAX_CHANNELS = 24
+# than the wider products save; small kernels have more of them.
+MAX_CHANNELS_SMALL, MAX_CHANNELS = 8, 24  # below 5x5, and from there on
 
 
 @dataclass
@@ -115,7 +115,8 @@ def _fits(chain: Chain, factor: int) -> bool:
     and convolution.strides == (1, 1)
     and convolution.groups == 1
     and kernel.shape[0] == kernel.shape[1] > 1
-    and kernel.shape[2] <= MAX_CHANNELS
+    and kernel.shape[2]
+    <= (MAX_CHANNELS if kernel.shape[0] >= 5 else MAX_CHANNELS_SMALL)
     and y.shape[1] % factor == y.shape[2] % factor == 0
     and min(min(pad) for pad in convolution.padding) >= 0
     and not winograd.is_faster(x, kernel, (1, 1), convolution.padding)
