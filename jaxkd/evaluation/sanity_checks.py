@@ -95,7 +95,7 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
     warnings.append(
       f"{name} is a StableHLO artefact: its layers can't be replaced by those "
       "that are fast on the CPU, and images may take several times as long; "
-      "bring the network itself, by jaxkd.from_linen, from_nnx or "
+      "bring the network itself, by jaxkd.from_linen, from_nnx, from_torch or "
       "from_function in teacher.factory."
     )
   return warnings
