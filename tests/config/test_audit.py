@@ -25,10 +25,17 @@ def test_arguments_of_the_attack_reach_it():
     jaxkd.load_config("configs/audit.py:papre")
 
 
-ATTACKS = ["dast", "dfme", "ideal", "maze", "procedural", "zsdb3kd"]
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(
+  "attack",
+  [
+    "dfme",
+    "ideal",
+    "procedural",
+    "zsdb3kd",
+    pytest.param("dast", marks=pytest.mark.slow),
+    pytest.param("maze", marks=pytest.mark.slow),
+  ],
+)
 def test_an_audit_passes_the_checks_of_a_run(attack):
   config = jaxkd.load_config(f"configs/audit.py:attack={attack},smoke")
   assert f"budget {config.queries.budget:,}" in plan.describe(config)

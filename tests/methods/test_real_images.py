@@ -342,6 +342,7 @@ def test_a_black_box_answers_every_image_once(tmp_path):
   assert report["guide"] is None  # there is no network that could be evaluated
 
 
+@pytest.mark.slow  # a whole run; `test_contract.py` counts a round's queries
 def test_a_plain_student_asks_nothing(tmp_path):
   fields = {"teacher.access": "label", "queries.budget": 1}
   _, report = run(tmp_path, "vanilla", **fields)

@@ -121,8 +121,8 @@ def to_the_planes(images, labels):
   "distances, rounds",
   [
     ("sd", 1),
-    ("bd", 1),
     ("mbd", 1),
+    pytest.param("bd", 1, marks=pytest.mark.slow),
     pytest.param("sd", 2, marks=pytest.mark.slow),
   ],
 )

@@ -111,14 +111,8 @@ def test_the_same_folder_again_gives_the_same_without_work(whole):
   same(again, student)
 
 
-@pytest.mark.parametrize(
-  "stop_after",
-  [
-    pytest.param(1, marks=pytest.mark.slow),
-    2,
-    pytest.param(3, marks=pytest.mark.slow),
-  ],
-)
+@pytest.mark.slow  # `test_black_box_runs.py` stops a quicker run
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_stopped_anywhere_it_ends_in_the_identical_student(
   whole, tmp_path, stopped_at, stop_after
 ):

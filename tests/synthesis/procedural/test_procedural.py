@@ -32,7 +32,7 @@ def batch(name, count=20, shape=SHAPE):
   return np.asarray(procedural.draw(name, jax.random.key(0), count, shape))
 
 
-@each_source("smooth", "leaves", "strokes")
+@each_source("leaves", "strokes")
 def test_pixels_are_eight_bits_and_use_their_range(name):
   images = batch(name)
   assert images.shape == (20, *SHAPE) and images.dtype == np.uint8
@@ -71,7 +71,14 @@ def test_parts_of_a_batch_are_put_in_order(monkeypatch):
 
 
 @each_source("leaves")
-@pytest.mark.parametrize("shape", [(16, 16, 1), (28, 20, 2), (9, 32, 4)])
+@pytest.mark.parametrize(
+  "shape",
+  [
+    (9, 32, 4),
+    (28, 20, 1),
+    pytest.param((16, 16, 2), marks=pytest.mark.slow),
+  ],
+)
 def test_any_size_and_number_of_channels(name, shape):
   images = batch(name, 6, shape)
   assert images.shape == (6, *shape)
