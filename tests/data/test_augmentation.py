@@ -15,7 +15,7 @@ def images(count=64):
 
 def test_flip_mirrors_about_half():
   before = images()
-  after = augmentation.flip(jax.random.key(1), before)
+  after = jax.jit(augmentation.flip)(jax.random.key(1), before)
   same = (after == before).all((1, 2, 3))
   mirrored = (after == before[:, :, ::-1]).all((1, 2, 3))
   assert (same | mirrored).all()
@@ -24,7 +24,7 @@ def test_flip_mirrors_about_half():
 
 def test_crop_shifts_and_fills_with_black():
   before = images()
-  after = augmentation.crop(jax.random.key(1), before)
+  after = jax.jit(augmentation.crop)(jax.random.key(1), before)
   assert after.shape == before.shape
   padded = np.pad(before, ((0, 0), (4, 4), (4, 4), (0, 0)))
   for image, source in zip(np.asarray(after), padded, strict=True):
@@ -58,7 +58,7 @@ def test_rotate(side, channels):
 def test_rotation_is_uniform_within_twenty_degrees():
   """Measures the angle by the slopes of a ramp, which interpolation keeps."""
   ramp = jnp.broadcast_to(jnp.arange(8.0), (256, 8, 8))[..., None]
-  after = augmentation.rotation(jax.random.key(1), ramp)[..., 0]
+  after = jax.jit(augmentation.rotation)(jax.random.key(1), ramp)[..., 0]
   angles = np.rad2deg(
     np.arctan2(after[:, 3, 4] - after[:, 4, 4], after[:, 4, 4] - after[:, 4, 3])
   )
@@ -83,10 +83,11 @@ def test_names_are_applied_in_order_and_checked():
 def test_magnify():
   """Magnifies a whole image, and the quarters of one."""
   before = images(4)
-  whole = augmentation.magnify(before, jnp.zeros((4, 2)), jnp.ones((4, 2)))
+  magnify = jax.jit(augmentation.magnify)
+  whole = magnify(before, jnp.zeros((4, 2)), jnp.ones((4, 2)))
   np.testing.assert_allclose(whole, before, atol=1e-6)
   corners = jnp.array([[0.0, 0], [0, 0.5], [0.5, 0], [0.5, 0.5]])
-  quarters = augmentation.magnify(before, corners, jnp.full((4, 2), 0.5))
+  quarters = magnify(before, corners, jnp.full((4, 2), 0.5))
   for index, (row, column) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3)]):
     quarter = before[index, row : row + 3, column : column + 3]
     # A pixel becomes four; each has a weight of 3/4 of it along both axes.
@@ -139,19 +140,18 @@ def test_jitter_rolls_all_images_alike_and_loses_nothing():
 
 def test_mixup_blends_neighbours():
   images = jnp.zeros((50, 3, 3, 1)).at[::2].set(1.0)
-  mixed = augmentation.mixup(jax.random.key(0), images)
+  mixup = jax.jit(augmentation.mixup)
+  mixed = mixup(jax.random.key(0), images)
   weights = mixed[:, 0, 0, 0]
   assert (np.ptp(mixed, axis=(1, 2, 3)) == 0).all()
   assert 0.2 < float(weights.std()) < 0.4  # uniform: 0.29
   equal = jnp.full((4, 3, 3, 1), 0.5)
-  np.testing.assert_allclose(
-    augmentation.mixup(jax.random.key(0), equal), equal, rtol=1e-6
-  )
+  np.testing.assert_allclose(mixup(jax.random.key(0), equal), equal, rtol=1e-6)
 
 
 def test_cutmix_replaces_a_square():
   images = jnp.zeros((200, 16, 16, 1)).at[::2].set(1.0)
-  cut = np.asarray(augmentation.cutmix(jax.random.key(0), images))
+  cut = np.asarray(jax.jit(augmentation.cutmix)(jax.random.key(0), images))
   assert set(np.unique(cut)) == {0.0, 1.0}
   changed = cut[..., 0] != np.asarray(images)[..., 0]
   share = changed.mean((1, 2))

@@ -37,6 +37,7 @@ def test_drawn_ones_differ_and_missing_ones_are_marked():
   assert not sample(filled(5), jax.random.key(0), 4)[1].any()
 
 
+@jax.jit
 def contrast(pairs, kept=None, there=None, temperature=0.5):
   """Without projection; rows are taken to have unit length."""
   if kept is None:
@@ -78,7 +79,7 @@ def test_the_positive_is_the_other_view_of_the_same_image():
 
 def test_the_global_views_get_no_gradient():
   pairs = jax.random.normal(jax.random.key(0), (4, 2, 3))
-  slope = jax.grad(contrast)(pairs)
+  slope = jax.jit(jax.grad(contrast))(pairs)
   assert not slope[:, 1].any()
   assert np.abs(slope[:, 0]).min() > 0
 
@@ -87,8 +88,9 @@ def test_what_is_not_there_changes_nothing():
   pairs = jax.random.normal(jax.random.key(0), (4, 2, 3))
   kept = jax.random.normal(jax.random.key(1), (5, 2, 3))
   nothing = jnp.zeros(5, bool)
-  value, slope = jax.value_and_grad(contrast)(pairs, kept, nothing)
-  alone = jax.value_and_grad(contrast)(pairs)
+  value_and_slope = jax.jit(jax.value_and_grad(contrast))
+  value, slope = value_and_slope(pairs, kept, nothing)
+  alone = value_and_slope(pairs)
   np.testing.assert_allclose(value, alone[0], rtol=1e-6)
   np.testing.assert_allclose(slope, alone[1], atol=1e-6)
 
@@ -96,7 +98,7 @@ def test_what_is_not_there_changes_nothing():
 def test_projections_have_length_one():
   head = feature_bank.ProjectionHead(7)
   features = 100 * jax.random.normal(jax.random.key(0), (4, 2, 3))
-  variables = head.init(jax.random.key(1), features)
-  result = head.apply(variables, features)
+  variables = jax.jit(head.init)(jax.random.key(1), features)
+  result = jax.jit(head.apply)(variables, features)
   assert result.shape == (4, 2, 7)
   np.testing.assert_allclose(jnp.linalg.norm(result, axis=-1), 1.0, rtol=1e-5)
