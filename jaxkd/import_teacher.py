@@ -47,6 +47,11 @@ the normaliser, and `logits` [N, K], your network's answers to them"""
 _PREFIX_HELP = """\
 what stands before the names of the network's tensors, as model. or ema.; by
 default the one that fits"""
+_KIND_HELP = """\
+what your network gives, and the probe: logits, probabilities, or sigmoid: one
+number for two classes, the probability of the second"""
+_OUTPUT_HELP = """\
+name or index of that output, if an artefact or PyTorch module has several"""
 _NAMES_HELP = """\
 one name per line, or JSON: a list, or an object of numbers and names"""
 # What makes no sense for a PyTorch module, which is its own probe.
@@ -99,16 +104,14 @@ def _parser() -> argparse.ArgumentParser:
   add("--class_names", metavar="FILE", type=user_path, help=_NAMES_HELP)
   add("--prefix", metavar="TEXT", help=_PREFIX_HELP)
   add(
+    "--output_kind",
     "--outputs",
-    default="logits",
-    choices=OUTPUT_KINDS,
-    help="outputs of your network, in the probe too; sigmoid for PyTorch alone",
-  )
-  add(
-    "--output",
+    dest="outputs",
     default="",
-    help="name or index of the logits, if the PyTorch module returns several",
+    choices=OUTPUT_KINDS,
+    help=_KIND_HELP,
   )
+  add("--output", metavar="NAME", default="", help=_OUTPUT_HELP)
   add(
     "--flatten",
     default="chw",
@@ -143,7 +146,7 @@ def _import(arguments: argparse.Namespace) -> list[str]:
   loaded, probe = (_load_module if arguments.torch else _load_file)(arguments)
   path = arguments.weights if arguments.torch else arguments.file
   what = path or arguments.torch
-  difference = probes.check(loaded.classifier, probe, f"The network in {what}")
+  difference = _check(loaded, probe, f"The network in {what}")
   source = hashlib.sha256()
   for each in shards.find_files(path) if path else ():
     source.update(each.read_bytes())
@@ -154,25 +157,39 @@ def _import(arguments: argparse.Namespace) -> list[str]:
     class_names.read(arguments.class_names) if arguments.class_names else (),
     # The networks of jaxkd.models return logits, without the owner's softmax,
     # and so do artefacts that are made here.
-    arguments.outputs if is_artefact and not arguments.torch else "logits",
+    (is_artefact and not arguments.torch and arguments.outputs) or "logits",
     f"sha256:{source.hexdigest()}" if path else "",
     {
       "file": path.name if path else "",
       "torch": arguments.torch,
       "probe": _probe_source(arguments) or "unchecked: own answers",
       "largest_difference": difference if _probe_source(arguments) else None,
-      "outputs": arguments.outputs,
+      "outputs": arguments.outputs or "logits",
       "flatten": arguments.flatten,
       "batch_norm_epsilon": arguments.batch_norm_epsilon,
       "jaxkd": __version__,
       "date": datetime.now(UTC).isoformat(timespec="seconds"),
     },
+    "" if arguments.torch else arguments.output,
   )
   model_card.check(card, str(what))
   bundle.write(
     arguments.out, "teacher", loaded.classifier, card, probe, loaded.artefact
   )
   return _summary(arguments, loaded, probe, difference)
+
+
+def _check(loaded: ImportedModel, probe: Probe, what: str) -> float:
+  """Checks a network by its probe, with a hint if its weights are short."""
+  try:
+    return probes.check(loaded.classifier, probe, what)
+  except JaxkdError as error:
+    if not any("converted exactly" in note for note in loaded.notes):
+      raise
+    raise JaxkdError(
+      f"{error} The weights in the file are rounded ({loaded.notes[0]}): make "
+      "the probe with these, in float32."
+    ) from error
 
 
 def _probe_source(arguments: argparse.Namespace) -> str:
@@ -196,7 +213,7 @@ def _load_module(
     arguments.weights,
     _spec(arguments),
     output=arguments.output,
-    output_kind=arguments.outputs,
+    output_kind=arguments.outputs or "logits",
   )
   classes = loaded.spec.num_classes
   if arguments.num_classes not in (None, classes):
@@ -214,11 +231,6 @@ def _load_file(arguments: argparse.Namespace) -> tuple[ImportedModel, Probe]:
     raise JaxkdError(
       "Give FILE, or --torch=my_models:net, with or without --weights=FILE."
     )
-  if arguments.output or arguments.outputs not in model_card.OUTPUTS:
-    raise JaxkdError(
-      "--output and --outputs=sigmoid are for PyTorch modules (--torch); let "
-      "the network in a file return logits [B, K] or probabilities."
-    )
   if epsilon is not None and not 0 < epsilon < 1:
     raise JaxkdError(
       f"--batch_norm_epsilon={epsilon} must be between 0 and 1, e.g. 1e-3."
@@ -227,7 +239,8 @@ def _load_file(arguments: argparse.Namespace) -> tuple[ImportedModel, Probe]:
     path,
     arguments.model,
     _spec(arguments),
-    outputs=arguments.outputs,
+    outputs=arguments.outputs or "logits",
+    output=arguments.output,
     flatten=arguments.flatten,
     epsilon=epsilon,
     prefix=arguments.prefix,
@@ -309,33 +322,29 @@ def _spec(arguments: argparse.Namespace) -> DataSpec | None:
 
 def _probe(arguments: argparse.Namespace, loaded: ImportedModel) -> Probe:
   """Reads the owner's probe, or makes one of the network's answers."""
-  probabilities = arguments.outputs == "probabilities"
-  if arguments.probe is None and not arguments.unchecked:
+  if arguments.probe:
+    kind = arguments.outputs
+    probe = probes.load(arguments.probe, loaded.spec, arguments.layout, kind)
+    if kind != "sigmoid":
+      return probe
+    # Near 0 and 1 a float32 sigmoid does not say its logit exactly.
+    answers = probes.answer(loaded.classifier, probe.images)
+    same = mismatch.sigmoid_difference(answers, probe.logits)
+    return probe._replace(logits=answers) if same <= probes.TOLERANCE else probe
+  if not arguments.unchecked:
     raise JaxkdError(
       "A network is imported only with a probe: give --probe=FILE (see "
       "--help), or --unchecked."
     )
-  if arguments.probe is None:
-    images = bundle.probe_images(loaded.spec)
-    probe = Probe(images, probes.answer(loaded.classifier, images))
-    if loaded.artefact and probabilities:
-      _check_probabilities(
-        mismatch.are_log_probabilities(probe.logits), "artefact"
-      )
-    return probe
-  probe = probes.load(arguments.probe, loaded.spec, arguments.layout)
-  if not probabilities:
-    return probe
-  _check_probabilities(mismatch.are_probabilities(probe.logits), "probe")
-  return probe._replace(logits=mismatch.to_logits(probe.logits))
-
-
-def _check_probabilities(are_probabilities: bool, source: str) -> None:
-  if not are_probabilities:
+  images = bundle.probe_images(loaded.spec)
+  probe = Probe(images, probes.answer(loaded.classifier, images))
+  soft = loaded.artefact and arguments.outputs == "probabilities"
+  if soft and not mismatch.are_log_probabilities(probe.logits):
     raise JaxkdError(
-      f"--outputs=probabilities, but the answers of the {source} are not: they "
-      "do not sum to 1; set --outputs=logits."
+      "--output_kind=probabilities, but the answers of the artefact are not: "
+      "they do not sum to 1; set --output_kind=logits."
     )
+  return probe
 
 
 if __name__ == "__main__":

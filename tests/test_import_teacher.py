@@ -21,6 +21,7 @@ import jaxkd
 from jaxkd import models
 from jaxkd.export.stablehlo import serialize
 from jaxkd.import_teacher import main
+from jaxkd.models.cpu import conv
 from jaxkd.pipeline.setup import setup
 from jaxkd.serialization import bundle, probe as probes, weights
 from jaxkd.serialization.pytorch.weights import to_torch
@@ -233,6 +234,103 @@ def test_an_unchecked_artefact_still_has_the_outputs_that_the_flag_names(
   run_import(*flags, file="net.stablehlo")
 
 
+def export_as_it_is(path, function):
+  """Writes an artefact of whatever a function of the images returns."""
+  shape = (*export.symbolic_shape("batch"), *SPEC.shape)
+  with conv.reference_form():
+    exported = export.export(jax.jit(function))(
+      jax.ShapeDtypeStruct(shape, jnp.float32)
+    )
+    path.write_bytes(exported.serialize(vjp_order=1))
+
+
+def of_two_classes(network):
+  """The logit of the second of two classes, as one number for an image."""
+  return lambda images: (
+    network(images).logits[:, 1] - network(images).logits[:, 0]
+  )
+
+
+TWO = ("--num_classes=2",)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+@pytest.mark.parametrize("kind", ["logits", "sigmoid"])
+def test_an_artefact_with_one_number_for_two_classes(
+  network, tmp_path, capsys, kind, shape
+):
+  number = of_two_classes(network)
+  last = jax.nn.sigmoid if kind == "sigmoid" else lambda x: x
+  answer = lambda images: last(number(images)).reshape(-1, *shape[1:])
+  export_as_it_is(tmp_path / "net.stablehlo", answer)
+  save_probe(IMAGES, np.asarray(answer(IMAGES)))
+  flags = (*FLAGS, *TWO, "--probe=probe.st")
+  if kind == "sigmoid":
+    message = refused(capsys, run_import, *flags, file="net.stablehlo")
+    assert "--output_kind=sigmoid" in message
+  run_import(*flags, f"--output_kind={kind}", file="net.stablehlo")
+  loaded = bundle.read("out")
+  assert loaded.card.outputs == kind and loaded.spec.num_classes == 2
+  np.testing.assert_allclose(
+    jax.nn.softmax(loaded.classifier(IMAGES).logits)[:, 1],
+    jax.nn.sigmoid(number(IMAGES)),
+    atol=1e-5,
+  )
+  gradient = jax.grad(lambda x: loaded.classifier(x).logits[:, 1].sum())(IMAGES)
+  expected = jax.grad(lambda x: number(x).sum())(IMAGES)
+  np.testing.assert_allclose(gradient, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("probability", [False, True])
+def test_weights_with_one_output_for_two_classes(tmp_path, capsys, probability):
+  spec = SPEC._replace(num_classes=2)
+  net = models.init("ideal_lenet", jax.random.key(3), spec)
+  state = to_torch("ideal_lenet", spec, net.variables)
+  last = {k: v[1:] - v[:1] for k, v in state.items() if v.shape[:1] == (2,)}
+  state = {k: np.ascontiguousarray(v) for k, v in (state | last).items()}
+  save_file(state, "one.st")
+  number = np.asarray(of_two_classes(net)(IMAGES))[:, None]
+  save_probe(IMAGES, 1 / (1 + np.exp(-number)) if probability else number)
+  flags = ("--model=ideal_lenet", *FLAGS, *TWO, "--probe=probe.st")
+  if probability:
+    message = refused(capsys, run_import, *flags, file="one.st")
+    assert "--output_kind=sigmoid" in message
+    flags += ("--output_kind=sigmoid",)
+  run_import(*flags, file="one.st")
+  assert "the logit of class 1" in capsys.readouterr().out
+  np.testing.assert_allclose(
+    jax.nn.softmax(bundle.read("out").classifier(IMAGES).logits),
+    jax.nn.softmax(net(IMAGES).logits),
+    atol=1e-5,
+  )
+
+
+def test_an_artefact_with_several_outputs(network, tmp_path, capsys):
+  def answer(images):
+    logits = network(images).logits
+    features, label = images.mean((1, 2)), logits.argmax(-1)
+    return {"features": features, "label": label, "other": -logits} | {
+      "scores": logits
+    }
+
+  export_as_it_is(tmp_path / "net.stablehlo", answer)
+  flags = (*FLAGS, "--probe=probe.st")
+  message = refused(capsys, run_import, *flags, file="net.stablehlo")
+  assert "other (B, 4)" in message and "--output" in message
+  for output, out in (("scores", "by_name"), ("3", "by_index")):
+    run_import(*flags, f"--output={output}", file="net.stablehlo", out=out)
+    loaded = bundle.read(out)
+    np.testing.assert_allclose(
+      loaded.classifier(IMAGES).logits, network(IMAGES).logits, atol=1e-4
+    )
+    first = lambda x, net=loaded.classifier: net(x).logits[:, 0].sum()
+    assert np.abs(jax.grad(first)(IMAGES)).max() > 0
+  message = refused(
+    capsys, run_import, *flags, "--output=none", file="net.stablehlo", out="no"
+  )
+  assert "scores (B, 4)" in message
+
+
 def test_an_artefact_that_calls_back_is_refused(capsys, tmp_path):
   target = "xla_ffi_python_cpu_callback"
   logits = jax.ShapeDtypeStruct((3, 4), jnp.float32)
@@ -249,7 +347,7 @@ def test_an_artefact_that_calls_back_is_refused(capsys, tmp_path):
 def test_a_probe_of_probabilities_for_pytorch_weights(network, capsys):
   rows = jax.nn.softmax(probes.answer(network, IMAGES))
   save_probe(IMAGES, np.asarray(rows))
-  assert "--outputs=probabilities" in refused(capsys, import_torch)
+  assert "--output_kind=probabilities" in refused(capsys, import_torch)
   import_torch("--outputs=probabilities")
   loaded = bundle.read("out")
   same(loaded.classifier, network)

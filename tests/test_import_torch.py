@@ -196,9 +196,9 @@ def test_of_tied_weights_one_is_enough():
 
 def test_probabilities(capsys):
   message = refused(capsys, "soft")
-  assert "are probabilities; set --outputs=probabilities" in message
+  assert "are probabilities; set --output_kind=probabilities" in message
   message = refused(capsys, "net", "--outputs=probabilities")
-  assert "do not sum to 1; set --outputs=logits" in message
+  assert "do not sum to 1; set --output_kind=logits" in message
   run_import("soft", "--outputs=probabilities")
   with open("out/teacher.json") as file:
     card = json.load(file)

@@ -52,14 +52,14 @@ def export_module(
   if output_kind == "logits" and mismatch.are_probabilities(answers):
     raise JaxkdError(
       f"The answers of {function} are probabilities; set "
-      "--outputs=probabilities."
+      "--output_kind=probabilities."
     )
   if output_kind == "probabilities" and not mismatch.are_log_probabilities(
     answers
   ):
     raise JaxkdError(
-      f"--outputs=probabilities, but the answers of {function} do not sum to "
-      "1; set --outputs=logits."
+      f"--output_kind=probabilities, but the answers of {function} do not sum "
+      "to 1; set --output_kind=logits."
     )
   spec = spec._replace(num_classes=answers.shape[1])
   data_spec.check_spec(spec, function)

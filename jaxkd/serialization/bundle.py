@@ -149,18 +149,21 @@ def _read_artefact(path: Path, card: ModelCard) -> Classifier:
     raise JaxkdError(
       f"{path} has {size} bytes; an artefact has 1 to {MAX_ARTEFACT_BYTES}."
     )
-  return artefact_classifier(path.read_bytes(), card.spec, card.outputs)
+  return artefact_classifier(
+    path.read_bytes(), card.spec, card.outputs, card.output
+  )
 
 
 def artefact_classifier(
-  artefact: bytes, spec: DataSpec, outputs: str
+  artefact: bytes, spec: DataSpec, outputs: str, output: str = ""
 ) -> Classifier:
   """Loads the classifier in a `jax.export` artefact; see `from_export`.
 
   Args:
     artefact: bytes of the artefact.
     spec: spec of the inputs.
-    outputs: outputs of the artefact, `logits` or `probabilities`.
+    outputs: what it gives, one of `OUTPUT_KINDS`.
+    output: name or index of the output, if it has several.
 
   Raises:
     JaxkdError: if the artefact has callbacks, or if `from_export` refuses it.
@@ -170,7 +173,7 @@ def artefact_classifier(
       "This artefact has callbacks into the process that runs it, which can "
       "run any code; export the network without callbacks."
     )
-  classifier = from_export(artefact, spec)
-  if outputs == "logits":
+  classifier = from_export(artefact, spec, output=output)
+  if outputs == "logits" and not classifier.apply.gives_one_number:
     return classifier
   return classifier.replace(apply=ConvertedApply(classifier.apply, outputs))

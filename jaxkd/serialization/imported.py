@@ -68,6 +68,7 @@ def load(
   spec: DataSpec | None = None,
   *,
   outputs: str = "logits",
+  output: str = "",
   flatten: str = "chw",
   epsilon: float | None = None,
   prefix: str | None = None,
@@ -79,7 +80,8 @@ def load(
     model: name in `jaxkd.models`, for PyTorch's weights; or `module:function`
       that builds a user's own network, for a file that jaxkd wrote.
     spec: spec of the inputs, unless jaxkd wrote the file.
-    outputs: outputs of an artefact, `logits` or `probabilities`.
+    outputs: what an artefact gives, one of `OUTPUT_KINDS`.
+    output: name or index of its output, if it has several.
     flatten: order in which maps are flattened before the first linear layer,
       `chw` or `hwc`.
     epsilon: epsilon of BatchNorm, if it is not 1e-5.
@@ -94,7 +96,7 @@ def load(
     refuse_pickle(file, model, spec)
   path = files[0]
   if path.suffix == f".{ARTEFACT}":
-    return _load_artefact(path, model, spec, outputs)
+    return _load_artefact(path, model, spec, outputs, output)
   header = read_header(path)
   if {"model", "spec"} <= header.texts.keys():
     return _load_checkpoint(path, model, spec, len(header.shapes))
@@ -104,6 +106,10 @@ def load(
     raise JaxkdError(
       f"{path} does not name its network; give --model, --image_shape, "
       f"--num_classes, --mean and --std.{known}"
+    )
+  if output:
+    raise JaxkdError(
+      f"--output={output}: {model} has one output; leave the flag out."
     )
   checks.choice("model", model, models.names())
   state = shards.read(files)
@@ -197,7 +203,11 @@ def _comma(values: tuple) -> str:
 
 
 def _load_artefact(
-  path: Path, model: str, spec: DataSpec | None, outputs: str
+  path: Path,
+  model: str,
+  spec: DataSpec | None,
+  outputs: str,
+  output: str,
 ) -> ImportedModel:
   if model or spec is None:
     raise JaxkdError(
@@ -210,7 +220,7 @@ def _load_artefact(
       "size of an artefact."
     )
   artefact = path.read_bytes()
-  classifier = bundle.artefact_classifier(artefact, spec, outputs)
+  classifier = bundle.artefact_classifier(artefact, spec, outputs, output)
   return ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
 
 

@@ -5,7 +5,7 @@ cause is named if undoing it brings the difference within the tolerance, or
 below a hundredth of what it was.
 """
 
-from jax.nn import log_softmax, logsumexp
+from jax.nn import log_softmax, logsumexp, sigmoid, softmax
 import numpy as np
 
 from jaxkd.models.network_outputs import MIN_PROBABILITY
@@ -24,6 +24,14 @@ def difference(answers: np.ndarray, expected: np.ndarray) -> float:
     answers = np.maximum(log_softmax(answers, -1), floor)
     expected = np.maximum(expected, floor)
   return float(np.abs(answers - expected).max())
+
+
+def sigmoid_difference(answers: np.ndarray, expected: np.ndarray) -> float:
+  """Returns the largest difference of the sigmoids of logits `[N, K]`; of one
+  number for two classes, whose first logit is 0, of the probabilities.
+  """
+  apply = sigmoid if expected[:, 0].any() else softmax
+  return float(np.abs(apply(answers) - apply(expected)).max())
 
 
 def are_probabilities(rows: np.ndarray) -> bool:
@@ -61,13 +69,13 @@ def explain(
     if same or difference(to_logits(answers), expected) <= limit:
       return (
         "Softmax is already applied by the network: set "
-        "--outputs=probabilities, and store probabilities in the probe."
+        "--output_kind=probabilities, and store probabilities in the probe."
       )
   if are_probabilities(logits):
     logits = to_logits(logits)
     prefix = (
       "Softmax is already applied to the expected answers: set "
-      "--outputs=probabilities, or store logits. "
+      "--output_kind=probabilities, or store logits. "
     )
     if difference(answers, logits) <= limit:
       return prefix.strip()

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from jaxkd import models
 from jaxkd.config import checks, user_code
+from jaxkd.config.teacher_fields import OUTPUT_KINDS
 from jaxkd.runtime.files import write_json
 from jaxkd.serialization import data_spec
 from jaxkd.serialization.safetensors_io import read_json
 from jaxkd.types import DataSpec, JaxkdError
 
-OUTPUTS = ("logits", "probabilities")
 ARTEFACT = "stablehlo"
 MAX_BYTES = 2**20
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
@@ -26,10 +26,12 @@ class ModelCard(NamedTuple):
       artefact.
     spec: spec of the inputs.
     class_names: one name per class, or none.
-    outputs: outputs of the network: `logits`, or `probabilities` for some
-      artefacts.
+    outputs: what the network gives: `logits`, or for some artefacts
+      `probabilities` or `sigmoid`, see `jaxkd.models.network_outputs`.
     source: `sha256:...` of the imported file; empty if there is none.
     provenance: JSON about the origin of the network, for people.
+    output: name or index of the output, for artefacts with several; a file
+      without it is that of a network with one.
   """
 
   architecture: str
@@ -38,11 +40,14 @@ class ModelCard(NamedTuple):
   outputs: str = "logits"
   source: str = ""
   provenance: dict[str, Any] = {}  # noqa: RUF012 (never written to)
+  output: str = ""
 
 
 def write(path: Path, card: ModelCard) -> None:
   """Writes a card as a JSON file."""
   fields = {**card._asdict(), "spec": card.spec._asdict()}
+  if not card.output:
+    del fields["output"]
   write_json(path, fields)
 
 
@@ -63,6 +68,7 @@ def read(path: Path) -> ModelCard:
     raise JaxkdError(f"{path} is no valid JSON: {error}.") from error
   if not isinstance(fields, dict):
     raise JaxkdError(f"{path} must hold a JSON object.")
+  fields = {"output": "", **fields}
   checks.keys(str(path), fields, ModelCard._fields)
   names = fields["class_names"]
   if not isinstance(names, list):
@@ -87,15 +93,18 @@ def check(card: ModelCard, where: str) -> None:
   if name not in known and not user_code.is_function(name):
     message = checks.unknown("architecture", name, known)
     raise JaxkdError(f"{where}: {message}")
-  if card.outputs not in OUTPUTS:
+  if card.outputs not in OUTPUT_KINDS:
     raise JaxkdError(
-      f"{where}: outputs={card.outputs!r}; choose logits or probabilities."
+      f"{where}: outputs={card.outputs!r}; choose {', '.join(OUTPUT_KINDS)}."
     )
-  if card.outputs == "probabilities" and card.architecture != ARTEFACT:
+  of_artefact = card.output or card.outputs != "logits"
+  if of_artefact and card.architecture != ARTEFACT:
     raise JaxkdError(
       f"{where}: {card.architecture} returns logits; only an artefact may have "
-      "outputs=probabilities."
+      f"outputs={card.outputs} or output={card.output!r}."
     )
+  if not (isinstance(card.output, str) and len(card.output) <= 200):
+    raise JaxkdError(f"{where}: output must be a text of up to 200 characters.")
   names, classes = card.class_names, card.spec.num_classes
   if names and len(names) != classes:
     raise JaxkdError(

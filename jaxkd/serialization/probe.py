@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import save as to_bytes
 
+from jaxkd.models.network_outputs import to_logits
 from jaxkd.serialization import mismatch, safetensors_io
 from jaxkd.serialization.answers import answer
 from jaxkd.types import Classifier, DataSpec, JaxkdError
@@ -102,7 +103,7 @@ def save(path: Path, probe: Probe) -> None:
   path.write_bytes(to_bytes(tensors))
 
 
-def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
+def load(path: Path, spec: DataSpec, layout: str = "", kind: str = "") -> Probe:
   """Reads and checks the probe in a file.
 
   Args:
@@ -110,6 +111,8 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
     spec: spec of the images and classes.
     layout: layout of the images, `nhwc` or `nchw`; empty infers it from the
       shape.
+    kind: what the file has as logits, one of `OUTPUT_KINDS`; empty if nobody
+      said it. Of two classes one number for each image is enough.
 
   Raises:
     JaxkdError: if the file is damaged, or if names, types, shapes or values of
@@ -129,7 +132,10 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
   shape, logits = header.shapes["images"], header.shapes["logits"]
   order = _order(path, shape, spec, layout)
   count = shape[0]
-  if logits != (count, spec.num_classes) or not 0 < count <= MAX_IMAGES:
+  allowed = [(count, spec.num_classes)]
+  if spec.num_classes == 2:
+    allowed += [(count,), (count, 1)]
+  if logits not in allowed or not 0 < count <= MAX_IMAGES:
     raise JaxkdError(
       f"{path} has {count} images and logits {list(logits)}; expected 1 to "
       f"{MAX_IMAGES} images and as many rows of {spec.num_classes} logits."
@@ -145,7 +151,31 @@ def load(path: Path, spec: DataSpec, layout: str = "") -> Probe:
       f"{path} has pixels from {low:.3g} to {high:.3g}; store images in "
       "[0, 1], before the normaliser."
     )
-  return Probe(tensors["images"].transpose(order), tensors["logits"])
+  images, rows = tensors["images"].transpose(order), tensors["logits"]
+  _check_kind(rows, kind)
+  return Probe(images, np.asarray(to_logits(rows, kind)))
+
+
+def _check_kind(rows: np.ndarray, kind: str) -> None:
+  """Refuses answers that are not of the kind that the flag says, or that may be
+  of another where it says none.
+  """
+  single = rows.ndim == 1 or rows.shape[1] == 1
+  within = rows.min() >= 0 and rows.max() <= 1
+  if not kind and single and within:
+    raise JaxkdError(
+      "The answers of the probe are one number from 0 to 1; say what it is: "
+      "--output_kind=sigmoid for the probability of the second class, =logits "
+      "for its logit."
+    )
+  sums = kind == "sigmoid" or single or mismatch.are_probabilities(rows)
+  if kind in ("", "logits") or (within and sums):
+    return
+  reason = "do not sum to 1" if within else "are not in [0, 1]"
+  raise JaxkdError(
+    f"--output_kind={kind}, but the answers of the probe are not: they "
+    f"{reason}; set --output_kind=logits."
+  )
 
 
 def _order(

@@ -66,8 +66,12 @@ def read_header(path: Path) -> Header:
     ) from error
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
+def read_tensors(path: Path, *, finite: bool = True) -> dict[str, np.ndarray]:
   """Reads all tensors of a file; floats that NumPy lacks become float32.
+
+  Args:
+    path: path of the file.
+    finite: whether floats that are not finite are refused.
 
   Raises:
     JaxkdError: if `read_header` refuses the file, or if floats are not finite
@@ -98,7 +102,8 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
   except (SafetensorError, OSError, ValueError) as error:
     raise JaxkdError(f"{path} cannot be read: {error}.") from error
   for name, tensor in tensors.items():
-    if tensor.dtype.kind in "fc" and not np.isfinite(tensor).all():
+    is_float = tensor.dtype.kind in "fc"
+    if finite and is_float and not np.isfinite(tensor).all():
       raise JaxkdError(f"{path}: {name} has values that are not finite.")
   return {name: tensors[name] for name in header.shapes}
 

@@ -66,7 +66,7 @@ def read(files: tuple[Path, ...]) -> StateDict:
   """Reads the tensors of all files.
 
   Of tensors that share memory, safetensors keeps one and notes the others'
-  names; they are in what is returned.
+  names; they are in what is returned. Values may be infinite or NaN.
 
   Raises:
     JaxkdError: if a file is damaged, or if two hold tensors of one name.
@@ -81,7 +81,7 @@ def read(files: tuple[Path, ...]) -> StateDict:
         f"{path} holds {min(twice)}, as a file before it does; keep the files "
         "of one network."
       )
-    tensors |= read_tensors(path)
+    tensors |= read_tensors(path, finite=False)
     texts |= header.texts
     dtypes |= set(header.dtypes.values())
   notes = []

@@ -47,7 +47,7 @@ class _Answer(NamedTuple):
 
 
 def from_export(
-  blob: bytes, spec: DataSpec, name: str = "stablehlo"
+  blob: bytes, spec: DataSpec, name: str = "stablehlo", output: str = ""
 ) -> Classifier:
   """Creates a classifier from the bytes of a `jax.export` artefact.
 
@@ -56,7 +56,9 @@ def from_export(
   to be written by `serialize(vjp_order=1)`. It may return a tuple of logits and
   of the inputs of its batch normalisations, `[B, ..., D]`, their running means
   and their running variances, each a tuple; methods that need them see them.
-  An exported call cannot be vmapped, so mapped axes are merged with the batch.
+  Of any other arrays that it returns, one is taken; of two classes one number
+  is enough. An exported call cannot be vmapped, so mapped axes are merged with
+  the batch.
 
   The weights are inside of the program and cannot be trained. The only variable
   is the SHA-256 of the bytes, so that `jaxkd.serialization.weights.digest`
@@ -66,6 +68,8 @@ def from_export(
     blob: bytes of the artefact.
     spec: spec of the inputs; its normaliser is not applied.
     name: for messages and reports.
+    output: name or index of the logits among several outputs; empty takes the
+      one that fits.
 
   Raises:
     JaxkdError: if the bytes are no artefact that this version of JAX can run,
@@ -79,7 +83,8 @@ def from_export(
       f"({_first_line(error)}). It is damaged, from a later JAX, or more than "
       "six months older; export it again."
     ) from error
-  _check_signature(exported, spec, name)
+  index = _logits_index(exported, spec, name, output)
+  _check_signature(exported, spec, name, index)
   _check_program(exported, name)
   _try(exported, spec, name)
   digest = hashlib.sha256(blob)
@@ -87,16 +92,27 @@ def from_export(
     "params": {},
     "sha256": jnp.asarray(np.frombuffer(digest.digest(), np.uint8)),
   }
-  apply = _Exported(digest.hexdigest(), _differentiable(exported))
+  one_number = exported.out_avals[index].shape[1:] in ((), (1,))
+  answer = _differentiable(exported, index)
+  apply = _Exported(digest.hexdigest(), index, answer, one_number)
   return Classifier(variables, apply, name)
 
 
 @dataclass(frozen=True)
 class _Exported:
-  """Applies an artefact; two of them are equal if their bytes are."""
+  """Applies an artefact; two of them are equal if their bytes and outputs are.
+
+  Attributes:
+    digest: of the bytes.
+    output: index of the logits among the arrays that it returns.
+    answer: computes what it returns.
+    gives_one_number: whether it does for an image, in place of logits.
+  """
 
   digest: str
+  output: int
   answer: Callable[[Array], _Answer] = field(compare=False, repr=False)
+  gives_one_number: bool = False
 
   def __call__(
     self,
@@ -120,23 +136,30 @@ def is_artefact(classifier: Classifier) -> bool:
 
 
 def _differentiable(
-  exported: export.Exported,
+  exported: export.Exported, index: int
 ) -> Callable[[Array], _Answer]:
-  """Returns the exported call with its exported gradient and vmap rules."""
+  """Returns the exported call with its exported gradient and vmap rules.
+
+  Args:
+    exported: the artefact.
+    index: of the logits among its outputs.
+  """
+  shown = _num_batch_norms(exported)
 
   def call(images: Array) -> _Answer:
     returned = exported.call(images)
-    return (
-      _Answer(*returned) if isinstance(returned, tuple) else _Answer(returned)
-    )
+    if shown:
+      return _Answer(*returned)
+    return _Answer(jax.tree.leaves(returned)[index])
 
   def pull_back(images: Array, logits: Array, *inputs: Array) -> Array:
-    # The running statistics do not depend on the images.
-    zeros = [
-      jnp.zeros(each.shape, each.dtype)
-      for each in exported.out_avals[1 + len(inputs) :]
-    ]
-    return exported.vjp().call(images, logits, *inputs, *zeros)[0]
+    # No other output has a part in a loss; running statistics do not depend on
+    # the images.
+    shapes = jax.tree.leaves(jax.eval_shape(exported.call, images))
+    cotangents = [_zeros(each) for each in shapes]
+    cotangents[index] = logits
+    cotangents[1 : 1 + len(inputs)] = inputs
+    return exported.vjp().call(images, *cotangents)[0]
 
   forward = _merges_mapped_axes(call)
   pullback = _merges_mapped_axes(pull_back)
@@ -148,6 +171,13 @@ def _differentiable(
     ),
   )
   return answer
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> Array | np.ndarray:
+  """Returns the zero gradient of an output."""
+  if jnp.issubdtype(shape.dtype, jnp.inexact):
+    return jnp.zeros(shape.shape, shape.dtype)
+  return np.zeros(shape.shape, jax.dtypes.float0)
 
 
 def _merges_mapped_axes(
@@ -179,26 +209,74 @@ def _merges_mapped_axes(
   return merged
 
 
+def _logits_index(
+  exported: export.Exported, spec: DataSpec, name: str, output: str
+) -> int:
+  """Returns which of the arrays that an artefact returns are the logits.
+
+  Raises:
+    JaxkdError: if there is no such output, or if none is named and not exactly
+      one fits.
+  """
+  if _num_batch_norms(exported) is not None and output in ("", "0"):
+    return 0
+  indices = jax.tree.unflatten(
+    exported.out_tree, range(len(exported.out_avals))
+  )
+  paths = [
+    jax.tree_util.keystr(path, simple=True, separator=".")
+    for path, _ in jax.tree_util.tree_leaves_with_path(indices)
+  ]
+  if output in paths:
+    return paths.index(output)
+  if output.isdecimal() and int(output) < len(paths):
+    return int(output)
+  fitting = [
+    index
+    for index, array in enumerate(exported.out_avals)
+    if _fits(array, spec.num_classes)
+  ]
+  named = [i for i in fitting if paths[i].rpartition(".")[2] == "logits"]
+  for indices in (fitting, named):
+    if len(indices) == 1 and not output:
+      return indices[0]
+  described = ", ".join(
+    f"{path} {_sizes(array)}"
+    for path, array in zip(paths, exported.out_avals, strict=True)
+  )
+  raise JaxkdError(
+    f"{name} returns {described}; name the one with a number for each of "
+    f"{spec.num_classes} classes by --output, or its index."
+  )
+
+
+def _fits(logits: jax.core.ShapedArray, num_classes: int) -> bool:
+  """Returns whether an array has a number for each class; of two classes one
+  is enough.
+  """
+  sizes = logits.shape[1:]
+  return sizes == (num_classes,) or (num_classes == 2 and sizes in ((), (1,)))
+
+
 def _check_signature(
-  exported: export.Exported, spec: DataSpec, name: str
+  exported: export.Exported, spec: DataSpec, name: str, index: int
 ) -> None:
   """Refuses an artefact whose inputs and outputs are not those of `spec`."""
-  norms = _num_batch_norms(exported)
-  if exported.in_tree != jax.tree.structure(((0,), {})) or norms is None:
+  if exported.in_tree != jax.tree.structure(((0,), {})):
     raise JaxkdError(
       f"{name} takes {len(exported.in_avals)} arrays and returns "
       f"{len(exported.out_avals)}; export a function of the images alone that "
       "returns the logits alone, with the weights as constants."
     )
-  (images,), logits = exported.in_avals, exported.out_avals[0]
-  if {each.dtype for each in (images, *exported.out_avals)} != {
-    jnp.dtype(jnp.float32)
-  }:
+  (images,), logits = exported.in_avals, exported.out_avals[index]
+  norms = _num_batch_norms(exported) or 0
+  shown = exported.out_avals if norms else (logits,)
+  if {each.dtype for each in (images, *shown)} != {jnp.dtype(jnp.float32)}:
     raise JaxkdError(
       f"{name} takes {images.dtype} and returns {logits.dtype}; both must be "
       "float32. Convert inside of the exported function."
     )
-  if images.shape[1:] != spec.shape or logits.shape[1:] != (spec.num_classes,):
+  if images.shape[1:] != spec.shape or not _fits(logits, spec.num_classes):
     raise JaxkdError(
       f"{name} maps inputs {_sizes(images)} to logits {_sizes(logits)}; the "
       f"spec of {spec.name} says inputs (B, {_joined(spec.shape)}) and logits "
@@ -206,7 +284,7 @@ def _check_signature(
     )
   inputs = exported.out_avals[1 : 1 + norms]
   widths = [each.shape[-1:] for each in inputs]
-  if [each.shape for each in exported.out_avals[1 + norms :]] != widths * 2:
+  if norms and [each.shape for each in shown[1 + norms :]] != widths * 2:
     raise JaxkdError(
       f"{name} returns running statistics of other widths than the inputs of "
       "its batch normalisations; return inputs [B, ..., D] and statistics [D]."
@@ -246,9 +324,11 @@ def _try(exported: export.Exported, spec: DataSpec, name: str) -> None:
   """Refuses an artefact that cannot be lowered on this machine."""
   images = jax.ShapeDtypeStruct((_TRIAL_BATCH, *spec.shape), jnp.float32)
   try:
-    answer = jax.eval_shape(exported.call, images)
     jax.jit(exported.call).lower(images)
-    jax.jit(exported.vjp().call).lower(images, *jax.tree.leaves(answer))
+    cotangents = jax.tree.leaves(jax.eval_shape(exported.call, images))
+    jax.jit(
+      lambda images: exported.vjp().call(images, *map(_zeros, cotangents))
+    ).lower(images)
   except Exception as error:  # MLIR, shape and platform errors
     raise JaxkdError(
       f"{name} does not run on {jax.default_backend()} with JAX "

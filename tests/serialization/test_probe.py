@@ -110,7 +110,7 @@ def test_log_probabilities_are_accepted_as_logits():
 def test_a_second_cause_is_found_behind_a_softmax():
   expected = jax.nn.softmax(logits(network(), IMAGES[..., ::-1]))
   message = refused(network(), np.asarray(expected))
-  assert "--outputs=probabilities" in message and "Channel order" in message
+  assert "--output_kind=probabilities" in message and "Channel order" in message
 
 
 def test_channel_order_is_named():

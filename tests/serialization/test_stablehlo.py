@@ -211,7 +211,9 @@ WRONG = {
   "takes 2 arrays": lambda: written(
     lambda x, y: mean(x + y), (0, 8, 8, 1), (0, 8, 8, 1)
   ),
-  "returns 2": lambda: written(lambda x: (mean(x), mean(x)), (0, 8, 8, 1)),
+  "returns 0 .B, 3., 1 .B, 3.": lambda: written(
+    lambda x: (mean(x), mean(x)), (0, 8, 8, 1)
+  ),
   "of other widths": lambda: written(
     lambda x: (mean(x), (x,), (x[0, 0, 0],), (jnp.ones(2),)), (0, 8, 8, 1)
   ),
