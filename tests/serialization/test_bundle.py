@@ -133,7 +133,7 @@ def test_two_roles_are_refused(folder):
     ({"architecture": "ideal_mlp"}, "its card says"),
     ({"architecture": "stablehlo"}, "has no file teacher.stablehlo"),
     ({"outputs": "probabilities"}, "only an artefact"),
-    ({"outputs": "features"}, "choose logits or"),
+    ({"outputs": "features"}, "choose logits, prob"),
     ({"class_names": ["a", "b"]}, "2 class_names for 3"),
     ({"class_names": ["a", "b", 3]}, "must be texts"),
     ({"class_names": ["a", "b", "c\n"]}, "must be texts"),
