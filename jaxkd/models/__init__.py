@@ -40,7 +40,7 @@ from jaxkd.models.mobilenet import MobileNetV2
 from jaxkd.models.resnet import ResNet
 from jaxkd.models.shufflenet import ShuffleNetV2
 from jaxkd.models.skeptical import skeptical
-from jaxkd.models.vgg import VGG
+from jaxkd.models.vgg import VGG, TorchvisionVGG
 from jaxkd.models.vit import ViT
 from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
@@ -87,6 +87,13 @@ _MODELS = {
   "resnet8_8": functools.partial(ResNet, blocks=(1, 1, 1), width=8),
   "shufflenet_v2": ShuffleNetV2,
   "shufflenet_v2_quarter": functools.partial(ShuffleNetV2, divisor=4),
+  "torchvision_resnet18": functools.partial(ResNet, imagenet_stem=True),
+  "torchvision_resnet34": functools.partial(
+    ResNet, blocks=(3, 4, 6, 3), imagenet_stem=True
+  ),
+  "torchvision_resnet50": functools.partial(
+    ResNet, blocks=(3, 4, 6, 3), bottleneck=True, imagenet_stem=True
+  ),
   "vgg11": functools.partial(VGG, depths=(1, 1, 2, 2, 2)),
   "vgg13": functools.partial(VGG, depths=(2, 2, 2, 2, 2)),
   "vgg16": functools.partial(VGG, depths=(2, 2, 3, 3, 3)),
@@ -112,6 +119,13 @@ _MODELS = {
   "zsdb3kd_lenet5_half": functools.partial(
     LeNet, channels=(10, 25), hidden=100, side=28
   ),
+}
+_MODELS |= {
+  f"torchvision_{name}{suffix}": functools.partial(
+    TorchvisionVGG, **_MODELS[name].keywords, batch_norm=bool(suffix)
+  )
+  for name in ("vgg11", "vgg13", "vgg16")
+  for suffix in ("", "_bn")
 }
 _MODELS |= {
   f"skeptical_{name}": functools.partial(skeptical, _MODELS[name])

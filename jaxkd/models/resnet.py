@@ -7,6 +7,7 @@ of Nasty Teacher, IDEAL and the data-free papers.
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxkd.models.cpu.pool import max_pool
 from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 
@@ -59,6 +60,8 @@ class ResNet(nn.Module):
     blocks: number of blocks of each stage; published networks have four stages.
     bottleneck: whether blocks have three convolutions.
     width: channels of the first stage's 3x3 convolutions, doubled per stage.
+    imagenet_stem: whether the first convolution is 7x7 with stride 2 and a pool
+      follows, as torchvision has it for ImageNet.
     dtype: compute dtype.
   """
 
@@ -66,14 +69,18 @@ class ResNet(nn.Module):
   blocks: tuple[int, ...] = (2, 2, 2, 2)
   bottleneck: bool = False
   width: int = 64
+  imagenet_stem: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """Applies the network to normalised images `[B, H, W, C]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
-    x = Conv(self.width, 3, padding=1, use_bias=False, dtype=self.dtype)(images)
+    size, stride = (7, 2) if self.imagenet_stem else (3, 1)
+    x = Conv(self.width, size, stride, size // 2, False, self.dtype)(images)
     x = nn.relu(norm()(x))
+    if self.imagenet_stem:
+      x = max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     features = []
     for stage, count in enumerate(self.blocks):
       for index in range(count):

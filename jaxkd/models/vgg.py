@@ -1,7 +1,6 @@
-"""VGGs with batch normalisation and a single linear layer, as IDEAL has them.
+"""VGGs: for images of 32x32 or 64x64, as IDEAL has them, and torchvision's.
 
-Simonyan and Zisserman, Very Deep Convolutional Networks (2015), for images of
-32x32 or 64x64.
+Simonyan and Zisserman, Very Deep Convolutional Networks (2015).
 """
 
 import flax.linen as nn
@@ -12,6 +11,8 @@ from jaxkd.models.layers import Conv, Dense, batch_norm
 from jaxkd.types import Array, Outputs
 
 WIDTHS = (64, 128, 256, 512, 512)
+# Of torchvision's: the side of the map and the width of the linear layers.
+SIDE, HIDDEN = 7, 4096
 
 
 class VGG(nn.Module):
@@ -52,3 +53,55 @@ class VGG(nn.Module):
     x = x.mean((1, 2))
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
     return Outputs(logits.astype(jnp.float32), features=(*features, x))
+
+
+class TorchvisionVGG(nn.Module):
+  """Five blocks of 3x3 convolutions and pools, and three linear layers.
+
+  The map is averaged to 7x7 before the linear layers, as in torchvision, so
+  images may have any size of at least 32x32. `features` are the outputs of the
+  blocks and of the second linear layer.
+
+  Attributes:
+    num_classes: K.
+    depths: number of convolutions of each block.
+    batch_norm: whether convolutions are followed by batch normalisations.
+    dtype: compute dtype.
+  """
+
+  num_classes: int
+  depths: tuple[int, ...]
+  batch_norm: bool = False
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, *, train: bool = False) -> Outputs:
+    """Applies the network to normalised images `[B, H, W, C]`."""
+    norm = batch_norm(train=train, dtype=self.dtype)
+    x = images
+    features = []
+    for width, depth in zip(WIDTHS, self.depths, strict=True):
+      for _ in range(depth):
+        x = Conv(width, 3, padding=1, dtype=self.dtype)(x)
+        x = nn.relu(norm()(x) if self.batch_norm else x)
+      x = max_pool(x)
+      features.append(x)
+    rows, columns = (_averages(size, x.dtype) for size in x.shape[1:3])
+    x = jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+    x = x.reshape(len(x), -1)
+    for _ in range(2):
+      hidden = nn.relu(Dense(HIDDEN, dtype=self.dtype)(x))
+      x = nn.Dropout(0.5, deterministic=not train)(hidden)
+    logits = Dense(self.num_classes, dtype=self.dtype)(x)
+    return Outputs(logits.astype(jnp.float32), features=(*features, hidden))
+
+
+def _averages(size: int, dtype: jnp.dtype) -> Array:
+  """Returns the matrix `[SIDE, size]` of PyTorch's adaptive average pool."""
+  starts = [index * size // SIDE for index in range(SIDE)]
+  ends = [-(-(index + 1) * size // SIDE) for index in range(SIDE)]
+  matrix = [
+    [(start <= place < end) / (end - start) for place in range(size)]
+    for start, end in zip(starts, ends, strict=True)
+  ]
+  return jnp.asarray(matrix, dtype)

@@ -1,7 +1,7 @@
 """The names of the layers of networks of blocks in PyTorch."""
 
 from jaxkd.models.resnet import ResNet
-from jaxkd.models.vgg import VGG
+from jaxkd.models.vgg import VGG, TorchvisionVGG
 from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.serialization.pytorch.naming_schemes import (
   Layers,
@@ -47,8 +47,8 @@ def resnet(network: ResNet) -> Names:
       ),
       NamingScheme("CIFAR, shortcut and fc", shortcut),
     ),
-    note="Our ResNets have the stem for small images, one 3x3 convolution of "
-    "stride 1 and no pool; a network for ImageNet does not fit.",
+    note="torchvision_resnet18, 34 and 50 have the stem for ImageNet; other "
+    "ResNets have that for small images, one 3x3 convolution and no pool.",
   )
 
 
@@ -76,7 +76,24 @@ def vgg(network: VGG) -> Names:
   return Names(
     (*schemes, NamingScheme("blocks", _vgg_blocks(network))),
     note="Our VGGs have batch normalisation, and one linear layer after a "
-    "global pool; torchvision's, with three linear layers, do not fit.",
+    "global pool; those with three are torchvision_vgg11, 13, 16 and *_bn.",
+  )
+
+
+def torchvision_vgg(network: TorchvisionVGG) -> Names:
+  """Returns the names of torchvision's VGGs, with three linear layers."""
+  order, number = "", 0
+  for depth in network.depths:
+    for _ in range(depth):
+      norm = f"BatchNorm_{number} " * network.batch_norm
+      order += f"Conv_{number} {norm}. "
+      number += 1
+    order += ". "
+  layers = sequential_names(order, "features.")
+  layers |= sequential_names("Dense_0 . . Dense_1 . . Dense_2", "classifier.")
+  return Names(
+    (NamingScheme("torchvision", layers),),
+    flattened=("Dense_0", f"Conv_{number - 1}"),
   )
 
 

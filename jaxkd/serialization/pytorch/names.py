@@ -6,7 +6,7 @@ from jaxkd.models.mobilenet import MobileNetV2
 from jaxkd.models.resnet import ResNet
 from jaxkd.models.shufflenet import ShuffleNetV2
 from jaxkd.models.skeptical import Skeptical
-from jaxkd.models.vgg import VGG
+from jaxkd.models.vgg import VGG, TorchvisionVGG
 from jaxkd.models.vit import ViT
 from jaxkd.models.wide_resnet import WideResNet
 from jaxkd.serialization.pytorch import blocks as torch_blocks
@@ -27,6 +27,8 @@ def names_of(network: nn.Module) -> Names:
       return torch_blocks.resnet(network)
     case VGG():
       return torch_blocks.vgg(network)
+    case TorchvisionVGG():
+      return torch_blocks.torchvision_vgg(network)
     case MobileNetV2():
       return torch_blocks.mobilenet()
     case ShuffleNetV2():
