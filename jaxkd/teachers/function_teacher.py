@@ -2,7 +2,9 @@
 own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sized
+import inspect
+import operator
 from pathlib import Path
 import traceback
 from typing import NamedTuple
@@ -13,6 +15,7 @@ import numpy as np
 from jaxkd.config import checks, user_code
 from jaxkd.config.teacher_fields import OUTPUT_KINDS
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import Json
 from jaxkd.teachers.answers import CheckedAnswers
 from jaxkd.teachers.ledger import Ledger
 from jaxkd.teachers.remote.codec import UNLIMITED, ResponseSpec
@@ -80,15 +83,35 @@ def black_box(
       f"black_box: {function!r} is not a function; pass one that maps uint8 "
       "images [N, H, W, C] to labels or scores."
     )
+  _require_plain("black_box", function)
   checks.choice("access of black_box", access, ACCESS)
-  if not isinstance(num_classes, int) or num_classes < 2:
+  try:
+    count = operator.index(num_classes)
+  except TypeError:
+    count = 0
+  if count < 2:
     raise JaxkdError(
       f"black_box: num_classes={num_classes!r}: choose an integer from 2 on."
     )
   checks.choice("output_kind of black_box", output_kind, ("", *OUTPUT_KINDS))
-  return BlackBoxFunction(
-    function, access, num_classes, str(output), output_kind
-  )
+  return BlackBoxFunction(function, access, count, str(output), output_kind)
+
+
+def _require_plain(name: str, function: Callable[..., object]) -> None:
+  """Checks a function before it is called, as each call may cost money."""
+  if inspect.iscoroutinefunction(function):
+    raise JaxkdError(
+      f"{name}: the function is a coroutine; give a plain one, which may call "
+      "asyncio.run."
+    )
+  try:
+    inspect.signature(function).bind("images")
+  except TypeError as error:
+    raise JaxkdError(
+      f"{name}: the function can't be called with images alone: {error}."
+    ) from None
+  except ValueError:
+    pass  # some functions of C have no signature
 
 
 def load(block: ConfigDict) -> BlackBoxFunction:
@@ -98,6 +121,7 @@ def load(block: ConfigDict) -> BlackBoxFunction:
     JaxkdError: if there is none.
   """
   function = user_code.load_function("teacher.callable", block.callable)
+  _require_plain(f"teacher.callable={block.callable!r}", function)
   return BlackBoxFunction(
     function, block.access, None, block.output, block.output_kind
   )
@@ -150,13 +174,24 @@ class FunctionTransport:
     """
     del timeout_s, key
     try:
-      answers = self._black_box.function(images.copy())
-    except NotServed:
+      result = self._black_box.function(images.copy())
+    except (NotServed, KeyboardInterrupt):
       raise
-    except Exception as error:  # whatever the user's function raises
+    # Whatever the user's function raises; clients of clouds also raise what is
+    # no Exception, as asyncio.CancelledError.
+    except BaseException as error:
       raise OutcomeUnknown(_describe(error)) from error
-    answers = _choose(answers, self._black_box.output)
-    return self._response.convert(_to_list(answers), len(images))
+    chosen = _choose(result, self._black_box.output)
+    try:
+      answers = _to_list(chosen)
+    except Exception as error:  # whatever the tensors of a framework raise
+      raise OutcomeUnknown(_describe(error)) from error
+    if answers is None:
+      raise JaxkdError(
+        f"{self._black_box.name} returned a {type(chosen).__name__}, no list "
+        "of answers; it must return labels [N] or scores [N, K]."
+      )
+    return self._response.convert(answers, len(images))
 
   def size(self, images: np.ndarray) -> int:
     """Returns 0, because no bytes are sent by us."""
@@ -210,13 +245,24 @@ def _choose(answers: object, output: str) -> object:
   return values[output]
 
 
-def _to_list(answers: object) -> object:
-  return answers.tolist() if hasattr(answers, "tolist") else answers
+def _to_list(answers: object) -> list[Json] | None:
+  """Converts an array, a tensor or an iterable; None for another value."""
+  if hasattr(answers, "tolist"):
+    answers = answers.tolist()
+  elif hasattr(answers, "__array__"):
+    answers = np.asarray(answers).tolist()
+  elif isinstance(answers, Iterable | Sized) and not isinstance(
+    answers, (str, bytes, Mapping)
+  ):
+    answers = list(answers)
+    return [row.tolist() if hasattr(row, "tolist") else row for row in answers]
+  return answers if isinstance(answers, list) else None
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
   """Describes an exception with the line of the user's code that raised it."""
-  text = f"{type(error).__name__}: {error}"
+  # Also one whose own text can't be made.
+  text = traceback.format_exception_only(error)[-1].strip()
   frames = traceback.extract_tb(error.__traceback__)[1:]  # without our own
   if not frames:
     return text

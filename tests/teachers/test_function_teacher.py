@@ -1,5 +1,6 @@
 """Any function as a black box: its answers, its exceptions, what they cost."""
 
+import asyncio
 import collections
 import threading
 
@@ -35,6 +36,24 @@ def labels_of(images):
   return images.reshape(len(images), -1).sum(-1, dtype=np.int64) % 10
 
 
+class Tensor:
+  """As of another framework: it can't be converted but by its own method."""
+
+  def __init__(self, array):
+    self.array = array
+
+  def __array__(self):
+    raise RuntimeError("it requires grad")
+
+  def tolist(self):
+    return self.array.tolist()
+
+
+class Untold(Exception):
+  def __str__(self):
+    raise RuntimeError
+
+
 def opened(function, ledger, access="label", **queries):
   black_box = jaxkd.black_box(function, access=access, num_classes=10)
   return function_teacher.open_teacher(
@@ -50,6 +69,10 @@ def opened(function, ledger, access="label", **queries):
     lambda labels: labels.astype(np.float32)[:, None],
     lambda labels: np.eye(10)[labels],
     lambda labels: list(np.eye(10)[labels].tolist()),
+    lambda labels: (int(label) for label in labels),
+    lambda labels: labels.astype(str),
+    lambda labels: [Tensor(row) for row in np.eye(10)[labels]],
+    lambda labels: Tensor(labels),
   ],
 )
 def test_labels_and_scores_give_labels(ledger, convert):
@@ -111,7 +134,17 @@ def test_what_was_not_served_is_free(ledger):
 
 
 @pytest.mark.parametrize(
-  "error", [TimeoutError("slow"), RuntimeError("500"), KeyError("x")]
+  "error",
+  [
+    TimeoutError("slow"),
+    RuntimeError("500"),
+    KeyError("x"),
+    SystemExit(1),
+    asyncio.CancelledError(),
+    jaxkd.JaxkdError("of its own"),
+    ExceptionGroup("both", [ValueError()]),
+    Untold(),
+  ],
 )
 def test_every_other_exception_is_spent_and_tried_again(ledger, error):
   errors = iter([error])
@@ -143,7 +176,9 @@ def test_a_function_that_always_fails_is_left_soon(ledger):
 @pytest.mark.parametrize(
   ("answers", "message"),
   [
-    (None, "no list of answers"),
+    (None, "returned a NoneType, no list of answers"),
+    ({"labels": 3}, "returned a int"),
+    ("cat", "returned a str"),
     ([1, 2], "2 answers to 8 images"),
     ([1] * 7 + [[2]] * 2, "9 answers to 8 images"),
   ],
@@ -152,6 +187,34 @@ def test_answers_that_are_none(ledger, answers, message):
   with pytest.raises(JaxkdError, match=message):
     opened(lambda images: answers, ledger).answer(some_images(8))
   assert ledger.totals().spent == 8
+
+
+@pytest.mark.parametrize(
+  "retry_after_s", ["0.001", -1, float("nan"), "soon", None]
+)
+def test_any_time_to_wait_is_borne(ledger, retry_after_s):
+  errors = iter([jaxkd.NotServed(None, retry_after_s)])
+
+  def function(images):
+    if error := next(errors, None):
+      raise error
+    return labels_of(images)
+
+  opened(function, ledger).answer(some_images(8))
+  assert (ledger.totals().refused, ledger.totals().spent) == (8, 8)
+
+
+async def coroutine(images):
+  return labels_of(images)
+
+
+def test_functions_that_cannot_be_are_never_called():
+  with pytest.raises(JaxkdError, match=r"coroutine; give a plain one"):
+    jaxkd.black_box(coroutine, num_classes=10)
+  for function in (lambda: 1, lambda images, key: 1):
+    with pytest.raises(JaxkdError, match="can't be called with images alone"):
+      jaxkd.black_box(function, num_classes=10)
+  jaxkd.black_box(labels_of, num_classes=np.int64(10))
 
 
 def test_arguments_that_cannot_be():

@@ -76,9 +76,10 @@ class SendGate:
       raise TooManyUnanswered(
         f"{unanswered.requests} requests in a row may have been billed and "
         f"gave no answer: {unanswered.images} images{cost}. The last failed "
-        f"with: {unanswered.reason}. Start the run again when that is mended; "
-        f"it sends one request first. queries.max_unanswered={self._limit} "
-        "sets how many in a row are allowed."
+        f"with: {unanswered.reason.rstrip('.')}. Start the run again when that "
+        "is mended; it sends one request first. "
+        f"queries.max_unanswered={self._limit} sets how many in a row are "
+        "allowed."
       )
 
   def _may_send(self) -> bool:

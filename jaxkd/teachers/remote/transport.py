@@ -4,6 +4,7 @@ A transport sends a request once. Budgets and repetition are the task of
 `jaxkd.teachers.remote.remote_teacher`.
 """
 
+import math
 import random
 import time
 from typing import Protocol
@@ -22,8 +23,14 @@ class RetryableError(Exception):
   """The request may be repeated, after `retry_after_s` seconds if given."""
 
   def __init__(self, reason: str = "", retry_after_s: float | None = None):
-    super().__init__(reason)
-    self.retry_after_s = retry_after_s
+    super().__init__(reason or type(self).__name__)
+    self.retry_after_s = None
+    try:  # a user's function may pass on the text of a header
+      seconds = float(retry_after_s)
+    except (TypeError, ValueError):
+      return
+    if 0 <= seconds < math.inf:
+      self.retry_after_s = seconds
 
 
 class NotServed(RetryableError):
