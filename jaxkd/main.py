@@ -13,6 +13,7 @@ what is wrong; 143 after SIGTERM and 130 after SIGINT, with the state saved.
 """
 
 from collections.abc import Iterator, Sequence
+import re
 import signal
 import sys
 
@@ -78,7 +79,10 @@ HEARTBEAT_S = flags.DEFINE_integer(
 
 def parse(argv: Sequence[str]) -> Sequence[str]:
   """Parses the flags; wrong ones end the process with one or two lines."""
-  option, arguments = "--config=", list(argv)
+  option = "--config="
+  arguments = [re.sub("^--?config(?==|$)", "--config", text) for text in argv]
+  for place in [i for i, text in enumerate(arguments) if text == "--config"]:
+    arguments[place : place + 2] = ["=".join(arguments[place : place + 2])]
   try:
     for index, argument in enumerate(arguments):
       # Loaded here as well, because the flag reports errors by tracebacks.
@@ -86,8 +90,11 @@ def parse(argv: Sequence[str]) -> Sequence[str]:
         name = configs.resolve_path(argument.removeprefix(option))
         arguments[index] = option + name
         check_overrides(configs.load_config(name), arguments)
+  except JaxkdError as error:
+    fail(str(error))
+  try:
     return flags.FLAGS(arguments)
-  except (JaxkdError, flags.Error) as error:
+  except flags.Error as error:
     fail(str(error))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     reason = str(error).replace("\\n", " ").replace("\\'", "'")

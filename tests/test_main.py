@@ -69,6 +69,7 @@ def test_fields_are_printed_with_what_they_take():
     ([TOY, "--config.student.augment=5"], "student.augment=(5,): choose a tup"),
     ([TOY, "--config.method=cakee"], "Did you mean cake"),
     (["--config=configs/cake.py", "--config.student.epochs=many"], "epochs"),
+    (["--config", "configs/cak.py"], "no config file configs/cak.py"),
     ([TOY, "--workdir=/dev/null/run"], "cannot be written"),
     (["--config=configs/cake.py:dataset=cifar100"], "jaxkd.data prepare"),
     ([], "--config is missing"),

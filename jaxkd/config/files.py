@@ -1,7 +1,9 @@
 """Config files are found and loaded, and configs are made from others."""
 
-import importlib.util
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+import traceback
 
 from ml_collections import ConfigDict
 
@@ -27,15 +29,44 @@ def load_config(name: str) -> ConfigDict:
   """Loads a config that is named as for `--config`: `configs/cake.py:smoke`.
 
   Raises:
-    JaxkdError: if there is no such file.
+    JaxkdError: if there is no such file, or if its code fails or returns no
+      config.
   """
   path, _, argument = resolve_path(name).partition(":")
   if not Path(path).is_file():
     raise JaxkdError(f"There is no config file {path}.")
-  spec = importlib.util.spec_from_file_location("jaxkd_config", path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(argument)
+  loader = SourceFileLoader("jaxkd_config", path)
+  module = module_from_spec(spec_from_loader("jaxkd_config", loader))
+  try:
+    loader.exec_module(module)
+    config = module.get_config(argument)
+  except JaxkdError:
+    raise
+  except Exception as error:
+    where = _place_in_file(error, path)
+    if not where:
+      raise  # a mistake of ours
+    raise JaxkdError(f"{where}: {type(error).__name__}: {error}") from error
+  if not isinstance(config, ConfigDict):
+    raise JaxkdError(
+      f"get_config in {path} returned a {type(config).__name__}; it must "
+      "return a ConfigDict, as c.experiment makes it."
+    )
+  return config
+
+
+def _place_in_file(error: Exception, path: str) -> str:
+  """Returns a config file, and the line in it that an error comes from.
+
+  It is empty for an error that comes from another module of this package.
+  """
+  frames = traceback.extract_tb(error.__traceback__)
+  last = Path(frames[-1].filename)
+  of_config = PACKAGE / "configs" in last.parents or last == Path(__file__)
+  if PACKAGE in last.parents and not of_config:
+    return ""
+  lines = [frame.lineno for frame in frames if frame.filename == path]
+  return f"{path}, line {lines[-1]}" if lines else path
 
 
 def sibling(config_file: str, name: str, argument: str) -> ConfigDict:

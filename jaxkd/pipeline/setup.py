@@ -189,12 +189,18 @@ def _networks(
   config: ConfigDict, spec: DataSpec, teacher: Classifier | None
 ) -> Networks:
   """Teacher and student as shapes; initialises nothing."""
-  student = models.abstract(config.student.model, spec)
+  student = _abstract("student", config, spec)
   if behind_interface(config.teacher):
     return Networks(None, student)
-  return Networks(
-    teacher or models.abstract(config.teacher.model, spec), student
-  )
+  return Networks(teacher or _abstract("teacher", config, spec), student)
+
+
+def _abstract(role: str, config: ConfigDict, spec: DataSpec) -> Classifier:
+  name = config[role].model
+  try:
+    return models.abstract(name, spec)
+  except JaxkdError as error:
+    raise JaxkdError(f"{role}.model={name!r}: {error}") from error
 
 
 def _input_shapes(
