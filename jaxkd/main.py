@@ -27,7 +27,7 @@ from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
-from jaxkd.runtime.files import system_failure, user_path
+from jaxkd.runtime.files import in_the_way, system_failure, user_path
 from jaxkd.tables import runner
 
 # New attributes are accepted, so that flags can set fields that a config leaves
@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> None:
   except JaxkdError as error:
     fail(str(error))
   except OSError as error:
-    reason = system_failure(error)
+    reason = system_failure(error) or in_the_way(error)
     if reason is None:
       raise
     fail(

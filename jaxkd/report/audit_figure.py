@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 import numpy as np
 
 from jaxkd.evaluation.audit import BANDS
+from jaxkd.report.figure_file import save_figure
 from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
 from jaxkd.runtime.formatting import count
 
@@ -58,7 +59,7 @@ def queries_figure(
   axes.tick_params(colors=FAINT, labelsize=7)
   if axes.get_legend_handles_labels()[0]:
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def _draw_intervals(

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from jaxkd.report.figure_file import save_figure
 from jaxkd.report.figures import DPI, FAINT, INK
 
 MAX_NUMBERS = 20  # classes up to which numbers are written into the cells
@@ -40,4 +41,4 @@ def confusion_figure(path: str | Path, confusion: list[list[int]]) -> None:
     axis.set_major_locator(MaxNLocator(MAX_NUMBERS, integer=True))
   axes.tick_params(colors=FAINT, labelsize=7)
   axes.spines[:].set_visible(False)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)

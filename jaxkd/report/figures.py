@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from jaxkd.report.figure_file import save_figure
 from jaxkd.runtime.metrics import numbers_of
 from jaxkd.types import Array, Classifier
 
@@ -67,7 +68,7 @@ def samples_figure(
   axes.set_ylabel("class", color=INK)
   if has_sizes:
     axes.set_title("step size →", loc="left", fontsize=10, color=INK, pad=16)
-  axes.figure.savefig(path, dpi=DPI)
+  save_figure(path, axes.figure, dpi=DPI)
 
 
 def _draw_grid(
@@ -152,7 +153,7 @@ def curves_figure(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
   figure.supxlabel("step", fontsize=8, color=FAINT)
   if not curves:
     panels[0].text(0.5, 0.5, "there are no metrics", ha="center", color=FAINT)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def _draw_curve(
@@ -225,7 +226,7 @@ def decision_boundary_figure(
   axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
   axes.set_title(title, loc="left", fontsize=10, color=INK)
   figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def _window(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

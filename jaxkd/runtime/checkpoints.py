@@ -67,12 +67,16 @@ class Checkpoints:
   def __init__(self, directory: Path, every_s: float = 10.0):
     self._directory = Path(directory).absolute()
     self._every_s = every_s
-    self._manager = ocp.CheckpointManager(
-      self._directory,
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False
-      ),
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=2, enable_async_checkpointing=False
     )
+    try:
+      self._manager = ocp.CheckpointManager(self._directory, options=options)
+    except OSError as error:
+      raise JaxkdError(
+        f"Cannot write {self._directory}: {error.strerror}. Give access, or "
+        "move what is in its way; the same command goes on."
+      ) from error
     self._saved_at = time.monotonic()
     self._cost_s = 0.0
 
@@ -155,7 +159,7 @@ class Checkpoints:
     try:
       self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
     except Exception as error:  # Orbax wraps those of the operating system
-      reason = files.system_failure(error)
+      reason = files.system_failure(error) or files.in_the_way(error)
       if reason is None:
         raise
       raise JaxkdError(

@@ -16,8 +16,12 @@ from jaxkd.errors import JaxkdError
 from jaxkd.runtime import processes
 
 _SYSTEM_ERRORS = (
-  errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
-  errno.EIO, errno.ESTALE,
+  errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
+  errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
+_IN_THE_WAY = (
+  errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+  errno.EBUSY, errno.ETXTBSY,
 )  # fmt: skip
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -53,7 +57,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
       os.replace(partial, target)
   except OSError as error:
     reason = error.strerror or error
-    raise JaxkdError(f"Cannot write {path}: {reason}.") from error
+    raise JaxkdError(
+      f"Cannot write {path}: {reason}. Make room, give access, or move what is "
+      "in its way; the same command goes on."
+    ) from error
 
 
 @contextlib.contextmanager
@@ -81,8 +88,17 @@ def system_failure(error: BaseException | None) -> str | None:
   It may be full, read-only, broken or forbidden. Libraries such as Orbax wrap
   the operating system's error, or repeat its text alone.
   """
+  return _find(error, _SYSTEM_ERRORS)
+
+
+def in_the_way(error: BaseException | None) -> str | None:
+  """Returns why a path can't be written, if something else stands there."""
+  return _find(error, _IN_THE_WAY)
+
+
+def _find(error: BaseException | None, numbers: tuple[int, ...]) -> str | None:
   while error is not None:
-    for number in _SYSTEM_ERRORS:
+    for number in numbers:
       reason = os.strerror(number)
       if getattr(error, "errno", None) == number or reason in str(error):
         return reason

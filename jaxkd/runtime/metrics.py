@@ -87,10 +87,16 @@ class MetricsWriter:
     self._events, path = None, directory / FILE_NAME
     with processes.raise_on_all():
       if processes.is_primary():
-        directory.mkdir(parents=True, exist_ok=True)
-        if tensorboard:
-          self._events = _Events(directory / "tensorboard")
-        self._file = path.open("a+b")
+        try:
+          directory.mkdir(parents=True, exist_ok=True)
+          if tensorboard:
+            self._events = _Events(directory / "tensorboard")
+          self._file = path.open("a+b")
+        except OSError as error:
+          raise JaxkdError(
+            f"Cannot write {error.filename or path}: {error.strerror}. Give "
+            "access, or move what is in its way; the same command goes on."
+          ) from error
       else:
         self._file = io.BytesIO(path.read_bytes() if path.exists() else b"")
     try:

@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 import numpy as np
 
 from jaxkd import losses
+from jaxkd.report.figure_file import save_figure
 from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
 
 TEMPERATURES, ALPHA = (4.0, 50.0), 0.9  # as in figure 2 and the ablations
@@ -52,7 +53,7 @@ def bars_figure(path: Path, probs: dict[str, np.ndarray], label: int) -> None:
   figure.axes[0].set_ylabel("probability", color=INK)
   for axes in figure.axes:
     axes.set_ylim(0, 1)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def temperature_figure(
@@ -82,7 +83,7 @@ def temperature_figure(
     **{f"probabilities, t = {t:g}": softmax(logits, t) for t in temperatures},
     f"target, t = {temperatures[-1]:g}, α = {alpha:g}": np.asarray(target),
   }
-  _draw_bars(panels, label).savefig(path, dpi=DPI)
+  save_figure(path, _draw_bars(panels, label), dpi=DPI)
 
 
 def _draw_bars(panels: dict[str, np.ndarray], label: int) -> Figure:
@@ -119,7 +120,7 @@ def sweep_figure(path: Path, sweeps: dict[str, Sweep]) -> None:
     for axes, (varied, lines) in zip(row, sweep.panels.items(), strict=False):
       _draw_lines(axes, lines, sweep.references)
       axes.set_xlabel(varied, fontsize=8, color=FAINT)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def _draw_lines(
@@ -162,7 +163,7 @@ def features_figure(
   for axes, (name, vectors) in zip(row, features.items(), strict=True):
     scatter(axes, embed(vectors), labels)
     axes.set_title(name, fontsize=9, color=INK)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 import numpy as np
 
+from jaxkd.report.figure_file import save_figure
 from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
 from jaxkd.runtime.formatting import count
 from jaxkd.tables.defense_figures import embed, scatter
@@ -45,7 +46,7 @@ def matrix_figure(
     text = "–" if np.isnan(value) else f"{100 * value:.1f}"
     axes.text(column, row, text, ha="center", va="center", color=INK)
   axes.spines[:].set_visible(False)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def budgets_figure(
@@ -69,7 +70,7 @@ def budgets_figure(
   axes.yaxis.set_major_formatter(PercentFormatter(1.0))
   _style(axes)
   axes.legend(frameon=False, fontsize=8)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def samples_figure(
@@ -91,7 +92,7 @@ def samples_figure(
     axes.imshow(_tile(images, labels, num_classes))
     axes.set_title(name, fontsize=9, color=INK)
     axes.set_axis_off()
-  figure.savefig(path, dpi=DPI, bbox_inches="tight")
+  save_figure(path, figure, dpi=DPI, bbox_inches="tight")
 
 
 def _tile(
@@ -131,7 +132,7 @@ def synthetic_figure(
     curve.set_xlabel("round", fontsize=8, color=FAINT)
     _style(curve)
   below[0].set_ylabel("generator's loss", fontsize=8, color=FAINT)
-  figure.savefig(path, dpi=DPI)
+  save_figure(path, figure, dpi=DPI)
 
 
 def _style(axes: Axes) -> None:

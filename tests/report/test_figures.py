@@ -1,12 +1,14 @@
 """Tests of figures, whose pixels are read back from the file."""
 
 import jax.numpy as jnp
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 import numpy as np
 import pytest
 
 from jaxkd.report import figures
-from jaxkd.types import Classifier, Outputs
+from jaxkd.report.figure_file import save_figure
+from jaxkd.types import Classifier, JaxkdError, Outputs
 
 
 def plane(*normal):
@@ -140,3 +142,12 @@ def test_a_student_without_boundary_is_drawn_too(tmp_path):
     path, plane(1, -1), plane(1, 1), points, np.zeros(3, int)
   )
   assert path.exists()
+
+
+def test_what_stands_in_the_way_of_a_figure_is_named(tmp_path):
+  (tmp_path / "curves.png").mkdir()
+  (tmp_path / "curves.png" / "file").touch()
+  with pytest.raises(
+    JaxkdError, match=r"curves.png: .*move what is in its way"
+  ):
+    save_figure(tmp_path / "curves.png", Figure())

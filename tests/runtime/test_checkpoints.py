@@ -131,3 +131,12 @@ def test_another_error_of_a_save_is_no_line(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints._manager, "save", fail)
     with pytest.raises(ZeroDivisionError):
       checkpoints.maybe_save(1, tree(1), last=True)
+
+
+def test_what_stands_in_the_way_of_a_checkpoint_is_named(tmp_path):
+  (tmp_path / "checkpoints").write_text("a file")
+  with pytest.raises(JaxkdError, match=r"checkpoints/student: Not a directory"):
+    Checkpoints(tmp_path / "checkpoints" / "student")
+  (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+  with pytest.raises(JaxkdError, match=r"link: .*what is in its way"):
+    Checkpoints(tmp_path / "link")

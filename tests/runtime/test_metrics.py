@@ -209,3 +209,9 @@ def test_a_damaged_line_is_named(tmp_path, line):
     file.write(line)
   with pytest.raises(JaxkdError, match="Line 2 of metrics.jsonl .*is damaged"):
     MetricsWriter(tmp_path)
+
+
+def test_what_stands_in_the_way_of_the_metrics_is_named(tmp_path):
+  (tmp_path / "metrics.jsonl").mkdir()
+  with pytest.raises(JaxkdError, match=r"metrics.jsonl: Is a directory.*move"):
+    MetricsWriter(tmp_path)
