@@ -13,11 +13,19 @@ from jaxkd.report.summary import summary
 
 # Recorded runs that are as they should be; others may well be at chance.
 HEALTHY = (
+  "audit_dataset_mnist_5k_attack_procedural",
+  "cake_dataset_fashion_mnist_recipe_ours",
+  "cake_dataset_mnist_5k",
+  "cake_dataset_mnist_recipe_ours",
   "cake_dataset_two_moons",
   "generative_dataset_two_moons",
   "lake_dataset_two_moons",
   "naive_dataset_two_moons",
+  "procedural_dataset_fashion_mnist_budget_25000_access_label_select_student",
   "procedural_dataset_mnist_budget_25000_access_label_select_none",
+  "procedural_dataset_mnist_budget_25000_access_label_select_student",
+  "procedural_dataset_mnist_budget_5000_access_label_select_none",
+  "procedural_dataset_mnist_budget_5000_access_label_select_student",
 )
 
 
