@@ -177,7 +177,7 @@ def test_real_images_are_those_that_the_method_asks_for(monkeypatch):
   def real_images(source, dataset):
     setup = make_setup(two_phases()._replace(real_images=source))
     config = setup.config.copy_and_resolve_references()
-    config.other_dataset = "digits"
+    config.other_dataset, config.background = "digits", "white"
     summary = setup.data._replace(spec=dataset.spec)
     return rounds.real_images(
       setup._replace(config=config, data=summary), dataset
@@ -188,8 +188,8 @@ def test_real_images_are_those_that_the_method_asks_for(monkeypatch):
   np.testing.assert_array_equal(own.images, images)
   np.testing.assert_array_equal(own.labels, labels)
 
-  def load_images(name, shape):
-    assert (name, shape) == ("digits", (4, 4, 1))
+  def load_images(name, shape, background):
+    assert (name, shape, background) == ("digits", (4, 4, 1), "white")
     return images
 
   monkeypatch.setattr(other_images, "load_images", load_images)
@@ -197,5 +197,7 @@ def test_real_images_are_those_that_the_method_asks_for(monkeypatch):
   np.testing.assert_array_equal(other.images, images)
   np.testing.assert_array_equal(other.labels, [-1, -1])
   photo = np.zeros((9, 8, 1), np.uint8)
-  monkeypatch.setattr(other_images, "load_photo", lambda path, channels: photo)
+  monkeypatch.setattr(
+    other_images, "load_photo", lambda path, channels, background: photo
+  )
   assert real_images("photo", dataset).images.shape == (1, 9, 8, 1)
