@@ -1,5 +1,8 @@
 """Records finished runs, and renders `configs/README.md` from the records.
 
+Every record renders the page anew; `results` alone does it after a config or
+`rows.toml` has changed.
+
 python -m jaxkd.tables record runs/DIR [runs/DIR ...]
 python -m jaxkd.tables record runs/TABLE
 python -m jaxkd.tables results
@@ -26,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     "record", help="records finished runs of a row, one per seed, or a table"
   )
   record.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
-  commands.add_parser("results", help="renders configs/README.md")
+  commands.add_parser("results", help="renders configs/README.md alone")
   return parser
 
 
@@ -46,6 +49,13 @@ def record(
   return table_results.record(tables[0], rows)
 
 
+def render(rows: Sequence[Row]) -> str:
+  """Writes the section of `configs/README.md`; returns what was written."""
+  records = results.read_records(rows)
+  results_page.write(results_page.README, results_page.render(rows, records))
+  return f"{len(records)} records, written to {results_page.README}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs one command; wrong input ends the process with status 2."""
   arguments = _parser().parse_args(argv)
@@ -54,11 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.command == "record":
       path, lines = record(arguments.workdirs, rows)
       print("\n".join([*lines, f"written to {path}"]))
-    else:
-      records = results.read_records(rows)
-      section = results_page.render(rows, records)
-      results_page.write(results_page.README, section)
-      print(f"{len(records)} records, written to {results_page.README}")
+    print(render(rows))
   except JaxkdError as error:
     fail(str(error))
 

@@ -219,3 +219,14 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     command.main(["record", str(tmp_path)])
   assert stopped.value.code == 2
   assert "report.json does not exist" in capsys.readouterr().err
+
+
+def test_a_record_renders_the_page(tmp_path, monkeypatch, capsys):
+  readme = tmp_path / "README.md"
+  readme.write_text(f"{results_page.BEGIN}\nold\n{results_page.END}\n")
+  monkeypatch.setattr(results_page, "README", readme)
+  written = (tmp_path / "row.json", ["1 run"])
+  monkeypatch.setattr(command, "record", lambda workdirs, rows: written)
+  command.main(["record", str(tmp_path)])
+  assert "old" not in readme.read_text()
+  assert str(readme) in capsys.readouterr().out
