@@ -1,6 +1,7 @@
 """Files of networks: weights, bundles, and imports from other frameworks.
 
 answers.py          answers of a network, also with changed layers
+artefact.py         what a `jax.export` artefact takes and returns
 bundle.py           a network in a folder, with a card and a probe
 class_names.py      names of classes in text files
 data_spec.py        specs of inputs as checked JSON
