@@ -9,6 +9,7 @@ conv_gradients.py       the gradients of a convolution
 depthwise.py            depthwise convolutions
 pool.py                 max pools
 space_to_depth.py       narrow convolutions with max pools, as in LeNet
+stored_equations.py     equations on images that stay as they are stored
 upconv.py               upsampling and transposed convolutions
 winograd.py             wide 3x3 convolutions
 winograd_transforms.py  the tiles and matrices of `winograd.py`

@@ -20,21 +20,18 @@ import chex
 import jax
 import jax.extend.core as jex
 from jax.extend.core import primitives
-import numpy as np
 
 from jaxkd.models.cpu import chains, conv, equations
-from jaxkd.models.cpu.layouts import (
-  Layout,
-  Stored,
-  Value,
-  store,
-  unwrap,
-  wrap,
+from jaxkd.models.cpu.layouts import Stored, Value, store, unwrap, wrap
+from jaxkd.models.cpu.stored_equations import (
+  AnyJaxpr,
+  apply_stored,
+  bind,
+  parts,
 )
 from jaxkd.types import Array
 
 Result = TypeVar("Result")
-AnyJaxpr = jex.Jaxpr | jex.ClosedJaxpr
 
 # Primitives that evaluate a jaxpr, or several, of their parameters.
 _CALLS = {
@@ -46,18 +43,6 @@ _CALLS = {
   primitives.cond_p,
   primitives.custom_jvp_call_p,
   primitives.custom_vjp_call_p,
-}
-_ELEMENTWISE = {
-  "abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type",
-  "copy", "cos", "div", "eq", "erf", "exp", "expm1", "floor", "ge", "gt",
-  "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max",
-  "min", "mul", "ne", "neg", "not", "or", "pow", "rsqrt", "select_n", "sign",
-  "sin", "sqrt", "square", "sub", "tanh",
-}  # fmt: skip
-_REDUCTIONS = {
-  primitives.reduce_sum_p,
-  primitives.reduce_max_p,
-  primitives.reduce_min_p,
 }
 
 _inside = contextvars.ContextVar("inside", default=False)
@@ -107,7 +92,7 @@ class _Interpreter:
     self, closed: AnyJaxpr, arguments: Sequence[Array]
   ) -> list[Array]:
     """Evaluates a jaxpr with the forms for the CPU."""
-    jaxpr, constants = _parts(closed)
+    jaxpr, constants = parts(closed)
     environment: dict[jex.Var, Value] = dict(
       zip(jaxpr.constvars, constants, strict=True)
     )
@@ -142,13 +127,13 @@ class _Interpreter:
         return [wrap(pool(store(values[0], layout)), layout)]
     layouts = {v.layout for v in values if isinstance(v, Stored)}
     if len(layouts) == 1:
-      outputs = _apply_stored(eqn, values, *layouts)
+      outputs = apply_stored(eqn, values, *layouts)
       if outputs is not None:
         return outputs
     params = eqn.params
     if eqn.primitive in _CALLS:
       params = self._rewrite_params(params)
-    return _bind(eqn, [unwrap(value) for value in values], params)
+    return bind(eqn, [unwrap(value) for value in values], params)
 
   def _rewrite_params(self, params: dict[str, object]) -> dict[str, object]:
     """Rewrites the jaxprs among the parameters of an equation."""
@@ -165,7 +150,7 @@ class _Interpreter:
     if id(jaxpr) not in self._rewritten:
       new = jaxpr
       if _has_layers(jaxpr):
-        inner, _ = _parts(jaxpr)
+        inner, _ = parts(jaxpr)
         new = jax.make_jaxpr(lambda *args: self.evaluate(jaxpr, args))(
           *(var.aval for var in inner.invars)
         )
@@ -174,13 +159,6 @@ class _Interpreter:
       # The old one is kept, so that its id belongs to no other.
       self._rewritten[id(jaxpr)] = jaxpr, new
     return self._rewritten[id(jaxpr)][1]
-
-
-def _parts(jaxpr: AnyJaxpr) -> tuple[jex.Jaxpr, Sequence[Array]]:
-  """Returns a jaxpr without its constants, and these."""
-  if isinstance(jaxpr, jex.ClosedJaxpr):
-    return jaxpr.jaxpr, jaxpr.consts
-  return jaxpr, ()
 
 
 def _has_layers(jaxpr: AnyJaxpr) -> bool:
@@ -192,102 +170,5 @@ def _has_layers(jaxpr: AnyJaxpr) -> bool:
       eqn.primitive in _CALLS
       and any(map(_has_layers, jex.jaxprs_in_params(eqn.params)))
     )
-    for eqn in _parts(jaxpr)[0].eqns
+    for eqn in parts(jaxpr)[0].eqns
   )
-
-
-def _bind(
-  eqn: jex.JaxprEqn, values: Sequence[Array], params: dict[str, object]
-) -> list[Array]:
-  """Evaluates an equation with other parameters."""
-  params = eqn.primitive.get_bind_params(params)
-  outputs = eqn.primitive.bind(*values, **params)
-  return outputs if eqn.primitive.multiple_results else [outputs]
-
-
-def _apply_stored(
-  eqn: jex.JaxprEqn, values: list[Value], layout: Layout
-) -> list[Value] | None:
-  """Evaluates an equation without moving its images, or returns None.
-
-  Args:
-    eqn: the equation.
-    values: its operands; those that are stored have all the same layout.
-    layout: that layout.
-  """
-  shape, array = next(
-    (atom.aval.shape, value.array)
-    for atom, value in zip(eqn.invars, values, strict=True)
-    if isinstance(value, Stored)
-  )
-  if eqn.primitive in _REDUCTIONS and layout.factor == 1:
-    return _reduce(eqn, array, layout)
-  if any(var.aval.shape != shape for var in eqn.outvars):
-    return None
-  if eqn.primitive.name in _ELEMENTWISE:
-    operands = [_store_operand(value, layout, shape) for value in values]
-    if any(operand is None for operand in operands):
-      return None
-    return [Stored(y, layout) for y in _bind(eqn, operands, eqn.params)]
-  if not _is_elementwise(eqn, shape) or not all(
-    isinstance(value, Stored) or np.ndim(value) == 0 for value in values
-  ):
-    return None
-  # Each element is computed for itself, so that their order does not matter.
-  operands = [
-    value.array.reshape(shape) if isinstance(value, Stored) else value
-    for value in values
-  ]
-  return [
-    Stored(y.reshape(array.shape), layout)
-    for y in _bind(eqn, operands, eqn.params)
-  ]
-
-
-def _reduce(
-  eqn: jex.JaxprEqn, array: Array, layout: Layout
-) -> list[Array] | None:
-  """Reduces over rows and columns, or over all axes but the channels'."""
-  axes = tuple(layout.order.index(axis) for axis in eqn.params["axes"])
-  kept = [axis for axis in range(4) if axis not in axes]
-  if [layout.order[axis] for axis in kept] != sorted(
-    layout.order[axis] for axis in kept
-  ):
-    return None
-  return _bind(eqn, [array], {**eqn.params, "axes": axes})
-
-
-def _store_operand(
-  value: Value, layout: Layout, shape: tuple[int, ...]
-) -> Array | None:
-  """Stores an operand of an elementwise equation; None where it can't be."""
-  if isinstance(value, Stored):
-    return value.array
-  if np.ndim(value) == 0:
-    return value
-  if value.shape == shape:
-    return layout.store(value)
-  if layout.is_per_channel(value.shape, shape[layout.order[3]]):
-    return layout.store_vector(value).reshape(1, 1, 1, -1)
-  return None
-
-
-def _is_elementwise(eqn: jex.JaxprEqn, shape: tuple[int, ...]) -> bool:
-  """Returns whether an equation computes each element for itself.
-
-  All arrays have the given shape, but for constants, which are scalars.
-  """
-  atoms = (*eqn.invars, *eqn.outvars)
-  if any(
-    atom.aval.shape not in ((), shape)
-    or (isinstance(atom, jex.Literal) and atom.aval.shape)
-    for atom in atoms
-  ):
-    return False
-  if eqn.primitive in (primitives.jit_p, primitives.custom_jvp_call_p):
-    return all(
-      not any(var.aval.shape for var in inner.constvars)
-      and all(_is_elementwise(eqn, shape) for eqn in inner.eqns)
-      for inner, _ in map(_parts, jex.jaxprs_in_params(eqn.params))
-    )
-  return eqn.primitive.name in _ELEMENTWISE
