@@ -9,13 +9,16 @@ from pathlib import Path
 import jax
 
 from jaxkd.bench import commands
+from jaxkd.bench.aot import command, targets
+from jaxkd.bench.aot.cells import CELLS
+from jaxkd.bench.aot.targets import KINDS
 from jaxkd.bench.cases import CASES, DTYPES
 from jaxkd.bench.comparison import PARTS
 from jaxkd.bench.results import TORCH_MODES
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError, fail
 
-MEASUREMENTS = ("engines", "grid", "gpu", "scale", "scan")
+MEASUREMENTS = ("compile", "engines", "grid", "gpu", "scale", "scan")
 SIZES = ("full", "small")
 
 
@@ -56,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     "--sustained", type=float, default=0.0,
     help="share of the peak in scale's estimates; 0 for the measured share",
   )  # fmt: skip
+  parser.add_argument(
+    "--target", default="v5e-8",
+    help="what compile compiles for: KIND or KIND-NUMBER of devices, of the "
+    f"kinds {', '.join(KINDS)}",
+  )  # fmt: skip
+  parser.add_argument(
+    "--cells", default="", help=f"some of compile's {','.join(CELLS)}"
+  )
   return parser
 
 
@@ -71,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> str:
+  if arguments.what == "compile":
+    return _compile(arguments)
   checks.not_negative(cpu_devices=arguments.cpu_devices)
   if arguments.cpu_devices:
     jax.config.update("jax_num_cpu_devices", arguments.cpu_devices)
@@ -89,6 +102,17 @@ def _run(arguments: argparse.Namespace) -> str:
     Path(arguments.out) if arguments.out else None,
   )  # fmt: skip
   return commands.COMMANDS.get(what, commands.measure_case)(what, options)
+
+
+def _compile(arguments: argparse.Namespace) -> str:
+  # Accelerators are described, and not looked for.
+  jax.config.update("jax_platforms", "cpu")
+  on_cpu = targets.kind_of(arguments.target).backend == "cpu"
+  dtype = arguments.dtype or ("float32" if on_cpu else "bfloat16")
+  checks.choice("dtype", dtype, DTYPES)
+  cells = _split("cells", arguments.cells, CELLS)
+  folder = Path(arguments.out or "bench-compile")
+  return command.compile_all(arguments.target, cells, dtype, folder)
 
 
 def _split(name: str, text: str, allowed: Collection[str]) -> tuple[str, ...]:

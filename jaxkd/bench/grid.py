@@ -58,8 +58,13 @@ def epochs(
       "multiplier": jnp.linspace(1.0, 50.0, size),
     }
     inputs = EpochInputs(hyper, context, jax.random.key(3))
-    carry = states, inputs, samples
-    return lambda: jax.block_until_ready(run_epoch(carry, order))
+
+    def run() -> None:
+      nonlocal states
+      states, loss = run_epoch(states, (inputs, samples), order)
+      jax.block_until_ready(loss)
+
+    return run
 
   runs = {size: epoch_of(size) for size in (1, networks)}
   for run in runs.values():

@@ -67,7 +67,7 @@ class StudentRunner:
   def epoch(self) -> float:
     """Trains for one epoch and returns the mean loss."""
     self.states, loss = self.run_epoch(
-      (self.states, self.inputs, self.samples), self.epoch_indices()
+      self.states, (self.inputs, self.samples), self.epoch_indices()
     )
     self.epochs += 1
     return float(jax.device_get(loss)[0])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.data import to_float
-from jaxkd.runtime import devices
+from jaxkd.runtime import compile_target, devices
 from jaxkd.types import Array, Classifier
 
 CHUNK_SIZE = 512  # images per device at once
@@ -28,7 +28,7 @@ def log_probs(classifier: Classifier, images: Array) -> Array:
       parts.append(predict(classifier, images[whole:]))
     return jnp.concatenate(parts)
 
-  if len(images) % jax.device_count():
+  if len(images) % compile_target.device_count():
     return chunked(classifier, images)
   return devices.over_sets(chunked)(classifier, images)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.evaluation import accuracy
+from jaxkd.runtime import compile_target
 from jaxkd.training.step import (
   EpochInputs,
   TrainConfig,
@@ -96,7 +97,7 @@ def at_once(
     batch: the samples `[B, ...]` that a device works on at once.
     inputs: of one network's epoch.
   """
-  limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+  limit = compile_target.memory_bytes()
   if not limit:
     return None
 

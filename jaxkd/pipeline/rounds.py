@@ -14,10 +14,10 @@ import numpy as np
 from jaxkd.data import Dataset, other_images
 from jaxkd.errors import BudgetExhausted, JaxkdError
 from jaxkd.evaluation import image_checks, sanity_checks
-from jaxkd.pipeline import exchange, scores
+from jaxkd.pipeline import exchange, programs, scores
 from jaxkd.pipeline.exchange import RoundInputs, RunState
 from jaxkd.pipeline.host_exchange import make_host_round
-from jaxkd.pipeline.setup import Setup, init_run
+from jaxkd.pipeline.setup import Setup, init_run, method_numbers
 from jaxkd.runtime import devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.keys import Purpose, Stream
@@ -128,7 +128,7 @@ def start(
   inputs = RoundInputs(
     oracle if oracle.in_process else None,
     student,
-    {name: jnp.float32(value) for name, value in setup.method.hyper.items()},
+    method_numbers(setup.method),
     real_images(setup, dataset),
   )
   inputs = devices.replicate(inputs)
@@ -170,17 +170,8 @@ def compile_round(
 
     return asking, 0.0
 
-  def with_inputs(
-    run: RunState, inputs: RoundInputs, key: Array
-  ) -> tuple[RunState, LossTerms]:
-    return run_round(setup._replace(inputs=inputs), run, key)
-
   began = time.monotonic()
-  compiled = (
-    jax.jit(with_inputs, donate_argnums=0, out_shardings=devices.replicated())
-    .lower(run, setup.inputs, devices.replicate(jax.random.key(0)))
-    .compile()
-  )
+  compiled = programs.round_program(setup, run).lower().compile()
   seconds = time.monotonic() - began
 
   def dispatch(run: RunState, key: Array) -> tuple[RunState, LossTerms]:

@@ -20,13 +20,12 @@ from jaxkd.pipeline import exchange, resolution
 from jaxkd.pipeline.costs import RoundCost, round_costs
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
 from jaxkd.pipeline.method import build_method, trains_student
-from jaxkd.runtime import keys
+from jaxkd.runtime import compile_target, keys
 from jaxkd.runtime.keys import Stream
 from jaxkd.runtime.run_folder import flatten
 from jaxkd.serialization import weights
 from jaxkd.teachers import access, external, function_teacher
 from jaxkd.teachers.function_teacher import BlackBoxFunction
-from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import optimisers
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import (
@@ -59,7 +58,7 @@ class Setup(NamedTuple):
     costs: at most this many queries, updates and samples, for each round.
     sample_bytes: memory of one stored sample.
     num_evaluation_queries: test images that a paid teacher will be shown.
-    inputs: the arrays that all rounds share; None until `rounds.start` has
+    inputs: the arrays that all rounds share; shapes until `rounds.start` has
       the teacher.
     class_names: names of that teacher's classes; empty where it says none.
   """
@@ -77,7 +76,7 @@ class Setup(NamedTuple):
   costs: tuple[RoundCost, ...]
   sample_bytes: int
   num_evaluation_queries: int
-  inputs: RoundInputs | None = None
+  inputs: RoundInputs
   class_names: tuple[str, ...] = ()
 
   @property
@@ -124,7 +123,7 @@ def setup(
     JaxkdError: for all that a run would refuse before it starts.
   """
   resolved = resolution.resolve(
-    config, jax.device_count(), jax.default_backend()
+    config, compile_target.device_count(), compile_target.backend()
   )
   user_config = FrozenConfigDict(config)
   existing = external.load_external(resolved.teacher, classifier)
@@ -158,7 +157,7 @@ def setup(
   networks = _networks(resolved, summary.spec, existing.classifier)
   inputs = _input_shapes(resolved, summary, networks, method)
   spec = _round_spec(resolved, summary.spec, method, networks.student)
-  run = _run_shapes(spec, inputs)
+  run = run_shapes(spec, inputs)
   costs = tuple(round_costs(spec, run, inputs))
   _check_budget(resolved, costs[0])
   if trains_student(method):
@@ -181,7 +180,8 @@ def setup(
     costs,
     _num_bytes(run.store.samples) // method.capacity,
     reserved,
-    class_names=existing.class_names,
+    inputs,
+    existing.class_names,
   )
 
 
@@ -210,8 +210,13 @@ def _input_shapes(
   method: Method,
 ) -> RoundInputs:
   """Shapes of the arrays that all rounds will share."""
-  white_box = config.teacher.access == "white_box"
-  num_images = summary.num_train if method.real_images else 0
+  oracle = None
+  if networks.teacher is not None:
+    oracle = access.local_oracle(config, summary.spec, method, networks.teacher)
+  hyper = jax.eval_shape(lambda: method_numbers(method))
+  if not method.real_images:
+    return RoundInputs(oracle, networks.student, hyper)
+  num_images = summary.num_train
   if method.real_images == "other":
     num_images = other_images.count_images(config.other_dataset)
   shape = summary.spec.shape
@@ -224,8 +229,12 @@ def _input_shapes(
     jax.ShapeDtypeStruct((num_images, *shape), jnp.uint8),
     jax.ShapeDtypeStruct((num_images,), jnp.int32),
   )
-  oracle = WhiteBox(networks.teacher) if white_box else None
-  return RoundInputs(oracle, networks.student, {}, real)
+  return RoundInputs(oracle, networks.student, hyper, real)
+
+
+def method_numbers(method: Method) -> dict[str, Array]:
+  """The numbers of the student's objective as arrays."""
+  return {name: jnp.float32(value) for name, value in method.hyper.items()}
 
 
 def _round_spec(
@@ -250,7 +259,7 @@ def init_run(spec: RoundSpec, inputs: RoundInputs, key: Array) -> RunState:
   return exchange.init_state(spec, inputs, student, key)
 
 
-def _run_shapes(spec: RoundSpec, inputs: RoundInputs) -> RunState:
+def run_shapes(spec: RoundSpec, inputs: RoundInputs) -> RunState:
   """Returns the state before round 0 as shapes.
 
   Raises:

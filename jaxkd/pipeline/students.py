@@ -14,7 +14,7 @@ from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.grid import GridPoint
 from jaxkd.pipeline.setup import Setup
-from jaxkd.runtime import processes
+from jaxkd.runtime import compile_target, processes
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
@@ -103,7 +103,7 @@ def train_students(
     return [GridPoint(setup.method.hyper, [trained])]
   points = grid.expand_grid(setup.config.grid, setup.method)
   trainees = [(hyper, student) for hyper in points for student in fresh]
-  train_config, batch_size = _train_config(setup, fresh[0], samples)
+  train_config, batch_size = train_config_of(setup, fresh[0], samples)
   teacher = teacher if train_config.per_view else None
   size = setup.config.student.at_once or _num_that_fit(
     setup, train_config, trainees[0], samples, batch_size, teacher
@@ -144,7 +144,7 @@ def train_students(
   ]
 
 
-def _train_config(
+def train_config_of(
   setup: Setup, student: Classifier, samples: Samples
 ) -> tuple[TrainConfig, int]:
   """How the students are trained, and the size of their batches."""
@@ -182,7 +182,7 @@ def _num_that_fit(
     jax.random.key(0),
     teacher,
   )
-  slice_size = batch_size // jax.device_count()
+  slice_size = batch_size // compile_target.device_count()
   batch = jax.tree.map(lambda leaf: leaf[:slice_size], samples)
   state = init_state(student, train_config.tx)
   alone = train_config._replace(synchronized=False)

@@ -11,7 +11,7 @@ arrays over all devices, and ends with `to_local`.
 
 from collections.abc import Callable
 import functools
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -20,19 +20,42 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
+from jaxkd.runtime import compile_target
 from jaxkd.runtime.processes import is_multiprocess
 
 Tree = TypeVar("Tree")  # a pytree of arrays
 State = TypeVar("State")  # a pytree of arrays
+Shared = TypeVar("Shared")  # a pytree of arrays
+Result = TypeVar("Result")  # a pytree of arrays
 
 DATA = "data"  # name of the mesh axis of all devices
 
 
-@functools.cache
+class Program(NamedTuple):
+  """A function that is dispatched as one program, and what it is lowered for.
+
+  Attributes:
+    function: from `jax.jit` or `jax.pmap`.
+    arguments: shapes with their shardings.
+  """
+
+  function: Callable[..., chex.ArrayTree]
+  arguments: tuple[chex.ArrayTree, ...]
+
+  def lower(self) -> jax.stages.Lowered:
+    """Traces and lowers the function."""
+    return self.function.lower(*self.arguments)
+
+
 def mesh() -> Mesh:
   """Returns the one-dimensional mesh of all devices, ordered by process."""
-  devices = sorted(jax.devices(), key=lambda device: device.process_index)
-  return Mesh(np.array(devices), (DATA,), (AxisType.Auto,))
+  return _mesh_of(compile_target.devices())
+
+
+@functools.cache
+def _mesh_of(devices: tuple[jax.Device, ...]) -> Mesh:
+  ordered = sorted(devices, key=lambda device: device.process_index)
+  return Mesh(np.array(ordered), (DATA,), (AxisType.Auto,))
 
 
 def replicated() -> NamedSharding:
@@ -43,6 +66,20 @@ def replicated() -> NamedSharding:
 def replicate(tree: Tree) -> Tree:
   """Copies every array to every device, also to those of other processes."""
   return _place(tree, replicated())
+
+
+def shapes(tree: Tree) -> Tree:
+  """Returns shapes in place of the arrays that `replicate` would return."""
+  return _with_sharding(tree, replicated())
+
+
+def _with_sharding(tree: Tree, sharding: NamedSharding) -> Tree:
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=sharding, weak_type=leaf.weak_type
+    ),
+    jax.eval_shape(lambda tree: tree, tree),
+  )
 
 
 def _place(tree: Tree, sharding: NamedSharding) -> Tree:
@@ -96,36 +133,55 @@ def over_sets(
   )
 
 
-def data_parallel(
-  function: Callable[[State, Tree], State],
-) -> Callable[[State, Tree], State]:
-  """Maps `function(state, batches)` over devices, with one slice for each.
+class DataParallel(Generic[State, Shared, Tree, Result]):
+  """Maps `function(state, shared, batches)` over devices, a slice for each.
 
   `batches` has a leading axis of one slice per device. The state is a plain
   pytree, the same on all devices before and after, so `function` has to apply
-  `mean` to everything that depends on the batch.
+  `mean` to everything that depends on the batch. The memory of the state is
+  used again, so that the caller's arrays are gone; `shared` stays.
   """
-  mapped = jax.pmap(function, axis_name=DATA, in_axes=(None, 0), out_axes=None)
 
-  def run(state: State, batches: Tree) -> State:
+  def __init__(self, function: Callable[[State, Shared, Tree], Result]):
+    self._function = function
+    self._mapped = self._map_over(None)
+
+  def _map_over(
+    self, devices: tuple[jax.Device, ...] | None
+  ) -> Callable[[State, Shared, Tree], Result]:
+    return jax.pmap(
+      self._function,
+      axis_name=DATA,
+      in_axes=(None, None, 0),
+      out_axes=None,
+      donate_argnums=0,
+      devices=devices,
+    )
+
+  def __call__(self, state: State, shared: Shared, batches: Tree) -> Result:
     # pmap refuses arrays with another sharding than its own.
-    state = replicate(state)
+    state, shared = replicate((state, shared))
     batches = _place(batches, NamedSharding(mesh(), P(DATA)))
     if not is_multiprocess():
-      return mapped(state, batches)
+      return self._mapped(state, shared, batches)
     # pmap takes and returns the part of every array that is on this host.
-    state, batches = multihost_utils.global_array_to_host_local_array(
-      (state, batches), mesh(), (P(), P(DATA))
+    arguments = multihost_utils.global_array_to_host_local_array(
+      (state, shared, batches), mesh(), (P(), P(), P(DATA))
     )
     return multihost_utils.host_local_array_to_global_array(
-      mapped(state, batches), mesh(), P()
+      self._mapped(*arguments), mesh(), P()
     )
 
-  return run
+  def program(self, state: State, shared: Shared, batches: Tree) -> Program:
+    """Returns what is dispatched, with shapes; also for a compile target."""
+    target = compile_target.described()
+    mapped = self._map_over(target.devices) if target else self._mapped
+    batches = _with_sharding(batches, NamedSharding(mesh(), P(DATA)))
+    return Program(mapped, (*shapes((state, shared)), batches))
 
 
 def mean(tree: Tree) -> Tree:
-  """Averages the floats of a tree over the devices, inside `data_parallel`;
+  """Averages the floats of a tree over the devices, inside `DataParallel`;
   integers, such as counters, stay as they are.
   """
   leaves, structure = jax.tree.flatten(tree)
@@ -142,7 +198,7 @@ def mean(tree: Tree) -> Tree:
 
 
 def device_index() -> jax.Array:
-  """Returns the index of the current device, inside `data_parallel`."""
+  """Returns the index of the current device, inside `DataParallel`."""
   return jax.lax.axis_index(DATA)
 
 
@@ -154,14 +210,14 @@ def vmap_networks(
   On accelerators this is one `vmap`. On the CPU it is a loop, because batched
   kernels become grouped convolutions there, which are several times slower.
   """
-  if jax.default_backend() != "cpu":
+  if compile_target.backend() != "cpu":
     return jax.vmap(function)
   return lambda *trees: jax.lax.map(lambda leaves: function(*leaves), trees)
 
 
 def split_batches(batches: jax.Array) -> jax.Array:
   """Splits `[steps, B, ...]` into `[D, steps, B / D, ...]` for D devices."""
-  devices = jax.device_count()
+  devices = compile_target.device_count()
   steps, size = batches.shape[:2]
   split = batches.reshape(steps, devices, size // devices, *batches.shape[2:])
   # With the constraint a device computes its own slice only.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd.models.cpu import conv
+from jaxkd.runtime import compile_target
 from jaxkd.types import Array, Classifier, DataSpec
 
 BATCH = 8  # images whose residuals are counted
@@ -44,7 +45,7 @@ def images_per_round(
   That is as many as fit on all devices, and at most `max_images`; it is
   `max_images` where the devices don't say how much memory they have.
   """
-  limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+  limit = compile_target.memory_bytes()
   each = residual_bytes(classifier, spec)
   if not (limit and each):
     return max_images

@@ -154,8 +154,9 @@ def open_teacher(
   with contextlib.ExitStack() as stack:
     if block.access == "white_box":
       classifier = devices.replicate(classifier)
+      oracle = local_oracle(config, spec, method, classifier)
       local = devices.to_local(classifier)
-      yield TeacherHandle(WhiteBox(classifier), config, classifier=local)
+      yield TeacherHandle(oracle, config, classifier=local)
       return
     if block.replay:
       oracle = Replay(user_path(block.replay), block.access)
@@ -180,10 +181,23 @@ def open_teacher(
       yield TeacherHandle(oracle, config, ledger=ledger, test_labels=labels)
       return
     classifier = devices.replicate(classifier)
-    eight_bit = shows_eight_bit(block, spec, method)
-    oracle = BlackBox(classifier, block.access, block.top_k, eight_bit)
+    oracle = local_oracle(config, spec, method, classifier)
     local = devices.to_local(classifier)
     yield TeacherHandle(oracle, config, classifier=local, ledger=ledger)
+
+
+def local_oracle(
+  config: ConfigDict, spec: DataSpec, method: Method, classifier: Classifier
+) -> WhiteBox | BlackBox:
+  """Returns the interface that `config` describes to a network of this process.
+
+  The network's variables may be shapes.
+  """
+  block = config.teacher
+  if block.access == "white_box":
+    return WhiteBox(classifier)
+  eight_bit = shows_eight_bit(block, spec, method)
+  return BlackBox(classifier, block.access, block.top_k, eight_bit)
 
 
 def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:

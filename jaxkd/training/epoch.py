@@ -1,6 +1,5 @@
 """An epoch of training as one dispatch, for several networks at once."""
 
-from collections.abc import Callable
 import functools
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxkd.runtime import devices
 from jaxkd.training.step import (
+  EpochInputs,
   TrainConfig,
   TrainState,
   augment_batch,
@@ -16,23 +16,33 @@ from jaxkd.training.step import (
 )
 from jaxkd.types import Array, Samples
 
+Epoch = devices.DataParallel[
+  TrainState,
+  tuple[EpochInputs, Samples],
+  Array,
+  tuple[TrainState, Array],
+]
+
 
 @functools.cache
 def epoch_function(
   train_config: TrainConfig,
-) -> Callable[..., tuple[TrainState, Array]]:
-  """Returns `((states, inputs, samples), indices) -> (states, loss)`.
+) -> Epoch:
+  """Returns `(states, (inputs, samples), indices) -> (states, loss)`.
 
-  It is compiled once for each `train_config`. All networks see the same views,
-  which the teacher labels once for all of them, before the first update.
+  The memory of the given states is used again. It is compiled once for each
+  `train_config`. All networks see the same views, which the teacher labels once
+  for all of them, before the first update.
 
   The states are stacked over networks, `[E, ...]`; the samples are `[N, ...]`;
   the indices are those of `epoch_indices`. The loss is `[E]`, the mean over the
   epoch.
   """
 
-  def epoch(carry, indices: Array):
-    states, inputs, samples = carry
+  def epoch(
+    states: TrainState, shared: tuple[EpochInputs, Samples], indices: Array
+  ) -> tuple[TrainState, Array]:
+    inputs, samples = shared
     key = jax.random.fold_in(inputs.key, devices.device_index())
     steps = states.step[0] + jnp.arange(len(indices))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, steps)
@@ -70,7 +80,7 @@ def epoch_function(
     networks = inputs.first + jnp.arange(len(states.step))
     return devices.vmap_networks(train)(states, inputs.hyper, networks)
 
-  return devices.data_parallel(epoch)
+  return devices.DataParallel(epoch)
 
 
 @functools.partial(jax.jit, static_argnames=("count", "batch_size"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxkd.data.labels import class_counts, labels_of
 from jaxkd.evaluation import image_checks
-from jaxkd.runtime import devices, profiling
+from jaxkd.runtime import compile_target, devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.runtime.progress import Progress
@@ -28,7 +28,7 @@ def check_batch_size(batch_size: int, count: int, field: str) -> int:
   Raises:
     JaxkdError: if it can't be split evenly over the devices.
   """
-  num_devices = jax.device_count()
+  num_devices = compile_target.device_count()
   size = min(batch_size, count // num_devices * num_devices)
   if size == 0 or size % num_devices:
     raise JaxkdError(
@@ -36,6 +36,29 @@ def check_batch_size(batch_size: int, count: int, field: str) -> int:
       f"a multiple of {num_devices}."
     )
   return size
+
+
+def numbers_of(
+  hyper: dict[str, float | Array], num_networks: int
+) -> dict[str, Array]:
+  """Returns the numbers `[E]` of `num_networks` networks."""
+  return {
+    name: jnp.broadcast_to(jnp.float32(value), (num_networks,))
+    for name, value in hyper.items()
+  }
+
+
+def epoch_inputs(
+  hyper: dict[str, Array],
+  epoch: int,
+  counts: Array,
+  key: Array,
+  teacher: Classifier | None,
+  first: int,
+) -> EpochInputs:
+  """Returns the inputs of an epoch; `counts [K]` are samples of each class."""
+  context = LossContext(jnp.int32(epoch), counts)
+  return EpochInputs(hyper, context, key, teacher, jnp.int32(first))
 
 
 def fit(
@@ -77,10 +100,7 @@ def fit(
   labels = labels_of(samples)
   counts = class_counts(labels, num_classes)
   num_networks = len(states.step)
-  hyper = {
-    name: jnp.broadcast_to(jnp.float32(value), (num_networks,))
-    for name, value in hyper.items()
-  }
+  hyper = numbers_of(hyper, num_networks)
   run_epoch = epoch_function(train_config)
   with Checkpoints(workdir / "checkpoints" / stage) as checkpoints:
     saved = {"epoch": 0, "states": states}
@@ -96,12 +116,10 @@ def fit(
         shuffle_key, inputs_key = jax.random.split(
           jax.random.fold_in(key, epoch)
         )
-        context = LossContext(jnp.int32(epoch), counts)
-        inputs = EpochInputs(
-          hyper, context, inputs_key, teacher, jnp.int32(first)
-        )
+        inputs = epoch_inputs(hyper, epoch, counts, inputs_key, teacher, first)
         states, loss = run_epoch(
-          (states, inputs, samples),
+          states,
+          (inputs, samples),
           epoch_indices(shuffle_key, len(labels), batch_size),
         )
         loss = jax.device_get(loss)  # also keeps forced host devices in step

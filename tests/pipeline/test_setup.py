@@ -61,7 +61,10 @@ def test_no_image_is_loaded_and_no_network_initialised(monkeypatch):
   leaves = jax.tree.leaves([network.variables for network in networks])
   assert leaves
   assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
-  assert made.inputs is None
+  assert all(
+    isinstance(leaf, jax.ShapeDtypeStruct)
+    for leaf in jax.tree.leaves(made.inputs)
+  )
 
 
 @pytest.mark.parametrize("kind", ["npz", "floats", "idx", "folder"])

@@ -29,14 +29,14 @@ def test_data_parallel_gradient_is_that_of_the_whole_batch():
   def loss(weights, batch):
     return jnp.mean((batch @ weights) ** 2)
 
-  def gradient(weights, batch):
+  def gradient(weights, shared, batch):
+    del shared
     return devices.mean(jax.grad(loss)(weights, batch))
 
   split = batch.reshape(2, 4, 3)
+  expected = jax.grad(loss)(weights, batch)
   np.testing.assert_allclose(
-    devices.data_parallel(gradient)(weights, split),
-    jax.grad(loss)(weights, batch),
-    rtol=1e-5,
+    devices.DataParallel(gradient)(weights, None, split), expected, rtol=1e-5
   )
 
 

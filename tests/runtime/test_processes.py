@@ -52,13 +52,13 @@ result = jax.jit(doubled)(devices.replicate(2.0), there["x"])
 assert not result.is_fully_replicated
 np.testing.assert_array_equal(devices.to_local(result), 2 * np.arange(4.0))
 
-def step(state, batch):
+def step(state, shared, batch):
   return state + devices.mean(batch.sum()) + 0 * devices.device_index()
 
-step = devices.data_parallel(step)
+step = devices.DataParallel(step)
 split = devices.split_batches(jnp.arange(8.0).reshape(2, 4))
-state = step(devices.replicate(jnp.float32(1)), split)
-state = step(state, split)
+state = step(devices.replicate(jnp.float32(1)), None, split)
+state = step(state, None, split)
 assert float(devices.to_local(state)) == 1 + 28 / 2 * 2
 print("all is well")
 """

@@ -167,7 +167,7 @@ def test_teachers_that_are_asked_per_view_see_what_the_student_sees(tmp_path):
   context = LossContext(jnp.int32(0), jnp.zeros(3))
   inputs = EpochInputs({}, context, jax.random.key(0), teacher)
   order = epoch_indices(jax.random.key(3), 16, 8)
-  _, loss = epoch_function(train_config)((states, inputs, batch), order)
+  _, loss = epoch_function(train_config)(states, (inputs, batch), order)
   np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
@@ -226,7 +226,7 @@ def normalised_epoch(synchronized):
   )  # fmt: skip
   state = init_state(network, TX)
   states = jax.tree.map(lambda leaf: leaf[None], state)
-  states, _ = epoch_function(train_config)((states, inputs, samples()), order)
+  states, _ = epoch_function(train_config)(states, (inputs, samples()), order)
   inputs = inputs._replace(hyper={"scale": 1.0})
   alone = jax.jit(train_step, static_argnums=0)
   for step in range(3):

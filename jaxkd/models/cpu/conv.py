@@ -37,6 +37,7 @@ from jaxkd.models.cpu.conv_gradients import (
   input_gradient,
   kernel_gradient,
 )
+from jaxkd.runtime import compile_target
 from jaxkd.types import Array
 
 Pair = tuple[int, int]
@@ -59,7 +60,7 @@ def reference_form() -> Iterator[None]:
 
 def on_cpu() -> bool:
   """Returns whether networks are traced in the forms for XLA:CPU."""
-  return jax.default_backend() == "cpu" and not _reference_form.get()
+  return compile_target.backend() == "cpu" and not _reference_form.get()
 
 
 def conv_general_dilated(

@@ -1,0 +1,1 @@
+"""Programs of a run, compiled for accelerators that are not there."""

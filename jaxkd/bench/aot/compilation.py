@@ -1,0 +1,122 @@
+"""Compiles a program ahead of time, and says what the compiler says of it."""
+
+import time
+from typing import Any
+
+import jax
+
+from jaxkd.bench.aot import cells, flop, hlo_costs, hlo_text
+from jaxkd.bench.aot.cells import Cell, Prepared
+from jaxkd.bench.aot.targets import Kind, kind_of
+from jaxkd.runtime.compile_target import CompileTarget, compiling_for
+from jaxkd.runtime.devices import Program
+
+# What a number is, in every file that has one.
+ORIGIN = (
+  "estimates of XLA's compiler for devices that are not there; nothing was run "
+  "or measured, but the seconds of compilation"
+)
+
+
+def compile_cell(
+  cell: Cell, target: CompileTarget, dtype: str
+) -> dict[str, Any]:
+  """Compiles the program of a cell; returns the fields of its JSON file.
+
+  A refusal of the compiler is in the field `error`.
+  """
+  fields = {
+    "case": cell.case, "part": cell.part, "config": cell.config,
+    "fields": cell.fields, "target": target.name, "dtype": dtype,
+    "origin": ORIGIN,
+  }  # fmt: skip
+  with compiling_for(target):
+    setup = cells.load_setup(cell, dtype)
+    prepared = cells.prepare(cell, setup)
+    try:
+      compiled, seconds = compile_program(prepared.program)
+    except jax.errors.JaxRuntimeError as error:
+      return {**fields, "note": prepared.note, "error": str(error)[:2000]}
+    flops = flop.count(prepared.program)
+  kind = kind_of(target.name)
+  return {
+    **fields,
+    "note": prepared.note,
+    "compile_seconds": round(seconds, 1),
+    "memory": memory(compiled, kind, prepared.state_bytes),
+    **costs(compiled.as_text(), prepared, flops, kind),
+  }
+
+
+def compile_program(program: Program) -> tuple[jax.stages.Compiled, float]:
+  """Compiles a program; returns the seconds that it took, with the tracing."""
+  began = time.monotonic()
+  compiled = program.lower().compile()
+  return compiled, time.monotonic() - began
+
+
+def memory(
+  compiled: jax.stages.Compiled, kind: Kind, state_bytes: int
+) -> dict[str, int | float]:
+  """Bytes on one device.
+
+  `peak` is what the program needs at once: arguments and temporaries, and the
+  outputs that do not take the place of a donated argument.
+  """
+  stats = compiled.memory_analysis()
+  arguments, temporary, output, donated = (
+    stats.argument_size_in_bytes,
+    stats.temp_size_in_bytes,
+    stats.output_size_in_bytes,
+    stats.alias_size_in_bytes,
+  )
+  peak = arguments + temporary + output - donated
+  return {
+    "arguments": arguments, "temporary": temporary, "output": output,
+    "donated": donated, "state": state_bytes, "peak": peak,
+    "share_of_device": peak / kind.memory,
+  }  # fmt: skip
+
+
+def costs(
+  text: str, prepared: Prepared, flops: int, kind: Kind
+) -> dict[str, Any]:
+  """What the program does in a step, and the time that the device needs.
+
+  Returns:
+    The fields of the JSON file: `step` with FLOP, bytes and the time of the
+    roofline; `cycles` of all steps together, for an image in a step, and the
+    share of the peak that they mean (None where the compiler makes no
+    estimates); what `hlo_costs.count` finds.
+  """
+  found = hlo_costs.count(hlo_text.parse(text), text)
+  steps, images = prepared.steps, prepared.images
+  fields = found._asdict()
+  fields["dearest"] = [each._asdict() for each in found.dearest]
+  fields["collectives"] = [each._asdict() for each in found.collectives]
+  del fields["cycles"], fields["num_bytes"]
+  step = {"flop": flops / steps, "bytes": found.num_bytes / steps}
+  roofline, seconds, cycles = None, None, None
+  if kind.flops:
+    compute = step["flop"] / kind.flops
+    memory_time = step["bytes"] / kind.bandwidth
+    seconds = max(compute, memory_time)
+    roofline = {
+      "seconds": seconds,
+      "binds": "compute" if compute >= memory_time else "memory",
+    }
+  if found.cycles:
+    busy = found.cycles / kind.clock
+    cycles = {
+      "program": found.cycles,
+      "per_image_step": found.cycles / steps / images,
+      "seconds": busy,
+      "share_of_peak": flops / (busy * kind.flops),
+    }
+  return {
+    "steps": steps,
+    "images_per_device": images,
+    "step": {**step, "roofline": roofline},
+    "cycles": cycles,
+    **fields,
+  }

@@ -1,0 +1,95 @@
+"""The table of compiled cells."""
+
+from collections.abc import Sequence
+from typing import Any
+
+COLUMNS = (
+  "case", "part", "compiled in s", "arguments MB", "temporaries MB",
+  "donated MB", "of the device", "GFLOP a step", "MB a step",
+  "roofline ms a step", "binds", "cycles an image-step", "share of peak",
+  "collectives in loops", "other collectives", "sizes",
+)  # fmt: skip
+
+
+def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
+  """Renders the cells as a table with the dearest operations below it.
+
+  Args:
+    rows: from `compilation.compile_cell`.
+    about: paragraphs above the table.
+  """
+  lines = [COLUMNS, ("---",) * len(COLUMNS), *map(_cells, rows)]
+  table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+  dearest = "\n".join(
+    f"- {row['case']} {row['part']}: {_dearest(row)}"
+    for row in rows
+    if "error" not in row
+  )
+  head = (
+    "The five dearest operations, by share of the estimated cycles, or of the "
+    "bytes where the compiler estimates no cycles:"
+  )
+  return "\n\n".join([*about, table, head, dearest]) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+  if "error" in row:
+    blank = [""] * (len(COLUMNS) - 3)
+    reason = row["error"].splitlines()[0].replace("|", "/")
+    return row["case"], row["part"], "refused", *blank[:-1], "", reason
+  memory, step, cycles = row["memory"], row["step"], row["cycles"]
+  roofline = step["roofline"]
+  inside = [each for each in row["collectives"] if each["loops"]]
+  outside = [each for each in row["collectives"] if not each["loops"]]
+  return (
+    row["case"],
+    row["part"],
+    f"{row['compile_seconds']:.0f}",
+    _mega(memory["arguments"]),
+    _mega(memory["temporary"]),
+    _mega(memory["donated"]),
+    f"{memory['share_of_device']:.0%}",
+    f"{step['flop'] / 1e9:,.3g}",
+    _mega(step["bytes"]),
+    f"{1e3 * roofline['seconds']:.3g}" if roofline else "",
+    roofline["binds"] if roofline else "",
+    f"{cycles['per_image_step']:,.0f}" if cycles else "",
+    f"{cycles['share_of_peak']:.0%}" if cycles else "",
+    _collectives(inside),
+    _collectives(outside),
+    row["note"],
+  )
+
+
+def _mega(num_bytes: float) -> str:
+  return (
+    f"{num_bytes / 1e6:,.0f}" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2g}"
+  )
+
+
+def _collectives(found: Sequence[dict[str, Any]]) -> str:
+  """Bytes of one execution of each kind, added up.
+
+  >>> _collectives([{"opcode": "all-reduce", "num_bytes": 2_000_000}])
+  'all-reduce 2 MB'
+  """
+  total: dict[str, int] = {}
+  for each in found:
+    name = each["opcode"]
+    total[name] = total.get(name, 0) + each["num_bytes"]
+  return ", ".join(f"{name} {_mega(size)} MB" for name, size in total.items())
+
+
+def _dearest(row: dict[str, Any]) -> str:
+  cycles = row["cycles"]
+  if cycles:
+    parts = [
+      (each["cycles"] or 0) / cycles["program"] for each in row["dearest"]
+    ]
+  else:
+    total = row["step"]["bytes"] * row["steps"]
+    parts = [each["num_bytes"] / total for each in row["dearest"]]
+  return "; ".join(
+    f"{part:.0%} {each['name']}"
+    for part, each in zip(parts, row["dearest"], strict=True)
+  )
