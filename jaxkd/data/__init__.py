@@ -1,10 +1,12 @@
-"""Data sets: two inside the package, five prepared for TFDS, and users' own.
+"""Data sets: inside the package, prepared for TFDS or by TFDS, and users' own.
 
 A data-free method needs a `spec` only. `load` reads a named set for training a
 teacher and for evaluation, and never opens a network connection; the command
 `python -m jaxkd.data prepare NAME` writes a full set where `load` finds it.
-`find` also takes the path of a user's data, or `none`.
+`find` also takes the name of a set that TFDS has prepared, the path of a user's
+data, or `none`.
 
+    array_cache.py   decoded sets in the user's cache
     augmentation.py  random crops, flips, rotations
     builder.py       downloads official files and writes them for TFDS
     class_folders.py finds the images of users' folders, by split and class
@@ -17,8 +19,12 @@ teacher and for evaluation, and never opens a network connection; the command
     other_images.py  images without labels
     pictures.py      image files: turned, transparent, of 16 bits
     pixels.py        float and 8-bit pixels, PNG, alpha, resizing
+    prepared.py      finds prepared sets by their names
     registry.py      the table of named sets
     resolve.py       `find` and `describe`
+    shapes.py        the size and the channels that images are converted to
+    tfds_info.py     what a set of TFDS says about itself
+    tfds_sets.py     loads any image classification set of TFDS
     user_data.py     resizes users' data to the teacher's inputs
 """
 

@@ -8,7 +8,8 @@ python -m jaxkd.data prepare fashion_mnist --from=FOLDER
 import argparse
 from collections.abc import Sequence
 
-from jaxkd.data.builder import prepare, prepared_dir
+from jaxkd.data.builder import prepare
+from jaxkd.data.prepared import names, prepared_dir
 from jaxkd.data.registry import DATASETS
 from jaxkd.errors import JaxkdError, fail
 
@@ -58,6 +59,9 @@ def _list(data_dir: str | None) -> None:
       f"{name:14}{shape:9}{info.spec.num_classes:4} classes  {state:14}"
       f"{info.origin}"
     )
+  others = [name for name in names(data_dir) if name not in DATASETS]
+  for name in others:
+    print(f"{name}: prepared by TFDS")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,32 +21,12 @@ import numpy as np
 
 from jaxkd.data.parsers import READERS
 from jaxkd.data.pixels import to_png
+from jaxkd.data.prepared import data_root, prepared_dir
 from jaxkd.data.registry import Arrays, DatasetInfo, dataset_info
 from jaxkd.types import JaxkdError
 
 _TIMEOUT_S = 15
 Example = dict[str, Any]  # values of a TFDS example by feature name
-
-
-def data_root(data_dir: str | os.PathLike | None = None) -> Path:
-  """Returns `data_dir`, or `$TFDS_DATA_DIR`, or TFDS' default folder."""
-  folder = data_dir or os.environ.get("TFDS_DATA_DIR")
-  return Path(folder or "~/tensorflow_datasets").expanduser()
-
-
-def prepared_dir(name: str, data_dir: str | os.PathLike | None) -> Path | None:
-  """Returns the folder of the newest prepared version of a set, or None.
-
-  Only file names are compared, because TFDS writes into another folder and
-  renames it when it is complete.
-  """
-  folders = [
-    path.parent
-    for path in (data_root(data_dir) / name).glob("*/dataset_info.json")
-    if path.parent.name.replace(".", "").isdigit()
-  ]
-  version = lambda path: tuple(int(n) for n in path.name.split("."))
-  return max(folders, key=version, default=None)
 
 
 def prepare(

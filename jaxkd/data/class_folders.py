@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data.pictures import is_image_file
+from jaxkd.data.shapes import first_three
 from jaxkd.types import JaxkdError
 
 TRAIN_SPLITS = ("train", "training")
@@ -80,7 +81,7 @@ def read(
       for part in (train, test)
     ]
     names = _classes(folder, train, test, parts, num_classes)
-    names = _in_order_of_teacher(folder, names, class_names, num_classes)
+    names = in_order_of_teacher(folder, names, class_names, num_classes)
     skipped: Counter[str] = Counter()
     read = [_read_part(part, names, skipped) for part in parts]
     if num_classes and len(names) > num_classes:
@@ -88,20 +89,20 @@ def read(
       filled = {label for part in read for label in part.labels.tolist()}
       if len(filled) == num_classes:
         others = [n for k, n in enumerate(names) if k not in filled]
-        notes.append(f"{_listed(others)} has no images and is no class")
+        notes.append(f"{first_three(others)} has no images and is no class")
         names = tuple(n for k, n in enumerate(names) if k in filled)
         read = [_read_part(part, names, skipped) for part in parts]
     if not any(part.files for part in read):
       raise JaxkdError(
         f"{folder} has neither a folder of images per class, such as "
         f"{folder.name}/cat/1.png, nor IDX files."
-        + (f" It has files of type {_listed(skipped)}." if skipped else "")
+        + (f" It has files of type {first_three(skipped)}." if skipped else "")
       )
     for part, each in zip((train, test), read, strict=True):
       if part and (empty := _empty(each, names)):
-        notes.append(f"{part.name} has no images of {_listed(empty)}")
+        notes.append(f"{part.name} has no images of {first_three(empty)}")
         if skipped:
-          notes[-1] += f"; files of type {_listed(skipped)} are not read"
+          notes[-1] += f"; files of type {first_three(skipped)} are not read"
     return Folders(*read, names, tuple(notes))
 
 
@@ -179,13 +180,19 @@ def _classes(
   return names
 
 
-def _in_order_of_teacher(
+def in_order_of_teacher(
   folder: Path,
   names: tuple[str, ...],
   class_names: tuple[str, ...],
   num_classes: int,
 ) -> tuple[str, ...]:
   """Returns the classes in the teacher's order, if folders are named so.
+
+  Args:
+    folder: of the data, for messages.
+    names: of the classes.
+    class_names: of the teacher in order; empty if they are not known.
+    num_classes: of the teacher; 0 if it is not known.
 
   Raises:
     JaxkdError: if only some of them are.
@@ -203,8 +210,8 @@ def _in_order_of_teacher(
       return tuple(numbers.get(k, str(k)) for k in range(num_classes))
   if class_names and len(unknown) < len(names):
     raise JaxkdError(
-      f"{folder}: {_listed(unknown)} is none of the teacher's classes "
-      f"({_listed(class_names)}), as other folders are; rename or remove it."
+      f"{folder}: {first_three(unknown)} is none of the teacher's classes "
+      f"({first_three(class_names)}), as others are; rename or remove it."
     )
   return names
 
@@ -247,8 +254,3 @@ def _image_files(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
 def _empty(part: Part, names: tuple[str, ...]) -> list[str]:
   present = set(part.labels.tolist())
   return [name for index, name in enumerate(names) if index not in present]
-
-
-def _listed(names: Counter[str] | list[str] | tuple[str, ...]) -> str:
-  names = list(names)
-  return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,19 +1,21 @@
 """Images that the teacher was not trained on, for the methods that ask about
 them.
 
-They come from a data set of the registry, from a folder of image files without
-labels, or from one image file. Two photographs come with scikit-learn, `china`
-and `flower`.
+They come from a data set of the registry or of TFDS, from a folder of image
+files without labels, or from one image file. Two photographs come with
+scikit-learn, `china` and `flower`.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from sklearn import datasets as sample_data
 
-from jaxkd.data import pictures
+from jaxkd.data import pictures, tfds_info, tfds_sets
 from jaxkd.data.loading import load
 from jaxkd.data.pixels import MODES, Background, fit, fit_array
+from jaxkd.data.prepared import prepared_dir, prepared_folder
 from jaxkd.data.registry import DATASETS, train_size
 from jaxkd.types import JaxkdError
 
@@ -25,12 +27,17 @@ def count_images(name: str) -> int:
   """Returns how many images there are, without reading them.
 
   Args:
-    name: of a data set, a folder of images, an image file, or one of `PHOTOS`.
+    name: of a data set, also of TFDS, a folder of images, an image file, or one
+      of `PHOTOS`.
 
   Raises:
     JaxkdError: if there is no such data set, folder or file, or no image in it.
   """
-  return train_size(name) if name in DATASETS else len(image_files(name))
+  if name in DATASETS:
+    return train_size(name)
+  if (folder := _tfds_folder(name)) is not None:
+    return len(tfds_info.read_info(folder).largest.rows)
+  return len(image_files(name))
 
 
 def load_images(name: str, shape: Shape, background: str = "") -> np.ndarray:
@@ -52,6 +59,12 @@ def load_images(name: str, shape: Shape, background: str = "") -> np.ndarray:
   _check_channels(channels)
   if name not in DATASETS:
     colour = Background.named("--config.background", background)
+    if (folder := _tfds_folder(name)) is not None:
+      prepared = tfds_info.read_info(folder)
+      counts: Counter[str] = Counter()
+      return tfds_sets.read_part(
+        prepared, prepared.largest, shape, colour, counts
+      )[0]
     return np.stack([_read(path, shape, colour) for path in image_files(name)])
   images = load(name, image_size=height if height == width else 0).train_images
   if images.shape[1:] == shape:
@@ -84,6 +97,16 @@ def load_photo(name: str, channels: int, background: str = "") -> np.ndarray:
     return fit(picture, shape, colour, str(path))
 
 
+def _tfds_folder(name: str) -> Path | None:
+  """Returns the folder of a prepared set of TFDS, if this is one."""
+  path = Path(name).expanduser()
+  if name in PHOTOS or path.is_file():
+    return None
+  if path.exists():
+    return prepared_folder(path)
+  return prepared_dir(name, None)
+
+
 def image_files(name: str) -> list[Path]:
   """Returns the image files of a folder and the folders in it, by path.
 
@@ -98,8 +121,8 @@ def image_files(name: str) -> list[Path]:
   if not path.is_dir():
     raise JaxkdError(
       f"other_dataset={name}: there is no such data set, folder or file; "
-      f"choose one of {', '.join((*DATASETS, *PHOTOS))}, or give a folder of "
-      "images."
+      f"choose one of {', '.join((*DATASETS, *PHOTOS))}, a prepared set of "
+      "TFDS, or a folder of images."
     )
   files = sorted(
     file

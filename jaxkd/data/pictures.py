@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,19 @@ def is_image_file(path: Path) -> bool:
   return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def shape_of(path: Path) -> Shape:
+def shape_of(path: Path, content: bytes | None = None) -> Shape:
   """Returns height, width and channels (1 to 4) by the header of a file.
 
   The second or fourth channel is alpha.
 
+  Args:
+    path: of the file.
+    content: as in `open_image`.
+
   Raises:
     JaxkdError: naming the file, if it is no image.
   """
-  with open_image(path) as picture:
+  with open_image(path, content) as picture:
     width, height = _stored_size(picture)
     if _orientation(picture) in _TURNED:
       height, width = width, height
@@ -50,7 +55,10 @@ def shape_of(path: Path) -> Shape:
 
 
 def read(
-  path: Path, shape: Shape, background: Background
+  path: Path,
+  shape: Shape,
+  background: Background,
+  content: bytes | None = None,
 ) -> tuple[np.ndarray, str]:
   """Reads an image and converts it to a shape, uint8 `[H, W, C]`.
 
@@ -58,6 +66,7 @@ def read(
     path: of the file.
     shape: as in `jaxkd.data.pixels.fit`.
     background: as in `jaxkd.data.pixels.fit`.
+    content: as in `open_image`.
 
   Returns:
     The pixels, and what was done to them apart from the shape; empty as a rule.
@@ -66,16 +75,24 @@ def read(
     JaxkdError: naming the file, if it is damaged, if it has pixels whose range
       is not known, or if it is transparent and no background was named.
   """
-  with open_image(path) as opened:
+  with open_image(path, content) as opened:
     note = SIXTEEN_BITS if is_sixteen_bit(opened) else ""
     return fit(upright(opened, path), shape, background, str(path)), note
 
 
 @contextlib.contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-  """Opens an image; an error of the decoder becomes one that names the file."""
+def open_image(
+  path: Path, content: bytes | None = None
+) -> Iterator[Image.Image]:
+  """Opens an image; an error of the decoder becomes one that names the file.
+
+  Args:
+    path: of the file.
+    content: what stands in the file; None reads it.
+  """
   try:
-    with Image.open(path) as picture:
+    source = path if content is None else io.BytesIO(content)
+    with Image.open(source) as picture:
       yield picture
   except JaxkdError:
     raise

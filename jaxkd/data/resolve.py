@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from jaxkd.data import user_data
+from jaxkd.data import prepared, tfds_sets, user_data
 from jaxkd.data.loading import load
 from jaxkd.data.registry import (
   DATASETS,
@@ -29,7 +29,8 @@ def find(
 
   Args:
     name: name of a data set in the registry; a path, see
-      `jaxkd.data.user_data.load_path`; or `none`.
+      `jaxkd.data.user_data.load_path`; the name of a set that TFDS has
+      prepared, as `imagenette/160px-v2`, or its folder; or `none`.
     image_size: as in `load`; 0 takes the teacher's, if it is known.
     teacher: spec of an external teacher, if it has one. Without data it
       describes the inputs.
@@ -47,17 +48,18 @@ def find(
         "teacher.factory return a jaxkd.DataSpec as well."
       )
     return Dataset.without_images(teacher)
-  if is_path(name):
-    return user_data.load_path(
-      name,
-      teacher,
-      image_size,
-      background=background,
-      class_names=class_names,
-    )
-  dataset = load(name, image_size=_size(name, image_size, teacher))
-  _check(dataset.spec, teacher)
-  return dataset
+  if name in DATASETS:
+    dataset = load(name, image_size=_size(image_size, teacher))
+    _check(dataset.spec, teacher)
+    return dataset
+  folder = tfds_folder(name)
+  return (tfds_sets.load_set if folder else user_data.load_path)(
+    folder or name,
+    teacher,
+    image_size,
+    background=background,
+    class_names=class_names,
+  )
 
 
 def describe(
@@ -70,8 +72,9 @@ def describe(
 ) -> DatasetSummary:
   """Returns the summary of the data of a run, and reads no images.
 
-  A named set is not opened. Of a user's data labels and headers are read, see
-  `jaxkd.data.user_data.describe_path`.
+  A set of the package is not opened. Of a user's data labels and headers are
+  read, see `jaxkd.data.user_data.describe_path`, of another prepared set a few
+  examples.
 
   Args:
     name: as in `find`.
@@ -85,18 +88,19 @@ def describe(
   """
   if name == NONE:
     return summary_of(find(name, teacher=teacher))
-  if is_path(name):
-    return user_data.describe_path(
-      name,
-      teacher,
-      image_size,
-      background=background,
-      class_names=class_names,
-    )
-  spec = spec_of(name, _size(name, image_size, teacher))
-  _check(spec, teacher)
-  info = dataset_info(name)
-  return DatasetSummary(spec, info.train_size, info.test_size)
+  if name in DATASETS:
+    spec = spec_of(name, _size(image_size, teacher))
+    _check(spec, teacher)
+    info = dataset_info(name)
+    return DatasetSummary(spec, info.train_size, info.test_size)
+  folder = tfds_folder(name)
+  return (tfds_sets.describe_set if folder else user_data.describe_path)(
+    folder or name,
+    teacher,
+    image_size,
+    background=background,
+    class_names=class_names,
+  )
 
 
 def summary_of(dataset: Dataset) -> DatasetSummary:
@@ -105,17 +109,28 @@ def summary_of(dataset: Dataset) -> DatasetSummary:
   return DatasetSummary(dataset.spec, *sizes)
 
 
-def is_path(name: str) -> bool:
-  """Returns whether this is a file or folder, and no data set's name."""
-  if name in DATASETS:
-    return False
-  return os.sep in name or name.endswith(".npz") or Path(name).exists()
+def tfds_folder(name: str) -> Path | None:
+  """Returns the folder of a prepared set that TFDS reads, or None for a path.
+
+  A path that exists comes before the name of a prepared set.
+
+  Raises:
+    JaxkdError: if this is neither of them.
+  """
+  path = Path(name).expanduser()
+  if path.exists():
+    return prepared.prepared_folder(path)
+  folder = prepared.prepared_dir(name, None)
+  looks_like_path = name.startswith((".", "~", os.sep)) or name.endswith(".npz")
+  if folder is None and not looks_like_path:
+    raise prepared.not_prepared(name, DATASETS)
+  return folder
 
 
-def _size(name: str, image_size: int, teacher: DataSpec | None) -> int:
+def _size(image_size: int, teacher: DataSpec | None) -> int:
   if image_size or teacher is None or len(teacher.shape) != 3:
     return image_size
-  return 0 if name not in DATASETS else teacher.shape[0]
+  return teacher.shape[0]
 
 
 def _check(spec: DataSpec, teacher: DataSpec | None) -> None:

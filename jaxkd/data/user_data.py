@@ -8,11 +8,17 @@ import numpy as np
 from jaxkd.data import formats, pictures
 from jaxkd.data.formats import RawDataset
 from jaxkd.data.image_arrays import ImageArray
-from jaxkd.data.pixels import MODES, Background, fit_array
+from jaxkd.data.pixels import Background, fit_array
 from jaxkd.data.registry import Dataset, DatasetSummary
+from jaxkd.data.shapes import (
+  Shape,
+  check_shapes,
+  common_shape,
+  first_three,
+  opaque,
+  sizes,
+)
 from jaxkd.types import DataSpec, JaxkdError
-
-Shape = tuple[int, int, int]
 
 
 def load_path(
@@ -57,7 +63,7 @@ def load_path(
   notes = [*raw.notes]
   if others := sorted(shapes - {shape}):
     notes.append(
-      f"images of {_sizes(others)} pixels are converted to {_sizes([shape])}"
+      f"images of {sizes(others)} pixels are converted to {sizes([shape])}"
     )
   counts: Counter[str] = Counter()
   train, test = (
@@ -128,12 +134,12 @@ def _read_headers(
     )
   shapes = _shapes(raw.train.images) | _shapes(raw.test.images)
   if spec is None:
-    opaque = _opaque(shapes) if _are_files(raw) else shapes
-    shape = _common_shape(source, opaque, image_size)
+    visible = opaque(shapes) if _are_files(raw) else shapes
+    shape = common_shape(source, visible, image_size)
     half = (0.5,) * shape[-1]
     spec = DataSpec(name, shape, num_classes, half, half)
   _check_classes(source, raw, labels, spec)
-  _check_shapes(source, shapes, spec)
+  check_shapes(source, shapes, spec)
   return raw, spec._replace(name=name), shapes
 
 
@@ -155,27 +161,13 @@ def _check_classes(
 ) -> None:
   if raw.classes and len(raw.classes) != spec.num_classes:
     raise JaxkdError(
-      f"{source} has {len(raw.classes)} classes ({_first_three(raw.classes)}), "
+      f"{source} has {len(raw.classes)} classes ({first_three(raw.classes)}), "
       f"the teacher has {spec.num_classes}; give a folder for each of them."
     )
   if labels.min() < 0 or labels.max() >= spec.num_classes:
     raise JaxkdError(
       f"{source} has labels {labels.min()} to {labels.max()}; expected 0 to "
       f"{spec.num_classes - 1}, for {spec.num_classes} classes."
-    )
-
-
-def _check_shapes(source: Path, shapes: set[Shape], spec: DataSpec) -> None:
-  if len(spec.shape) != 3:
-    raise JaxkdError(
-      f"The teacher takes inputs of shape {spec.shape}, and {source} has "
-      "images; choose other data, or dataset=none."
-    )
-  channels = {shape[-1] for shape in shapes} | {spec.shape[-1]}
-  if len(channels) > 1 and not channels <= set(MODES):
-    raise JaxkdError(
-      f"{source} has images of {_sizes(sorted(shapes))}, the teacher takes "
-      f"{_sizes([spec.shape])}; only images with 1 to 4 channels are converted."
     )
 
 
@@ -187,29 +179,6 @@ def _shapes(images: list[Path] | ImageArray) -> set[Shape]:
 
 def _are_files(raw: RawDataset) -> bool:
   return not isinstance(raw.test.images or raw.train.images, ImageArray)
-
-
-def _opaque(shapes: set[Shape]) -> set[Shape]:
-  """Returns shapes of image files without the channel of transparency."""
-  return {(*size, channels - 1 + channels % 2) for *size, channels in shapes}
-
-
-def _common_shape(source: Path, shapes: set[Shape], image_size: int) -> Shape:
-  """The shape of all images, with 3 channels if one of them has colours."""
-  if image_size < 0:
-    raise JaxkdError(
-      f"image_size={image_size} is negative; use 0 for the images' own size."
-    )
-  channels = max(shape[-1] for shape in shapes)
-  if image_size:
-    return image_size, image_size, channels
-  sizes = sorted({shape[:2] for shape in shapes})
-  if len(sizes) > 1:
-    raise JaxkdError(
-      f"{source} has images of {len(sizes)} sizes ({_sizes(sizes)} pixels); "
-      "choose one with image_size."
-    )
-  return *sizes[0], channels
 
 
 def _to_shape(
@@ -236,11 +205,3 @@ def _to_shape(
   for i, image in enumerate(images):
     out[i] = fit_array(image, shape, background, name)
   return out
-
-
-def _sizes(shapes: list[tuple[int, ...]]) -> str:
-  return _first_three([" x ".join(map(str, shape)) for shape in shapes])
-
-
-def _first_three(names: list[str] | tuple[str, ...]) -> str:
-  return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

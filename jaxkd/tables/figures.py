@@ -166,10 +166,11 @@ def ask_teachers(
   cell = max(files_of, key=lambda name: len(files_of[name]), default=None)
   if cell is None or not files_of[cell]:
     return None
-  files, run = files_of[cell], reports[cell]["config"]
-  dataset = data.load(run["dataset"], image_size=run["image_size"])
+  files, block = files_of[cell], config.cells[cell].config
+  dataset = data.find(
+    block.dataset, image_size=block.image_size, background=block.background
+  )
   images = dataset.test_images[:MAX_IMAGES]
-  block = config.cells[cell].config
   models = {
     name: (name.startswith("Seq-") and block.synthesis.get("member"))
     or block.teacher.model

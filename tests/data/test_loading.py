@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 
 from jaxkd.data import DATASETS, load
 from jaxkd.data.__main__ import main
-from jaxkd.data.builder import prepare, prepared_dir
+from jaxkd.data.builder import prepare
+from jaxkd.data.prepared import prepared_dir
 from jaxkd.types import JaxkdError
 
 

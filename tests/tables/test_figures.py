@@ -14,9 +14,15 @@ from jaxkd.tables.figures import TeacherOutputs
 
 def table_of(reports, *figures):
   """Makes a table of cells that are different runs."""
+  run = {"dataset": "two_moons", "image_size": 0, "background": ""}
   cells = {
     name: {
-      "config": {"name": name, "teacher": {"model": "mlp"}, "synthesis": {}},
+      "config": {
+        "name": name,
+        "teacher": {"model": "mlp"},
+        "synthesis": {},
+        **run,
+      },
       "row": name,
       "column": "accuracy",
     }
