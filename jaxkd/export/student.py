@@ -12,6 +12,11 @@ from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.stablehlo import from_export
 
 NAME = "student"
+# Fields of the report that a model card repeats.
+_FIELDS = (
+  "method", "dataset", "student.accuracies", "teacher.model", "commit", "date",
+  "versions.jaxkd",
+)  # fmt: skip
 
 
 def export_run(workdir: Path, out: Path, model: str = "") -> None:
@@ -25,7 +30,7 @@ def export_run(workdir: Path, out: Path, model: str = "") -> None:
   Raises:
     JaxkdError: if the run is not finished, or `out` can't be written.
   """
-  report = read_report(workdir)
+  report = read_report(workdir, _FIELDS)
   config = read_config(workdir)
   provenance = {
     "method": report["method"],

@@ -53,6 +53,11 @@ def make_host_round(
       ask_key, tell_key = jax.random.split(jax.random.fold_in(key, i))
       state, samples, ask_terms = asks[index](run, inputs, ask_key)
       targets = teacher.answer(np.asarray(samples.images))
+      if not are_valid(targets).any():
+        raise JaxkdError(
+          f"None of the teacher's answers to {len(targets)} images is valid. "
+          f"{teacher.reason} queries.ask_again=True asks again, and pays again."
+        )
       samples = leave_out_wrong(samples, targets)
       run, tell_terms = tells[index](
         run.replace(state=state), inputs, samples, counts, tell_key
@@ -80,16 +85,11 @@ def leave_out_wrong(samples: Samples, targets: np.ndarray) -> Samples:
   """The samples with their targets; one without a valid answer becomes a copy
   of another one, because the number of samples may not change.
 
-  Raises:
-    JaxkdError: if no answer is valid.
+  Args:
+    samples: the images that the teacher was asked about.
+    targets: its answers, of which at least one is valid.
   """
   valid = are_valid(targets)
-  if not valid.any():
-    raise JaxkdError(
-      f"None of the teacher's answers to {len(targets)} images is valid; see "
-      "the reasons in ledger.jsonl. queries.ask_again=True asks again, and "
-      "pays again."
-    )
   if valid.all():
     return samples._replace(targets=jnp.asarray(targets))
   sources = np.arange(len(targets))

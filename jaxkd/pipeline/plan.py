@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from jaxkd import models
 from jaxkd.pipeline import grid
 from jaxkd.pipeline.setup import Setup, setup as make_setup
-from jaxkd.pipeline.teacher import check_checkpoint
+from jaxkd.pipeline.teacher import check_given
 from jaxkd.runtime.files import to_json
 
 
@@ -21,7 +21,7 @@ def describe(config: ConfigDict) -> str:
     JaxkdError: for all that a run would refuse before it starts.
   """
   setup = make_setup(config)
-  check_checkpoint(setup)
+  check_given(setup)
   sections = {
     "config": json.dumps(to_json(setup.config.to_dict()), indent=2),
     "networks": networks(setup),

@@ -20,6 +20,7 @@ from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
 from jaxkd.synthesis import starts
+from jaxkd.teachers.replay import Replay
 from jaxkd.training import trained_network
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Array, Classifier, JaxkdError, Samples
@@ -110,13 +111,15 @@ def visible_teacher(
   return models.with_logit_scale(published, wanted / scale.logit_std), scale
 
 
-def check_checkpoint(setup: Setup, workdir: Path | None = None) -> None:
+def check_given(setup: Setup, workdir: Path | None = None) -> None:
   """Checks that a run in `workdir` can load the teacher that it is given.
 
   Raises:
     JaxkdError: if there is no network in `teacher.checkpoint` that fits, and no
-      copy of it in the workdir.
+      copy of it in the workdir; or no ledger in `teacher.replay`.
   """
+  if setup.config.teacher.replay:
+    Replay(user_path(setup.config.teacher.replay), setup.config.teacher.access)
   if setup.networks.teacher is None or setup.teacher is not None:
     return
   names = ("normal", "teacher")

@@ -1,5 +1,6 @@
 """Reads the config, the report and the samples of a finished run."""
 
+from collections.abc import Sequence
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from jaxkd.runtime.run_folder import CONFIG_NAME, FORMAT
 from jaxkd.types import JaxkdError, Samples
 
 REPORT_NAME = "report.json"
+# Fields that all readers of a report or of a config need.
+REPORT_FIELDS = ("config", "student.seeds", "devices", "date", "commit")
+CONFIG_FIELDS = ("method", "seed", "synthesis", "teacher.checkpoint")
 _AGAIN = (
   "Delete that file, and run the command of the run again to write it anew."
 )
@@ -28,11 +32,38 @@ def read_json(path: Path) -> dict[str, Any]:
     raise JaxkdError(
       f"{path} does not exist; give the --workdir of a finished run."
     ) from error
-  except (OSError, ValueError) as error:
-    raise JaxkdError(f"{path} cannot be read: {error}. {_AGAIN}") from error
+  except PermissionError as error:
+    raise JaxkdError(
+      f"{path} cannot be read: {error.strerror}. Give access to it."
+    ) from error
+  except (OSError, ValueError, RecursionError) as error:
+    reason = getattr(error, "strerror", None) or error
+    raise JaxkdError(f"{path} cannot be read: {reason}. {_AGAIN}") from error
   if not isinstance(content, dict):
     raise JaxkdError(f"{path} holds no JSON object. {_AGAIN}")
   return content
+
+
+def require_fields(
+  path: Path, content: dict[str, Any], names: Sequence[str]
+) -> None:
+  """Checks that the JSON of a file has these fields, by their dotted names.
+
+  Raises:
+    JaxkdError: if it hasn't, as that of another program or version.
+  """
+  missing = []
+  for name in names:
+    value: object = content
+    for key in name.split("."):
+      value = value.get(key, missing) if isinstance(value, dict) else missing
+    if value is missing:
+      missing.append(name)
+  if missing:
+    raise JaxkdError(
+      f"{path} has no {', '.join(missing)}, so another program or version of "
+      f"jaxkd wrote it. {_AGAIN}"
+    )
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -51,12 +82,22 @@ def read_config(workdir: Path) -> dict[str, Any]:
     )
   if not isinstance(record.get("resolved"), dict):
     raise JaxkdError(f"{path} holds no resolved config. {_AGAIN}")
+  require_fields(path, record["resolved"], CONFIG_FIELDS)
   return record["resolved"]
 
 
-def read_report(workdir: Path) -> dict[str, Any]:
-  """Reads the report of a run."""
-  return read_json(workdir / REPORT_NAME)
+def read_report(
+  workdir: Path, names: Sequence[str] = REPORT_FIELDS
+) -> dict[str, Any]:
+  """Reads the report of a run, which has the fields of these dotted names.
+
+  Raises:
+    JaxkdError: if it is missing or damaged, or lacks one of them.
+  """
+  path = workdir / REPORT_NAME
+  report = read_json(path)
+  require_fields(path, report, names)
+  return report
 
 
 def read_samples(workdir: Path) -> Samples:

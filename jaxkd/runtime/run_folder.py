@@ -108,8 +108,8 @@ def _lock(folder: Path) -> IO[str]:
     lock = (folder / ".lock").open("w")
   except OSError as error:
     raise JaxkdError(
-      f"The workdir {folder} cannot be written ({error.strerror}); choose "
-      "another --workdir."
+      f"The workdir {folder} cannot be written ({error.filename}: "
+      f"{error.strerror}); give access, or choose another --workdir."
     ) from error
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -62,7 +62,8 @@ def read_header(path: Path) -> Header:
       )
   except (SafetensorError, OSError, ValueError, RecursionError) as error:
     raise JaxkdError(
-      f"{path} is damaged or no safetensors file: {error}."
+      f"{path} is damaged or no safetensors file: {error}. Put back a copy, or "
+      "have it written again by the command that made it."
     ) from error
 
 

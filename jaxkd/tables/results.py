@@ -68,7 +68,7 @@ def record(
       )
     runs[run["seed"]] = run
   path, lines = folder / row.record_name, []
-  before = json.loads(path.read_text()) if path.exists() else {"runs": []}
+  before = read_record(path) if path.exists() else {"runs": []}
   if before["runs"] and differences(config, before["values"]):
     lines.append(
       f"dropped {len(before['runs'])} earlier runs, whose config was another"
@@ -167,8 +167,25 @@ def read_records(
         f"{path} is the record of no row in rows.toml; add the row, or delete "
         "the record."
       )
-    records[path.name] = json.loads(path.read_text())
+    records[path.name] = read_record(path)
   return records
+
+
+def read_record(path: Path) -> dict[str, Any]:
+  """Reads the record of a row.
+
+  Raises:
+    JaxkdError: if the file is damaged or no record.
+  """
+  try:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["config"], content["runs"]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise JaxkdError(
+      f"{path} is no record of results ({error}); put back the committed one, "
+      "or delete it and record the runs again."
+    ) from error
+  return content
 
 
 def devices(runs: Collection[Record]) -> list[str]:

@@ -20,7 +20,7 @@ from jaxkd.config.fields import Block
 from jaxkd.config.table_fields import CELL, TABLE
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.pipeline.setup import setup
-from jaxkd.pipeline.teacher import check_checkpoint
+from jaxkd.pipeline.teacher import check_given
 from jaxkd.runtime import finished_run, run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import (
@@ -154,7 +154,7 @@ def check_cells(config: ConfigDict, folder: Path) -> None:
     workdir = folder / "cells" / name
     if read_report(workdir) is None:
       try:
-        check_checkpoint(setup(config.cells[name].config), workdir)
+        check_given(setup(config.cells[name].config), workdir)
       except JaxkdError as error:
         refused.append(f"cells.{name}.config: {error}")
   if refused:

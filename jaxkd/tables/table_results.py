@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxkd.runtime.files import write_json
-from jaxkd.runtime.finished_run import read_json
+from jaxkd.runtime.finished_run import read_json, require_fields
 from jaxkd.runtime.formatting import duration
 from jaxkd.runtime.run_folder import CONFIG_NAME
 from jaxkd.tables.page import compare, layout, markdown_row
@@ -40,7 +40,10 @@ def record(
     JaxkdError: if no cell is finished, a cell can't be recorded, or the table
       is that of no row.
   """
-  names = set(read_json(workdir / CONFIG_NAME)["config"]["cells"])
+  path = workdir / CONFIG_NAME
+  content = read_json(path)
+  require_fields(path, content, ["config.cells"])
+  names = set(content["config"]["cells"])
   reports = {
     name: report
     for name in sorted(names)

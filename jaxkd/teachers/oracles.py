@@ -48,6 +48,11 @@ class HostOracle(Oracle, Protocol):
     """Answers uint8 `images [N, H, W, C]`; `kind` is one of `QUERY_KINDS`."""
     ...
 
+  @property
+  def reason(self) -> str:
+    """Why the last request had no valid answer; empty if it had one."""
+    ...
+
 
 @flax.struct.dataclass
 class WhiteBox:

@@ -18,7 +18,8 @@ class Replay:
     access: the access that it was recorded with.
 
   Raises:
-    JaxkdError: if the file is not a ledger, is damaged or can't be read.
+    JaxkdError: if the file is not a ledger, is damaged, can't be read or has
+      no answer.
   """
 
   in_process = False
@@ -30,10 +31,17 @@ class Replay:
     try:
       state = records.read_ledger(Path(path))[0]
       self._answers, self._wrong = state.answers, state.wrong
+      self.reason = state.unanswered.reason
     except OSError as error:
       raise JaxkdError(
-        f"teacher.replay={path} can't be read ({error.strerror})."
+        f"teacher.replay={path} can't be read ({error.strerror}); name the "
+        "ledger.jsonl of an earlier run."
       ) from error
+    if not self._answers and not self._wrong:
+      raise JaxkdError(
+        f"teacher.replay={path} holds no answer; name the ledger.jsonl of a "
+        "served teacher's run."
+      )
 
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
     """Returns the recorded labels `[N]` or scores `[N, K]`.

@@ -5,7 +5,9 @@ one in process.
 import jax
 import numpy as np
 from point_rounds import classifier, growing_passes, run_rounds, start
+import pytest
 
+from jaxkd.errors import JaxkdError
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.teachers.oracles import BlackBox
 
@@ -53,3 +55,12 @@ def test_the_state_before_a_round_outlives_it():
   before = jax.tree.map(np.array, run)
   make_host_round(round_spec, interface)(run, inputs, jax.random.key(0))
   jax.tree.map(np.testing.assert_array_equal, before, run)
+
+
+def test_a_round_without_an_answer_tells_why():
+  interface = Interface(classifier(0))
+  interface.answer = lambda images: np.full(len(images), -1, np.int32)
+  interface.reason = "The reply holds NaN."
+  round_spec, run, inputs = start(interface, growing_passes())
+  with pytest.raises(JaxkdError, match=r"None of .* holds NaN\. .*ask_again"):
+    make_host_round(round_spec, interface)(run, inputs, jax.random.key(0))

@@ -73,6 +73,24 @@ def test_a_replay_is_free():
   assert plan.queries(made) == "  none: the ledger a.jsonl answers"
 
 
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (None, "/l.jsonl can't be read .No such file.*; name the ledger"),
+    (b"", "/l.jsonl holds no answer"),
+    (b"\x89PNG", "/l.jsonl is not a query ledger"),
+  ],
+)
+def test_a_replay_that_cannot_be_is_refused(tmp_path, content, message):
+  path = tmp_path / "l.jsonl"
+  if content is not None:
+    path.write_bytes(content)
+  config = jaxkd.load_config("configs/procedural.py:smoke")
+  config.teacher.replay = str(path)
+  with pytest.raises(jaxkd.JaxkdError, match=message):
+    plan.describe(config)
+
+
 def test_trainings_are_counted():
   config = jaxkd.load_config("configs/htc.py:smoke")
   config.grid = {"temperature": (1.0, 2.0, 4.0)}

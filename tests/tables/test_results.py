@@ -202,6 +202,16 @@ def test_a_record_without_a_row_is_refused(tmp_path):
     results.read_records(ROWS, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"config": 1}', "\x00"])
+def test_a_damaged_record_is_named(tmp_path, run, text):
+  path = tmp_path / ROW.record_name
+  path.write_text(text)
+  with pytest.raises(JaxkdError, match=f"{path} is no record of results"):
+    results.read_records(ROWS, tmp_path)
+  with pytest.raises(JaxkdError, match=f"{path} is no record of results"):
+    results.record([run("one")], ROWS, tmp_path)
+
+
 def test_only_the_section_of_the_readme_changes(tmp_path):
   readme = tmp_path / "README.md"
   readme.write_text(f"a\n{results_page.BEGIN}\nold\n{results_page.END}\nb\n")

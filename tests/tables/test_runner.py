@@ -315,7 +315,7 @@ def toy_table():
 def test_the_plan_marks_finished_and_refused_cells(tmp_path):
   done = tmp_path / "cells" / "zero"
   done.mkdir(parents=True)
-  (done / "report.json").write_text("{}")
+  (done / "report.json").write_text(json.dumps(report_of("cnn_kd")))
   text = runner.describe(toy_table(), tmp_path)
   assert "zero: moons, seed 0\n  finished" in text
   assert "one: moons, seed 1\nnetworks" in text
@@ -355,7 +355,8 @@ def test_all_cells_are_checked_before_the_first_runs(
 def test_a_finished_cell_needs_nothing_any_more(tmp_path):
   table = toy_table()
   (tmp_path / "cells" / "wrong").mkdir(parents=True)
-  (tmp_path / "cells" / "wrong" / "report.json").write_text("{}")
+  report = json.dumps(report_of("cnn_kd"))
+  (tmp_path / "cells" / "wrong" / "report.json").write_text(report)
   runner.check_cells(table, tmp_path)
   table.cells.one.config.teacher.checkpoint = "/nowhere/t.safetensors"
   with pytest.raises(JaxkdError, match=r"cells.one.config: teacher.checkpoint"):
@@ -384,6 +385,9 @@ def test_a_damaged_report_of_a_cell_is_named(tmp_path):
   assert runner.read_report(tmp_path) is None
   (tmp_path / "report.json").write_text("{")
   with pytest.raises(JaxkdError, match="report.json cannot be read"):
+    runner.read_report(tmp_path)
+  (tmp_path / "report.json").write_text('{"student": {}}')
+  with pytest.raises(JaxkdError, match="has no config, student.seeds, devices"):
     runner.read_report(tmp_path)
 
 

@@ -107,3 +107,10 @@ def test_a_table_is_recorded_alone(table, config, monkeypatch, capsys):
   with pytest.raises(SystemExit):
     command.main(["record", str(table("a", own)), str(table("b", own))])
   assert "a is a table; record it alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [{}, {"config": []}, {"config": {}}])
+def test_the_config_of_something_else_is_named(tmp_path, content):
+  write_json(tmp_path / "config.json", content)
+  with pytest.raises(JaxkdError, match=r"config.json has no config.cells"):
+    table_results.record(tmp_path, ROWS, tmp_path / "results")

@@ -121,13 +121,17 @@ class ResponseSpec(NamedTuple):
       return scores and all(isinstance(v, (int, float)) for v in values)
     return isinstance(values, (int, float, str)) and values != ""
 
+  def is_class(self, number: float) -> bool:
+    """Returns whether a number is a class."""
+    return 0 <= number < self.num_classes and not number % 1
+
   def check_class(self, number: float) -> int:
     """Returns a number that is a class.
 
     Raises:
       JaxkdError: if it is none.
     """
-    if not 0 <= number < self.num_classes or number % 1:
+    if not self.is_class(number):
       raise JaxkdError(
         f"The reply holds the class {number:g}; the data set has classes 0 to "
         f"{self.num_classes - 1}."

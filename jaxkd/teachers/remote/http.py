@@ -16,7 +16,7 @@ import numpy as np
 import jaxkd
 from jaxkd.errors import JaxkdError
 from jaxkd.teachers.answers import CheckedAnswers
-from jaxkd.teachers.remote import outcomes, protocols, urls
+from jaxkd.teachers.remote import outcomes, protocols, tensors, urls
 from jaxkd.teachers.remote.client import (
   describe_loss,
   new_client,
@@ -25,6 +25,7 @@ from jaxkd.teachers.remote.client import (
 from jaxkd.teachers.remote.headers import RequestHeaders, retry_after_s
 from jaxkd.teachers.remote.outcomes import Cost, Next, Outcome
 from jaxkd.teachers.remote.transport import (
+  FailedTooLarge,
   Moved,
   NoConnection,
   NotServed,
@@ -109,13 +110,17 @@ class Http:
       return self._call("GET", path, self._metadata_s)
     except PermanentError as error:
       optional = path in self._protocol.optional_paths
-      if error.status == 404 or (optional and error.status in (403, 405)):
+      if error.status in (404, 405) or (optional and error.status == 403):
         return b""  # the protocol says what is missing
       raise
-    except JaxkdError as error:
+    except (TooLarge, JaxkdError) as error:
       if path.endswith("/ready"):  # servers say with any status that it isn't
         raise NotServed(str(error)) from None
-      raise
+      if path in self._protocol.optional_paths:
+        return b""
+      raise JaxkdError(
+        f"{error} If the server has no metadata, {tensors.DECLARE}."
+      ) from None
 
   def size(self, images: np.ndarray) -> int:
     """Counts the bytes of the request's body."""
@@ -185,7 +190,9 @@ class Http:
     if status in outcomes.get("moved_away").statuses:
       self._follow(path, response, reason)
     outcome = outcomes.of_status(status, text, response.headers)
-    if outcome.then == Next.END or status not in outcome.statuses:
+    if outcome.cost == Cost.UNKNOWN or (
+      outcome.then == Next.END or status not in outcome.statuses
+    ):
       reason = f"{reason} from {response.url.path}: {text}"
     reason = self._headers.redact(reason)
     raise _error(outcome, reason, retry_after_s(response.headers), status)
@@ -226,6 +233,8 @@ def _error(
     return NoConnection(reason)
   if outcome.then == Next.HALVE:
     return TooLarge(reason)
+  if outcome.then == Next.HALVE_AGAIN:
+    return FailedTooLarge(reason, retry_after_s)
   if outcome.then == Next.END:
     return PermanentError(reason, status) if free else JaxkdError(reason)
   retryable: type[RetryableError] = NotServed if free else OutcomeUnknown

@@ -38,6 +38,10 @@ class Next(enum.StrEnum):
     "row"
   )
   HALVE = "sent in halves, and later requests are that small"
+  HALVE_AGAIN = (
+    "sent in halves, and later requests are that small, until "
+    "`queries.max_unanswered` in a row"
+  )
   MOVE = f"sent to the new address, at most {MAX_REDIRECTS} times"
   END = "the run ends"
 
@@ -134,6 +138,13 @@ OUTCOMES = (
     (413,),
   ),
   Outcome(
+    "failed_too_large",
+    "500 and up, or 200 to 299 with an error in place of answers, in words for "
+    "a request that is too large",
+    Cost.UNKNOWN,
+    Next.HALVE_AGAIN,
+  ),
+  Outcome(
     "moved",
     "307 or 308 to the same server; 301 or 302, where metadata are read",
     Cost.FREE,
@@ -222,7 +233,10 @@ def of_status(
       return get("too_large")
     if words.not_ready(text):
       return get("says_busy")
-  return next(row for row in OUTCOMES if status in row.statuses)
+  outcome = next(row for row in OUTCOMES if status in row.statuses)
+  if status >= 500 and outcome.name == "failed" and words.too_large(body):
+    return get("failed_too_large")
+  return outcome
 
 
 def of_exception(error: httpx.HTTPError) -> Outcome:

@@ -32,6 +32,7 @@ from jaxkd.teachers.remote.send_gate import (
 )
 from jaxkd.teachers.remote.transport import (
   Backoff,
+  FailedTooLarge,
   NotServed,
   OutcomeUnknown,
   PermanentError,
@@ -107,6 +108,11 @@ class RemoteTeacher:
     """Closes the connections."""
     self._transport.close()
 
+  @property
+  def reason(self) -> str:
+    """Why the last request had no valid answer; empty if it had one."""
+    return self._ledger.unanswered().reason
+
   def answer(self, images: np.ndarray, kind: str = "train") -> np.ndarray:
     """Returns the teacher's answers, and sends the images without one.
 
@@ -165,9 +171,10 @@ class RemoteTeacher:
         raise error
     if errors:
       missing = [name for name in names if not self._is_settled(name)]
+      failed = f" The last request failed: {self.reason}" if self.reason else ""
       raise BudgetExhausted(
         f"{errors[0]} There is no answer to {len(missing)} of {len(names)} new "
-        f"images, the first of them {', '.join(missing[:4])}."
+        f"images, the first of them {', '.join(missing[:4])}.{failed}"
       )
     if not all(map(self._is_settled, names)):
       raise Preempted
@@ -203,10 +210,11 @@ class RemoteTeacher:
           self._gate.check()
           return
         except TooLarge as error:
-          self._max_images = min(self._max_images, len(images) // 2)
-          self._said = f" The server said: {error}."
+          self._shrink(len(images), error)
           continue
         except RetryableError as error:
+          if isinstance(error, FailedTooLarge):
+            self._shrink(len(images), error)
           kind = "retry" if isinstance(error, OutcomeUnknown) else kind
           reason = error
       self._gate.check()
@@ -215,6 +223,11 @@ class RemoteTeacher:
     half = len(images) // 2
     for part in (slice(half), slice(half, None)):
       self._ask(images[part], digests[part], kind, stop)
+
+  def _shrink(self, count: int, error: TooLarge | FailedTooLarge) -> None:
+    """Remembers that a request of `count` images was too large."""
+    self._max_images = min(self._max_images, count // 2)
+    self._said = f" The server said: {error}."
 
   def _fits(self, images: np.ndarray) -> bool:
     size = self._transport.size(images)

@@ -10,7 +10,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote import words
 from jaxkd.teachers.remote.codec import ResponseSpec, get_path
-from jaxkd.teachers.remote.transport import OutcomeUnknown
+from jaxkd.teachers.remote.transport import FailedTooLarge, OutcomeUnknown
 
 _LISTS = ("predictions", "outputs", "results", "result", "output")
 # Keys of a reply, or of one prediction, that hold an error.
@@ -49,12 +49,15 @@ def check_error(reply: Json) -> None:
 
   Raises:
     OutcomeUnknown: if it says that the server is busy.
+    FailedTooLarge: if it says that the request is too large.
     JaxkdError: for any other error.
   """
   if _is_error(reply):
     text = str(reply)[:200]
     if words.throttled(text) or words.not_ready(text):
       raise OutcomeUnknown(f"the reply is an error: {text}")
+    if words.too_large(text):
+      raise FailedTooLarge(f"the reply is an error: {text}")
     raise JaxkdError(f"The reply is an error: {text}")
 
 
@@ -177,6 +180,8 @@ def _fits(value: Json, response: ResponseSpec) -> bool:
   """Returns whether a value has the size of a label or of scores."""
   if isinstance(value, str):
     return response.access == "label"
+  if isinstance(value, (int, float)) and response.num_classes > 2:
+    return response.access == "label" and response.is_class(value)
   try:
     array = np.asarray(value)
   except ValueError:

@@ -60,6 +60,10 @@ class OutcomeUnknown(RetryableError):
   """The request may have been served, so it counts as spent; tried again."""
 
 
+class FailedTooLarge(OutcomeUnknown):
+  """The same of a request that the server says is too large; sent in halves."""
+
+
 class TooLarge(Exception):
   """The request was not served because it has too many images or bytes."""
 

@@ -276,6 +276,23 @@ def test_a_limit_of_size_may_be_told_in_words(open_to, ledger, words):
 
 
 @pytest.mark.parametrize(
+  "words",
+  [
+    "500 inference request batch-size must be <= 4 for 'net'",
+    "502 exceeds the maximum batch size",
+    "200 Too many instances in the request: 8 (limit 4)",
+  ],
+)
+def test_a_limit_of_size_after_the_work_is_spent(open_to, ledger, words):
+  images = some_images(8)
+  with FakeServer(max_images=4, too_many=words, bills=lambda _: 1) as server:
+    remote = open_to(server.url, {"max_in_flight": 1})
+    np.testing.assert_array_equal(remote.answer(images), labels_of(images))
+    remote.answer(some_images(4, seed=1))
+    assert server.billed == ledger.totals().spent == 8 + 8 + 4
+
+
+@pytest.mark.parametrize(
   ("fault", "spent"), [("half 429", 8), ("half 500", 16), ("close", 16)]
 )
 def test_a_status_counts_even_if_its_body_is_cut(open_to, ledger, fault, spent):
@@ -561,6 +578,17 @@ def test_a_server_may_lack_all_but_the_metadata_of_its_model(open_to, fault):
     server.get_faults.extend([fault, "", fault])
     answers = open_to(server.url).answer(some_images(3))
   np.testing.assert_array_equal(answers, labels_of(some_images(3)))
+
+
+@pytest.mark.parametrize("fault", ["400 unknown", "501 no", "413 no"])
+def test_metadata_that_cannot_be_read_are_replaced_by_fields(open_to, fault):
+  with FakeServer() as server:
+    server.get_faults.extend(["", fault])
+    with pytest.raises(JaxkdError, match=f"{fault[:3]}.*set teacher.input.nam"):
+      open_to(server.url)
+    server.get_faults.extend(["", fault])
+    fields = {"input": {"name": "x", "datatype": "UINT8", "shape": ()}}
+    open_to(server.url, **fields).answer(some_images(1))
 
 
 @pytest.mark.parametrize(

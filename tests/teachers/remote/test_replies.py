@@ -148,6 +148,15 @@ def test_scores(name):
     (
       {
         "predictions": [
+          {"cls": "LABEL_2", "conf": 0.9},
+          {"cls": "LABEL_0", "conf": 0.8},
+        ]
+      },
+      (),
+    ),
+    (
+      {
+        "predictions": [
           {"predicted_class": 2, "probability": 0.6},
           {"predicted_class": 0, "probability": 0.7},
         ]
