@@ -109,7 +109,7 @@ def check_overrides(config: ConfigDict, argv: Sequence[str]) -> None:
   """
   texts = overrides.overrides(argv)
   first = {name: texts[name] for name in resolution.FIRST if texts.get(name)}
-  config.update(first)
+  config.update_from_flattened_dict(first)
   overrides.check(declared(config), texts)
 
 

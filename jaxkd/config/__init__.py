@@ -14,7 +14,15 @@ from jaxkd.config.blocks import (
   optimizer,
   smoke,
 )
-from jaxkd.config.cells import cell, cells, slug, table
+from jaxkd.config.cells import (
+  HONEST,
+  UNDEFENDED,
+  cell,
+  cells,
+  cells_of_defenses,
+  slug,
+  table,
+)
 from jaxkd.config.controls import procedural_control
 from jaxkd.config.files import (
   load_config,
@@ -28,11 +36,14 @@ from jaxkd.errors import JaxkdError
 __all__ = [
   "POINTS",
   "ACCESS_LEVELS",
+  "HONEST",
   "JaxkdError",
+  "UNDEFENDED",
   "arguments",
   "block",
   "cell",
   "cells",
+  "cells_of_defenses",
   "defense",
   "experiment",
   "forbid",

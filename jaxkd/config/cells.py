@@ -6,8 +6,15 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxkd.config.blocks import copied
+from jaxkd.config.blocks import copied, defense
 from jaxkd.config.files import sibling
+
+UNDEFENDED = "none"
+# Columns of what honest users get, and where it stands in a report.
+HONEST = {
+  "honest accuracy": "teacher.accuracy",
+  "honest calibration error": "teacher.calibration_error",
+}
 
 
 def cell(
@@ -75,6 +82,29 @@ def cells(
   return cells_by_name
 
 
+def cells_of_defenses(
+  names: Sequence[str], attacks: dict[str, ConfigDict]
+) -> dict[str, dict[str, Any]]:
+  """Returns a cell for every defence and attack, and for what defences cost.
+
+  Args:
+    names: of the defences; a row without one comes first, see `UNDEFENDED`.
+    attacks: whole configs by the names of their columns, all on one teacher.
+      The columns `HONEST` beside them share the runs of the first.
+  """
+  cells_by_name = {}
+  first = next(iter(attacks))
+  columns = dict.fromkeys(HONEST, first) | {name: name for name in attacks}
+  for row in (UNDEFENDED, *names):
+    for column, attack in columns.items():
+      config = ConfigDict(copied(attacks[attack]))
+      config.teacher.defense = defense(name="" if row == UNDEFENDED else row)
+      value = HONEST.get(column, "student.accuracy")
+      name = slug(f"{row}_{column}")
+      cells_by_name[name] = cell(row, column, config, value=value)
+  return cells_by_name
+
+
 def slug(name: str) -> str:
   """Returns a name that can be a folder and a part of a flag.
 
@@ -94,6 +124,7 @@ def table(
   unit: str = "percent",
   figures: Sequence[str] = (),
   mean: bool = False,
+  prices: Sequence[str] = (),
 ) -> ConfigDict:
   """Returns the config of a table, see `jaxkd.tables.runner`.
 
@@ -107,6 +138,7 @@ def table(
     unit: `percent` or `nats`.
     figures: of `bars`, `temperature`, `sweep` and `features`.
     mean: whether a last row has mean and standard deviation of all rows.
+    prices: two columns, see `jaxkd.tables.cheapest`.
   """
   return ConfigDict(
     {
@@ -118,5 +150,6 @@ def table(
       "unit": unit,
       "figures": tuple(figures),
       "mean": mean,
+      "prices": tuple(prices),
     }
   )

@@ -40,6 +40,22 @@ def check(block: Block, texts: Mapping[str, str | None]) -> None:
       field.check(path, _value(field.type, text))
 
 
+def parsed(
+  block: Block, texts: Mapping[str, str]
+) -> dict[str, int | float | str | bool | tuple]:
+  """Returns the values that texts mean for the fields of a block.
+
+  Raises:
+    JaxkdError: naming the block and the field.
+  """
+  values = {
+    name: _value(fields.find(block, name, f"{block.name}.").type, text)
+    for name, text in texts.items()
+  }
+  fields.check(block, values, f"{block.name}.")
+  return values
+
+
 def _value(kind: type | GenericAlias, text: str) -> object:
   if kind is str:
     return text

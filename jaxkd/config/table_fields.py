@@ -38,5 +38,12 @@ TABLE = Block(
       False,
       "Whether a last row has the mean and the standard deviation of all rows.",
     ),
+    Field(
+      "prices",
+      tuple[str, ...],
+      (),
+      "Columns with the accuracy and the calibration error of honest users, "
+      "where rows are defences, the first one none, and columns attacks.",
+    ),
   ),
 )

@@ -98,6 +98,8 @@ def _defense(report: dict[str, Any]) -> Iterator[str]:
   defense = report.get("defense")
   if not defense or defense["kl_to_normal"] is None:
     return
+  if defense.get("changes_answers"):  # it may hide much with few nats
+    return
   if defense["kl_to_normal"] < UNDEFENDED_NATS:
     yield (
       f"The defence {defense['name']} changed nothing much: KL(teacher ‖ "

@@ -2,15 +2,16 @@
 
 from ml_collections import ConfigDict
 
-from jaxkd import data, methods, models
+from jaxkd import data, defenses, methods, models
 from jaxkd.config import checks, fields
-from jaxkd.config.fields import Block
+from jaxkd.config.fields import Block, Field
 from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
 from jaxkd.data import augmentation
 from jaxkd.synthesis import memory_estimate
 from jaxkd.types import JaxkdError
 
-FIRST = (METHOD.name, OBJECTIVE.name)  # they say which fields there are
+# They say which fields there are.
+FIRST = (METHOD.name, OBJECTIVE.name, defenses.FIELD)
 # Fields whose value 0 is replaced by one that depends on the devices, in
 # `resolve`, or on the number of classes, in `fit_classes`.
 AUTOMATIC = ("synthesis.sets_per_round", "synthesis.group_size")
@@ -56,15 +57,39 @@ def fit_classes(config: ConfigDict, num_classes: int) -> None:
 
 
 def declared(config: ConfigDict) -> Block:
-  """Returns the declared fields of a run, those of its method included.
+  """Returns the declared fields of a run, of its method and defence as well.
 
   Raises:
-    JaxkdError: if the config names no method.
+    JaxkdError: if the config names no method, or no defence that there is.
   """
   names = RUN._replace(fields=(METHOD, OBJECTIVE))
-  fields.check(names, {n: config[n] for n in FIRST if n in config})
+  given = {f.name: config[f.name] for f in names.fields if f.name in config}
+  fields.check(names, given)
   of_method = methods.declared(config["method"], config.get("objective", ""))
-  return RUN._replace(fields=(*RUN.fields, *of_method))
+  of_defense = defenses.own_fields(_defense_name(config))
+  run = _extended(RUN, ["teacher", "defense"], of_defense)
+  return run._replace(fields=(*run.fields, *of_method))
+
+
+def _defense_name(config: ConfigDict) -> str:
+  """The name of the teacher's defence; empty where no text stands there."""
+  block: object = config
+  for name in defenses.FIELD.split("."):
+    block = block.get(name, "") if isinstance(block, ConfigDict) else ""
+  return block if isinstance(block, str) else ""
+
+
+def _extended(
+  block: Block, path: list[str], more: tuple[Field | Block, ...]
+) -> Block:
+  """A block in which the block at the path has more fields."""
+  if not path:
+    return block._replace(fields=(*block.fields, *more))
+  parts = [
+    _extended(part, path[1:], more) if part.name == path[0] else part
+    for part in block.fields
+  ]
+  return block._replace(fields=tuple(parts))
 
 
 def _images_per_round(config: ConfigDict, devices: int) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxkd import defenses
 from jaxkd.data import Dataset
 from jaxkd.evaluation.accuracy import (
   Predictions,
@@ -13,6 +14,7 @@ from jaxkd.evaluation.accuracy import (
   predict,
   score,
 )
+from jaxkd.evaluation.calibration import calibration_error
 from jaxkd.evaluation.network_costs import measure
 from jaxkd.pipeline.setup import Setup
 from jaxkd.pipeline.teacher import TeacherPair
@@ -23,7 +25,8 @@ from jaxkd.types import Classifier
 def evaluate_teacher(
   dataset: Dataset, teacher: TeacherHandle, predictions: Predictions | None
 ) -> dict[str, Any]:
-  """Costs and test accuracy of a teacher; None where it is not known.
+  """Costs, test accuracy and calibration error of a teacher; None where that is
+  not known.
 
   Args:
     dataset: of the run.
@@ -31,9 +34,10 @@ def evaluate_teacher(
     predictions: its own and a student's, of `predict_test_data`.
   """
   fields = ("parameters", "bytes", "flops", "latency_ms")
-  costs = {"model": teacher.name, **dict.fromkeys(fields)}
+  costs, calibration = {"model": teacher.name, **dict.fromkeys(fields)}, None
   if teacher.classifier is not None:
     costs = measure(teacher.classifier, dataset.spec)
+    calibration = test_calibration(teacher.classifier, dataset)
   accuracy = None
   if predictions is not None and predictions.teacher is not None:
     answered = predictions.teacher >= 0
@@ -43,20 +47,24 @@ def evaluate_teacher(
     **costs,
     "accuracy": accuracy,
     "accuracy_interval": interval(accuracy, num_answered(predictions)),
+    "calibration_error": calibration,
   }
 
 
 def evaluate_defense(
   setup: Setup, pair: TeacherPair | None, dataset: Dataset
 ) -> dict[str, Any] | None:
-  """Accuracy of the undefended teacher, and KL(published || undefended) on
-  test data in nats; None without a defence.
+  """Accuracy and calibration error of the undefended teacher, and
+  KL(published || undefended) on test data in nats; None without a defence.
   """
   if pair is None or pair.undefended is None:
     return None
+  defense = setup.config.teacher.defense
   return {
-    **setup.config.teacher.defense.to_dict(),
+    **defense.to_dict(),
+    "changes_answers": defenses.changes_answers(defense.name),
     "normal_accuracy": test_accuracy(pair.undefended, dataset),
+    "normal_calibration_error": test_calibration(pair.undefended, dataset),
     "kl_to_normal": test_kl(pair.published, pair.undefended, dataset),
   }
 
@@ -113,6 +121,12 @@ def test_accuracy(classifier: Classifier, dataset: Dataset) -> float | None:
     return None
   scores = evaluate(classifier, dataset.test_images, dataset.test_labels)
   return scores["accuracy"]
+
+
+def test_calibration(classifier: Classifier, dataset: Dataset) -> float | None:
+  """Expected calibration error on the test split; None if there is none."""
+  images, labels = dataset.test_images, dataset.test_labels
+  return calibration_error(classifier, images, labels)
 
 
 def test_kl(

@@ -96,8 +96,11 @@ def optional_results(report: dict[str, Any]) -> dict[str, str]:
   if defense := report.get("defense"):
     lines["defence"] = (
       f"{defense['name']}: the undefended teacher has accuracy "
-      f"{percent(defense['normal_accuracy'])}, KL(teacher ‖ undefended) "
-      f"{number(defense['kl_to_normal'], 'nat')}"
+      f"{percent(defense['normal_accuracy'])} and calibration error "
+      f"{percent(defense['normal_calibration_error'])}, honest users get "
+      f"{percent(report['teacher']['accuracy'])} and "
+      f"{percent(report['teacher']['calibration_error'])}; KL(teacher ‖ "
+      f"undefended) {number(defense['kl_to_normal'], 'nat')}"
     )
   if ensemble := report.get("guide"):
     lines["ensemble"] = (

@@ -4,6 +4,7 @@ It gives audits a server to be tested against:
 
   pip install 'jaxkd[serve]'
   python -m jaxkd.serve --workdir=DIR --access=label --rate_limit=500
+  python -m jaxkd.serve --workdir=DIR --defense=additive_noise:scale=0.3
 
 It serves one model, version 1, in two protocols:
 
@@ -15,6 +16,11 @@ v2 takes one tensor `images [n, H, W, C]`, UINT8 in 0..255 or FP32 in [0, 1],
 its data flat or nested. V1 takes `instances`, nested lists: if all numbers of
 a request are JSON integers they are 8-bit pixels, otherwise floats in [0, 1].
 The answer is INT64 labels `[n]`, or FP32 probabilities or logits `[n, K]`.
+
+`--defense` is a defence of `jaxkd/defenses` that changes answers. It is applied
+here whatever `teacher.defense` the run had, as that one is not in the weights.
+`--access=label`, `--access=top_k --top_k=K` and `--decimals=D` stand for
+label_only, top_k:count=K and rounding:decimals=D, and come after it.
 
 `GET /stats` returns the server's own count of the images that it answered, to
 compare with a client's ledger. A request with an error is answered with
@@ -37,8 +43,8 @@ from jaxkd.runtime.files import user_path
 from jaxkd.serialization import weights
 
 try:
+  from jaxkd.serve.answers import ServerConfig
   from jaxkd.serve.app import build_app
-  from jaxkd.serve.inference import ServerConfig
   from jaxkd.serve.server import http_server, listen, url_of
 except ImportError as error:
   fail(f"The server needs {error.name}: pip install 'jaxkd[serve]'.")
@@ -61,6 +67,11 @@ def define_flags() -> None:
   flags.DEFINE_string("name", default.name, "The model's name in urls.")
   flags.DEFINE_string(
     "access", default.access, "The answers: label, top_k, probs or logits."
+  )
+  flags.DEFINE_string(
+    "defense",
+    default.defense,
+    "A defence of the answers: NAME or NAME:FIELD=VALUE,FIELD=VALUE.",
   )
   flags.DEFINE_integer(
     "top_k",
@@ -113,9 +124,10 @@ def main(argv: Sequence[str]) -> None:
     listener = listen(values["host"], values["port"])
   except JaxkdError as error:
     fail(str(error))
+  defense = config.defense and f", defence {config.defense}"
   print(
     f"{classifier.name} for {spec.name} {list(spec.shape)}, access "
-    f"{config.access}: {url_of(listener)}/v2/models/{config.name}",
+    f"{config.access}{defense}: {url_of(listener)}/v2/models/{config.name}",
     flush=True,
   )
   with listener:

@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 import jaxkd
 from jaxkd.runtime.files import Json
-from jaxkd.serve.inference import VERSION, InferenceService, ServerConfig
+from jaxkd.serve.answers import ServerConfig
+from jaxkd.serve.inference import VERSION, InferenceService
 from jaxkd.serve.metering import ServerStats
 from jaxkd.serve.tensors import RequestError
 from jaxkd.types import Classifier, DataSpec, JaxkdError

@@ -3,51 +3,24 @@
 import functools
 import math
 import re
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxkd.config import ACCESS_LEVELS, checks
+from jaxkd.config import checks
 from jaxkd.data import to_float
+from jaxkd.defenses import AnswerDefense
 from jaxkd.runtime.files import Json
-from jaxkd.serve import tensors
+from jaxkd.serve import answers as served_answers, tensors
+from jaxkd.serve.answers import ServerConfig
 from jaxkd.serve.metering import TokenBucket
 from jaxkd.serve.tensors import RequestError
-from jaxkd.teachers.oracles import restrict_output
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError
 
 CHUNK = 256  # images that the network runs at once
 WARM_UP = (1, 64)  # batch sizes that are compiled at once; others on demand
 VERSION = "1"
-
-
-class ServerConfig(NamedTuple):
-  """The answers that a server gives, its limits and its price.
-
-  Attributes:
-    name: the model's name in urls.
-    access: `label`, `top_k`, `probs` or `logits`.
-    top_k: the number of classes whose probabilities `top_k` shows; the
-      remaining probability is spread evenly over the other classes.
-    decimals: the decimals that scores are rounded to; None keeps them all.
-    price_per_1000: the price of 1000 images.
-    rate_limit: images per second, in bursts of up to a second's number; 0 is
-      no limit.
-    max_body_bytes: the limit of a request's bytes; a larger one is refused.
-    token_env: the environment variable with the bearer token that clients must
-      send, except to `/v2/health`; empty for no token.
-  """
-
-  name: str = "teacher"
-  access: str = "probs"
-  top_k: int = 1
-  decimals: int | None = None
-  price_per_1000: float = 0.0
-  rate_limit: float = 0.0
-  max_body_bytes: int = 2**24
-  token_env: str = ""
 
 
 class InferenceService:
@@ -62,6 +35,7 @@ class InferenceService:
   ):
     _check(spec, config)
     self._classifier, self._spec, self._config = classifier, spec, config
+    self._defenses = served_answers.chain(config, spec)
     rate = config.rate_limit
     self._bucket = TokenBucket(rate) if rate else None
     self._output = {"label": "label", "logits": "logits"}.get(
@@ -150,11 +124,9 @@ class InferenceService:
     ])  # fmt: skip
     if self._config.access == "label":
       return answers.astype(np.int64)
-    # In float64, rounded decimals are short in JSON: 0.1 and not 0.10000000149.
-    answers = answers.astype(np.float64)
-    if self._config.decimals is None:
-      return answers
-    return answers.round(self._config.decimals)
+    if self._config.access == "logits" and self._config.decimals is not None:
+      return answers.astype(np.float64).round(self._config.decimals)
+    return served_answers.shortened(answers)
 
   def _run(self, images: np.ndarray) -> np.ndarray:
     count = len(images)
@@ -164,7 +136,7 @@ class InferenceService:
       self._classifier,
       np.pad(images, padding),
       self._config.access,
-      self._config.top_k,
+      self._defenses,
     )
     return np.asarray(answers)[:count]
 
@@ -188,13 +160,18 @@ class InferenceService:
     return count
 
 
-@functools.partial(jax.jit, static_argnames=("access", "top_k"))
+@functools.partial(jax.jit, static_argnames=("access", "defenses"))
 def _answers(
-  classifier: Classifier, images: Array, access: str, top_k: int
+  classifier: Classifier,
+  images: Array,
+  access: str,
+  defenses: tuple[AnswerDefense, ...],
 ) -> Array:
   logits = classifier(images).logits.astype(jnp.float32)
-  output = restrict_output(logits, access, top_k)
-  return jnp.exp(output) if access in ("top_k", "probs") else output
+  if access == "logits":
+    return logits
+  probs = served_answers.changed(defenses, logits, images)
+  return probs.argmax(-1) if access == "label" else probs
 
 
 def _check(spec: DataSpec, config: ServerConfig) -> None:
@@ -208,14 +185,8 @@ def _check(spec: DataSpec, config: ServerConfig) -> None:
       f"name={config.name!r}: it is part of the url; use letters, digits, '_', "
       "'.' and '-' only."
     )
-  checks.choice("access", config.access, ACCESS_LEVELS[:-1])
-  if not 0 < config.top_k < spec.num_classes:
-    raise JaxkdError(
-      f"top_k={config.top_k}: choose 1 to {spec.num_classes - 1} of the "
-      f"{spec.num_classes} classes; for all of them set access=probs."
-    )
   checks.positive(max_body_bytes=config.max_body_bytes)
-  for field in ("decimals", "price_per_1000", "rate_limit"):
+  for field in ("price_per_1000", "rate_limit"):
     value = getattr(config, field)
-    if value is not None and not 0 <= value < math.inf:
+    if not 0 <= value < math.inf:
       raise JaxkdError(f"{field}={value}: it must be 0 or more.")

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from jaxkd.report import html
 from jaxkd.runtime.files import atomic_write, write_json, write_text
 from jaxkd.runtime.formatting import UNKNOWN
+from jaxkd.tables import cheapest
 from jaxkd.tables.records import Record
 
 DIGITS = {"percent": 2, "nats": 4}
@@ -159,9 +160,11 @@ def render_markdown(config: ConfigDict, records: Sequence[Record]) -> str:
 
 
 def compare(config: ConfigDict, records: Sequence[Record]) -> list[str]:
-  """Says of each finished cell with a finished control whether it beats it."""
+  """Says of each finished cell with a finished control whether it beats it, and
+  of a table of defences which one to choose.
+  """
   by_name, digits = {record["cell"]: record for record in records}, DIGITS
-  lines = []
+  lines = cheapest.advice(config, records)
   for record in records:
     control = by_name.get(config.cells[record["cell"]].control)
     if control is None or None in (record["value"], control["value"]):

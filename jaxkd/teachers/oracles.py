@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxkd.data import to_float
+from jaxkd.defenses import top_k as defense_top_k
 from jaxkd.evaluation.predictions import log_probs
+from jaxkd.models.network_outputs import MIN_PROBABILITY
 from jaxkd.types import Array, Classifier, JaxkdError
 
 CHUNK = 512  # images that a black box answers at once, which bounds its memory
@@ -108,29 +110,15 @@ def restrict_output(logits: Array, access: str, top_k: int = 1) -> Array:
   """Reduces `logits [..., K]` to what an interface of this access returns.
 
   That is int32 labels `[...]`, log-probabilities `[..., K]` or the logits.
-  `top_k` keeps the probabilities of the k likeliest classes, with ties broken
-  by the class's index; the remaining probability is spread evenly over the
-  other classes.
+  `top_k` is the defence of that name.
   """
   if access == "label":
     return logits.argmax(-1).astype(jnp.int32)
   if access == "top_k":
-    return _keep_top(jax.nn.log_softmax(logits), top_k)
+    probs = jax.nn.softmax(logits)
+    kept = defense_top_k.answer(probs, probs, count=top_k)
+    return jnp.log(jnp.maximum(kept, MIN_PROBABILITY))
   return jax.nn.log_softmax(logits) if access == "probs" else logits
-
-
-def _keep_top(scores: Array, top_k: int) -> Array:
-  values, classes = jax.lax.top_k(scores, top_k)
-  rest = 1 - jnp.exp(values).sum(-1, keepdims=True)
-  num_others = max(scores.shape[-1] - top_k, 1)
-  others = jnp.log(jnp.maximum(rest, 1e-12) / num_others)
-  return jnp.put_along_axis(
-    jnp.broadcast_to(others, scores.shape),
-    classes,
-    values,
-    axis=-1,
-    inplace=False,
-  )
 
 
 def check_access(access: str, top_k: int, num_classes: int) -> None:

@@ -5,6 +5,7 @@ arguments.
 import pytest
 
 import jaxkd
+from jaxkd import defenses
 from jaxkd.pipeline import plan
 
 
@@ -49,3 +50,45 @@ def test_two_attacks_share_a_budget():
   assert procedural.synthesis.batch_size == 150
   assert procedural.teacher == ideal.teacher
   assert procedural.student.epochs * 1500 <= 900_000
+
+
+def test_an_audit_of_defences_has_a_row_for_each_and_one_without():
+  table = jaxkd.load_config(
+    "configs/audit.py:attack=procedural,defenses=all,smoke"
+  )
+  assert table.rows == ("none", *defenses.answer_names())
+  assert table.columns == (*table.prices, "labels", "probabilities")
+  assert len(table.cells) == len(table.rows) * len(table.columns)
+  cell = table.cells.rounding_labels.config.teacher
+  assert (cell.defense.name, cell.access) == ("rounding", "label")
+  assert not table.cells.none_labels.config.teacher.defense.name
+  honest, attack = table.cells.top_k_honest_accuracy, table.cells.top_k_labels
+  assert honest.config == attack.config
+  one = jaxkd.load_config(
+    "configs/audit.py:attack=procedural,access=probs,defenses=rounding+top_k"
+  )
+  assert one.rows == ("none", "rounding", "top_k")
+  assert one.columns == (*one.prices, "probabilities")
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("defenses=nasty", "nasty trains another teacher; .*additive_noise.label"),
+    ("defenses=rouding", "Did you mean rounding"),
+    ("attack=both,defenses=all", "attack=both: .* without defenses both"),
+  ],
+)
+def test_an_audit_refuses_what_is_no_defence_of_answers(argument, message):
+  with pytest.raises(jaxkd.JaxkdError, match=message):
+    jaxkd.load_config(f"configs/audit.py:{argument}")
+
+
+def test_a_served_teacher_can_not_be_defended_from_outside():
+  table = jaxkd.load_config(
+    "configs/audit.py:attack=procedural,defenses=rounding,smoke"
+  )
+  config = table.cells.rounding_labels.config
+  config.teacher.url = "http://127.0.0.1:1"
+  with pytest.raises(jaxkd.JaxkdError, match="can't be changed from outside"):
+    plan.describe(config)

@@ -17,6 +17,13 @@ from jaxkd.types import JaxkdError
     ({"name": "nasty"}, {"url": "http://x"}, "teacher.defense.name=nasty"),
     ({"name": "nasty"}, {"replay": "a.jsonl"}, "teacher.defense.name=nasty"),
     (
+      {"name": "rounding"},
+      {"url": "http://x", "access": "probs"},
+      "rounding: a served .* can't be changed from outside",
+    ),
+    ({"name": "rounding"}, {}, "rounding changes .*access=white_box shows"),
+    ({"name": "top_k"}, {"access": "logits"}, "access=logits shows more"),
+    (
       {"name": "own_code.absent"},
       {},
       "there is no module own_code.absent",
@@ -40,7 +47,10 @@ def test_what_can_not_be_is_refused_by_its_field(defense, teacher, message):
 
 @pytest.mark.parametrize("name", defenses.names())
 def test_every_defence_can_be_asked_for(name):
-  block = teacher_block(defense={"name": name}, validation_fraction=0.1)
+  access = "probs" if defenses.changes_answers(name) else "white_box"
+  block = teacher_block(
+    defense={"name": name}, validation_fraction=0.1, access=access
+  )
   assert defenses.check(block) is None
 
 
