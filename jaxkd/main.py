@@ -110,6 +110,8 @@ def check_overrides(config: ConfigDict, argv: Sequence[str]) -> None:
   texts = overrides.overrides(argv)
   first = {name: texts[name] for name in resolution.FIRST if texts.get(name)}
   config.update_from_flattened_dict(first)
+  if "cells" in config:
+    runner.refuse_fields_of_runs(config, texts)
   overrides.check(declared(config), texts)
 
 

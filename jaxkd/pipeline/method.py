@@ -31,8 +31,8 @@ def build_method(
     JaxkdError: if the teacher gives less than the method needs, or a field
       does not suit the method.
   """
-  access.check(config, spec)
   defenses.check(config.teacher)
+  access.check(config, spec)
   info = methods.info(config.method)
   label_only.check(config, info)
   if config.other_dataset:

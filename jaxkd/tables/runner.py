@@ -9,6 +9,7 @@ failed is. `table.csv`, `table.md` and `table.json` are written after every
 cell, and `report.html` with the figures at the end.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 import re
 from typing import Any
@@ -17,7 +18,9 @@ from ml_collections import ConfigDict
 
 from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block
+from jaxkd.config.run_fields import RUN
 from jaxkd.config.table_fields import CELL, TABLE
+from jaxkd.config.teacher_fields import INTERFACES
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.pipeline.setup import setup
 from jaxkd.pipeline.teacher import check_given
@@ -137,6 +140,32 @@ def check(config: ConfigDict) -> None:
         f"The cells {other} and {name} have the same row and column; change "
         "those of one of them."
       )
+
+
+def refuse_fields_of_runs(config: ConfigDict, paths: Iterable[str]) -> None:
+  """Refuses fields that the runs of a table have, and not the table itself.
+
+  Args:
+    config: of the table.
+    paths: dotted names of the fields that flags set.
+
+  Raises:
+    JaxkdError: for the first such field.
+  """
+  for path in paths:
+    block, _, name = path.partition(".")
+    if block not in [field.name for field in RUN.fields]:
+      continue
+    if config.prices and block == "teacher" and name in INTERFACES:
+      raise JaxkdError(
+        f"{path}: the rows of this table are defences, and a served teacher "
+        "can't be changed from outside; leave the field or the defences out."
+      )
+    cell = next(iter(config.cells))
+    raise JaxkdError(
+      f"{path}: a table has no such field, each of its runs has: for instance "
+      f"--config.cells.{cell}.config.{path}=..."
+    )
 
 
 def check_cells(config: ConfigDict, folder: Path) -> None:

@@ -411,3 +411,16 @@ def test_a_last_row_has_the_mean_of_every_column():
     empty_record(table, name) | {"value": values.get(name)} for name in cells
   ]
   assert page.layout(table, made)[-1] == ["mean", "98.00 ± 1.41", "90.00"]
+
+
+def test_a_field_of_the_runs_is_not_one_of_the_table():
+  table = a_table()
+  with pytest.raises(
+    JaxkdError, match=r"--config.cells.cnn_\w+.config.teacher"
+  ):
+    runner.refuse_fields_of_runs(table, ["unit", "teacher.url"])
+  table.prices = ("accuracy", "error")
+  with pytest.raises(JaxkdError, match="served .* changed from outside"):
+    runner.refuse_fields_of_runs(table, ["teacher.url"])
+  with pytest.raises(JaxkdError, match="each of its runs has"):
+    runner.refuse_fields_of_runs(table, ["queries.budget"])
