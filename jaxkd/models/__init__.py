@@ -5,6 +5,7 @@
     batch_norms.py      the inputs of batch normalisations
     apply_functions.py  how a classifier applies each of these
     user_networks.py    networks that are built by a user's function
+    registry.py         the networks of this package by name
     layers.py           the layers, with PyTorch's initialisation
     cpu/                faster forms of layers for XLA:CPU
     generators/         networks that turn latents into images
@@ -30,19 +31,8 @@ from jaxkd.models.adapters import (
   with_logit_scale,
   with_output,
 )
-from jaxkd.models.alexnet import AlexNet, IdealAlexNet
-from jaxkd.models.cnn import CNN, CakeCNN, IdealCNN
 from jaxkd.models.cpu import conv
-from jaxkd.models.dast import Substitute
-from jaxkd.models.lenet import IdealLeNet, LeNet
-from jaxkd.models.mlp import MLP, IdealMLP
-from jaxkd.models.mobilenet import MobileNetV2
-from jaxkd.models.resnet import ResNet
-from jaxkd.models.shufflenet import ShuffleNetV2
-from jaxkd.models.skeptical import skeptical
-from jaxkd.models.vgg import VGG, TorchvisionVGG
-from jaxkd.models.vit import ViT
-from jaxkd.models.wide_resnet import WideResNet
+from jaxkd.models.registry import NETWORKS
 from jaxkd.types import Array, Classifier, DataSpec, JaxkdError, Variables
 
 __all__ = [
@@ -62,86 +52,6 @@ __all__ = [
   "with_output",
 ]
 
-_MODELS = {
-  "cake_cnn": CakeCNN,
-  "cnn": CNN,
-  "cnn_half": functools.partial(CNN, channels=(16, 32, 64), hidden=64),
-  "cnn_quarter": functools.partial(CNN, channels=(8, 16, 32), hidden=32),
-  "dast_large": functools.partial(Substitute, sizes=(5, 5, 3, 3)),
-  "dast_medium": functools.partial(Substitute, sizes=(5, 5, 3)),
-  "dast_small": Substitute,
-  "ideal_alexnet": IdealAlexNet,
-  "ideal_cnn": IdealCNN,
-  "ideal_lenet": IdealLeNet,
-  "ideal_mlp": IdealMLP,
-  "lenet5": LeNet,
-  "lenet5_half": functools.partial(LeNet, channels=(3, 8, 60), hidden=42),
-  "mlp": MLP,
-  "mlp_half": functools.partial(MLP, width=10),
-  "mobilenet_v2": MobileNetV2,
-  "mobilenet_v2_quarter": functools.partial(MobileNetV2, divisor=4),
-  "resnet18": ResNet,
-  "resnet34": functools.partial(ResNet, blocks=(3, 4, 6, 3)),
-  "resnet50": functools.partial(ResNet, blocks=(3, 4, 6, 3), bottleneck=True),
-  "resnet8_16": functools.partial(ResNet, blocks=(1, 1, 1), width=16),
-  "resnet8_8": functools.partial(ResNet, blocks=(1, 1, 1), width=8),
-  "shufflenet_v2": ShuffleNetV2,
-  "shufflenet_v2_quarter": functools.partial(ShuffleNetV2, divisor=4),
-  "torchvision_resnet18": functools.partial(ResNet, imagenet_stem=True),
-  "torchvision_resnet34": functools.partial(
-    ResNet, blocks=(3, 4, 6, 3), imagenet_stem=True
-  ),
-  "torchvision_resnet50": functools.partial(
-    ResNet, blocks=(3, 4, 6, 3), bottleneck=True, imagenet_stem=True
-  ),
-  "vgg11": functools.partial(VGG, depths=(1, 1, 2, 2, 2)),
-  "vgg13": functools.partial(VGG, depths=(2, 2, 2, 2, 2)),
-  "vgg16": functools.partial(VGG, depths=(2, 2, 3, 3, 3)),
-  "vgg8": VGG,
-  "vgg8_half": functools.partial(VGG, divisor=2),
-  "vit4": functools.partial(ViT, depth=4),
-  "vit4_half": functools.partial(ViT, depth=4, dim=32, heads=4, hidden=32),
-  "vit8": ViT,
-  "wrn16_1": functools.partial(WideResNet, depth=16, widening=1),
-  "wrn16_2": functools.partial(WideResNet, depth=16),
-  "wrn22_2": functools.partial(WideResNet, depth=22),
-  "wrn40_1": functools.partial(WideResNet, widening=1),
-  "wrn40_2": WideResNet,
-  "zsdb3kd_alexnet": AlexNet,
-  "zsdb3kd_alexnet_half": functools.partial(AlexNet, divisor=2),
-  "zsdb3kd_alexnet_quarter": functools.partial(AlexNet, divisor=4),
-  "zsdb3kd_lenet5": functools.partial(
-    LeNet, channels=(20, 50), hidden=200, side=28
-  ),
-  "zsdb3kd_lenet5_fifth": functools.partial(
-    LeNet, channels=(4, 10), hidden=40, side=28
-  ),
-  "zsdb3kd_lenet5_half": functools.partial(
-    LeNet, channels=(10, 25), hidden=100, side=28
-  ),
-}
-_MODELS |= {
-  f"torchvision_{name}{suffix}": functools.partial(
-    TorchvisionVGG, **_MODELS[name].keywords, batch_norm=bool(suffix)
-  )
-  for name in ("vgg11", "vgg13", "vgg16")
-  for suffix in ("", "_bn")
-}
-_MODELS |= {
-  f"skeptical_{name}": functools.partial(skeptical, _MODELS[name])
-  for name in (
-    "cnn",
-    "cnn_half",
-    "cnn_quarter",
-    "mobilenet_v2",
-    "mobilenet_v2_quarter",
-    "resnet18",
-    "resnet50",
-    "shufflenet_v2",
-    "shufflenet_v2_quarter",
-  )
-}
-
 
 def names() -> list[str]:
   """Returns all names that `create` accepts.
@@ -149,7 +59,7 @@ def names() -> list[str]:
   >>> "lenet5" in names()
   True
   """
-  return sorted(_MODELS)
+  return sorted(NETWORKS)
 
 
 def check(field: str, name: str) -> None:
@@ -164,7 +74,7 @@ def check(field: str, name: str) -> None:
   """
   if user_code.is_function(name):
     user_code.load_function(field, name)
-  elif name not in _MODELS:
+  elif name not in NETWORKS:
     raise JaxkdError(
       f"{checks.unknown(field, name, names())} A network of your own is "
       "written module:function."
@@ -190,7 +100,7 @@ def create(
       f"The network {name!r} takes images [H, W, C], and {spec.name} has "
       f"inputs of shape {spec.shape}; choose 'mlp'."
     )
-  return _MODELS[name](num_classes=spec.num_classes, dtype=dtype)
+  return NETWORKS[name](num_classes=spec.num_classes, dtype=dtype)
 
 
 def init(name: str, key: Array, spec: DataSpec) -> Classifier:

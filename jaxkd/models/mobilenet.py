@@ -1,8 +1,8 @@
-"""MobileNetV2 for small images.
+"""MobileNetV2: for small images, and torchvision's.
 
-Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018),
-as the Nasty Teacher code trains it on CIFAR: the strides of the first layers
-are 1, and every convolution has a bias.
+Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018).
+The Nasty Teacher code trains it on CIFAR with strides of 1 in the first layers
+and a bias in every convolution.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,8 @@ _STAGES = (
   (6, 160, 3, 1),
   (6, 320, 1, 1),
 )
+# torchvision, as published, has a stride of 2 before the 160 channels.
+_TORCHVISION_STAGES = (*_STAGES[:5], (6, 160, 3, 2), _STAGES[6])
 
 
 class InvertedResidual(nn.Module):
@@ -36,6 +38,8 @@ class InvertedResidual(nn.Module):
     stride: stride of the depthwise convolution.
     activation: activation after the first two convolutions.
     dtype: compute dtype.
+    torchvision: whether convolutions have no bias, and an expansion of 1 is
+      left out.
   """
 
   features: int
@@ -43,46 +47,56 @@ class InvertedResidual(nn.Module):
   stride: int
   activation: Callable[[Array], Array]
   dtype: jnp.dtype
+  torchvision: bool = False
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, features]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
-    y = Conv(self.expansion * x.shape[-1], 1, dtype=self.dtype)(x)
+    options = {"use_bias": not self.torchvision, "dtype": self.dtype}
+    y = x
+    if self.expansion > 1 or not self.torchvision:
+      y = Conv(self.expansion * x.shape[-1], 1, **options)(x)
+      y = self.activation(norm()(y))
+    y = DepthwiseConv(3, self.stride, **options)(y)
     y = self.activation(norm()(y))
-    y = DepthwiseConv(3, self.stride, dtype=self.dtype)(y)
-    y = self.activation(norm()(y))
-    y = norm()(Conv(self.features, 1, dtype=self.dtype)(y))
+    y = norm()(Conv(self.features, 1, **options)(y))
     return x + y if x.shape == y.shape else y
 
 
 class MobileNetV2(nn.Module):
   """Seven stages of inverted residuals, global average pool, linear layer.
 
-  The first convolution is 1x1 with a padding of 1, which adds two rows and
-  columns to the image. `features` are the outputs of the stages and the pooled
-  vector.
+  For small images the first convolution is 1x1 with a padding of 1, which adds
+  two rows and columns to the image. `features` are the outputs of the stages
+  and the pooled vector.
 
   Attributes:
     num_classes: K.
     divisor: divisor of all widths: 1 as published, 2 or 4 for smaller networks.
     activation: activation after the normalisations; ReLU in Skeptical students.
+    torchvision: whether the network is torchvision's, which halves images five
+      times.
     dtype: compute dtype.
   """
 
   num_classes: int
   divisor: int = 1
   activation: Callable[[Array], Array] = nn.relu6
+  torchvision: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool = False) -> Outputs:
     """Applies the network to normalised images `[B, H, W, C]`."""
     norm = batch_norm(train=train, dtype=self.dtype)
-    x = Conv(32 // self.divisor, 1, padding=1, dtype=self.dtype)(images)
+    options = {"use_bias": not self.torchvision, "dtype": self.dtype}
+    size, stride = (3, 2) if self.torchvision else (1, 1)
+    x = Conv(32 // self.divisor, size, stride, 1, **options)(images)
     x = self.activation(norm()(x))
     features = []
-    for expansion, width, blocks, first_stride in _STAGES:
+    stages = _TORCHVISION_STAGES if self.torchvision else _STAGES
+    for expansion, width, blocks, first_stride in stages:
       for index in range(blocks):
         block = InvertedResidual(
           width // self.divisor,
@@ -90,10 +104,14 @@ class MobileNetV2(nn.Module):
           1 if index else first_stride,
           self.activation,
           self.dtype,
+          self.torchvision,
         )
         x = block(x, train=train)
       features.append(x)
-    x = Conv(1280 // self.divisor, 1, dtype=self.dtype)(x)
-    x = self.activation(norm()(x)).mean((1, 2))
+    x = Conv(1280 // self.divisor, 1, **options)(x)
+    pooled = self.activation(norm()(x)).mean((1, 2))
+    x = pooled
+    if self.torchvision:
+      x = nn.Dropout(0.2, deterministic=not train)(x)
     logits = Dense(self.num_classes, dtype=self.dtype)(x)
-    return Outputs(logits.astype(jnp.float32), features=(*features, x))
+    return Outputs(logits.astype(jnp.float32), features=(*features, pooled))

@@ -257,7 +257,7 @@ def dataset(count, seed):
   ["two_exits", pytest.param("skeptical_cnn_quarter", marks=pytest.mark.slow)],
 )
 def test_a_whole_run(tmp_path, monkeypatch, student):
-  monkeypatch.setitem(models._MODELS, "two_exits", TwoExits)
+  monkeypatch.setitem(models.NETWORKS, "two_exits", TwoExits)
   spec = DataSpec("stripes", (8, 8, 1), 3, (0.5,), (0.5,))
   data = jaxkd.Dataset(spec, *dataset(80, 0), *dataset(40, 1))
   config = jaxkd.load_config(f"{CONFIGS}/skeptical.py:smoke")

@@ -48,7 +48,7 @@ COUNTS = [
   ("resnet34", spec(classes=100), 21_328_292),
   ("resnet50", spec(), 23_520_842),
   ("resnet50", spec(classes=100), 23_705_252),
-  # torchvision's own counts.
+  # The counts of torchvision 0.27.1 and of timm 1.0.31.
   ("torchvision_resnet18", spec(224, classes=1000), 11_689_512),
   ("torchvision_resnet34", spec(64, classes=1000), 21_797_672),
   ("torchvision_resnet50", spec(64, classes=1000), 25_557_032),
@@ -58,6 +58,14 @@ COUNTS = [
   ("torchvision_vgg13_bn", spec(64, classes=1000), 133_053_736),
   ("torchvision_vgg16", spec(64, classes=1000), 138_357_544),
   ("torchvision_vgg16_bn", spec(64, classes=1000), 138_365_992),
+  ("torchvision_mobilenet_v2", spec(64, classes=1000), 3_504_872),
+  ("torchvision_shufflenet_v2_x1_0", spec(64, classes=1000), 2_278_604),
+  ("torchvision_vit_b_16", spec(224, classes=1000), 86_567_656),
+  ("timm_mobilenetv2_100", spec(96, classes=1000), 3_504_872),
+  ("timm_resnet18", spec(96, classes=1000), 11_689_512),
+  ("timm_resnet34", spec(96, classes=1000), 21_797_672),
+  ("timm_resnet50", spec(96, classes=1000), 25_557_032),
+  ("timm_vit_base_patch16_224", spec(224, classes=1000), 86_567_656),
   ("vgg8", spec(), 3_918_858),
   ("vgg11", spec(64), 9_231_114),
   ("vgg13", spec(28), 9_416_010),
@@ -106,7 +114,7 @@ SMALL = spec(), spec(28, 1)
   ("name", "inputs", "count"),
   [
     case
-    if case[0] in KINDS and case[1] in SMALL
+    if (case[0] in KINDS and case[1] in SMALL) or "torchvision" in case[0]
     else pytest.param(*case, marks=pytest.mark.slow)
     for case in COUNTS
   ],

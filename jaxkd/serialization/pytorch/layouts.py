@@ -80,11 +80,12 @@ def layouts_of(
   def layout(scheme: NamingScheme, path: str, shape: Shape) -> TensorLayout:
     layer, _, leaf = path.partition("/")[2].rpartition("/")
     parameter = f"{layer}/{leaf}".lstrip("/")
-    if parameter in scheme.layers:
+    if leaf not in _SUFFIXES:
       # In PyTorch tokens have a batch axis.
       tokens = (1,) * (3 - len(shape)) + shape if shape else ()
       return TensorLayout(scheme.layers[parameter], tokens, shape)
-    name = scheme.layers[layer] + _SUFFIXES[leaf]
+    name = scheme.layers.get(parameter)
+    name = name or scheme.layers[layer] + _SUFFIXES[leaf]
     if leaf != "kernel":
       return TensorLayout(name, shape, shape)
     size = scheme.as_conv.get(layer, map_shape if layer in linear else (1, 1))

@@ -7,11 +7,10 @@ from jaxkd.models.resnet import ResNet
 from jaxkd.models.shufflenet import ShuffleNetV2
 from jaxkd.models.skeptical import Skeptical
 from jaxkd.models.vgg import VGG, TorchvisionVGG
-from jaxkd.models.vit import ViT
+from jaxkd.models.vit import TorchvisionViT, ViT
 from jaxkd.models.wide_resnet import WideResNet
-from jaxkd.serialization.pytorch import blocks as torch_blocks
+from jaxkd.serialization.pytorch import blocks, mobile, transformers
 from jaxkd.serialization.pytorch.naming_schemes import (
-  Layers,
   Names,
   NamingScheme,
   nest,
@@ -24,97 +23,24 @@ def names_of(network: nn.Module) -> Names:
   """Returns the naming schemes of a network that `jaxkd.models.create` made."""
   match network:
     case ResNet():
-      return torch_blocks.resnet(network)
+      return blocks.resnet(network)
     case VGG():
-      return torch_blocks.vgg(network)
+      return blocks.vgg(network)
     case TorchvisionVGG():
-      return torch_blocks.torchvision_vgg(network)
+      return blocks.torchvision_vgg(network)
     case MobileNetV2():
-      return torch_blocks.mobilenet()
+      return mobile.mobilenet(network)
     case ShuffleNetV2():
-      return torch_blocks.shufflenet()
+      return mobile.shufflenet(network)
     case WideResNet():
-      return torch_blocks.wide_resnet(network)
+      return blocks.wide_resnet(network)
     case ViT():
-      return _vit(network)
+      return transformers.vit(network)
+    case TorchvisionViT():
+      return transformers.torchvision_vit(network)
     case Skeptical():
       return _skeptical(network)
   return plain_names(network)
-
-
-# ViT: {even} and {odd} are 2 {layer} and 2 {layer} + 1.
-
-_VIT_TIMM = {
-  "LayerNorm_{even}": "norm1",
-  "LocalityAttention_{layer}/Dense_0": "attn.qkv",
-  "LocalityAttention_{layer}/log_scale": "attn.temperature",
-  "LocalityAttention_{layer}/Dense_1": "attn.proj",
-  "LayerNorm_{odd}": "norm2",
-  "Dense_{even}": "mlp.fc1",
-  "Dense_{odd}": "mlp.fc2",
-}
-_VIT_PYTORCH = {
-  "LayerNorm_{even}": "0.norm",
-  "LocalityAttention_{layer}/Dense_0": "0.to_qkv",
-  "LocalityAttention_{layer}/log_scale": "0.temperature",
-  "LocalityAttention_{layer}/Dense_1": "0.to_out.0",
-  "LayerNorm_{odd}": "1.net.0",
-  "Dense_{even}": "1.net.1",
-  "Dense_{odd}": "1.net.4",
-}
-_VIT_PRENORM = {
-  "LayerNorm_{even}": "0.norm",
-  "LocalityAttention_{layer}/Dense_0": "0.fn.to_qkv",
-  "LocalityAttention_{layer}/log_scale": "0.fn.temperature",
-  "LocalityAttention_{layer}/Dense_1": "0.fn.to_out.0",
-  "LayerNorm_{odd}": "1.norm",
-  "Dense_{even}": "1.fn.net.0",
-  "Dense_{odd}": "1.fn.net.3",
-}
-
-
-def _vit(network: ViT) -> Names:
-  last = 2 * network.depth
-  timm = {
-    "ShiftedPatches_0/LayerNorm_0": "patch_embed.norm",
-    "ShiftedPatches_0/Dense_0": "patch_embed.proj",
-    "class_token": "cls_token",
-    "position": "pos_embed",
-    f"LayerNorm_{last}": "norm",
-    f"Dense_{last}": "head",
-  }
-  pytorch = {
-    "ShiftedPatches_0/LayerNorm_0": "to_patch_embedding.to_patch_tokens.1",
-    "ShiftedPatches_0/Dense_0": "to_patch_embedding.to_patch_tokens.2",
-    "class_token": "cls_token",
-    "position": "pos_embedding",
-    f"LayerNorm_{last}": "mlp_head.0",
-    f"Dense_{last}": "mlp_head.1",
-  }
-
-  def layers(prefix: str, table: Layers) -> Layers:
-    return {
-      path.format(layer=layer, even=2 * layer, odd=2 * layer + 1): (
-        f"{prefix}.{layer}.{torch_name}"
-      )
-      for layer in range(network.depth)
-      for path, torch_name in table.items()
-    }
-
-  kernel = {"ShiftedPatches_0/Dense_0": (network.patch, network.patch)}
-  prefix = "transformer.layers"
-  return Names(
-    (
-      NamingScheme("timm", timm | layers("blocks", _VIT_TIMM), as_conv=kernel),
-      NamingScheme("vit-pytorch", pytorch | layers(prefix, _VIT_PYTORCH)),
-      NamingScheme(
-        "vit-pytorch, PreNorm", pytorch | layers(prefix, _VIT_PRENORM)
-      ),
-    ),
-    note="Our ViTs are those for small data sets, with normalised shifted "
-    "patches, a learned temperature and no biases of queries, keys and values; "
-    "timm's do not fit.",
-  )
 
 
 # Skeptical students: the names of the backbone, and three exits.

@@ -1,19 +1,15 @@
 """Our networks agree with PyTorch's that have the same weights."""
 
-import contextlib
-
-import jax
 import numpy as np
 import pytest
 
-from jaxkd import models
 from jaxkd.models import resnet
 from jaxkd.models.cpu import conv as convolutions
 from jaxkd.serialization.pytorch import weights as torch_weights
-from jaxkd.types import DataSpec
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the extra torch")
 import torch_networks as networks  # noqa: E402
+from torch_parity import classifier, compare, spec_for, to_torch  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -32,46 +28,6 @@ def norm(layer):
     {name: tensor.detach().numpy().copy() for name, tensor in group.items()}
     for group in (parameters, statistics)
   )
-
-
-def to_torch(images):
-  return torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
-
-
-def classifier(model, network, spec, **options):
-  tensors = {
-    name: tensor.numpy().copy() for name, tensor in network.state_dict().items()
-  }
-  variables = torch_weights.from_torch(model, spec, tensors, **options)
-  return models.from_linen(models.create(model, spec), variables)
-
-
-def compare(model, network, spec, form=contextlib.nullcontext, image=np.max):
-  """Compares logits and input gradients of a network and its import.
-
-  `form` is a context in which the gradients are traced, and `image` says
-  whether those of all images have to agree (`np.max`), or of one (`np.min`).
-  """
-  rng = np.random.default_rng(0)
-  images = np.float32(rng.normal(size=(4, *spec.shape)))
-  weights = np.float32(rng.normal(size=(4, spec.num_classes)))
-  inputs = to_torch(images)
-  expected = network.eval()(inputs)
-  (expected * torch.tensor(weights)).sum().backward()
-  student = classifier(model, network, spec)
-
-  def total(images, student):
-    return (student(images).logits * weights).sum()
-
-  logits = jax.jit(lambda images, student: student(images).logits)(
-    images, student
-  )
-  with form():
-    gradient = jax.jit(jax.grad(total))(images, student)
-  assert np.abs(logits - expected.detach().numpy()).max() < 1e-4
-  slope = inputs.grad.permute(0, 2, 3, 1).numpy()
-  errors = np.abs(gradient - slope).max((1, 2, 3))
-  assert image(errors) < 1e-3 * np.abs(slope).max()
 
 
 NETWORKS = [
@@ -99,11 +55,6 @@ LARGE = [
 ]
 
 
-def spec_for(side, channels=3):
-  shape = (side, side, channels)
-  return DataSpec("test", shape, 7, (0.5,) * channels, (0.5,) * channels)
-
-
 @pytest.mark.parametrize(("build", "model", "side"), NETWORKS)
 def test_plain_networks(build, model, side):
   torch.manual_seed(0)
@@ -118,26 +69,6 @@ def test_networks_of_blocks(build, args, model, side):
   # The CPU's form rounds by 1e-6, which changes the sign of the input of some
   # of the many ReLUs, and with it the gradient.
   compare(model, network, spec_for(side), convolutions.reference_form)
-
-
-@pytest.mark.parametrize(
-  ("name", "side"),
-  [
-    ("resnet18", 64),
-    ("resnet34", 47),
-    ("resnet50", 64),
-    ("vgg11", 64),
-    ("vgg13_bn", 80),
-    ("vgg16", 224),
-  ],
-)
-def test_torchvision(name, side):
-  library = pytest.importorskip("torchvision")
-  torch.manual_seed(0)
-  network = getattr(library.models, name)(num_classes=7)
-  # Where two values of a pool are nearly equal, rounding moves the gradient.
-  form = convolutions.reference_form
-  compare(f"torchvision_{name}", network, spec_for(side), form, image=np.min)
 
 
 def test_vit():

@@ -107,6 +107,36 @@ SCHEMES = [
   ("vit4", "blocks.1.mlp.fc2.weight", "Dense_3/kernel"),
   ("vit4", "transformer.layers.1.1.net.4.weight", "Dense_3/kernel"),
   ("vit4", "transformer.layers.1.1.fn.net.3.weight", "Dense_3/kernel"),
+  (
+    "torchvision_mobilenet_v2",
+    "features.1.conv.1.weight",
+    "InvertedResidual_0/Conv_0/kernel",
+  ),
+  (
+    "timm_mobilenetv2_100",
+    "blocks.0.0.conv_pw.weight",
+    "InvertedResidual_0/Conv_0/kernel",
+  ),
+  (
+    "torchvision_shufflenet_v2_x1_0",
+    "stage2.0.branch1.2.weight",
+    "ShuffleUnit_0/Conv_0/kernel",
+  ),
+  (
+    "torchvision_vit_b_16",
+    "encoder.layers.encoder_layer_1.mlp.3.weight",
+    "EncoderBlock_1/Dense_3/kernel",
+  ),
+  (
+    "torchvision_vit_b_16",
+    "encoder.layers.encoder_layer_1.mlp.linear_2.weight",
+    "EncoderBlock_1/Dense_3/kernel",
+  ),
+  (
+    "timm_vit_base_patch16_224",
+    "blocks.11.attn.proj.weight",
+    "EncoderBlock_11/Dense_1/kernel",
+  ),
   ("lenet5", "9.weight", "Dense_0/kernel"),
   ("lenet5", "fc3.weight", "Dense_1/kernel"),
   ("mlp", "1.weight", "Dense_0/kernel"),
