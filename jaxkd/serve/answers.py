@@ -12,7 +12,7 @@ from jaxkd.config.fields import Block
 from jaxkd.defenses import AnswerDefense
 from jaxkd.types import Array, DataSpec, JaxkdError
 
-SHORT_DECIMALS = 6  # a float32 that has at most so many is written with these
+SHORT_DECIMALS = 6  # a score that has at most so many is written with these
 
 
 class ServerConfig(NamedTuple):
@@ -109,8 +109,9 @@ def changed(
 def shortened(scores: np.ndarray) -> np.ndarray:
   """Returns float32 scores as float64 that are short in JSON.
 
-  They are the same in float32: 0.1 in place of 0.10000000149.
+  They are the same to within a unit of the last place, which XLA's division in
+  rounding may be wrong by: 0.18 in place of 0.1799999923.
   """
   exact = scores.astype(np.float64)
   short = exact.round(SHORT_DECIMALS)
-  return np.where(short.astype(np.float32) == scores, short, exact)
+  return np.where(abs(short - exact) <= np.spacing(abs(scores)), short, exact)

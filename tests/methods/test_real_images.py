@@ -266,6 +266,25 @@ def test_kd_from_a_nasty_teacher(tmp_path):
 
 
 @pytest.mark.slow
+def test_kd_from_a_teacher_that_tells_labels_alone(tmp_path):
+  fields = {
+    "teacher.defense.name": "label_only",
+    "teacher.access": "probs",
+    "synthesis.answers": "once",
+    "queries.budget": 80,
+  }
+  _, report = run(tmp_path, "kd", **fields)
+  teacher, defense = report["teacher"], report["defense"]
+  assert report["queries"]["spent"] == 80
+  assert defense["changes_answers"]
+  assert defense["normal_accuracy"] == teacher["accuracy"]
+  assert 0 < defense["normal_calibration_error"] < 1
+  errors = pytest.approx(1 - teacher["accuracy"], abs=1e-6)
+  assert teacher["calibration_error"] == errors
+  assert "label_only: the undefended" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
 def test_htc_on_a_grid_with_seeds(tmp_path):
   fields = {
     "grid": {"temperature": (4.0, 50.0), "alpha": (0.1, 0.9)},

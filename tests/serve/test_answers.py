@@ -1,13 +1,18 @@
 """A server applies defences of the answer, by name and by the older flags."""
 
+import json
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from served_network import SPEC, images, logits
+from served_network import SPEC, images, linear, logits
 
-from jaxkd.defenses import AnswerDefense
+from jaxkd.defenses import AnswerDefense, DefendedApply
 from jaxkd.serve import answers
 from jaxkd.serve.answers import ServerConfig
+from jaxkd.serve.inference import InferenceService
+from jaxkd.teachers.oracles import BlackBox
 from jaxkd.types import JaxkdError
 
 
@@ -50,8 +55,28 @@ def test_a_defence_that_can_not_be_is_refused(fields, message):
     chain(**fields)
 
 
-def test_scores_are_short_and_the_same_in_float32():
+def test_scores_are_short_and_the_same_to_the_last_place():
   scores = np.array([0.1, 1 / 3, 1e-9, 0.25], np.float32)
   short = answers.shortened(scores)
-  np.testing.assert_array_equal(short.astype(np.float32), scores)
+  np.testing.assert_array_max_ulp(short.astype(np.float32), scores, 1)
   assert short.tolist()[0] == 0.1
+
+
+def test_rounded_answers_have_no_more_than_their_decimals():
+  hundredths = np.arange(101) / 100
+  probs = jnp.asarray(np.stack([hundredths, 1 - hundredths], -1) + 1e-4)
+  (rounding,) = chain(decimals=2)
+  told = np.asarray(jax.jit(rounding)(probs, probs))
+  assert answers.shortened(told)[:, 0].tolist() == hundredths.tolist()
+
+
+def test_a_server_and_a_teacher_in_process_answer_alike():
+  defense = "additive_noise:scale=0.3,secret=7"
+  service = InferenceService(linear(), SPEC, ServerConfig(defense=defense))
+  body = {"instances": images(5).tolist()}
+  served = service.predict(json.dumps(body).encode())[0]["predictions"]
+  apply = DefendedApply(linear().apply, answers.parse(defense))
+  black_box = BlackBox(linear().replace(apply=apply), "probs")
+  np.testing.assert_allclose(
+    np.exp(black_box.answer(jnp.asarray(images(5)))), served, atol=2e-6
+  )
