@@ -169,3 +169,19 @@ def test_the_fields_of_a_defence_are_those_of_the_config():
   config.teacher.defense.name = "rounding"
   with pytest.raises(JaxkdError, match="field in teacher.defense 'scale'"):
     resolution.resolve(config, 1, "cpu")
+
+
+def test_a_defence_of_ones_own_needs_a_file_alone():
+  config = c.load_config("configs/procedural.py:smoke,access=label")
+  config.teacher.defense = c.defense(name="own_code.even_answers", share=0.2)
+  block = resolution.resolve(config, 1, "cpu").teacher
+  assert defenses.check(block) is None
+  network = from_function(lambda weights, points: points @ weights, PROBS[:3].T)
+  defended = defenses.defend(RecordingTrainer(), network, block.defense)
+  points = jnp.zeros((1, 6)).at[0, 2].set(99.0)
+  expected = 0.8 * jax.nn.softmax(network(points).logits) + 0.2 / 3
+  told = jax.nn.softmax(defended(points).logits)
+  np.testing.assert_allclose(told, expected, rtol=1e-5)
+  config.teacher.defense.share = 1.2
+  with pytest.raises(JaxkdError, match="share=1.2: choose a number"):
+    resolution.resolve(config, 1, "cpu")
