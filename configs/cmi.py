@@ -42,7 +42,10 @@ RECIPES = {
   "svhn_cropped": PUBLISHED,
   "cifar10": PUBLISHED,
   "cifar100": PUBLISHED,
+  "tiny_imagenet": PUBLISHED,
+  "imagenet12": PUBLISHED,
 }
+MIRRORED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet12")
 SMOKE = dict(
   num_rounds=2,
   batch_size=20,
@@ -63,7 +66,7 @@ def get_config(argument: str = ""):
   teacher, student = (
     ("cnn_quarter", "cnn_quarter") if small else ("resnet34", "resnet18")
   )
-  flips = ("flip",) if name in ("cifar10", "cifar100") else ()
+  flips = ("flip",) if name in MIRRORED else ()
   resnet = args.get("teacher", teacher).startswith("resnet")
   return c.experiment(
     "cmi",

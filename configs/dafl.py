@@ -37,6 +37,10 @@ PUBLISHED_RESNETS = dict(
   step_size=0.02,
   weights=dict(one_hot=0.05, balance=5.0, activation=0.01),
 )
+MANY_CLASSES = dict(
+  PUBLISHED_RESNETS,
+  weights=dict(one_hot=0.5, balance=20.0, activation=0.1),
+)
 # By data set: networks, and fields of `synthesis`.
 ORIGINAL = {
   "mnist_5k": (
@@ -55,13 +59,10 @@ ORIGINAL = {
   "fashion_mnist": (LENETS, PUBLISHED),
   "svhn_cropped": (RESNETS, PUBLISHED_RESNETS),
   "cifar10": (RESNETS, PUBLISHED_RESNETS),
-  "cifar100": (
-    RESNETS,
-    dict(
-      PUBLISHED_RESNETS,
-      weights=dict(one_hot=0.5, balance=20.0, activation=0.1),
-    ),
-  ),
+  "cifar100": (RESNETS, MANY_CLASSES),
+  # As of the data sets above with as many classes.
+  "tiny_imagenet": (RESNETS, MANY_CLASSES),
+  "imagenet12": (dict(RESNETS, teacher="vgg16"), PUBLISHED_RESNETS),
 }
 DATAFREE = {
   "cifar10": (

@@ -21,6 +21,9 @@ RECIPES = {
   "svhn_cropped": dict(VGGS, budget=100_000),
   "cifar10": dict(VGGS, budget=250_000),
   "cifar100": dict(VGGS, budget=2_000_000),
+  # Batches are divided among the classes.
+  "tiny_imagenet": dict(VGGS, budget=2_000_000, batch_size=400),
+  "imagenet12": dict(VGGS, budget=250_000, batch_size=504),
 }
 
 

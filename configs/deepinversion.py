@@ -39,6 +39,8 @@ ORIGINAL = {
   "svhn_cropped": PUBLISHED,
   "cifar10": PUBLISHED,
   "cifar100": PUBLISHED,
+  "tiny_imagenet": PUBLISHED,
+  "imagenet12": PUBLISHED,
 }
 DATAFREE = dict.fromkeys(
   ("svhn_cropped", "cifar10", "cifar100"),
@@ -116,6 +118,6 @@ def get_config(argument: str = ""):
 
 def views_of(dataset: str) -> tuple[str, ...]:
   """How the student is shown images: digits have no mirror images."""
-  if dataset in ("cifar10", "cifar100"):
+  if dataset in ("cifar10", "cifar100", "tiny_imagenet", "imagenet12"):
     return ("crop", "flip")
   return () if dataset == "mnist_5k" else ("crop",)

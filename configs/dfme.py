@@ -25,6 +25,8 @@ RECIPES = {
   "svhn_cropped": dict(RESNETS, budget=2_000_000, rate=5e-5),
   "cifar10": dict(RESNETS, budget=20_000_000),
   "cifar100": dict(RESNETS, budget=2_000_000),
+  "tiny_imagenet": dict(RESNETS, budget=2_000_000),
+  "imagenet12": dict(RESNETS, teacher="vgg16", budget=250_000),
 }
 SMOKE = dict(budget=560, batch_size=16)
 MILESTONES = {"svhn_cropped": (0.5, 0.8)}

@@ -108,6 +108,20 @@ IDEAL_ROWS = {
       "resnet34": (12.76, 13.54, 18.35, 15.93, 17.92, 17.51, 20.01, 36.96),
     },
   ),
+  "tiny_imagenet": (
+    "resnet18",
+    {
+      "vgg16": (6.51, 7.24, 11.95, 9.79, 8.42, 10.98, 15.06, 21.72),
+      "resnet34": (9.78, 10.35, 15.79, 12.82, 11.21, 12.16, 17.64, 27.95),
+    },
+  ),
+  "imagenet12": (
+    "resnet18",
+    {
+      "ideal_cnn": (17.15, 15.89, 17.75, 17.31, 16.96, 27.83, 32.89, 53.72),
+      "vgg16": (19.36, 20.16, 19.66, 22.10, 22.03, 29.46, 34.65, 57.95),
+    },
+  ),
 }
 # By the adaptation that is asked for: a method has the last of these that it
 # can have.
@@ -199,7 +213,7 @@ def ideal(args: dict, rest: str):
       config, c.sibling(__file__, "procedural", f"dataset={dataset}{rest}")
     )
     cells[f"{teacher}_{CONTROL}".lower()] = c.cell(teacher, CONTROL, control)
-  number = 3 if dataset == "cifar100" else 2
+  number = 3 if dataset in ("cifar100", "tiny_imagenet") else 2
   title = f"Table {number} of Zhang et al. (IDEAL), ICLR 2023, on {dataset}"
   return c.table(
     "ideal_field", title, tuple(teachers), (*IDEAL, CONTROL), cells

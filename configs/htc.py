@@ -22,6 +22,8 @@ GRID = {
   "temperature": (4.0, 20.0, 50.0, 100.0),
   "alpha": (0.1, 0.3, 0.5, 0.7, 0.9),
 }
+# By data set, in addition to the temperatures of all.
+HIGHER = {"tiny_imagenet": (200.0,)}
 SMALL = {
   "multiplier": (1.0, 10.0),
   "alpha": (0.5, 0.9),
@@ -52,8 +54,14 @@ def get_config(argument: str = ""):
     grid = c.lookup(SWEEPS, args["sweep"], "sweep")
   else:
     small = args["dataset"] == "mnist_5k" or args["smoke"]
-    grid = SMALL if small else GRID
+    grid = SMALL if small else with_higher_temperatures(args["dataset"])
   if args["control"]:
     grid = {**grid, "temperature": (INFINITE,)}
   config.grid = c.block(**grid)
   return config
+
+
+def with_higher_temperatures(dataset: str):
+  """The grid of the paper for a data set."""
+  temperatures = GRID["temperature"] + HIGHER.get(dataset, ())
+  return {**GRID, "temperature": temperatures}

@@ -45,6 +45,10 @@ RECIPES = {
   ),
   "cifar10": dict(RESNETS, budget=250_000),
   "cifar100": dict(RESNETS, budget=2_000_000, batch_size=1_000),
+  "tiny_imagenet": dict(
+    RESNETS, budget=2_000_000, batch_size=1_000, num_steps=5
+  ),
+  "imagenet12": dict(RESNETS, teacher="vgg16", budget=250_000),
 }
 SMOKE = dict(budget=200, batch_size=50, width=8)
 

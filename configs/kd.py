@@ -3,6 +3,7 @@
   python -m jaxkd.main --config=configs/kd.py
   python -m jaxkd.main --config=configs/kd.py:defense=nasty
   python -m jaxkd.main --config=configs/kd.py:dataset=cifar10,student=cnn
+  python -m jaxkd.main --config=configs/kd.py:dataset=tiny_imagenet
   python -m jaxkd.main --config=configs/kd.py:fraction=0.1
   python -m jaxkd.main --config=configs/kd.py:labels=teacher
   python -m jaxkd.main --config=configs/kd.py:smoke
@@ -53,6 +54,22 @@ RECIPES = {
     omega=0.005,
     temperature=20.0,
   ),
+  "tiny_imagenet": dict(
+    PUBLISHED,
+    student="mobilenet_v2",
+    epochs=200,
+    milestones=(60, 120, 160),
+    factor=0.2,
+    omega=0.01,
+    temperature=20.0,
+  ),
+}
+# How images are changed at random, where it is not by shifts and mirroring.
+AUGMENTATIONS = {
+  "mnist_5k": (),
+  "mnist": ("crop",),
+  "svhn_cropped": ("crop",),
+  "tiny_imagenet": ("rotation", "flip"),
 }
 PLAIN_EPOCHS = 100  # of the plain CNN, with Adam
 # Networks without normalisation diverge at the ResNets' rate of .1.
@@ -67,8 +84,7 @@ def get_config(argument: str = ""):
   teacher = args.get("teacher", recipe["teacher"])
   student = args.get("student", recipe["student"])
   small = args["dataset"] == "mnist_5k"
-  digits = args["dataset"] in ("mnist", "svhn_cropped")
-  views = () if small else ("crop",) if digits else ("crop", "flip")
+  views = AUGMENTATIONS.get(args["dataset"], ("crop", "flip"))
   plain = student.removeprefix("skeptical_") == "cnn" and not small
   return c.experiment(
     "kd",

@@ -32,6 +32,7 @@ STUDENTS = {
   "fashion_mnist": ("cnn", "mobilenet_v2", "shufflenet_v2"),
   "cifar10": ("cnn", "mobilenet_v2", "shufflenet_v2"),
   "cifar100": ("cnn", "mobilenet_v2", "shufflenet_v2"),
+  "tiny_imagenet": ("mobilenet_v2", "shufflenet_v2"),
 }
 # (data set, teacher): in the order of STUDENTS and COLUMNS.
 PUBLISHED = {
@@ -49,6 +50,14 @@ PUBLISHED = {
     (58.38, 61.84, 58.93, 59.15, 61.24, None, 59.58, 59.48, 59.17),
     (68.90, 72.22, 3.03, 66.65, 70.49, None, 71.66, 71.54, 71.16),
     (71.43, 73.91, 62.8, 70.02, 72.37, None, 73.25, 73.60, 74.73),
+  ),
+  ("tiny_imagenet", "resnet18"): (
+    (55.69, 61.00, 0.85, 47.37, 56.28, None, 61.01, 59.05, 58.88),
+    (60.30, 63.45, 23.78, 54.78, 60.46, None, 62.09, 63.05, 62.28),
+  ),
+  ("tiny_imagenet", "resnet50"): (
+    (55.89, 57.84, 1.10, 48.21, 56.00, None, 59.46, 58.56, 58.88),
+    (60.30, 62.02, 24.27, 56.08, 60.80, None, 61.55, 63.14, 61.92),
   ),
 }
 

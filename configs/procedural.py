@@ -30,6 +30,10 @@ RECIPES = {
   ),
   "cifar10": dict(RESNETS, budget=250_000, teacher_epochs=30),
   "cifar100": dict(RESNETS, budget=2_000_000, teacher_epochs=30),
+  "tiny_imagenet": dict(RESNETS, budget=2_000_000, teacher_epochs=30),
+  "imagenet12": dict(
+    RESNETS, teacher="vgg16", budget=250_000, teacher_epochs=30
+  ),
 }
 ROUNDS = 10
 VISITS = 900_000  # images in all updates of the student

@@ -12,6 +12,8 @@ figure shows it; the settings of its code were not released. With `term=htc` or
 
 from jaxkd import config as c
 
+STUDENTS = {"tiny_imagenet": "mobilenet_v2"}  # the paper has no CNN there
+
 
 def get_config(argument: str = ""):
   args = c.arguments(
@@ -22,7 +24,8 @@ def get_config(argument: str = ""):
     labels="truth",
     term="kd",
   )
-  plain = args.get("student", "cnn_quarter").removeprefix("skeptical_")
+  student = args.get("student", STUDENTS.get(args["dataset"], "cnn_quarter"))
+  plain = student.removeprefix("skeptical_")
   rest = c.without(argument, "term", "defense", "student")
   rest += f",defense={args['defense']},student=skeptical_{plain}"
   sequence = c.sibling(__file__, "scm", rest)

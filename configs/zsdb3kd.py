@@ -25,6 +25,12 @@ RECIPES = {
     teacher="zsdb3kd_alexnet", student="zsdb3kd_alexnet_half", budget=250_000
   ),
   "cifar100": dict(teacher="resnet34", student="resnet18", budget=2_000_000),
+  "tiny_imagenet": dict(
+    teacher="resnet34", student="resnet18", budget=2_000_000, image_size=0
+  ),
+  "imagenet12": dict(
+    teacher="vgg16", student="resnet18", budget=250_000, image_size=0
+  ),
 }
 
 
@@ -34,7 +40,7 @@ def get_config(argument: str = ""):
   return c.experiment(
     "zsdb3kd",
     args,
-    image_size=32,
+    image_size=recipe.get("image_size", 32),
     teacher={
       "model": recipe["teacher"],
       "access": "label",

@@ -44,6 +44,8 @@ ORIGINAL = {
   "svhn_cropped": (WIDE_RESNETS, PUBLISHED),
   "cifar10": (WIDE_RESNETS, PUBLISHED),
   "cifar100": (WIDE_RESNETS, PUBLISHED),
+  "tiny_imagenet": (WIDE_RESNETS, PUBLISHED),
+  "imagenet12": (WIDE_RESNETS, PUBLISHED),
 }
 DATAFREE = {
   "cifar10": (RESNETS, PUBLISHED_DATAFREE),

@@ -48,6 +48,7 @@ EXEMPT = {
   "pip install": "a package registry",
   "onnx/bin/python": "an environment with jax2onnx",
   "python -m jaxkd.data prepare cifar10": "a network",
+  "python -m jaxkd.data prepare imagenet12": "ImageNet",
   'python -c "import tensorflow_datasets': "TensorFlow",
   "python -m jaxkd.tables record": "a run at its full size",
   "python -m pytest -m slow": "more than ten minutes",

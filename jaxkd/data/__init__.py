@@ -8,11 +8,14 @@ data, or `none`.
 
     array_cache.py   decoded sets in the user's cache
     augmentation.py  random crops, flips, rotations
-    builder.py       downloads official files and writes them for TFDS
+    builder.py       writes official files for TFDS
     class_folders.py finds the images of users' folders, by split and class
+    downloads.py     downloads official files
     embedded.py      the two sets inside the package
     formats.py       reads users' data: folders of images, .npz, IDX files
+    imagenet_subset.py  twelve classes of ImageNet
     image_arrays.py  arrays of images in .npz and IDX files, headers first
+    labelled_files.py  image files out of which a set is prepared
     labels.py        hard labels and class counts of samples
     loading.py       `load`, with a cache of decoded arrays
     parsers.py       reads the official files of MNIST, CIFAR and SVHN
@@ -25,10 +28,11 @@ data, or `none`.
     shapes.py        the size and the channels that images are converted to
     tfds_info.py     what a set of TFDS says about itself
     tfds_sets.py     loads any image classification set of TFDS
+    tiny_imagenet.py the archive of Tiny-ImageNet
     user_data.py     resizes users' data to the teacher's inputs
 """
 
-from jaxkd.data.loading import load
+from jaxkd.data.loading import load, train_size
 from jaxkd.data.pixels import to_float
 from jaxkd.data.registry import (
   DATASETS,
@@ -36,7 +40,6 @@ from jaxkd.data.registry import (
   DatasetSummary,
   names,
   spec,
-  train_size,
 )
 from jaxkd.data.resolve import describe, find, summary_of
 

@@ -19,7 +19,12 @@ mnist, fashion_mnist: the four IDX files, gzipped or plain
   (Debian's package dataset-fashion-mnist puts them into
   /usr/share/datasets/fashion-mnist);
 cifar10: cifar-10-python.tar.gz; cifar100: cifar-100-python.tar.gz;
-svhn_cropped: train_32x32.mat and test_32x32.mat"""
+svhn_cropped: train_32x32.mat and test_32x32.mat;
+tiny_imagenet: tiny-imagenet-200.zip, or its folder;
+imagenet12: ImageNet, or twelve class folders of it, in train and val"""
+_CLASSES_HELP = """\
+of imagenet12: a text file with the name of a class folder, as n01440764, in
+each line; without it train must have twelve folders"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
   preparing.add_argument(
     "--from", dest="folder", metavar="FOLDER", help=_FROM_HELP
   )
+  preparing.add_argument("--classes", metavar="FILE", help=_CLASSES_HELP)
   for command in (listing, preparing):
     command.add_argument(
       "--data_dir",
@@ -50,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(data_dir: str | None) -> None:
   for name, info in DATASETS.items():
-    if not info.urls:
+    if not info.version:
       state = "embedded"
     else:
       state = "prepared" if prepared_dir(name, data_dir) else "not prepared"
@@ -74,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       prepare(
         arguments.name,
         arguments.folder,
+        classes=arguments.classes,
         data_dir=arguments.data_dir,
         report=lambda line: print(line, flush=True),
       )

@@ -7,25 +7,24 @@ version that TFDS uses, so that TFDS can read the result.
 
 from collections.abc import Callable, Iterator
 import contextlib
-import hashlib
-import http.client
 import io
 import os
 from pathlib import Path
-import shutil
 import tempfile
 from typing import Any
-import urllib.request
 
 import numpy as np
 
+from jaxkd.data.downloads import download
+from jaxkd.data.imagenet_subset import open_imagenet12
+from jaxkd.data.labelled_files import LabelledFiles
 from jaxkd.data.parsers import READERS
 from jaxkd.data.pixels import to_png
 from jaxkd.data.prepared import data_root, prepared_dir
 from jaxkd.data.registry import Arrays, DatasetInfo, dataset_info
+from jaxkd.data.tiny_imagenet import open_tiny_imagenet
 from jaxkd.types import JaxkdError
 
-_TIMEOUT_S = 15
 Example = dict[str, Any]  # values of a TFDS example by feature name
 
 
@@ -33,6 +32,7 @@ def prepare(
   name: str,
   folder: str | os.PathLike | None = None,
   *,
+  classes: str | os.PathLike | None = None,
   data_dir: str | os.PathLike | None = None,
   report: Callable[[str], None] = lambda line: None,
 ) -> Path:
@@ -41,6 +41,7 @@ def prepare(
   Args:
     name: a set that has official files.
     folder: the folder of those files; None downloads them.
+    classes: the user's list of classes, of `imagenet12` alone.
     data_dir: TFDS folder; None is `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
     report: called with lines that describe the progress.
 
@@ -52,9 +53,13 @@ def prepare(
       downloaded, read or written. No partly written set remains.
   """
   info = dataset_info(name)
-  if not info.urls:
+  if not info.version:
     raise JaxkdError(
       f"{name} is part of the package; there is nothing to prepare."
+    )
+  if classes is not None and name != "imagenet12":
+    raise JaxkdError(
+      f"--classes={classes}: {name} has classes of its own; leave it out."
     )
   if (prepared := prepared_dir(name, data_dir)) is not None:
     report(
@@ -67,50 +72,73 @@ def prepare(
         f"--from={folder} is not a folder; give the folder of the official "
         "files."
       )
-    return _write(info, READERS[name](Path(folder)), data_dir, report)
+    return _read_and_write(info, Path(folder), classes, data_dir, report)
+  if not info.urls:
+    raise JaxkdError(
+      f"{name} can't be downloaded without an account; give the folder of its "
+      f"files:\npython -m jaxkd.data prepare {name} --from=FOLDER"
+    )
   with tempfile.TemporaryDirectory() as downloads:
-    _download(info, Path(downloads), report)
-    arrays = READERS[name](Path(downloads))
-    return _write(info, arrays, data_dir, report)
+    download(info, Path(downloads), report)
+    return _read_and_write(info, Path(downloads), None, data_dir, report)
 
 
-def _download(
-  info: DatasetInfo, folder: Path, report: Callable[[str], None]
-) -> None:
-  """Downloads the official files and checks them by TFDS' checksums."""
-  import tensorflow_datasets as tfds
-
-  url_infos = tfds.builder_cls(info.spec.name).url_infos or {}
-  for url in info.urls:
-    report(f"downloading {url}")
-    path = folder / _file_name(url)
-    try:
-      with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response,
-        path.open("wb") as file,
-      ):
-        shutil.copyfileobj(response, file)
-    except (OSError, http.client.HTTPException) as error:
-      reason = getattr(error, "reason", error)
-      raise JaxkdError(
-        f"Cannot download {url} ({reason}). Get"
-        f" {', '.join(_file_name(u) for u in info.urls)} yourself, then run:\n"
-        f"python -m jaxkd.data prepare {info.spec.name} --from=FOLDER"
-      ) from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if url in url_infos and digest != url_infos[url].checksum:
-      raise JaxkdError(
-        f"{url} does not have the checksum that TFDS lists; try again."
-      )
+def _read_and_write(
+  info: DatasetInfo,
+  folder: Path,
+  classes: str | os.PathLike | None,
+  data_dir: str | os.PathLike | None,
+  report: Callable[[str], None],
+) -> Path:
+  """Reads the official files in a folder, and writes the set."""
+  name = info.spec.name
+  if name == "tiny_imagenet":
+    opened = open_tiny_imagenet(folder)
+  elif name == "imagenet12":
+    opened = open_imagenet12(folder, Path(classes) if classes else None)
+  else:
+    opened = contextlib.nullcontext(READERS[name](folder))
+  with opened as content:
+    if isinstance(content, LabelledFiles):
+      return _write_files(info, content, data_dir, report)
+    return _write_arrays(info, content, data_dir, report)
 
 
-def _file_name(url: str) -> str:
-  return url.rsplit("/", 1)[-1]
+def _write_arrays(
+  info: DatasetInfo,
+  arrays: Arrays,
+  data_dir: str | os.PathLike | None,
+  report: Callable[[str], None],
+) -> Path:
+  def examples(images: np.ndarray, labels: np.ndarray) -> Iterator[Example]:
+    for image, label in zip(images, labels, strict=True):
+      yield {"image": to_png(image), "label": int(label)}
+
+  sizes = len(arrays[1]), len(arrays[3])
+  splits = {"train": examples(*arrays[:2]), "test": examples(*arrays[2:])}
+  return _write(info, (), sizes, splits, data_dir, report)
+
+
+def _write_files(
+  info: DatasetInfo,
+  files: LabelledFiles,
+  data_dir: str | os.PathLike | None,
+  report: Callable[[str], None],
+) -> Path:
+  def examples(images: list[tuple[str, int]]) -> Iterator[Example]:
+    for name, label in images:
+      yield {"image": files.read(name), "label": label}
+
+  sizes = len(files.train), len(files.test)
+  splits = {"train": examples(files.train), "test": examples(files.test)}
+  return _write(info, files.classes, sizes, splits, data_dir, report)
 
 
 def _write(
   info: DatasetInfo,
-  arrays: Arrays,
+  classes: tuple[str, ...],
+  sizes: tuple[int, int],
+  splits: dict[str, Iterator[Example]],
   data_dir: str | os.PathLike | None,
   report: Callable[[str], None],
 ) -> Path:
@@ -118,27 +146,15 @@ def _write(
 
   name, spec = info.spec.name, info.spec
   folder = data_root(data_dir) / name / info.version
-  train_images, train_labels, test_images, test_labels = arrays
+  named = {"names": list(classes)} if classes else {}
+  label = named or {"num_classes": spec.num_classes}
   features = {
     "image": tfds.features.Image(shape=spec.shape),
-    "label": tfds.features.ClassLabel(num_classes=spec.num_classes),
+    "label": tfds.features.ClassLabel(**label),
   }
-
-  def examples(images: np.ndarray, labels: np.ndarray) -> Iterator[Example]:
-    for image, label in zip(images, labels, strict=True):
-      yield {"image": to_png(image), "label": int(label)}
-
-  report(f"writing {len(train_labels)} + {len(test_labels)} images of {name}")
+  report(f"writing {sizes[0]} + {sizes[1]} images of {name}")
   try:
-    write_tfds(
-      folder,
-      info.origin,
-      features,
-      {
-        "train": examples(train_images, train_labels),
-        "test": examples(test_images, test_labels),
-      },
-    )
+    write_tfds(folder, info.origin, features, splits)
   except OSError as error:
     raise JaxkdError(
       f"Cannot write {name} to {data_root(data_dir)}: {error}"

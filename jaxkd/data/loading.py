@@ -10,7 +10,7 @@ from jaxkd.data import tfds_info, tfds_sets
 from jaxkd.data.array_cache import cached, fingerprint
 from jaxkd.data.embedded import EMBEDDED
 from jaxkd.data.pixels import Background, fit, to_picture
-from jaxkd.data.prepared import data_root, prepared_dir
+from jaxkd.data.prepared import data_root, prepared_dir, split_sizes
 from jaxkd.data.registry import Arrays, Dataset, dataset_info, spec
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -46,10 +46,7 @@ def load(
     return Dataset(target, *_resized(EMBEDDED[name](), native, target))
   folder = prepared_dir(name, data_dir)
   if folder is None:
-    raise JaxkdError(
-      f"{name} is not prepared in {data_root(data_dir)}.\n"
-      f"Run python -m jaxkd.data prepare {name} [--from=FOLDER]"
-    )
+    raise _not_prepared(name, data_root(data_dir))
   digest = fingerprint(folder)
   read = lambda: cached(
     f"{name}-{native.shape[0]}-{digest}", lambda: _read(folder, native)
@@ -62,6 +59,36 @@ def load(
       f"{name}-{target.shape[0]}-{digest}",
       lambda: _resized(read(), native, target),
     ),
+  )
+
+
+def train_size(name: str) -> int:
+  """Returns the number of train images of a data set; see `count_images`."""
+  return count_images(name)[0]
+
+
+def count_images(name: str) -> tuple[int, int]:
+  """Returns the numbers of train and test images, without reading any.
+
+  Raises:
+    JaxkdError: if the name is unknown, or if the numbers depend on the user's
+      files and these are not prepared.
+  """
+  info = dataset_info(name)
+  folder = prepared_dir(name, None) if info.version else None
+  if folder is not None:
+    counts = split_sizes(folder)
+    return counts.get("train", 0), counts.get("test", 0)
+  if not info.train_size:
+    raise _not_prepared(name, data_root())
+  return info.train_size, info.test_size
+
+
+def _not_prepared(name: str, root: Path) -> JaxkdError:
+  source = "[--from=FOLDER]" if dataset_info(name).urls else "--from=FOLDER"
+  return JaxkdError(
+    f"{name} is not prepared in {root}.\n"
+    f"Run python -m jaxkd.data prepare {name} {source}"
   )
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from sklearn import datasets as sample_data
 
 from jaxkd.data import pictures, tfds_info, tfds_sets
-from jaxkd.data.loading import load
+from jaxkd.data.loading import load, train_size
 from jaxkd.data.pixels import MODES, Background, fit, fit_array
 from jaxkd.data.prepared import prepared_dir, prepared_folder
-from jaxkd.data.registry import DATASETS, train_size
+from jaxkd.data.registry import DATASETS
 from jaxkd.types import JaxkdError
 
 Shape = tuple[int, int, int]
@@ -65,7 +65,9 @@ def load_images(name: str, shape: Shape, background: str = "") -> np.ndarray:
       return tfds_sets.read_part(
         prepared, prepared.largest, shape, colour, counts
       )[0]
-    return np.stack([_read(path, shape, colour) for path in image_files(name)])
+    return np.stack(
+      [pictures.read_cut(path, shape, colour) for path in image_files(name)]
+    )
   images = load(name, image_size=height if height == width else 0).train_images
   if images.shape[1:] == shape:
     return images
@@ -135,22 +137,6 @@ def image_files(name: str) -> list[Path]:
       f"{', '.join(pictures.SUFFIXES)} are read."
     )
   return files
-
-
-def _read(path: Path, shape: Shape, background: Background) -> np.ndarray:
-  height, width, _ = shape
-  with pictures.open_image(path) as opened:
-    picture = pictures.upright(opened, path)
-    wide = picture.width * height > picture.height * width
-    side = (
-      (picture.height * width / height, picture.height)
-      if wide
-      else (picture.width, picture.width * height / width)
-    )
-    corner = (picture.width - side[0]) / 2, (picture.height - side[1]) / 2
-    box = (*corner, corner[0] + side[0], corner[1] + side[1])
-    cut = picture.crop(tuple(map(round, box)))
-    return fit(cut, shape, background, str(path))
 
 
 def _check_channels(channels: int) -> None:

@@ -80,6 +80,34 @@ def read(
     return fit(upright(opened, path), shape, background, str(path)), note
 
 
+def read_cut(path: Path, shape: Shape, background: Background) -> np.ndarray:
+  """Reads an image of which as much is left as a shape's aspect ratio allows.
+
+  It is cut about its middle and resized.
+
+  Args:
+    path: of the file.
+    shape: as in `read`.
+    background: as in `read`.
+
+  Raises:
+    JaxkdError: as `read`.
+  """
+  height, width, _ = shape
+  with open_image(path) as opened:
+    picture = upright(opened, path)
+    wide = picture.width * height > picture.height * width
+    side = (
+      (picture.height * width / height, picture.height)
+      if wide
+      else (picture.width, picture.width * height / width)
+    )
+    corner = (picture.width - side[0]) / 2, (picture.height - side[1]) / 2
+    box = (*corner, corner[0] + side[0], corner[1] + side[1])
+    cut = picture.crop(tuple(map(round, box)))
+    return fit(cut, shape, background, str(path))
+
+
 @contextlib.contextmanager
 def open_image(
   path: Path, content: bytes | None = None

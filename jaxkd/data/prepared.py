@@ -1,6 +1,7 @@
 """Finds data sets that TFDS or this package has prepared, by their names."""
 
 from collections.abc import Iterable
+import json
 import os
 from pathlib import Path
 import re
@@ -58,6 +59,23 @@ def versions(folder: Path) -> list[Path]:
     return []
   found = (path.parent for path in folder.glob(f"*/{INFO}"))
   return sorted((p for p in found if _VERSION.fullmatch(p.name)), key=_number)
+
+
+def split_sizes(folder: Path) -> dict[str, int]:
+  """Returns the number of examples of each split of a prepared set.
+
+  Raises:
+    JaxkdError: if the file that says so is damaged.
+  """
+  try:
+    splits = json.loads((folder / INFO).read_text())["splits"]
+    return {
+      split["name"]: sum(map(int, split["shardLengths"])) for split in splits
+    }
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise JaxkdError(
+      f"{folder / INFO} is damaged; delete {folder}, and prepare it again."
+    ) from error
 
 
 def names(data_dir: str | os.PathLike | None) -> list[str]:

@@ -55,10 +55,12 @@ class DatasetInfo(NamedTuple):
   Attributes:
     spec: spec with the native image size.
     origin: authors or source of the data, for people.
-    train_size: number of train images.
-    test_size: number of test images.
+    train_size: number of train images; 0 if it depends on the user's files.
+    test_size: number of test images, likewise.
     version: version of the TFDS set; empty for the sets inside of the package.
-    urls: the official files that `prepare` reads.
+    urls: the official files that `prepare` reads; empty if nobody may publish
+      them.
+    sha256: checksum of the official file, if TFDS does not know the set.
   """
 
   spec: DataSpec
@@ -67,6 +69,7 @@ class DatasetInfo(NamedTuple):
   test_size: int
   version: str = ""
   urls: tuple[str, ...] = ()
+  sha256: str = ""
 
 
 _IDX_FILES = (
@@ -78,11 +81,13 @@ _IDX_FILES = (
 _MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
+_TINY_URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 
 # Means and standard deviations are those of CAKE's released code, because its
 # step sizes are for images that are normalised so. CAKE uses CIFAR-10's for
-# CIFAR-100 too, and [-1, 1] for Fashion-MNIST and SVHN.
+# CIFAR-100 too, and [-1, 1] for Fashion-MNIST and SVHN. Those of Tiny-ImageNet
+# are Nasty Teacher's, and those of the subset of ImageNet are torchvision's.
 _MNIST_STATS = ((0.1307,), (0.3081,))
 _CIFAR_STATS = (
   (125.3 / 255, 123.0 / 255, 113.9 / 255),
@@ -157,6 +162,34 @@ _DATASETS = (
     "3.0.2",
     (_CIFAR_URL + "cifar-100-python.tar.gz",),
   ),
+  DatasetInfo(
+    DataSpec(
+      "tiny_imagenet",
+      (64, 64, 3),
+      200,
+      (0.4802, 0.4481, 0.3975),
+      (0.2302, 0.2265, 0.2262),
+    ),
+    "Le and Yang, 200 classes of ImageNet; 100,000 train, 10,000 test",
+    100_000,
+    10_000,
+    "1.0.0",
+    (_TINY_URL,),
+    "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
+  ),
+  DatasetInfo(
+    DataSpec(
+      "imagenet12",
+      (64, 64, 3),
+      12,
+      (0.485, 0.456, 0.406),
+      (0.229, 0.224, 0.225),
+    ),
+    "Deng et al., 12 classes of ImageNet that the user names, at 64 pixels",
+    0,
+    0,
+    "1.0.0",
+  ),
 )
 
 DATASETS = {info.spec.name: info for info in _DATASETS}
@@ -175,11 +208,6 @@ def dataset_info(name: str) -> DatasetInfo:
   """
   checks.choice("dataset", name, DATASETS)
   return DATASETS[name]
-
-
-def train_size(name: str) -> int:
-  """Returns the number of train images of a data set."""
-  return dataset_info(name).train_size
 
 
 def spec(name: str, image_size: int = 0) -> DataSpec:

@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 
 from jaxkd.data import prepared, tfds_sets, user_data
-from jaxkd.data.loading import load
+from jaxkd.data.loading import count_images, load
 from jaxkd.data.registry import (
   DATASETS,
   Dataset,
   DatasetSummary,
-  dataset_info,
   spec as spec_of,
 )
 from jaxkd.types import DataSpec, JaxkdError
@@ -72,9 +71,9 @@ def describe(
 ) -> DatasetSummary:
   """Returns the summary of the data of a run, and reads no images.
 
-  A set of the package is not opened. Of a user's data labels and headers are
-  read, see `jaxkd.data.user_data.describe_path`, of another prepared set a few
-  examples.
+  Of a user's data labels and headers are read, see
+  `jaxkd.data.user_data.describe_path`, of a set that TFDS prepared a few
+  examples, and of other sets nothing.
 
   Args:
     name: as in `find`.
@@ -91,8 +90,7 @@ def describe(
   if name in DATASETS:
     spec = spec_of(name, _size(image_size, teacher))
     _check(spec, teacher)
-    info = dataset_info(name)
-    return DatasetSummary(spec, info.train_size, info.test_size)
+    return DatasetSummary(spec, *count_images(name))
   folder = tfds_folder(name)
   return (tfds_sets.describe_set if folder else user_data.describe_path)(
     folder or name,

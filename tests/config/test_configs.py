@@ -143,3 +143,31 @@ def test_published_sizes_and_weights_are_the_cards():
 def test_unknown_dataset_names_the_ones_with_a_recipe():
   with pytest.raises(JaxkdError, match="'minst'. Did you mean mnist"):
     c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=minst")
+
+
+def test_tiny_imagenet_has_the_recipe_and_the_numbers_of_the_paper():
+  table = c.load_config(
+    f"{CONFIGS[0].parent}/nasty_table.py:dataset=tiny_imagenet,teacher=resnet50"
+  )
+  assert table.rows == ("mobilenet_v2", "shufflenet_v2")
+  assert table.cells.mobilenet_v2_nasty_kd.published == 1.10
+  assert table.cells.shufflenet_v2_skep_htc.published == 63.14
+  htc = table.cells.mobilenet_v2_htc.config
+  assert htc.grid.temperature == (4.0, 20.0, 50.0, 100.0, 200.0)
+  assert htc.teacher.augment == htc.student.augment == ("rotation", "flip")
+  assert (htc.teacher.defense.omega, htc.student.epochs) == (0.01, 200)
+  skeptical = table.cells.mobilenet_v2_skep.config
+  assert skeptical.student.model == "skeptical_mobilenet_v2"
+
+
+@pytest.mark.parametrize(
+  ("dataset", "budget", "number"),
+  [("tiny_imagenet", 2_000_000, 21.72), ("imagenet12", 250_000, 57.95)],
+)
+def test_ideals_large_data_sets_have_its_budgets(dataset, budget, number):
+  cells = field_cells(f"paper=ideal,dataset={dataset}")
+  assert cells.vgg16_ideal.published == number
+  for cell in cells.values():
+    assert cell.config.queries.budget == budget
+    assert cell.config.student.model == "resnet18"
+    assert cell.config.image_size == 0

@@ -164,7 +164,7 @@ def test_complete_set_is_left_alone(folders, capsys):
   main(["list"])
   listing = capsys.readouterr().out
   assert "mnist_5k" in listing and "embedded" in listing
-  assert listing.count("not prepared") == 4
+  assert listing.count("not prepared") == 6
 
 
 @pytest.mark.parametrize(
@@ -213,6 +213,6 @@ def test_download_of_another_file_is_refused(folders, monkeypatch):
     "urllib.request.urlopen",
     lambda url, timeout: (folders / url.rsplit("/", 1)[-1]).open("rb"),
   )
-  with pytest.raises(JaxkdError, match="not have the checksum that TFDS lists"):
+  with pytest.raises(JaxkdError, match="not have the checksum of the offi"):
     prepare("mnist")
   assert prepared_dir("mnist", None) is None
