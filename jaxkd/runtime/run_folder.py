@@ -132,15 +132,20 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
   if not path.exists():
     return
   try:
-    saved = json.loads(path.read_text())
+    text = path.read_text(encoding="utf-8")
+  except PermissionError as error:
+    raise JaxkdError(
+      f"{path} cannot be read: {error.strerror}. Give access to it, or choose "
+      "another --workdir."
+    ) from error
+  except (OSError, ValueError) as error:
+    raise _no_config(path, error) from error
+  try:
+    saved = json.loads(text)
     version = saved.get("format")
     before = _fields(saved) if version == FORMAT else {}
-  except (OSError, ValueError, AttributeError, KeyError) as error:
-    raise JaxkdError(
-      f"{path} is no config of a run ({type(error).__name__}). If the run "
-      "in it had the config of this command, delete that file: the same "
-      "command goes on. Otherwise choose another --workdir."
-    ) from error
+  except (ValueError, AttributeError, KeyError, TypeError) as error:
+    raise _no_config(path, error) from error
   if version != FORMAT:
     raise JaxkdError(
       f"{folder} has the layout of another version of jaxkd (format "
@@ -159,6 +164,14 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
       f"{folder} holds a run with another config: {', '.join(differing)}. "
       "Undo the change, or choose another --workdir."
     )
+
+
+def _no_config(path: Path, error: Exception) -> JaxkdError:
+  return JaxkdError(
+    f"{path} is no config of a run ({type(error).__name__}). If the run in it "
+    "had the config of this command, delete it: the same command goes on. "
+    "Otherwise choose another --workdir."
+  )
 
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,10 @@ def read_header(path: Path) -> Header:
         {name: each.get_dtype() for name, each in slices.items()},
         file.metadata() or {},
       )
+  except PermissionError as error:
+    raise JaxkdError(
+      f"{path} cannot be read: {error.strerror}. Give access to it."
+    ) from error
   except (SafetensorError, OSError, ValueError, RecursionError) as error:
     raise JaxkdError(
       f"{path} is damaged or no safetensors file: {error}. Put back a copy, or "

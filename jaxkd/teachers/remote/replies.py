@@ -124,6 +124,14 @@ def read_prediction(
   ranked = _ranked(prediction)
   if ranked is None and not isinstance(prediction, dict):
     return prediction
+  names = list(ranked or prediction)
+  single = len(names) == 1 and names[0].isdecimal()
+  if single and response.num_classes == 2 and not response.names:
+    raise JaxkdError(
+      f"The reply holds {str(prediction)[:200]}, which may be the likelier of "
+      "two classes, or a column with one number: for that set teacher.output="
+      f"{names[0]}, else name both classes in teacher.template.labels."
+    )
   by_class = _scores_by_class(ranked or prediction, response)
   if by_class is not None:
     return by_class

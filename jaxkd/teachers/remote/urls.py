@@ -29,7 +29,7 @@ def check_url(url: str) -> httpx.URL:
     raise JaxkdError(
       f"teacher.url has the port {port[2]!r}: choose a number from 1 to 65535."
     )
-  if parsed_url is None:
+  if parsed_url is None or re.search(r"[\s%]", host):
     raise JaxkdError("teacher.url is not a url; set https://HOST/...")
   if parsed_url.userinfo:
     raise JaxkdError(

@@ -498,6 +498,9 @@ def test_a_token_in_the_wrong_place_is_not_repeated(tmp_path):
     ("http://host:port", "teacher.url has the port 'port'"),
     ("http://127.0.0.1:99999", "port '99999': choose a number from 1 to 65535"),
     ("http://me:pa/ss@host:0", "teacher.url"),
+    ("http://a host", "teacher.url is not a url"),
+    ("http://host /path", "teacher.url is not a url"),
+    ("http://a%20host", "teacher.url is not a url"),
   ],
 )
 def test_urls_that_cannot_be(open_to, url, message):

@@ -222,6 +222,18 @@ def test_one_sigmoid_output_is_the_probability_of_class_1(reply):
   )
 
 
+@pytest.mark.parametrize("access", ["label", "probs"])
+def test_one_column_that_is_named_by_an_index_is_not_guessed(access):
+  reply = {"predictions": [{"0": 0.9}, {"0": 0.2}]}
+  with pytest.raises(JaxkdError, match=r"set teacher.output=0, else name both"):
+    decode(reply, access, BINARY)
+  answers = decode(reply, access, BINARY, output="0")
+  assert (answers if access == "label" else answers.argmax(-1)).tolist() == [
+    1,
+    0,
+  ]
+
+
 @pytest.mark.parametrize(
   ("reply", "access"),
   [
