@@ -23,6 +23,9 @@ _IN_THE_WAY = (
   errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
   errno.EBUSY, errno.ETXTBSY,
 )  # fmt: skip
+_AGAIN = (
+  "Make room, give access, or move what is in its way; the same command goes on."
+)
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
@@ -51,16 +54,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise JaxkdError(message) from error
       except Exception as error:  # that of a library, for a full disk
         if reason := system_failure(error):
-          raise JaxkdError(f"Cannot write {path}: {reason}.") from error
+          raise JaxkdError(f"Cannot write {path}: {reason}. {_AGAIN}") from error
         raise
       _sync(partial)
       os.replace(partial, target)
   except OSError as error:
     reason = error.strerror or error
-    raise JaxkdError(
-      f"Cannot write {path}: {reason}. Make room, give access, or move what is "
-      "in its way; the same command goes on."
-    ) from error
+    raise JaxkdError(f"Cannot write {path}: {reason}. {_AGAIN}") from error
 
 
 @contextlib.contextmanager
