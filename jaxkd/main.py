@@ -27,7 +27,7 @@ from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
-from jaxkd.runtime.files import in_the_way, system_failure, user_path
+from jaxkd.runtime.files import errors_end_command, user_path
 from jaxkd.tables import runner
 
 # New attributes are accepted, so that flags can set fields that a config leaves
@@ -132,23 +132,13 @@ def main(argv: Sequence[str]) -> None:
     return
   if CONFIG.value is None:
     fail("--config is missing; try --config=configs/cake.py, or --list.")
-  try:
+  with errors_end_command():
     if FIELDS.value:
       print("\n".join(describe_fields()))
     elif PLAN.value:
       print(describe_plan())
     else:
       run()
-  except JaxkdError as error:
-    fail(str(error))
-  except OSError as error:
-    reason = system_failure(error) or in_the_way(error)
-    if reason is None:
-      raise
-    fail(
-      f"{error.filename or 'A file'}: {reason}. Make room or give access, and "
-      "run the same command to continue."
-    )
 
 
 def describe_fields() -> Iterator[str]:

@@ -16,7 +16,8 @@ from jaxkd.bench.cases import CASES, DTYPES
 from jaxkd.bench.comparison import PARTS
 from jaxkd.bench.results import TORCH_MODES
 from jaxkd.config import checks
-from jaxkd.errors import JaxkdError, fail
+from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import errors_end_command
 
 MEASUREMENTS = ("compile", "engines", "grid", "gpu", "scale", "scan")
 SIZES = ("full", "small")
@@ -75,10 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   arguments = _parser().parse_args(argv)
   # PyTorch needs some of the GPU's memory too.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-  try:
+  with errors_end_command():
     print(_run(arguments))
-  except JaxkdError as error:
-    fail(str(error))
 
 
 def _run(arguments: argparse.Namespace) -> str:

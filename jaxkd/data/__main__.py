@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jaxkd.data.builder import prepare
 from jaxkd.data.prepared import names, prepared_dir
 from jaxkd.data.registry import DATASETS
-from jaxkd.errors import JaxkdError, fail
+from jaxkd.runtime.files import errors_end_command
 
 _FROM_HELP = """\
 folder with the official files; without it they are downloaded.
@@ -73,7 +73,7 @@ def _list(data_dir: str | None) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs one command; mistaken arguments end the process with status 2."""
   arguments = _parser().parse_args(argv)
-  try:
+  with errors_end_command():
     if arguments.command == "list":
       _list(arguments.data_dir)
     else:
@@ -84,8 +84,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         data_dir=arguments.data_dir,
         report=lambda line: print(line, flush=True),
       )
-  except JaxkdError as error:
-    fail(str(error))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import sys
 
-from jaxkd.errors import JaxkdError, fail
-from jaxkd.runtime.files import user_path
+from jaxkd.runtime.files import errors_end_command, user_path
 
 TFDS_LINES = """\
 import tensorflow_datasets as tfds
@@ -231,10 +230,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one command; wrong input ends the process with status 2."""
   arguments = _parser().parse_args(argv)
-  try:
+  with errors_end_command():
     return COMMANDS[arguments.command](arguments)
-  except JaxkdError as error:
-    fail(str(error))
 
 
 if __name__ == "__main__":

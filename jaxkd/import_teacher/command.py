@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 import hashlib
-import sys
 
 from jaxkd import __version__, models
 from jaxkd.import_teacher import sources
 from jaxkd.import_teacher.flags import make_parser
+from jaxkd.runtime.files import errors_end_command
 from jaxkd.serialization import (
   bundle,
   class_names,
@@ -27,12 +27,9 @@ ANY = "resnet8_16"  # a small network for images of any size
 def main(argv: Sequence[str] | None = None) -> None:
   """Imports one file; mistaken arguments end the process with status 2."""
   arguments = make_parser().parse_args(argv)
-  try:
+  with errors_end_command():
     for line in _import(arguments):
       print(line)
-  except JaxkdError as error:
-    print(f"jaxkd: {error}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _import(arguments: argparse.Namespace) -> list[str]:

@@ -12,7 +12,7 @@ import tempfile
 import jax
 import numpy as np
 
-from jaxkd.errors import JaxkdError
+from jaxkd.errors import JaxkdError, fail
 from jaxkd.runtime import processes
 
 _SYSTEM_ERRORS = (
@@ -24,7 +24,8 @@ _IN_THE_WAY = (
   errno.EBUSY, errno.ETXTBSY,
 )  # fmt: skip
 _AGAIN = (
-  "Make room, give access, or move what is in its way; the same command goes on."
+  "Make room, give access, or move what is in its way; the same command goes "
+  "on."
 )
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -54,7 +55,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise JaxkdError(message) from error
       except Exception as error:  # that of a library, for a full disk
         if reason := system_failure(error):
-          raise JaxkdError(f"Cannot write {path}: {reason}. {_AGAIN}") from error
+          message = f"Cannot write {path}: {reason}. {_AGAIN}"
+          raise JaxkdError(message) from error
         raise
       _sync(partial)
       os.replace(partial, target)
@@ -104,6 +106,24 @@ def _find(error: BaseException | None, numbers: tuple[int, ...]) -> str | None:
         return reason
     error = error.__cause__ or error.__context__
   return None
+
+
+@contextlib.contextmanager
+def errors_end_command() -> Iterator[None]:
+  """Ends a command with status 2 and a line, for what a user can mend.
+
+  That is a `JaxkdError`, or a file or disk that can't be used. Other exceptions
+  are mistakes of the package and keep their traceback.
+  """
+  try:
+    yield
+  except JaxkdError as error:
+    fail(str(error))
+  except OSError as error:
+    reason = system_failure(error) or in_the_way(error)
+    if reason is None:
+      raise
+    fail(f"{error.filename or 'A file'}: {reason}. {_AGAIN}")
 
 
 def user_path(text: str) -> Path:

@@ -38,8 +38,8 @@ import sys
 from absl import app as absl_app, flags, logging
 import jax
 
-from jaxkd.errors import JaxkdError, fail
-from jaxkd.runtime.files import user_path
+from jaxkd.errors import fail
+from jaxkd.runtime.files import errors_end_command, user_path
 from jaxkd.serialization import weights
 
 try:
@@ -118,12 +118,10 @@ def main(argv: Sequence[str]) -> None:
     **{field: values[field] for field in ServerConfig._fields}
   )
   path = user_path(values["workdir"]) / f"{values['which']}.safetensors"
-  try:
+  with errors_end_command():
     classifier, spec = weights.load_classifier(path, values["model"])
     app = build_app(classifier, spec, config)
     listener = listen(values["host"], values["port"])
-  except JaxkdError as error:
-    fail(str(error))
   defense = config.defense and f", defence {config.defense}"
   print(
     f"{classifier.name} for {spec.name} {list(spec.shape)}, access "

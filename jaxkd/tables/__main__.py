@@ -14,7 +14,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxkd.errors import JaxkdError, fail
+from jaxkd.errors import JaxkdError
+from jaxkd.runtime.files import errors_end_command
 from jaxkd.tables import results, results_page, table_results
 from jaxkd.tables.rows import Row, read_rows
 
@@ -59,14 +60,12 @@ def render(rows: Sequence[Row]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
   """Runs one command; wrong input ends the process with status 2."""
   arguments = _parser().parse_args(argv)
-  try:
+  with errors_end_command():
     rows = read_rows()
     if arguments.command == "record":
       path, lines = record(arguments.workdirs, rows)
       print("\n".join([*lines, f"written to {path}"]))
     print(render(rows))
-  except JaxkdError as error:
-    fail(str(error))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Atomic writes of files and folders, and conversion to JSON."""
 
+import errno
 import json
 import math
 import os
@@ -151,3 +152,28 @@ def test_a_full_disk_that_a_library_tells_in_words(tmp_path):
     raise TensorError("I/O error: No space left on device (os error 28)")
   with pytest.raises(TensorError), files.atomic_write(tmp_path / "a"):
     raise TensorError("another")
+
+
+@pytest.mark.parametrize(
+  ("error", "line"),
+  [
+    (JaxkdError("One\nline."), "jaxkd: One line.\n"),
+    (
+      PermissionError(errno.EACCES, "Permission denied", "/run/cells"),
+      "jaxkd: /run/cells: Permission denied. Make room, give access",
+    ),
+  ],
+)
+def test_what_a_user_can_mend_ends_a_command_with_a_line(error, line, capsys):
+  with pytest.raises(SystemExit) as end, files.errors_end_command():
+    raise error
+  assert end.value.code == 2
+  assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize(
+  "bug", [ZeroDivisionError(), ValueError("x"), FileNotFoundError(2, "none")]
+)
+def test_a_mistake_of_ours_keeps_its_traceback(bug):
+  with pytest.raises(type(bug)), files.errors_end_command():
+    raise bug
