@@ -109,6 +109,7 @@ def run_rounds(
           seconds=time.monotonic() - began,
           compile_seconds=compile_s if index == first else 0.0,
           peak_bytes=profiling.peak_bytes(),
+          **teacher.spent(),
           **{name: term.mean() for name, term in terms.items()},
         )
         evaluate_at_budget(setup, teacher, student, dataset, run, metrics)

@@ -18,6 +18,7 @@ from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
 from jaxkd.runtime.files import Json, user_path
+from jaxkd.runtime.metrics import read_metrics
 from jaxkd.teachers import function_teacher
 from jaxkd.teachers.answers import are_valid
 from jaxkd.teachers.external import GIVEN
@@ -36,6 +37,7 @@ from jaxkd.teachers.replay import Replay
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 LEDGER_NAME = "ledger.jsonl"
+SPENT = "spent"  # in the metrics
 
 
 class TeacherHandle(NamedTuple):
@@ -84,6 +86,15 @@ class TeacherHandle(NamedTuple):
       with processes.raise_on_all():
         if self.ledger is not None:
           self.ledger.record_bulk(name, count)
+
+  def spent(self) -> dict[str, int]:
+    """Returns the images spent so far, for the metrics; empty if not counted.
+
+    They show when a run goes on that its ledger is whole.
+    """
+    if self.ledger is None:
+      return {}
+    return {SPENT: self.ledger.totals().spent}
 
   def query_summary(self) -> dict[str, Json]:
     """Summarizes the queries of a run for its report."""
@@ -201,11 +212,22 @@ def local_oracle(
 
 
 def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:
-  return Ledger(
-    workdir / LEDGER_NAME,
+  path = workdir / LEDGER_NAME
+  ledger = Ledger(
+    path,
     budget=config.queries.budget,
     price_per_1000=config.queries.price_per_1000,
   )
+  metrics = read_metrics(workdir)
+  known = max((record.get(SPENT, 0) for record in metrics), default=0)
+  spent = ledger.totals().spent
+  if spent < known:
+    ledger.close()
+    raise JaxkdError(
+      f"{path} has {spent} images, but this run has spent {known}: the ledger "
+      "was cut or replaced. Put back a copy, or choose another --workdir."
+    )
+  return ledger
 
 
 def count_evaluation_queries(config: ConfigDict, num_test: int) -> int:
