@@ -9,6 +9,8 @@ Rates are also compared with the device's matrix products and copies.
   python -m jaxkd.bench scan            steps inside `lax.scan` against outside
   python -m jaxkd.bench scale           cost and memory, jobs on many devices
   python -m jaxkd.bench gpu             all measurements of one accelerator
+  python -m jaxkd.bench compile         programs for accelerators that are not
+                                        there, by what their compilers say
 
 All are compiled and run once before they are timed. Their timed runs alternate,
 so that other work on the machine slows all of them down alike; a time is the

@@ -27,18 +27,31 @@ def init(capacity: int, like: Samples) -> SampleStore:
 
 
 def insert(store: SampleStore, samples: Samples) -> SampleStore:
-  """Writes samples into the next slots; a full store loses its oldest ones."""
+  """Writes samples into the next slots; a full store loses its oldest ones.
+
+  They are written as two blocks, one up to the end of the store and one from
+  its beginning. For a scatter a TPU would copy the whole store into another
+  layout, which takes four times its memory, and back.
+  """
   count = samples.labels.shape[0]
   if count > store.capacity:
     raise ValueError(f"{count} samples into a store of {store.capacity}.")
-  slots = (store.inserted + jnp.arange(count)) % store.capacity
+  slot = store.inserted % store.capacity
+  first = jnp.minimum(slot, store.capacity - count)
+  wrapped = slot - first  # samples that go to the beginning
+  places = jnp.arange(count)
+
+  def write(old: Array, new: Array) -> Array:
+    turned = jnp.roll(new, wrapped, axis=0).astype(old.dtype)
+    for start, chosen in ((first, places >= wrapped), (0, places < wrapped)):
+      block = jax.lax.dynamic_slice_in_dim(old, start, count)
+      chosen = chosen.reshape(count, *[1] * (new.ndim - 1))
+      block = jnp.where(chosen, turned, block)
+      old = jax.lax.dynamic_update_slice_in_dim(old, block, start, 0)
+    return old
+
   return SampleStore(
-    jax.tree.map(
-      lambda old, new: old.at[slots].set(new, unique_indices=True),
-      store.samples,
-      samples,
-    ),
-    store.inserted + count,
+    jax.tree.map(write, store.samples, samples), store.inserted + count
   )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import re
 from typing import NamedTuple
 
-from jaxkd.bench.aot.hlo_text import Computation, Instruction, Program
+from jaxkd.bench.aot.hlo_bytes import full_bytes, moved_bytes
+from jaxkd.bench.aot.hlo_loops import Run, executed, trip_count
+from jaxkd.bench.aot.hlo_text import Instruction, Program
 
 COLLECTIVES = (
   "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
@@ -21,28 +23,10 @@ FREE = {
   "partition-id", "replica-id", "while", "conditional", "call", "iota",
   "opt-barrier",
 }  # fmt: skip
-_READS_PART = {"dynamic-slice", "slice", "gather"}
-_WRITES_PART = {"dynamic-update-slice": 1, "scatter": 2}  # operand: the update
 _HOST = re.compile(
   r'custom_call_target="[^"]*callback[^"]*"|\s(?:infeed|outfeed|send|recv)\('
 )
 _SOURCE = re.compile(r'op_name="([^"]*)"')
-
-
-class Run(NamedTuple):
-  """An instruction that the program executes.
-
-  Attributes:
-    instruction: itself.
-    computation: that it is part of.
-    times: how often it is executed.
-    loops: how many loops it is inside of.
-  """
-
-  instruction: Instruction
-  computation: Computation
-  times: int
-  loops: int
 
 
 class Collective(NamedTuple):
@@ -147,125 +131,6 @@ def count(program: Program, text: str) -> ProgramCosts:
   )
 
 
-def executed(program: Program) -> Iterator[Run]:
-  """Yields all instructions that run, those of loops with their number.
-
-  Of a conditional the dearest branch counts.
-  """
-
-  def visit(name: str, times: int, loops: int) -> Iterator[Run]:
-    computation = program.computations[name]
-    for each in computation.instructions.values():
-      yield Run(each, computation, times, loops)
-      if each.opcode == "while":
-        repeats = trip_count(each, program) or 1
-        (body,) = each.called("body")
-        yield from visit(body, times * repeats, loops + 1)
-      elif each.opcode == "conditional":
-        branches = each.called("branch_computations") or [
-          *each.called("true_computation"), *each.called("false_computation")
-        ]  # fmt: skip
-        yield from max(
-          ([*visit(branch, times, loops)] for branch in branches),
-          key=lambda runs: sum(
-            (run.instruction.cycles or 0) * run.times for run in runs
-          ),
-        )
-      elif each.opcode == "call":
-        for called in each.called("to_apply"):
-          yield from visit(called, times, loops)
-
-  yield from visit(program.entry, 1, 0)
-
-
-def trip_count(loop: Instruction, program: Program) -> int | None:
-  """How often the body of a loop runs; None if that is not in the text.
-
-  It is in the attributes, or the condition compares a counter with a constant.
-  """
-  known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
-  if known:
-    return int(known[1])
-  (name,) = loop.called("condition")
-  condition = program.computations[name]
-  root = condition.instructions[condition.root]
-  if root.opcode == "fusion":
-    operands = root.operands
-    inner = program.computations[root.called("calls")[0]]
-    root = inner.instructions[inner.root]
-  else:
-    operands = root.operands
-  if root.opcode != "compare" or "direction=LT" not in root.attributes:
-    return None
-  limits = [
-    condition.instructions[operand].operands[0]
-    for operand in operands
-    if operand in condition.instructions
-    and condition.instructions[operand].opcode == "constant"
-  ]
-  return int(limits[0]) if len(limits) == 1 and limits[0].isdecimal() else None
-
-
-def moved_bytes(run: Run, program: Program) -> int:
-  """Bytes that one execution reads from and writes to the main memory.
-
-  Of an array that is only sliced, or written in part, the part counts.
-  """
-  instruction, siblings = run.instruction, run.computation.instructions
-  operands = [
-    siblings[name] for name in instruction.operands if name in siblings
-  ]
-  if instruction.opcode in _READS_PART:
-    return 2 * instruction.num_bytes
-  if instruction.opcode in _WRITES_PART:
-    return 2 * operands[_WRITES_PART[instruction.opcode]].num_bytes
-  called = instruction.called("calls")
-  if instruction.opcode != "fusion" or not called:
-    read = sum(operand.num_bytes for operand in operands)
-    return read + instruction.num_bytes
-  fused = program.computations[called[0]]
-  parameters = {
-    int(each.operands[0]): each.name
-    for each in fused.instructions.values()
-    if each.opcode == "parameter"
-  }
-  read = sum(
-    min(operand.num_bytes, _read_bytes(fused, parameters[index]))
-    if index in parameters
-    else operand.num_bytes
-    for index, operand in enumerate(operands)
-  )
-  return read + min(instruction.num_bytes, _written_bytes(fused))
-
-
-def _read_bytes(fused: Computation, parameter: str) -> int:
-  """Bytes of a parameter that a fusion reads, at most."""
-  users = [
-    each for each in fused.instructions.values() if parameter in each.operands
-  ]
-  total = 0
-  for each in users:
-    if each.opcode in _READS_PART and each.operands[0] == parameter:
-      total += _full_bytes(each)
-    elif each.opcode in _WRITES_PART and each.operands[0] == parameter:
-      total += 0
-    else:
-      return fused.instructions[parameter].num_bytes or 2**62
-  return total
-
-
-def _written_bytes(fused: Computation) -> int:
-  root = fused.instructions[fused.root]
-  if root.opcode in _WRITES_PART:
-    update = root.operands[_WRITES_PART[root.opcode]]
-    return _full_bytes(fused.instructions[update])
-  return 2**62
-
-
-def _full_bytes(instruction: Instruction) -> int:
-  return sum(each.num_bytes for each in instruction.outputs)
-
-
 def _collectives(runs: list[Run]) -> Iterator[Collective]:
   for run in runs:
     opcode = run.instruction.opcode.removesuffix("-start")
@@ -273,7 +138,7 @@ def _collectives(runs: list[Run]) -> Iterator[Collective]:
       source = _SOURCE.search(run.instruction.attributes)
       yield Collective(
         opcode,
-        _full_bytes(run.instruction),
+        full_bytes(run.instruction),
         run.times,
         run.loops,
         source[1] if source else "",
