@@ -11,12 +11,13 @@ import jax
 from jaxkd.bench import commands
 from jaxkd.bench.aot import command, targets
 from jaxkd.bench.aot.cells import CELLS
-from jaxkd.bench.aot.targets import KINDS
+from jaxkd.bench.aot.small_cells import small_cells
 from jaxkd.bench.cases import CASES, DTYPES
 from jaxkd.bench.comparison import PARTS
 from jaxkd.bench.results import TORCH_MODES
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.accelerators import ACCELERATORS
 from jaxkd.runtime.files import errors_end_command
 
 MEASUREMENTS = ("compile", "engines", "grid", "gpu", "scale", "scan")
@@ -36,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument("--out", default="", help="folder for JSON and table")
   parser.add_argument("--repeats", type=int, default=3)
   parser.add_argument(
-    "--size", default="", help="full, or small (the default on the CPU)"
+    "--size",
+    default="",
+    help="full, or small (the default on the CPU, but for compile)",
   )
   parser.add_argument(
     "--torch", default="", help="none, or some of eager,compile,graphs"
@@ -63,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--target", default="v5e-8",
     help="what compile compiles for: KIND or KIND-NUMBER of devices, of the "
-    f"kinds {', '.join(KINDS)}",
+    f"kinds {', '.join(ACCELERATORS)}",
   )  # fmt: skip
   parser.add_argument(
     "--cells", default="", help=f"some of compile's {','.join(CELLS)}"
@@ -109,9 +112,12 @@ def _compile(arguments: argparse.Namespace) -> str:
   on_cpu = targets.kind_of(arguments.target).backend == "cpu"
   dtype = arguments.dtype or ("float32" if on_cpu else "bfloat16")
   checks.choice("dtype", dtype, DTYPES)
-  cells = _split("cells", arguments.cells, CELLS)
-  folder = Path(arguments.out or "bench-compile")
-  return command.compile_all(arguments.target, cells, dtype, folder)
+  size = arguments.size or "full"
+  checks.choice("size", size, SIZES)
+  cells = CELLS if size == "full" else small_cells()
+  names = _split("cells", arguments.cells, cells)
+  folder = Path(arguments.out or "bench-compile") / size
+  return command.compile_all(arguments.target, cells, names, dtype, folder)
 
 
 def _split(name: str, text: str, allowed: Collection[str]) -> tuple[str, ...]:

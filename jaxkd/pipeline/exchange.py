@@ -18,6 +18,7 @@ from jaxkd import models
 from jaxkd.data.pixels import to_eight_bit
 from jaxkd.models.cpu import conv
 from jaxkd.pipeline.method import check_access
+from jaxkd.runtime import devices
 from jaxkd.teachers.oracles import Oracle
 from jaxkd.training import sample_store as stores
 from jaxkd.training.step import EpochInputs, TrainConfig, TrainState, train_step
@@ -191,7 +192,10 @@ def tell(
   tell_key, train_key = jax.random.split(key)
   networks = _networks(spec, inputs, run.student, run.store)
   state, samples, terms = phase.tell(run.state, networks, samples, tell_key)
-  store = stores.insert(run.store, samples) if phase.store else run.store
+  store = run.store
+  if phase.store:
+    # Otherwise XLA divides the work of inserting, and copies the whole store.
+    store = stores.insert(store, devices.gather_all(samples))
   step_inputs = EpochInputs(
     inputs.hyper, LossContext(run.student.step, counts), train_key
   )

@@ -7,7 +7,7 @@ from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block, Field
 from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
 from jaxkd.data import augmentation
-from jaxkd.synthesis import memory_estimate
+from jaxkd.synthesis import memory_estimate, time_estimate
 from jaxkd.types import JaxkdError
 
 # They say which fields there are.
@@ -97,9 +97,14 @@ def _images_per_round(config: ConfigDict, devices: int) -> int:
   if config.dataset not in data.DATASETS:
     return IMAGES_PER_ROUND_ACCELERATOR
   spec = data.spec(config.dataset, config.image_size)
-  teacher = models.abstract(config.teacher.model, spec)
+  teacher = models.with_compute_dtype(
+    models.abstract(config.teacher.model, spec), config.compute_dtype
+  )
+  in_time = time_estimate.images_per_dispatch(
+    teacher, spec, config.synthesis.num_steps
+  )
   return memory_estimate.images_per_round(
-    teacher, spec, devices, IMAGES_PER_ROUND_ACCELERATOR
+    teacher, spec, devices, in_time or IMAGES_PER_ROUND_ACCELERATOR
   )
 
 

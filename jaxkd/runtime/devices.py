@@ -115,6 +115,11 @@ def to_local(tree: Tree) -> Tree:
   return jax.tree.map(local, tree)
 
 
+def gather_all(tree: Tree) -> Tree:
+  """Copies arrays that are split over devices to all of them, when jitted."""
+  return jax.lax.with_sharding_constraint(tree, replicated())
+
+
 def over_sets(
   function: Callable[..., chex.ArrayTree],
 ) -> Callable[..., chex.ArrayTree]:

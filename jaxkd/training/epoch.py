@@ -43,6 +43,9 @@ def epoch_function(
     states: TrainState, shared: tuple[EpochInputs, Samples], indices: Array
   ) -> tuple[TrainState, Array]:
     inputs, samples = shared
+    # A TPU takes rows of a matrix as they are. Before it takes images out of
+    # `[N, H, W, C]` it copies all of them into a layout of four times the size.
+    flat = jax.tree.map(lambda leaf: leaf.reshape(len(leaf), -1), samples)
     key = jax.random.fold_in(inputs.key, devices.device_index())
     steps = states.step[0] + jnp.arange(len(indices))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, steps)
@@ -50,7 +53,12 @@ def epoch_function(
     view_keys, dropout_keys = pairs[:, 0], pairs[:, 1]
 
     def views(rows: Array, key: Array) -> Samples:
-      return augment_batch(train_config, gather(samples, rows), key)
+      batch = jax.tree.map(
+        lambda leaf, like: leaf.reshape(-1, *like.shape[1:]),
+        gather(flat, rows),
+        samples,
+      )
+      return augment_batch(train_config, batch, key)
 
     targets = None
     if train_config.per_view:

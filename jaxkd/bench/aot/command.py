@@ -1,14 +1,13 @@
 """`python -m jaxkd.bench compile`: all cells for one target."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 import importlib.metadata
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from jaxkd.bench.aot import tables, targets
-from jaxkd.bench.aot.cells import CELLS
+from jaxkd.bench.aot.cells import Cell
 from jaxkd.bench.aot.compilation import ORIGIN, compile_cell
 from jaxkd.runtime.environment import environment
 from jaxkd.runtime.files import write_json, write_text
@@ -17,7 +16,11 @@ COMPILERS = {"tpu": "libtpu", "gpu": "jax-cuda12-pjrt", "cpu": "jaxlib"}
 
 
 def compile_all(
-  target_name: str, names: Collection[str], dtype: str, folder: Path
+  target_name: str,
+  cells: Mapping[str, Cell],
+  names: Collection[str],
+  dtype: str,
+  folder: Path,
 ) -> str:
   """Compiles cells for a target and returns their table.
 
@@ -27,12 +30,11 @@ def compile_all(
 
   Args:
     target_name: such as `v5e-8`.
-    names: names of cells; empty for all.
+    cells: cells by name.
+    names: names of those to compile; empty for all.
     dtype: that networks compute in.
     folder: for the results.
   """
-  # There is no machine to ask for the properties of a TPU.
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   target = targets.describe(target_name)
   compiler = COMPILERS[target.backend]
   origin = environment()
@@ -42,7 +44,7 @@ def compile_all(
     "commit": origin["commit"],
   }
   folder, rows = folder / target_name, []
-  for cell in CELLS.values():
+  for cell in cells.values():
     if names and cell.name not in names:
       continue
     path = folder / f"{cell.name}-{dtype}.json"

@@ -5,9 +5,11 @@ from typing import Any
 
 import jax
 
-from jaxkd.bench.aot import cells, flop, hlo_costs, hlo_text
+from jaxkd.bench.aot import cells, hlo_costs, hlo_text
 from jaxkd.bench.aot.cells import Cell, Prepared
-from jaxkd.bench.aot.targets import Kind, kind_of
+from jaxkd.bench.aot.targets import kind_of
+from jaxkd.evaluation import matrix_products
+from jaxkd.runtime.accelerators import Accelerator
 from jaxkd.runtime.compile_target import CompileTarget, compiling_for
 from jaxkd.runtime.devices import Program
 
@@ -26,7 +28,8 @@ def compile_cell(
   A refusal of the compiler is in the field `error`.
   """
   fields = {
-    "case": cell.case, "part": cell.part, "config": cell.config,
+    "case": cell.case, "part": cell.part, "program": cell.program,
+    "config": cell.config,
     "fields": cell.fields, "target": target.name, "dtype": dtype,
     "origin": ORIGIN,
   }  # fmt: skip
@@ -37,7 +40,8 @@ def compile_cell(
       compiled, seconds = compile_program(prepared.program)
     except jax.errors.JaxRuntimeError as error:
       return {**fields, "note": prepared.note, "error": str(error)[:2000]}
-    flops = flop.count(prepared.program)
+    program, shapes = prepared.program
+    flops = matrix_products.count(jax.make_jaxpr(program)(*shapes))
   kind = kind_of(target.name)
   return {
     **fields,
@@ -56,7 +60,7 @@ def compile_program(program: Program) -> tuple[jax.stages.Compiled, float]:
 
 
 def memory(
-  compiled: jax.stages.Compiled, kind: Kind, state_bytes: int
+  compiled: jax.stages.Compiled, kind: Accelerator, state_bytes: int
 ) -> dict[str, int | float]:
   """Bytes on one device.
 
@@ -79,7 +83,7 @@ def memory(
 
 
 def costs(
-  text: str, prepared: Prepared, flops: int, kind: Kind
+  text: str, prepared: Prepared, flops: int, kind: Accelerator
 ) -> dict[str, Any]:
   """What the program does in a step, and the time that the device needs.
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from jaxkd.bench.aot.expectations import faults
+
 COLUMNS = (
   "case", "part", "compiled in s", "arguments MB", "temporaries MB",
   "donated MB", "of the device", "GFLOP a step", "MB a step",
   "roofline ms a step", "binds", "cycles an image-step", "share of peak",
-  "collectives in loops", "other collectives", "sizes",
+  "collectives in loops", "other collectives", "faults", "sizes",
 )  # fmt: skip
 
 
@@ -34,9 +36,9 @@ def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
   if "error" in row:
-    blank = [""] * (len(COLUMNS) - 3)
-    reason = row["error"].splitlines()[0].replace("|", "/")
-    return row["case"], row["part"], "refused", *blank[:-1], "", reason
+    blank = [""] * (len(COLUMNS) - 5)
+    reason = faults(row)[0].replace("|", "/")
+    return row["case"], row["part"], "", *blank, reason, row["note"]
   memory, step, cycles = row["memory"], row["step"], row["cycles"]
   roofline = step["roofline"]
   inside = [each for each in row["collectives"] if each["loops"]]
@@ -57,6 +59,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     f"{cycles['share_of_peak']:.0%}" if cycles else "",
     _collectives(inside),
     _collectives(outside),
+    "; ".join(faults(row)),
     row["note"],
   )
 

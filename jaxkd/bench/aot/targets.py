@@ -1,49 +1,16 @@
-"""Accelerators by name, and descriptions of them for the compilers.
+"""Descriptions of accelerators for the compilers."""
 
-Rates are those of the manufacturers' data sheets: products in bfloat16 without
-sparsity, the memory's bandwidth, and that of all links of a device together. A
-TPU's clock follows from its peak and its matrix units: v5e has four of
-128 x 128, v6e four of 256 x 256.
-"""
-
+import os
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 from jax.experimental import topologies
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime.accelerators import ACCELERATORS, Accelerator
 from jaxkd.runtime.compile_target import CompileTarget
 
-
-class Kind(NamedTuple):
-  """A kind of accelerator.
-
-  Attributes:
-    backend: `tpu`, `gpu` or `cpu`.
-    memory: bytes of one device.
-    flops: FLOP/s of one device in bfloat16.
-    bandwidth: bytes/s of its memory.
-    links: bytes/s between devices.
-    clock: cycles/s, for the compiler's estimates; 0 where it makes none.
-  """
-
-  backend: str
-  memory: int
-  flops: float = 0.0
-  bandwidth: float = 0.0
-  links: float = 0.0
-  clock: float = 0.0
-
-
-KINDS = {
-  "v5e": Kind("tpu", 16 * 2**30, 197e12, 819e9, 200e9, 1.5e9),
-  "v6e": Kind("tpu", 32 * 2**30, 918e12, 1640e9, 448e9, 1.75e9),
-  "h100": Kind("gpu", 80 * 10**9, 989e12, 3350e9, 450e9),
-  "h200": Kind("gpu", 141 * 10**9, 989e12, 4800e9, 450e9),
-  "cpu": Kind("cpu", 16 * 2**30),
-}
 # Chips along the two axes of a slice, by their number.
 SLICES = {
   1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16",
@@ -52,13 +19,13 @@ SLICES = {
 INSTALL = "pip install 'jaxkd[aot]' in an environment of its own"
 
 
-def kind_of(target: str) -> Kind:
+def kind_of(target: str) -> Accelerator:
   """Returns the kind of the devices of a target such as `v5e-8` or `h100`.
 
   Raises:
     JaxkdError: if there is no such target.
   """
-  return KINDS[_split(target)[0]]
+  return ACCELERATORS[_split(target)[0]]
 
 
 def describe(target: str) -> CompileTarget:
@@ -68,7 +35,7 @@ def describe(target: str) -> CompileTarget:
     JaxkdError: if there is no such target, or if its compiler is not installed.
   """
   name, count = _split(target)
-  kind = KINDS[name]
+  kind = ACCELERATORS[name]
   if kind.backend == "cpu":
     devices = jax.devices("cpu")
     if len(devices) != count:
@@ -87,8 +54,8 @@ def describe(target: str) -> CompileTarget:
 
 def _split(target: str) -> tuple[str, int]:
   name, _, number = target.partition("-")
-  checks.choice("target", name, KINDS)
-  allowed = SLICES if KINDS[name].backend == "tpu" else range(1, 4097)
+  checks.choice("target", name, ACCELERATORS)
+  allowed = SLICES if ACCELERATORS[name].backend == "tpu" else range(1, 4097)
   count = int(number) if number.isdecimal() else 0 if number else 1
   if count not in allowed:
     raise JaxkdError(
@@ -99,8 +66,14 @@ def _split(target: str) -> tuple[str, int]:
 
 
 def _describe_tpus(name: str, count: int) -> list[jax.Device]:
+  # Nothing runs, so several processes may use the library at once, and there is
+  # no machine to ask for the properties of a chip.
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  # A host has four chips, or one.
+  bounds = {"chips_per_host_bounds": (1, 1, 1)} if count == 1 else {}
   return topologies.get_topology_desc(
-    platform="tpu", topology_name=f"{name}:{SLICES[count]}"
+    platform="tpu", topology_name=f"{name}:{SLICES[count]}", **bounds
   ).devices
 
 

@@ -39,7 +39,7 @@ TPU = textwrap.dedent("""\
     %while.1 = (s32[]{:T(128)}, f32[500,8]{1,0:T(8,128)}) while(%tuple.2), condition=%condition.1, body=%body.1
     ROOT %all-gather.1 = f32[500,8]{1,0:T(8,128)} all-gather(%param.1), channel_id=1, dimensions={0}, metadata={op_name="jit(round)/gather"}
   }
-  """)  # fmt: skip
+  """)  # noqa: E501
 
 # As jax-cuda12-pjrt 0.10.2 writes them.
 GPU = textwrap.dedent("""\
@@ -63,7 +63,7 @@ GPU = textwrap.dedent("""\
     %callback = () custom-call(%x.1), custom_call_target="xla_ffi_python_gpu_callback"
     ROOT %w = (s32[], bf16[8,32]{1,0}) while(%x.1), condition=%loop_cond, body=%loop_body, backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}
   }
-  """)  # fmt: skip
+  """)  # noqa: E501
 
 
 def count(text):
