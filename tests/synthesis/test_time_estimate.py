@@ -17,7 +17,7 @@ def lenet():
 
 
 def test_the_time_of_a_step_is_near_that_of_the_compiler():
-  """The compiler (libtpu 0.0.42.1) estimates 1,490 cycles of a v5e for LeNet-5."""
+  """That of libtpu 0.0.42.1 estimates 1,490 cycles of a v5e for LeNet-5."""
   seconds = time_estimate.image_step_seconds(lenet(), SPEC, ACCELERATORS["v5e"])
   assert seconds == pytest.approx(1490 / 1.5e9, rel=0.3)
 

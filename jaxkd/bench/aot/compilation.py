@@ -5,13 +5,16 @@ from typing import Any
 
 import jax
 
+from jaxkd import models
 from jaxkd.bench.aot import cells, hlo_costs, hlo_text
 from jaxkd.bench.aot.cells import Cell, Prepared
 from jaxkd.bench.aot.targets import kind_of
 from jaxkd.evaluation import matrix_products
+from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime.accelerators import Accelerator
 from jaxkd.runtime.compile_target import CompileTarget, compiling_for
 from jaxkd.runtime.devices import Program
+from jaxkd.synthesis import memory_estimate, time_estimate
 
 # What a number is, in every file that has one.
 ORIGIN = (
@@ -47,8 +50,31 @@ def compile_cell(
     **fields,
     "note": prepared.note,
     "compile_seconds": round(seconds, 1),
+    "estimate": estimate(setup, prepared, kind),
     "memory": memory(compiled, kind, prepared.state_bytes),
     **costs(compiled.as_text(), prepared, flops, kind),
+  }
+
+
+def estimate(
+  setup: Setup, prepared: Prepared, kind: Accelerator
+) -> dict[str, float] | None:
+  """What a run expects of a dispatch when it chooses `sets_per_round`.
+
+  Returns:
+    `bytes` of one device for its images, and `seconds`; None for runs that do
+    not choose, and for devices of unknown rates.
+  """
+  if "sets_per_round" not in setup.config.synthesis or not kind.flops:
+    return None
+  teacher = models.with_compute_dtype(
+    setup.networks.teacher, setup.config.compute_dtype
+  )
+  each = time_estimate.image_step_seconds(teacher, setup.spec, kind)
+  kept = memory_estimate.residual_bytes(teacher, setup.spec)
+  return {
+    "bytes": prepared.images * kept,
+    "seconds": prepared.images * prepared.steps * each,
   }
 
 

@@ -13,6 +13,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
+ESTIMATES = (
+  "What a run expects when it chooses `sets_per_round`, bytes kept for the "
+  "backward pass and seconds of a dispatch, and what the compiler says:"
+)
+
+
 def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
   """Renders the cells as a table with the dearest operations below it.
 
@@ -31,7 +37,24 @@ def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
     "The five dearest operations, by share of the estimated cycles, or of the "
     "bytes where the compiler estimates no cycles:"
   )
-  return "\n\n".join([*about, table, head, dearest]) + "\n"
+  parts = [*about, table, head, dearest]
+  estimated = [
+    row for row in rows if row.get("estimate") and row["program"] == "round"
+  ]
+  if estimated:
+    parts += [ESTIMATES, "\n".join(map(_estimate, estimated))]
+  return "\n\n".join(parts) + "\n"
+
+
+def _estimate(row: dict[str, Any]) -> str:
+  expected, memory, cycles = row["estimate"], row["memory"], row["cycles"]
+  seconds = f"{cycles['seconds']:.3g}" if cycles else "not estimated"
+  return (
+    f"- {row['case']} {row['part']}: {_mega(expected['bytes'])} MB, compiled "
+    f"{_mega(memory['temporary'])} MB of temporaries, "
+    f"{memory['share_of_device']:.0%} of the device with all; "
+    f"{expected['seconds']:.3g} s, compiled {seconds}"
+  )
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
