@@ -10,11 +10,13 @@ data, or `none`.
     augmentation.py  random crops, flips, rotations
     builder.py       writes official files for TFDS
     class_folders.py finds the images of users' folders, by split and class
+    class_order.py   the order of classes, which is that of the teacher
     downloads.py     downloads official files
     embedded.py      the two sets inside the package
     formats.py       reads users' data: folders of images, .npz, IDX files
     imagenet_subset.py  twelve classes of ImageNet
     image_arrays.py  arrays of images in .npz and IDX files, headers first
+    label_tables.py  folders of images with tables of labels
     labelled_files.py  image files out of which a set is prepared
     labels.py        hard labels and class counts of samples
     loading.py       `load`, with a cache of decoded arrays

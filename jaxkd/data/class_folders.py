@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd.data.class_order import in_order_of_teacher
 from jaxkd.data.pictures import is_image_file
 from jaxkd.data.shapes import first_three
 from jaxkd.types import JaxkdError
@@ -82,6 +83,13 @@ def read(
     ]
     names = _classes(folder, train, test, parts, num_classes)
     names = in_order_of_teacher(folder, names, class_names, num_classes)
+    if all(map(str.isdecimal, names)) and names != tuple(
+      sorted(names, key=int)
+    ):
+      notes.append(
+        "classes are in the order of their names, as in torchvision: 10 comes "
+        "before 2"
+      )
     skipped: Counter[str] = Counter()
     read = [_read_part(part, names, skipped) for part in parts]
     if num_classes and len(names) > num_classes:
@@ -95,7 +103,8 @@ def read(
     if not any(part.files for part in read):
       raise JaxkdError(
         f"{folder} has neither a folder of images per class, such as "
-        f"{folder.name}/cat/1.png, nor IDX files."
+        f"{folder.name}/cat/1.png, nor a table such as train.csv with columns "
+        "file and label, nor IDX files."
         + (f" It has files of type {first_three(skipped)}." if skipped else "")
       )
     for part, each in zip((train, test), read, strict=True):
@@ -133,10 +142,13 @@ def _inner(folder: Path) -> Path:
   """Returns the folder in a folder that an archive has put around it."""
   inner, children = folder, _folders(folder)
   while len(children) == 1:
-    inner = children[0]
+    outer, inner = inner, children[0]
     if any(is_image_file(path) for path in inner.iterdir()):
       return folder
     children = _folders(inner)
+    names = {child.name.lower() for child in children}
+    if inner.name.lower() in TRAIN_SPLITS and not names & {*TRAIN_SPLITS}:
+      return outer
   return inner if children else folder
 
 
@@ -178,46 +190,6 @@ def _classes(
       f"{train.name} or {test.name} only; both need the same folders."
     )
   return names
-
-
-def in_order_of_teacher(
-  folder: Path,
-  names: tuple[str, ...],
-  class_names: tuple[str, ...],
-  num_classes: int,
-) -> tuple[str, ...]:
-  """Returns the classes in the teacher's order, if folders are named so.
-
-  Args:
-    folder: of the data, for messages.
-    names: of the classes.
-    class_names: of the teacher in order; empty if they are not known.
-    num_classes: of the teacher; 0 if it is not known.
-
-  Raises:
-    JaxkdError: if only some of them are.
-  """
-  known = {_plain(name): index for index, name in enumerate(class_names)}
-  unknown = [name for name in names if _plain(name) not in known]
-  if not unknown:
-    ordered = list(class_names)
-    for name in names:
-      ordered[known[_plain(name)]] = name
-    return tuple(ordered)
-  if len(names) < num_classes and all(name.isdecimal() for name in names):
-    numbers = {int(name): name for name in names}
-    if len(numbers) == len(names) and max(numbers) < num_classes:
-      return tuple(numbers.get(k, str(k)) for k in range(num_classes))
-  if class_names and len(unknown) < len(names):
-    raise JaxkdError(
-      f"{folder}: {first_three(unknown)} is none of the teacher's classes "
-      f"({first_three(class_names)}), as others are; rename or remove it."
-    )
-  return names
-
-
-def _plain(name: str) -> str:
-  return name.casefold().replace("_", " ").strip()
 
 
 def _read_part(

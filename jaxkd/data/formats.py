@@ -1,4 +1,4 @@
-"""Reads a user's data in three formats: image folders, .npz and IDX files.
+"""Reads a user's data: image folders, also with tables, .npz and IDX files.
 
 `read` reads labels, and the headers of arrays. Pixels are read from what it
 returns, when they are needed.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxkd.data import class_folders
+from jaxkd.data import class_folders, label_tables
 from jaxkd.data.class_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.data.image_arrays import (
   ImageArray,
@@ -84,7 +84,9 @@ def read(
     )
   if any(path.glob("*-images?idx3-ubyte*")):
     return _read_idx_files(path)
-  folders = class_folders.read(path, num_classes, class_names)
+  folders = label_tables.read(path, num_classes, class_names)
+  if folders is None:
+    folders = class_folders.read(path, num_classes, class_names)
   return RawDataset(
     RawSplit(*folders.train),
     RawSplit(*folders.test),

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxkd.data import pictures
 from jaxkd.data.array_cache import cached, fingerprint
-from jaxkd.data.class_folders import in_order_of_teacher
+from jaxkd.data.class_order import in_order_of_teacher
 from jaxkd.data.pixels import Background, fit_array
 from jaxkd.data.registry import DATASETS, Arrays, Dataset, DatasetSummary
 from jaxkd.data.shapes import (

@@ -31,10 +31,12 @@ def load_path(
 ) -> Dataset:
   """Loads the data set in a folder or file, with 8-bit pixels.
 
-  There are three formats:
+  There are four formats:
     - A folder of images per class, in the order of their names (`10` comes
       before `2`, as in torchvision), or folders of these for splits, such as
       `train` and `test`; see `jaxkd.data.class_folders`.
+    - A folder of images with tables of their labels, such as `train.csv`; see
+      `jaxkd.data.label_tables`.
     - An `.npz` with `images [N, H, W(, C)]`, uint8 or floats in [0, 1], and
       `labels [N]`; or with `train_images`, `train_labels`, `test_images`, ...
     - A folder of IDX files named as MNIST's, `t10k-images-idx3-ubyte.gz` and so
@@ -130,7 +132,8 @@ def _read_headers(
   if spec is None and len(np.unique(labels)) < 2:
     raise JaxkdError(
       f"{source} has {len(labels)} images of one class; give images of two or "
-      "more."
+      "more, in a folder for each or with a table such as train.csv that has "
+      "columns file and label."
     )
   shapes = _shapes(raw.train.images) | _shapes(raw.test.images)
   if spec is None:

@@ -238,3 +238,26 @@ def test_channels_first(tmp_path):
   np.testing.assert_array_equal(
     loaded.test_images, pixels.transpose(0, 2, 3, 1)
   )
+
+
+def test_a_folder_of_training_images_alone_is_trained_on(tmp_path):
+  put(*(tmp_path / "train" / name / "1.png" for name in ("a", "b")))
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [])
+
+
+def test_accents_are_compared_however_a_system_writes_them(tmp_path):
+  put(tmp_path / "cafe\u0301/1.png", value=1)
+  put(tmp_path / "dog/1.png", value=2)
+  loaded = load_path(
+    str(tmp_path),
+    TEACHER._replace(num_classes=2),
+    class_names=("dog", "caf\u00e9"),
+  )
+  assert labels(loaded) == ([], [0, 1])
+  assert loaded.test_images[:, 0, 0, 0].tolist() == [2, 1]
+
+
+def test_numbers_in_the_order_of_names_are_said(tmp_path, capsys):
+  put(*(tmp_path / name / "1.png" for name in ("1", "2", "10")))
+  load_path(str(tmp_path), None)
+  assert "as in torchvision: 10 comes before 2" in capsys.readouterr().out
