@@ -1,5 +1,7 @@
 """Checkpoints of the stages of a run, and clean stops on signals."""
 
+from collections.abc import Iterator
+import contextlib
 import logging
 from pathlib import Path
 import signal
@@ -49,6 +51,24 @@ def stop_on_signals() -> dict[str, int]:
 def stopping() -> bool:
   """Returns whether a signal has told the run to stop."""
   return _stop.is_set()
+
+
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+  """Silences Orbax's threads, whose errors are raised here as well.
+
+  Where a file is damaged or the disk is full they print tracebacks of their
+  own, also later, so they stay silent after an exception.
+  """
+  loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+  before = [logger.disabled for logger in loggers], sys.unraisablehook
+  for logger in loggers:
+    logger.disabled = True
+  sys.unraisablehook = lambda unraisable: None
+  yield
+  for logger, disabled in zip(loggers, before[0], strict=True):
+    logger.disabled = disabled
+  sys.unraisablehook = before[1]
 
 
 class Checkpoints:
@@ -122,13 +142,8 @@ class Checkpoints:
 
   def _read(self, step: int, target: Tree) -> Tree:
     """Reads the state of one step."""
-    # Where a file is damaged, Orbax's threads print errors of their own, also
-    # later, which would hide the message.
-    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
-    logger.disabled, sys.unraisablehook = True, lambda unraisable: None
-    tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
-    logger.disabled, sys.unraisablehook = False, hook
-    return tree
+    with _quiet_threads():
+      return self._manager.restore(step, args=ocp.args.StandardRestore(target))
 
   def maybe_save(self, step: int, tree: Tree, last: bool = False) -> None:
     """Saves `tree` as `step` if a save is due, or if the run has to stop.
@@ -157,7 +172,8 @@ class Checkpoints:
     jax.block_until_ready(tree)
     started = time.monotonic()
     try:
-      self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+      with _quiet_threads():
+        self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
     except Exception as error:  # Orbax wraps those of the operating system
       reason = files.system_failure(error) or files.in_the_way(error)
       if reason is None:

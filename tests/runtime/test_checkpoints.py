@@ -1,6 +1,7 @@
 """Checkpoints of a stage, and clean stops."""
 
 import errno
+import resource
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,23 @@ def test_a_full_disk_is_a_line(tmp_path, monkeypatch, error):
         checkpoints.maybe_save(1, tree(1), last=True)
     checkpoints.maybe_save(1, tree(1), last=True)
     assert checkpoints.restore(tree(0))["epoch"] == 1
+
+
+def test_a_file_that_may_not_grow_is_a_line_without_the_threads_own(
+  tmp_path, caplog
+):
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  saved = tree(1) | {"x": jax.random.uniform(jax.random.key(0), (3000,))}
+  with Checkpoints(tmp_path) as checkpoints:
+    try:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+      with pytest.raises(JaxkdError, match=r"Cannot write .*: File too large"):
+        checkpoints.maybe_save(1, saved, last=True)
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not caplog.records
+    checkpoints.maybe_save(1, saved, last=True)
+    assert checkpoints.restore(saved)["epoch"] == 1
 
 
 def test_another_error_of_a_save_is_no_line(tmp_path, monkeypatch):
