@@ -91,7 +91,8 @@ class Checkpoints:
       max_to_keep=2, enable_async_checkpointing=False
     )
     try:
-      self._manager = ocp.CheckpointManager(self._directory, options=options)
+      with _quiet_threads():
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
     except OSError as error:
       raise JaxkdError(
         f"Cannot write {self._directory}: {error.strerror}. Give access, or "
@@ -119,7 +120,8 @@ class Checkpoints:
       except Exception as error:  # Orbax and tensorstore raise many kinds
         if reason := files.system_failure(error):
           raise JaxkdError(
-            f"Cannot read {self._directory / str(step)}: {reason}."
+            f"Cannot read {self._directory / str(step)}: {reason}. Give "
+            "access, and run the same command to continue."
           ) from error
         damaged[step] = error
         continue
