@@ -87,19 +87,22 @@ class Checkpoints:
   def __init__(self, directory: Path, every_s: float = 10.0):
     self._directory = Path(directory).absolute()
     self._every_s = every_s
+    self._manager = self._open()
+    self._saved_at = time.monotonic()
+    self._cost_s = 0.0
+
+  def _open(self) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=2, enable_async_checkpointing=False
     )
     try:
       with _quiet_threads():
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        return ocp.CheckpointManager(self._directory, options=options)
     except OSError as error:
       raise JaxkdError(
         f"Cannot write {self._directory}: {error.strerror}. Give access, or "
         "move what is in its way; the same command goes on."
       ) from error
-    self._saved_at = time.monotonic()
-    self._cost_s = 0.0
 
   def restore(self, target: Tree) -> Tree | None:
     """Returns the newest saved state, or None if nothing was saved.
@@ -124,6 +127,9 @@ class Checkpoints:
             "access, and run the same command to continue."
           ) from error
         damaged[step] = error
+        # A manager that met a step without its items can't read others.
+        self._manager.close()
+        self._manager = self._open()
         continue
       for other in damaged:
         print(
@@ -131,7 +137,7 @@ class Checkpoints:
           f"goes on from the one before, {step}.",
           flush=True,
         )
-        self._manager.delete(other)
+        self._delete(other)
       return tree
     if not steps:
       return None
@@ -141,6 +147,15 @@ class Checkpoints:
       f"({type(error).__name__}). Delete {self._directory} to run this stage "
       "again, or choose another --workdir."
     ) from error
+
+  def _delete(self, step: int) -> None:
+    try:
+      self._manager.delete(step)
+    except OSError as error:
+      raise JaxkdError(
+        f"Cannot delete {self._directory / str(step)}: {error.strerror}. Give "
+        "access, or move it away; the same command goes on."
+      ) from error
 
   def _read(self, step: int, target: Tree) -> Tree:
     """Reads the state of one step."""

@@ -2,6 +2,7 @@
 
 import errno
 import resource
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,16 @@ def damage(folder, step):
       path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys):
+def empty(folder, step):
+  """Removes what is in the folder of a step."""
+  shutil.rmtree(folder / str(step))
+  (folder / str(step)).mkdir()
+
+
+@pytest.mark.parametrize("damage", [damage, empty])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+  tmp_path, capsys, damage
+):
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.maybe_save(1, tree(1), last=True)
     checkpoints.maybe_save(2, tree(2), last=True)
