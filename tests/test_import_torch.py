@@ -67,6 +67,12 @@ class Random(nn.Module):
     return x * torch.rand_like(x)
 
 
+def trained_on_a_gpu():
+  network = net()
+  network.load_state_dict(torch.load("net.pth", weights_only=True))
+  return network
+
+
 def text():
   return "net"
 
@@ -261,6 +267,22 @@ def test_a_pickle_is_loaded_by_the_users_function(capsys):
   torch.save(module("net").state_dict(), "net.pth")
   message = refused(capsys, "net", "--weights=net.pth")
   assert "torch.load(PATH, weights_only=True)" in message
+
+
+def test_weights_of_another_device_are_read(monkeypatch):
+  network = module("net")
+  with torch.no_grad():
+    network[4].bias += 1
+  with monkeypatch.context() as patched:
+    patched.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+    torch.save(network.state_dict(), "net.pth")
+  run_import("trained_on_a_gpu")
+  np.testing.assert_allclose(
+    bundle.read("out").classifier(IMAGES).logits,
+    answers(network, IMAGES),
+    rtol=1e-4,
+    atol=1e-5,
+  )
 
 
 def test_weights_without_a_module_are_refused(capsys):

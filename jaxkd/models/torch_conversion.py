@@ -190,6 +190,21 @@ def find_image_shape(network: Classifier) -> tuple[int, int, int]:
   )
 
 
+@functools.cache
+def read_on_cpu() -> None:
+  """Lets `torch.load` read tensors of any device into the CPU's memory.
+
+  Checkpoints are saved where a network was trained, and modules are converted
+  on the CPU. `map_location` still decides where it is given.
+  """
+
+  def keep(storage: object, location: str) -> object:
+    return None if location in ("cpu", "meta") else storage
+
+  # After the CPU's, which has 10, and before those of devices, from 20 on.
+  torch.serialization.register_package(15, lambda storage: None, keep)
+
+
 def set_state(
   module: torch.nn.Module, arrays: Mapping[str, np.ndarray]
 ) -> None:

@@ -36,6 +36,7 @@ def load(function: str, weights: Path | None = None) -> "torch.nn.Module":
       something else, or if the weights are not those of the module.
   """
   conversion, _ = pytorch.import_conversion()
+  conversion.read_on_cpu()
   call = user_code.load_function("--torch", function)
   try:
     module = call()
