@@ -21,7 +21,6 @@ from jaxkd.serialization.pytorch.weights import convert
 from jaxkd.serialization.safetensors_io import read_header
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 _PICKLE_MESSAGE = """\
 {path} is a pickle or a zip file, which can run any code when it is read, so it
 is not read. Convert it to safetensors where you made it, in Python:
@@ -194,7 +193,9 @@ def is_pickle(path: Path) -> bool:
   # the first bytes of a pickle.
   starts_as_pickle = start[:1] == b"\x80" and start[8:] != b"{"
   return (
-    path.suffix in _PICKLES or starts_as_pickle or start[:4] == b"PK\x03\x04"
+    path.suffix in shards.PICKLES
+    or starts_as_pickle
+    or start[:4] == b"PK\x03\x04"
   )
 
 

@@ -157,7 +157,10 @@ def _read_entries(path: Path) -> tuple[int, dict[str, Any]]:
   tensors, and other readers may keep the first.
   """
   with open(path, "rb") as file:
-    length = int.from_bytes(file.read(8), "little")
+    start = file.read(8)
+    if start == b"version ":
+      raise ValueError("it is a pointer of Git LFS; `git lfs pull` gets it")
+    length = int.from_bytes(start, "little")
     if length > min(path.stat().st_size - 8, MAX_HEADER_BYTES):
       raise ValueError(f"its header claims {length} bytes")
     return 8 + length, read_json(file.read(length))

@@ -18,6 +18,7 @@ from jaxkd.serialization.safetensors_io import (
 )
 from jaxkd.types import JaxkdError
 
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 64 * 2**20
 _SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+)")
@@ -45,7 +46,8 @@ def find_files(path: Path) -> tuple[Path, ...]:
       folder that holds one of these.
 
   Raises:
-    JaxkdError: if one of several is missing, or if the index is damaged.
+    JaxkdError: if one of several is missing, if the index is damaged, or if the
+      folder holds no weights.
   """
   if path.is_dir():
     path = _in_folder(path)
@@ -117,6 +119,12 @@ def _in_folder(folder: Path) -> Path:
         f"{folder} has {len(files)} files of weights ({files[0].name}, "
         f"{files[1].name}, ...); name one of them."
       )
+  # Their reader tells how they are converted.
+  pickles = [
+    file for file in sorted(folder.iterdir()) if file.suffix in PICKLES
+  ]
+  if pickles:
+    return pickles[0]
   raise JaxkdError(f"{folder} is a folder without .safetensors files.")
 
 

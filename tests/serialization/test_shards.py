@@ -43,6 +43,18 @@ def test_a_folder_with_one_file(tmp_path):
   assert shards.read(files).notes == ()
 
 
+def test_a_folder_of_pickles_leads_to_one(tmp_path):
+  (tmp_path / "pytorch_model.bin").write_bytes(b"PK\3\4")
+  assert shards.find_files(tmp_path) == (tmp_path / "pytorch_model.bin",)
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path):
+  path = tmp_path / "model.safetensors"
+  path.write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+  with pytest.raises(JaxkdError, match="git lfs pull"):
+    shards.read((path,))
+
+
 @pytest.mark.parametrize("name", [INDEX, NAMES[0], "."])
 def test_a_missing_part_is_named(folder, name):
   (folder / NAMES[1]).unlink()

@@ -1,6 +1,7 @@
 """Conversion between PyTorch state dicts and variables of our networks.
 
 blocks.py          names of the layers of networks of blocks
+extra_tensors.py   tensors that are none of a network's weights
 layouts.py         name, shape and layout of every tensor
 mobile.py          names of the layers of MobileNetV2 and ShuffleNetV2
 modules.py         modules that a user's function makes, and their weights

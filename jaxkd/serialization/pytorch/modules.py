@@ -9,8 +9,8 @@ from jaxkd.config import user_code
 from jaxkd.models import pytorch
 from jaxkd.serialization import shards
 from jaxkd.serialization.imported import is_pickle
+from jaxkd.serialization.pytorch.extra_tensors import COUNTER
 from jaxkd.serialization.pytorch.state_dicts import (
-  COUNTER,
   select,
   unwrapped,
   without_wrappers,
@@ -62,7 +62,8 @@ def _read(
   Raises:
     JaxkdError: if tensors are missing, not used or of another shape.
   """
-  if path.is_file() and is_pickle(path):
+  files = shards.find_files(path)
+  if any(file.is_file() and is_pickle(file) for file in files):
     raise JaxkdError(
       f"--weights={path} is a pickle, which is not read here. Load it in "
       f"{function}: net.load_state_dict(torch.load(PATH, weights_only=True))."
@@ -72,7 +73,7 @@ def _read(
     for name, tensor in module.state_dict().items()
     if not name.endswith(f".{COUNTER}")
   }
-  tensors = without_wrappers(shards.read(shards.find_files(path)).tensors)
+  tensors = without_wrappers(shards.read(files).tensors)
   selection = select(tensors, state.keys())
   given = {state[name][1].data_ptr() for name in selection.tensors}
   problems = {

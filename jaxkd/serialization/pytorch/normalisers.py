@@ -10,7 +10,8 @@ from jaxkd.types import DataSpec, JaxkdError
 
 _LEAF = re.compile(
   r"(?P<stem>(?!running_)(?:\w*_)?)"
-  r"(?:(?P<mean>means?|mu)|(?P<std>stds?|stdev|std_dev|sigma))"
+  r"(?:(?P<mean>means?|mu)|(?P<std>stds?|stdev|std_dev|sigma)"
+  r"|(?P<var>vars?|variances?))"
 )
 TOLERANCE = 1e-3  # of flags that people round
 
@@ -66,15 +67,23 @@ def find_normaliser(
     is_float = tensor.dtype.kind == "f"
     if match and is_float and tensor.size in sizes and _is_vector(tensor):
       stem = name[: len(name) - len(match[0])] + match["stem"]
-      kind = "mean" if match["mean"] else "std"
+      kind = next(kind for kind in ("mean", "std", "var") if match[kind])
       pairs.setdefault(stem, {})[kind] = name
+  # A variance alone may be anything.
+  pairs = {stem: pair for stem, pair in pairs.items() if {*pair} != {"var"}}
   if not pairs:
     return None
   pair = max(pairs.values(), key=len)
-  mean, std = (
+  mean, std, var = (
     tensors[pair[kind]].ravel().astype(float) if kind in pair else default
-    for kind, default in (("mean", np.zeros(1)), ("std", np.ones(1)))
+    for kind, default in (
+      ("mean", np.zeros(1)),
+      ("std", np.ones(1)),
+      ("var", np.ones(1)),
+    )
   )
+  if "std" not in pair:
+    std = np.sqrt(np.maximum(var, 0))
   if (std <= 0).any():
     return None
   if np.abs(mean).max() > 1:  # for pixels of 0 to 255

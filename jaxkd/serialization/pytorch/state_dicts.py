@@ -6,28 +6,27 @@ Wrappers put prefixes before names (`module.`, `model.`, `_orig_mod.`,
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import re
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd.serialization.pytorch.extra_tensors import (
+  COUNTER,
+  find_copies,
+  is_named_by_training,
+  is_of_training,
+)
 from jaxkd.serialization.pytorch.layouts import TensorLayout, TensorLayouts
 from jaxkd.types import JaxkdError
 
 Tensors = dict[str, np.ndarray]
-COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, not needed
 # Parts that wrappers put into a name, wherever the wrapped module is.
 _WRAPPERS = (
   "_checkpoint_wrapped_module", "_forward_module", "_fsdp_wrapped_module",
   "_orig_mod", "module",
 )  # fmt: skip
-# Parts of names of tensors that training needs and the network does not.
-_TRAINING = re.compile(
-  r"criterion|criteria|loss\w*|\w+_loss|metrics?|\w+_metrics?|optimi[sz]er\w*"
-  r"|(train|val|valid|test)_\w+|class_weights?|pos_weight|n_averaged|epoch"
-  r"|total_ops|total_params"  # of a profiler, beside every layer
-)
 
 
 class Selection(NamedTuple):
@@ -88,12 +87,9 @@ def select(
     if not any(name.startswith(prefix) for name in tensors):
       prefix = unwrapped(prefix)
     return _below(prefix, tensors, names)
-  counts = Counter(
-    name[:start]
-    for name in tensors
-    for start in _starts(name)
-    if name[start:] in names
-  )
+  # Optimisers keep tensors of the same names, which are a last resort.
+  usual = [name for name in tensors if not is_named_by_training(name)]
+  counts = _count_prefixes(usual, names) or _count_prefixes(tensors, names)
   most = max(counts.values(), default=0)
   best = [prefix for prefix, count in counts.items() if count == most]
   selections = [_below(prefix, tensors, names) for prefix in sorted(best)]
@@ -108,6 +104,18 @@ def select(
         f"--prefix={other.prefix or first.prefix}"
       )
   return first
+
+
+def _count_prefixes(
+  given: Iterable[str], names: Collection[str]
+) -> Counter[str]:
+  """Counts what stands before the network's names in those that are given."""
+  return Counter(
+    name[:start]
+    for name in given
+    for start in _starts(name)
+    if name[start:] in names
+  )
 
 
 def _starts(name: str) -> Iterator[int]:
@@ -125,7 +133,9 @@ def _below(prefix: str, tensors: Tensors, names: Collection[str]) -> Selection:
   }
   chosen = {name: below[name] for name in names if name in below}
   extra = [name for name in below if name not in chosen]
-  unused = [name for name in extra if not _of_training(name, below[name])]
+  unused = [name for name in extra if not is_of_training(name, below[name])]
+  copies = find_copies(unused, below, chosen)
+  unused = [name for name in unused if name not in copies]
   outside = [name for name in tensors if not name.startswith(prefix)]
   outside += [prefix + name for name in extra if name not in unused]
   return Selection(
@@ -135,15 +145,6 @@ def _below(prefix: str, tensors: Tensors, names: Collection[str]) -> Selection:
     tuple(sorted(outside)),
     prefix,
   )
-
-
-def _of_training(name: str, tensor: np.ndarray) -> bool:
-  """Returns whether a tensor is none of a network's weights: a counter, a
-  single number, or one that only training needs.
-  """
-  single = tensor.ndim == 0 and "." not in name
-  parts = any(_TRAINING.fullmatch(part) for part in name.split("."))
-  return tensor.dtype.kind in "iub" or single or parts
 
 
 def _equal(a: Tensors, b: Tensors) -> bool:
@@ -183,15 +184,21 @@ def with_head(
       for n, other in found.items()
     ):
       heads.append((layer, found))
-  if len({layer for layer, _ in heads}) != 1:
+  # Tied heads are one.
+  different = {
+    tuple(tensors[other].tobytes() for other in found.values())
+    for _, found in heads
+  }
+  if len(different) != 1:
     return selection, ""
   layer, found = heads[0]
   prefix, taken = selection.prefix, set(found.values())
+  equal = {other for _, found in heads for other in found.values()}
   return selection._replace(
     tensors=selection.tensors | {n: tensors[o] for n, o in found.items()},
-    unused=tuple(n for n in selection.unused if prefix + n not in taken),
+    unused=tuple(n for n in selection.unused if prefix + n not in equal),
     missing=(),
-    outside=tuple(n for n in selection.outside if n not in taken),
+    outside=tuple(sorted({*selection.outside, *equal} - taken)),
   ), layer
 
 

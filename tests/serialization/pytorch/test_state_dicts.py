@@ -92,6 +92,33 @@ def test_other_networks_beside_it_are_left_out():
   assert "projector.2.weight and 2 more" in converted.notes[0]
 
 
+def test_states_of_an_optimiser_are_not_the_network():
+  states = under("optimizer_state.exp_avg.", seed=1) | {
+    "scaler.scale": np.float32(65536),
+    "rng_state": np.zeros(9, np.uint8),
+    "fc1.weight.exp_avg": network(1)[1]["fc1.weight"],
+  }
+  for prefix in ("", "model."):
+    converted = read(under(prefix) | states)
+    same(converted.variables, network()[0])
+    assert converted.notes[0].startswith("left out: ")
+
+
+def test_layers_that_are_tied_to_others():
+  tensors = under("")
+  for name in ("fc1.weight", "fc1.bias"):
+    tensors[name.replace("fc1", "classifier")] = tensors[name]
+  converted = read(tensors)
+  same(converted.variables, network()[0])
+  assert converted.notes == ("left out: classifier.bias, classifier.weight",)
+  for part in ("weight", "bias"):  # two names, neither of them the usual one
+    tensors[f"head.{part}"] = tensors.pop(f"fc1.{part}")
+  same(read(tensors).variables, network()[0])
+  tensors["head.weight"] = tensors["head.weight"] + 1
+  with pytest.raises(JaxkdError, match="missing"):
+    read(tensors)
+
+
 def test_two_copies_are_taken_if_they_are_equal():
   same(read(under("model.") | under("attacker.model.")).variables, network()[0])
 
@@ -130,7 +157,7 @@ def test_of_two_heads_none_is_guessed():
   tensors = under("backbone.")
   for part in ("weight", "bias"):
     leaf = tensors.pop(f"backbone.fc1.{part}")
-    tensors |= {f"head1.{part}": leaf, f"head2.{part}": leaf}
+    tensors |= {f"head1.{part}": leaf, f"head2.{part}": leaf + 1}
   with pytest.raises(JaxkdError, match=r"fc1.bias, fc1.weight missing"):
     read(tensors)
 
@@ -170,6 +197,13 @@ def test_another_normaliser_is_named_with_its_flags(names, scale):
     read(tensors)
   assert names[1].removeprefix("module.") in str(error.value)
   assert str(error.value).count("\n") < 2
+
+
+def test_a_variance_is_that_of_the_normaliser():
+  tensors = under("model.") | {"mean": MEAN, "variance": STD**2}
+  same(read(tensors).variables, network()[0])
+  with pytest.raises(JaxkdError, match=r"--std=0\.6,0\.5,0\.4"):
+    read(tensors | {"variance": 4 * STD**2})
 
 
 def test_a_mean_alone_is_subtracted():

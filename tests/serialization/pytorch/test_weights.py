@@ -279,7 +279,7 @@ def test_network_for_imagenet():
   tensors = to_torch("vgg11", spec, random_variables("vgg11", spec))
   for part in ("weight", "bias"):
     tensors[f"classifier.0.{part}"] = tensors.pop(f"classifier.{part}")
-    tensors[f"classifier.3.{part}"] = tensors[f"classifier.0.{part}"]
+    tensors[f"classifier.3.{part}"] = tensors[f"classifier.0.{part}"] + 1
   with pytest.raises(
     JaxkdError, match=r"classifier.3.weight not used.*torchvision_vgg11"
   ):
