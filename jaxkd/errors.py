@@ -16,6 +16,11 @@ class BudgetExhausted(JaxkdError):
 
 
 def fail(message: str) -> NoReturn:
-  """Prints a message as one line on stderr and exits with status 2."""
-  print(f"jaxkd: {' '.join(message.split())}", file=sys.stderr)
+  """Prints a message as one line on stderr and exits with status 2.
+
+  Paragraphs, as of code to be copied, stay as they are.
+  """
+  if "\n\n" not in message:
+    message = " ".join(message.split())
+  print(f"jaxkd: {message}", file=sys.stderr)
   sys.exit(2)
