@@ -62,6 +62,11 @@ class PreparedSet(NamedTuple):
   notes: tuple[str, ...] = ()
 
   @property
+  def spec_name(self) -> str:
+    """The name in specs and in names of files, which have no slash."""
+    return self.name.replace("/", "-")
+
+  @property
   def largest(self) -> Part:
     """The part to train on, or where there is none that to test on."""
     return self.train if self.train.rows else self.test

@@ -94,7 +94,7 @@ def load_set(
 
   recipe = f"{spec.shape} {colour.color} {HELD_OUT} {fingerprint(folder)}"
   digest = hashlib.sha256(recipe.encode()).hexdigest()[:16]
-  key = f"{prepared.name.replace('/', '-')}-{spec.shape[0]}-{digest}"
+  key = f"{prepared.spec_name}-{spec.shape[0]}-{digest}"
   train_images, train_labels, test_images, test_labels = cached(key, read)
   unlabelled = int(sum((x < 0).sum() for x in (train_labels, test_labels)))
   if unlabelled:
@@ -167,7 +167,7 @@ def _spec(
   *sides, channels = prepared.shape
   if teacher is not None:
     check_shapes(prepared.folder, [prepared.shape], teacher)
-    return teacher._replace(name=prepared.name)
+    return teacher._replace(name=prepared.spec_name)
   shapes = {prepared.shape}
   if not all(sides) and not image_size:
     shapes = _looked_up(prepared) or {(0, 0, channels)}
@@ -178,9 +178,8 @@ def _spec(
     known = DATASETS[prepared.name].spec
     return known._replace(shape=(height, width, channels))
   half = (0.5,) * channels
-  return DataSpec(
-    prepared.name, (height, width, channels), len(prepared.classes), half, half
-  )
+  shape = (height, width, channels)
+  return DataSpec(prepared.spec_name, shape, len(prepared.classes), half, half)
 
 
 def _looked_up(prepared: PreparedSet) -> set[Shape]:

@@ -45,10 +45,10 @@ def cache_dir(kind: str) -> Path:
 
 
 def default(name: str, record: dict[str, Any]) -> Path:
-  """Returns `runs/NAME-HASH`, with a hash of the record and `-` for `/`."""
+  """Returns `runs/NAME-HASH`, with a hash of the record."""
   text = json.dumps(to_json(record), sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-  return Path("runs") / f"{name}-{digest}".replace("/", "-")
+  return Path("runs") / f"{name}-{digest}"
 
 
 @contextlib.contextmanager
