@@ -25,6 +25,7 @@ from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.pipeline.setup import setup
 from jaxkd.pipeline.teacher import check_given
 from jaxkd.runtime import finished_run, run_folder
+from jaxkd.runtime.files import user_path
 from jaxkd.tables import page
 from jaxkd.tables.records import (
   UNITS,
@@ -55,8 +56,9 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   records = {name: empty_record(config, name) for name in ordered_cells(config)}
   reports = {}
   name = f"table-{config.table}"
+  # Before the folder is taken, so that a corrected command may use it.
+  check_cells(config, user_path(str(workdir or default_folder(config))))
   with run_folder.lock_workdir(workdir, identity(config), name=name) as folder:
-    check_cells(config, folder)
     for number, (name, record) in enumerate(records.items(), 1):
       cell_workdir, cell = folder / record["workdir"], config.cells[name]
       done = read_report(cell_workdir) is not None

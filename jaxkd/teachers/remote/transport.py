@@ -175,17 +175,25 @@ def preflight(
     JaxkdError: if the server does not fit, or is not ready by the deadline.
   """
   backoff = Backoff(deadline_s)
-  connecting = Backoff(min(connect_s, deadline_s))
+  connect_s = min(connect_s, deadline_s)
+  connecting = Backoff(connect_s)
   announced = False
   while True:
     try:
       return transport.check()
     except NoConnection as error:
-      time.sleep(connecting.wait_s(error))
+      try:
+        wait_s = connecting.wait_s(error)
+      except JaxkdError:
+        raise JaxkdError(
+          f"There is {error}, tried for {connect_s:g} s: check teacher.url, "
+          "and that the server runs. Nothing was asked."
+        ) from None
+      time.sleep(wait_s)
     except RetryableError as error:
       wait_s = backoff.wait_s(error)
       if not announced:
         print(f"Waiting for the server of the teacher: {error}", flush=True)
         announced = True
-      connecting = Backoff(min(connect_s, deadline_s))
+      connecting = Backoff(connect_s)
       time.sleep(wait_s)

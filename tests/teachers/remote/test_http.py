@@ -349,7 +349,7 @@ def test_no_server_is_an_error_that_costs_nothing(open_to, ledger):
   with pytest.raises(JaxkdError, match="no answer within 0.2 s"):
     remote.answer(some_images(1))
   assert ledger.totals().answered == 0
-  with pytest.raises(JaxkdError, match="no connection to 127.0.0.1"):
+  with pytest.raises(JaxkdError, match=r"no connection to .*check teacher.url"):
     open_to(server.url)
 
 
