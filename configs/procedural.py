@@ -20,11 +20,14 @@ from jaxkd import config as c
 
 LENETS = dict(teacher="lenet5", student="lenet5", image_size=32)
 RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
-# By data set: networks, budget of queries, epochs of the teacher.
+# By data set: networks, budget of queries, epochs of the teacher, and images in
+# all updates of the student, if they are not `VISITS`.
 RECIPES = {
   "mnist_5k": dict(LENETS, budget=10_000, teacher_epochs=30),
   "mnist": dict(LENETS, budget=25_000, teacher_epochs=10),
-  "fashion_mnist": dict(LENETS, budget=100_000, teacher_epochs=20),
+  "fashion_mnist": dict(
+    LENETS, budget=100_000, teacher_epochs=20, visits=2_500_000
+  ),
   "svhn_cropped": dict(
     RESNETS, teacher="resnet18", budget=100_000, teacher_epochs=30
   ),
@@ -36,7 +39,7 @@ RECIPES = {
   ),
 }
 ROUNDS = 10
-VISITS = 900_000  # images in all updates of the student
+VISITS = 900_000
 MAX_EPOCHS = 200
 SMOKE = dict(budget=200, teacher_epochs=2)
 
@@ -55,6 +58,7 @@ def get_config(argument: str = ""):
     recipe = {**recipe, **SMOKE}
   white_box = args["access"] == "white_box"
   budget = c.number(args, "budget") or recipe["budget"]
+  visits = recipe.get("visits", VISITS)
   rounds = 2 if args["smoke"] else ROUNDS
   if budget < rounds:
     raise c.JaxkdError(f"budget={budget}: choose {rounds} or more.")
@@ -73,10 +77,12 @@ def get_config(argument: str = ""):
       "model": "lenet5_half"
       if white_box and recipe["image_size"]
       else recipe["student"],
-      "epochs": min(max(VISITS // budget, 1), MAX_EPOCHS),
+      "epochs": min(max(visits // budget, 1), MAX_EPOCHS),
       "batch_size": 32,
       "augment": (),
-      "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-3),
+      "optimizer": c.optimizer(
+        "sgd", 0.03, "one_cycle", weight_decay=weight_decay(budget)
+      ),
     },
     synthesis={
       "num_rounds": rounds if white_box else 0,  # 0: as the budget pays for
@@ -90,13 +96,24 @@ def get_config(argument: str = ""):
   )
 
 
+def weight_decay(budget: int) -> float:
+  """Of the student; fewer labels need more (results in configs/README.md)."""
+  if budget <= 5_000:
+    return 1e-2
+  return 5e-3 if budget < 100_000 else 125 / budget
+
+
 def selection(args: dict, budget: int) -> dict:
   """Fields of the block; candidates cost time, but no query."""
   white_box = args["access"] == "white_box"
   select = args["select"] or ("teacher" if white_box else "student")
   per_image = 4.0 if budget < 100_000 else 2.0
   fields = {
-    "student": {"criterion": "disagreement", "candidates": per_image},
+    "student": {
+      # Students of a large pool are trained too shortly to disagree usefully.
+      "criterion": "disagreement" if budget < 100_000 else "margin",
+      "candidates": per_image,
+    },
     "teacher": {"criterion": "random", "candidates": 8.0},
     # Without a choice some more, because a few are drawn twice.
     "none": {"criterion": "none", "candidates": 1.1},
