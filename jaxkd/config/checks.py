@@ -38,7 +38,8 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> str:
   allowed = tuple(allowed)
   near = difflib.get_close_matches(value, allowed, n=3)
   hint = f" Did you mean {', '.join(near)}?" if near else ""
-  return f"Unknown {kind} {value!r}.{hint} Choose one of {', '.join(allowed)}."
+  names = ", ".join(filter(None, allowed))  # empty is none, and allowed
+  return f"Unknown {kind} {value!r}.{hint} Choose one of {names}."
 
 
 def keys(name: str, given: Iterable[str], expected: Iterable[str]) -> None:

@@ -109,3 +109,8 @@ def test_a_budget_that_pays_for_no_round_is_refused():
     checks.rounds_within(9, 10, 0)
   with pytest.raises(JaxkdError, match="num_rounds=-1"):
     checks.rounds_within(100, 10, -1)
+
+
+def test_the_empty_name_is_not_among_those_to_choose_from():
+  message = checks.unknown("kind", "x", ("", "logits", "sigmoid"))
+  assert message.endswith("Choose one of logits, sigmoid.")
