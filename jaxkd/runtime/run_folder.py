@@ -32,6 +32,8 @@ CHANGEABLE = (
   "queries.idempotency_key",
 )
 CONFIG_NAME = "config.json"
+LEDGER_NAME = "ledger.jsonl"
+LOCK_NAME = ".lock"
 FORMAT = 2  # of a workdir: its checkpoints and its config.json
 
 
@@ -105,7 +107,7 @@ def lock_workdir(
 def _lock(folder: Path) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / ".lock").open("w")
+    lock = (folder / LOCK_NAME).open("w")
   except OSError as error:
     raise JaxkdError(
       f"The workdir {folder} cannot be written ({error.filename}: "
@@ -159,11 +161,29 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
     if before.get(field) != now.get(field)
     and not changeable(field, before, now)
   ]
-  if differing:
+  if differing and not _is_untouched(folder):
     raise JaxkdError(
       f"{folder} holds a run with another config: {', '.join(differing)}. "
       "Undo the change, or choose another --workdir."
     )
+
+
+def _is_untouched(folder: Path) -> bool:
+  """Returns whether a run ended before it did or asked anything.
+
+  Then a corrected command may take the folder, as after a wrong url.
+  """
+  for path in folder.iterdir():
+    if path.name == LEDGER_NAME:
+      if b'"record": "reserved"' in (content := path.read_bytes()):
+        return False
+      if b'"record": "booked"' in content:
+        return False
+    elif path.name not in (CONFIG_NAME, LOCK_NAME) and (
+      path.is_dir() or path.stat().st_size
+    ):
+      return False
+  return True
 
 
 def _no_config(path: Path, error: Exception) -> JaxkdError:

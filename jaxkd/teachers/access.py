@@ -19,6 +19,7 @@ from jaxkd.data.labels import hard_labels
 from jaxkd.runtime import devices, processes
 from jaxkd.runtime.files import Json, user_path
 from jaxkd.runtime.metrics import read_metrics
+from jaxkd.runtime.run_folder import LEDGER_NAME
 from jaxkd.teachers import function_teacher
 from jaxkd.teachers.answers import are_valid
 from jaxkd.teachers.external import GIVEN
@@ -36,7 +37,6 @@ from jaxkd.teachers.remote import served_teacher
 from jaxkd.teachers.replay import Replay
 from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
-LEDGER_NAME = "ledger.jsonl"
 SPENT = "spent"  # in the metrics
 
 

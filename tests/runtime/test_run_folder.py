@@ -1,5 +1,6 @@
 """The folder of a run belongs to one config and to one process at a time."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -38,11 +39,38 @@ def test_the_config_is_written(tmp_path):
 
 def test_a_changed_config_is_refused_by_field(tmp_path):
   lock(tmp_path)
+  (tmp_path / "checkpoints").mkdir()
   changed = record(seed=1, student={"epochs": 4})
   with pytest.raises(JaxkdError, match=r"seed \(0, now 1\), student.epochs"):
     lock(tmp_path, changed)
   with pytest.raises(JaxkdError, match=r"plan.rounds \(3, now 4\)"):
     lock(tmp_path, record(rounds=4))
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "free"),
+  [
+    ("metrics.jsonl", b"", True),
+    ("metrics.jsonl", b'{"stage": "teacher"}', False),
+    ("ledger.jsonl", b'{"record": "created"}\n{"record": "opened"}', True),
+    ("ledger.jsonl", b'{"record": "reserved", "request": 1}', False),
+    ("ledger.jsonl", b'{"record": "booked", "name": "round 0"}', False),
+    ("teacher.safetensors", b"weights", False),
+  ],
+)
+def test_a_run_that_ended_at_its_start_leaves_the_folder_free(
+  tmp_path, name, content, free
+):
+  lock(tmp_path)
+  (tmp_path / name).write_bytes(content)
+  changed = record(seed=1)
+  with (
+    contextlib.nullcontext()
+    if free
+    else pytest.raises(JaxkdError, match="another config")
+  ):
+    lock(tmp_path, changed)
+    lock(tmp_path, changed)
 
 
 def test_logging_may_change(tmp_path):
@@ -53,6 +81,7 @@ def test_logging_may_change(tmp_path):
 def test_a_budget_may_grow_and_not_shrink(tmp_path):
   lock(tmp_path)
   assert lock(tmp_path, record(queries={"budget": 200})) == tmp_path
+  (tmp_path / "teacher.safetensors").write_text("weights")
   with pytest.raises(JaxkdError, match=r"queries.budget \(200, now 100\)"):
     lock(tmp_path)
 
