@@ -96,14 +96,20 @@ def defended(attack: str, rest: str, chosen: str, access: str | None):
         f"defenses={name} trains another teacher; choose all or some of "
         f"{'+'.join(defenses.answer_names())}."
       )
+  if access not in (None, *ACCESSES.values()):
+    raise c.JaxkdError(
+      f"access={access}: defences change answers; choose label or probs, or "
+      "leave it out for both."
+    )
   attacks = {}
   for column, level in ACCESSES.items():
     if level == access or (not access and has_access(attack, level)):
       attacks[column] = c.sibling(__file__, attack, rest)
       attacks[column].teacher.access = level
+  dataset = next(iter(attacks.values())).dataset
   return c.table(
     f"audit_{attack}",
-    f"{attack} on a teacher with defences of its answers",
+    f"{attack} on {dataset}, with defences of the teacher's answers",
     (c.UNDEFENDED, *names),
     (*c.HONEST, *attacks),
     c.cells_of_defenses(names, attacks),

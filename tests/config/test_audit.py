@@ -76,6 +76,10 @@ def test_an_audit_of_defences_has_a_row_for_each_and_one_without():
   [
     ("defenses=nasty", "nasty trains another teacher; .*additive_noise.label"),
     ("defenses=rouding", "Did you mean rounding"),
+    (
+      "attack=procedural,defenses=all,access=white_box",
+      "access=white_box: .* label or probs",
+    ),
     ("attack=both,defenses=all", "attack=both: .* without defenses both"),
   ],
 )
