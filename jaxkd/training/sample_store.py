@@ -29,9 +29,9 @@ def init(capacity: int, like: Samples) -> SampleStore:
 def insert(store: SampleStore, samples: Samples) -> SampleStore:
   """Writes samples into the next slots; a full store loses its oldest ones.
 
-  They are written as two blocks, one up to the end of the store and one from
-  its beginning. For a scatter a TPU would copy the whole store into another
-  layout, which takes four times its memory, and back.
+  They are written as one block, or as two where the end of the store is
+  reached. For a scatter a TPU would copy the whole store into another layout,
+  which takes four times its memory, and back.
   """
   count = samples.labels.shape[0]
   if count > store.capacity:
@@ -42,6 +42,11 @@ def insert(store: SampleStore, samples: Samples) -> SampleStore:
   places = jnp.arange(count)
 
   def write(old: Array, new: Array) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(
+      old, new.astype(old.dtype), slot, 0
+    )
+
+  def write_both(old: Array, new: Array) -> Array:
     turned = jnp.roll(new, wrapped, axis=0).astype(old.dtype)
     for start, chosen in ((first, places >= wrapped), (0, places < wrapped)):
       block = jax.lax.dynamic_slice_in_dim(old, start, count)
@@ -50,9 +55,12 @@ def insert(store: SampleStore, samples: Samples) -> SampleStore:
       old = jax.lax.dynamic_update_slice_in_dim(old, block, start, 0)
     return old
 
-  return SampleStore(
-    jax.tree.map(write, store.samples, samples), store.inserted + count
+  stored = jax.lax.cond(
+    wrapped > 0,
+    lambda: jax.tree.map(write_both, store.samples, samples),
+    lambda: jax.tree.map(write, store.samples, samples),
   )
+  return SampleStore(stored, store.inserted + count)
 
 
 def gather(store: SampleStore, indices: Array) -> Samples:
