@@ -9,7 +9,7 @@ COLUMNS = (
   "case", "part", "compiled in s", "arguments MB", "temporaries MB",
   "donated MB", "of the device", "GFLOP a step", "MB a step",
   "roofline ms a step", "binds", "cycles an image-step", "share of peak",
-  "collectives in loops", "other collectives", "faults", "sizes",
+  "collectives in loops", "other collectives", "faults", "sizes", "commit",
 )  # fmt: skip
 
 
@@ -59,9 +59,10 @@ def _estimate(row: dict[str, Any]) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
   if "error" in row:
-    blank = [""] * (len(COLUMNS) - 5)
+    blank = [""] * (len(COLUMNS) - 6)
     reason = faults(row)[0].replace("|", "/")
-    return row["case"], row["part"], "", *blank, reason, row["note"]
+    sizes = row["note"], _commit(row)
+    return row["case"], row["part"], "", *blank, reason, *sizes
   memory, step, cycles = row["memory"], row["step"], row["cycles"]
   roofline = step["roofline"]
   inside = [each for each in row["collectives"] if each["loops"]]
@@ -84,7 +85,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     _collectives(outside),
     "; ".join(faults(row)),
     row["note"],
+    _commit(row),
   )
+
+
+def _commit(row: dict[str, Any]) -> str:
+  return (row["commit"] or "unknown")[:7]
 
 
 def _mega(num_bytes: float) -> str:
