@@ -150,7 +150,9 @@ def run_phase(
     if phase.queries:
       samples = samples._replace(targets=inputs.teacher.answer(samples.images))
     run = run.replace(state=state)
-    run, tell_terms = tell(spec, phase, run, inputs, samples, counts, tell_key)
+    run, tell_terms = tell(
+      spec, phase, run, inputs, samples, counts, tell_key, same_count=True
+    )
     return run, ask_terms | tell_terms
 
   no_terms = jax.tree.map(
@@ -187,15 +189,23 @@ def tell(
   samples: Samples,
   counts: Array,
   key: Array,
+  *,
+  same_count: bool = False,
 ) -> tuple[RunState, LossTerms]:
-  """Learns from the answers, stores the samples and trains the student."""
+  """Learns from the answers, stores the samples and trains the student.
+
+  `same_count` says that the phase always has as many samples as this time.
+  """
   tell_key, train_key = jax.random.split(key)
   networks = _networks(spec, inputs, run.student, run.store)
   state, samples, terms = phase.tell(run.state, networks, samples, tell_key)
   store = run.store
   if phase.store:
     # Otherwise XLA divides the work of inserting, and copies the whole store.
-    store = stores.insert(store, devices.gather_all(samples))
+    alone = sum(phase.store for phase in spec.method.phases) == 1
+    count = samples.labels.shape[0]
+    aligned = same_count and alone and store.capacity % count == 0
+    store = stores.insert(store, devices.gather_all(samples), aligned=aligned)
   step_inputs = EpochInputs(
     inputs.hyper, LossContext(run.student.step, counts), train_key
   )

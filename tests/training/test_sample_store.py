@@ -25,6 +25,14 @@ def test_insert_appends_then_overwrites_the_oldest():
   assert int(store.inserted) == 6
 
 
+def test_aligned_samples_are_one_block():
+  store = stores.init(4, samples(0, 2))
+  insert = jax.jit(stores.insert, static_argnames="aligned")
+  for first in (0, 2, 4):
+    store = insert(store, samples(first, 2), aligned=True)
+  assert filled(store) == [4, 5, 2, 3]
+
+
 def test_more_than_fits_is_an_error():
   store = stores.init(2, samples(0, 1))
   with pytest.raises(ValueError, match="3 samples into a store of 2"):
