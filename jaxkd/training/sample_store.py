@@ -32,9 +32,9 @@ def insert(
   """Writes samples into the next slots; a full store loses its oldest ones.
 
   They are written as one block, or as two where they may go on from the end of
-  the store to its beginning. For a scatter a TPU would copy the whole store into
-  another layout, which takes four times its memory, and back; a conditional
-  between one block and two ends its compiler (libtpu 0.0.42.1).
+  the store to its beginning. For a scatter a TPU would copy the whole store
+  into another layout, which takes four times its memory, and back; at a
+  conditional between one block and two its compiler aborts (libtpu 0.0.42.1).
 
   Args:
     store: before them.

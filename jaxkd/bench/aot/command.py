@@ -1,8 +1,12 @@
 """`python -m jaxkd.bench compile`: all cells for one target."""
 
 from collections.abc import Collection, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 import importlib.metadata
 import json
+import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +56,7 @@ def compile_all(
     if row is None:
       print(f"{cell.name} ...", flush=True)
       row = {
-        **compile_cell(cell, target, dtype),
+        **compile_apart(cell, target_name, dtype),
         **stamp,
         "date": origin["date"],
       }
@@ -66,6 +70,25 @@ def compile_all(
   text = tables.markdown(rows, about)
   write_text(folder / f"{dtype}.md", text)
   return text
+
+
+def compile_apart(cell: Cell, target_name: str, dtype: str) -> dict[str, Any]:
+  """Compiles a cell in a process of its own, which compilers may abort."""
+  os.environ["JAX_PLATFORMS"] = "cpu"  # the process looks for no accelerator
+  context = multiprocessing.get_context("spawn")
+  with ProcessPoolExecutor(1, mp_context=context) as pool:
+    try:
+      return pool.submit(_compile_here, cell, target_name, dtype).result()
+    except BrokenProcessPool:
+      return {
+        "case": cell.case, "part": cell.part, "program": cell.program,
+        "target": target_name, "dtype": dtype, "note": "",
+        "error": "it aborted; its reason is in what the command printed",
+      }  # fmt: skip
+
+
+def _compile_here(cell: Cell, target_name: str, dtype: str) -> dict[str, Any]:
+  return compile_cell(cell, targets.describe(target_name), dtype)
 
 
 def _read(path: Path, stamp: dict[str, Any]) -> dict[str, Any] | None:

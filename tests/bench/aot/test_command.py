@@ -1,5 +1,7 @@
 """Cells are compiled once, and rendered as a table."""
 
+import os
+
 import pytest
 
 from jaxkd.bench.aot import command, tables
@@ -34,14 +36,14 @@ ROW = {
 def test_a_command_that_was_stopped_goes_on(tmp_path, monkeypatch):
   compiled = []
 
-  def compile_cell(cell, target, dtype):
+  def compile_apart(cell, target_name, dtype):
     if len(compiled) == 1:
       compiled.append("stop")
       raise KeyboardInterrupt
     compiled.append(cell.name)
     return {**ROW, "case": cell.case, "part": cell.part}
 
-  monkeypatch.setattr(command, "compile_cell", compile_cell)
+  monkeypatch.setattr(command, "compile_apart", compile_apart)
   names = ("lenet5-synthesis", "vit8-student")
 
   def run():
@@ -50,10 +52,25 @@ def test_a_command_that_was_stopped_goes_on(tmp_path, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     run()
   text = run()
-  assert run() == text
+  table = text.index("|")  # behind the date
+  assert run()[table:] == text[table:]
   assert compiled == ["lenet5-synthesis", "stop", "vit8-student"]
   assert "not there; nothing was run" in text
-  assert (tmp_path / "cpu-2" / "float32.md").read_text() == text
+  written = (tmp_path / "cpu-2" / "float32.md").read_text()
+  assert written[table:] == text[table:]
+
+
+def abort(cell, target_name, dtype):
+  os.abort()
+
+
+@pytest.mark.slow
+def test_an_abort_of_the_compiler_is_a_row(monkeypatch):
+  monkeypatch.setattr(command, "_compile_here", abort)
+  cell = CELLS["lenet5-student"]
+  row = command.compile_apart(cell, "cpu-2", "float32")
+  assert "it aborted" in row["error"]
+  assert tables.markdown([{**row, "commit": None}], [])
 
 
 def test_every_row_has_all_columns():
