@@ -4,6 +4,7 @@
   python -m jaxkd.main --config=configs/cake.py:dataset=fashion_mnist
   python -m jaxkd.main --config=configs/cake.py:dataset=mnist,recipe=published
   python -m jaxkd.main --config=configs/cake.py:dataset=two_moons
+  python -m jaxkd.main --config=configs/cake.py:dataset=photos,image_size=64
   python -m jaxkd.main --config=configs/cake.py:smoke
 
 `recipe=published` has the sizes, steps and weights of the released code, which
@@ -14,26 +15,51 @@ images that the teacher takes for their class. Points in the plane (`two_moons`,
 `noisy_moons`, `blobs`, `circles`, `aniso`, `checkerboard`) have one recipe,
 since the published step sizes and weights hardly move one, and the published
 sizes of `mnist_5k` are cut for two CPU cores.
+
+With `image_size`, the side of the images in pixels, `dataset` is any data, as a
+folder of photos or `none`. From 48 pixels the networks have ImageNet's stem and
+sets are smaller, since a large image takes more memory; from 128 the first
+steps are at half the resolution.
 """
 
 from jaxkd import config as c
 
-LENETS = dict(teacher="lenet5", student="lenet5_half", peak=0.1, augment=())
-RESNETS = dict(
-  teacher="resnet34", student="resnet18", peak=0.5, augment=("crop", "flip")
+LENETS = dict(
+  teacher="lenet5", student="lenet5_half", peak=0.1, augment=(), batch_size=256
 )
-# By data set; `peak` is the learning rate of both, `augment` the teacher's.
+RESNETS = dict(
+  teacher="resnet34",
+  student="resnet18",
+  peak=0.5,
+  augment=("crop", "flip"),
+  batch_size=256,
+)
+# For images of 48 pixels and more, and of 128 and more.
+PHOTOS = dict(
+  teacher="torchvision_resnet18",
+  student="resnet8_16",
+  peak=0.1,
+  augment=("crop", "flip"),
+  batch_size=64,
+)
+LARGE_PHOTOS = dict(
+  PHOTOS,
+  teacher="torchvision_resnet50",
+  student="torchvision_resnet18",
+  augment=("resized_crop", "flip"),
+)
+# By data set; `peak` is the learning rate of both, `augment` and `batch_size`
+# are the teacher's.
 NETWORKS = {
-  **dict.fromkeys(
-    c.POINTS, dict(teacher="mlp", student="mlp", peak=0.1, augment=())
-  ),
-  "mnist_5k": LENETS,
+  **dict.fromkeys(c.POINTS, dict(LENETS, teacher="mlp", student="mlp")),
+  "mnist_5k": dict(LENETS, batch_size=128),
   "mnist": LENETS,
   "fashion_mnist": LENETS,
   "svhn_cropped": dict(RESNETS, augment=("crop",)),
   "cifar10": RESNETS,
   "cifar100": RESNETS,
 }
+SIZED_NETWORKS = {0: RESNETS, 48: PHOTOS, 128: LARGE_PHOTOS}
 # The largest peak by the first letters of a network's name: without batch
 # normalisation networks diverge at the rate of the ResNets.
 PEAKS = {"lenet": 0.1, "zsdb3kd": 0.1, "mlp": 0.1, "cake_cnn": 0.1, "vit": 0.03}
@@ -82,28 +108,37 @@ OURS = dict(
   start="matched",
   step_unit="pixel",
 )
+OURS_OF = {**dict.fromkeys(SYNTHESIS, OURS), **dict.fromkeys(c.POINTS, PLANE)}
+SIZED_OURS = {
+  0: OURS,
+  48: dict(OURS, set_size=100),
+  128: dict(OURS, num_sets=1024, set_size=50, num_steps=12, coarse_steps=6),
+}
 LOGIT_STD = 2.5  # of the teacher's logits in `recipe=ours`
 
 
 def get_config(argument: str = ""):
-  args = c.arguments(argument, dataset="mnist_5k", recipe="ours")
-  networks = c.lookup(NETWORKS, args["dataset"])
-  synthesis = c.lookup(SYNTHESIS, args["dataset"])
-  recipes = {"ours": OURS, "published": synthesis}
+  args = c.arguments(
+    argument, dataset="mnist_5k", recipe="ours", image_size="0"
+  )
+  networks = c.lookup_sized(args, NETWORKS, SIZED_NETWORKS)
+  recipes = {
+    "ours": c.lookup_sized(args, OURS_OF, SIZED_OURS),
+    "published": c.lookup_sized(args, SYNTHESIS, {0: COLOR}),
+  }
   recipe = c.lookup(recipes, args["recipe"], "recipe")
-  if args["dataset"] in c.POINTS:
-    recipe = synthesis
-  ours = recipe is OURS
+  points = args["dataset"] in c.POINTS
+  ours = args["recipe"] == "ours" and not points
   teacher = args.get("teacher", networks["teacher"])
   student = args.get("student", networks["student"])
   return c.experiment(
     "cake",
     args,
-    image_size=0 if args["dataset"] in c.POINTS else 32,
+    image_size=c.number(args, "image_size") or (0 if points else 32),
     teacher={
       "model": teacher,
       "epochs": 30,
-      "batch_size": 128 if args["dataset"] == "mnist_5k" else 256,
+      "batch_size": networks["batch_size"],
       "augment": networks["augment"],
       "optimizer": sgd(teacher, networks["peak"], 5e-4),
       "logit_std": LOGIT_STD if ours else 0.0,

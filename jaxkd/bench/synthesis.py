@@ -117,8 +117,8 @@ def normalise(images: Array, spec: DataSpec) -> Array:
 def sets_at_once(size: Size, teacher: Classifier, spec: DataSpec) -> int:
   """Returns the number of sets that a run takes in a round."""
   devices = jax.device_count()
-  images = resolution.IMAGES_PER_ROUND.get(jax.default_backend())
-  images = images or memory_estimate.images_per_round(
-    teacher, spec, devices, resolution.IMAGES_PER_ROUND_ACCELERATOR
+  most = resolution.IMAGES_PER_ROUND.get(
+    jax.default_backend(), resolution.IMAGES_PER_ROUND_ACCELERATOR
   )
+  images = memory_estimate.images_per_round(teacher, spec, devices, most)
   return resolution.sets_per_round(size.sets, images // size.set_size, devices)

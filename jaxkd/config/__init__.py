@@ -5,7 +5,14 @@ behind the colon in `--config=configs/cake.py:dataset=mnist`. It imports nothing
 but this package.
 """
 
-from jaxkd.config.arguments import arguments, forbid, lookup, number, without
+from jaxkd.config.arguments import (
+  arguments,
+  forbid,
+  lookup,
+  lookup_sized,
+  number,
+  without,
+)
 from jaxkd.config.blocks import (
   POINTS,
   block,
@@ -49,6 +56,7 @@ __all__ = [
   "forbid",
   "load_config",
   "lookup",
+  "lookup_sized",
   "number",
   "optimizer",
   "procedural_control",

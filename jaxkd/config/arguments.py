@@ -68,6 +68,37 @@ def lookup(table: dict[str, Row], key: str, name: str = "dataset") -> Row:
   return table[key]
 
 
+def lookup_sized(
+  args: dict[str, Any], by_name: dict[str, Row], by_size: dict[int, Row]
+) -> Row:
+  """Returns the row of a data set, or that of a size of images.
+
+  Args:
+    args: with `dataset`, and with `image_size`, the side of the images in
+      pixels, which lets `dataset` be any data, or 0.
+    by_name: rows of data sets.
+    by_size: rows by the smallest side that they are for.
+
+  Raises:
+    JaxkdError: if neither has a row.
+
+  >>> args = {"dataset": "photos", "image_size": "100"}
+  >>> lookup_sized(args, {}, {0: "small", 48: "large", 128: "larger"})
+  'large'
+  """
+  size, name = number(args, "image_size"), args["dataset"]
+  if size > 0:
+    return by_size[max(least for least in by_size if least <= size)]
+  if size < 0:
+    raise JaxkdError(f"image_size={size}: it must be 0 or above.")
+  if name not in by_name:
+    raise JaxkdError(
+      f"{checks.unknown('dataset', name, by_name)} For other data, give the "
+      f"side of the images: dataset={name},image_size=64."
+    )
+  return by_name[name]
+
+
 def number(args: dict[str, Any], name: str, kind: type = int) -> float:
   """Returns the argument `name` as a number of a kind, `int` or `float`.
 

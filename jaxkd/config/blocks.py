@@ -13,6 +13,7 @@ from jaxkd.config.teacher_fields import DEFENSE
 
 # Networks of a smoke run, by image size; 0 is that of the data, 28.
 SMALL = {32: ("lenet5", "lenet5_half"), 0: ("ideal_lenet", "ideal_lenet")}
+SMALL_OF_ANY_SIZE = ("resnet8_8", "resnet8_8")
 POINTS = (
   "two_moons", "noisy_moons", "blobs", "circles", "aniso", "checkerboard",
 )  # fmt: skip
@@ -94,13 +95,19 @@ def smoke(config: ConfigDict, args: dict[str, Any]) -> ConfigDict:
   if config.dataset not in EMBEDDED:
     config.dataset = "mnist_5k"
   if config.dataset == "mnist_5k":
-    small = SMALL.get(config.image_size, SMALL[0])
+    small = SMALL.get(config.image_size, SMALL_OF_ANY_SIZE)
     for role, model in zip(("teacher", "student"), small, strict=True):
       config[role].model = args.get(role, model)
   for role in ("teacher", "student"):
     config[role].epochs = min(config[role].epochs, 2)
     config[role].augment = ()
-  limits = {"num_sets": 4, "set_size": 100, "num_steps": 4}
+  limits = {
+    "num_sets": 4,
+    "set_size": 100,
+    "num_steps": 4,
+    "coarse_steps": 2,
+    "warmup_steps": 1,
+  }
   for field, limit in limits.items():
     if field in config.synthesis:
       config.synthesis[field] = min(config.synthesis[field], limit)

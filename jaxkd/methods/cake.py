@@ -22,7 +22,9 @@ decay, are the poster's "naive" synthesis.
 The published numbers are those of one teacher's gradients. Ours, with
 `step_unit="pixel"`, divides the gradients of a set by the root mean square of
 the first ones, keeps images within [0, 1], and starts from procedural images
-that the teacher takes for their class (`start="matched"`).
+that the teacher takes for their class (`start="matched"`). Large images can be
+optimised at half the resolution first (`coarse_steps`), and rolled by a few
+pixels in each step (`jitter`), as DeepInversion does.
 """
 
 import jax
@@ -38,14 +40,17 @@ from jaxkd.config.synthesis_fields import (
   TEMPERATURE,
   weights_of,
 )
+from jaxkd.data import augmentation
 from jaxkd.models.layers import clip_to_pixels, to_pixels
 from jaxkd.runtime import devices
-from jaxkd.synthesis import pixels, priors, starts
+from jaxkd.synthesis import multi_resolution, pixels, priors, starts
+from jaxkd.synthesis.multi_resolution import Stage
 from jaxkd.training import optimisers
 from jaxkd.training.objectives import kd
 from jaxkd.types import (
   Array,
   DataSpec,
+  JaxkdError,
   LossTerms,
   Method,
   MethodInfo,
@@ -75,6 +80,7 @@ FIELDS = (
     NOT_NEGATIVE,
   ),
   NUM_STEPS,
+  multi_resolution.COARSE_STEPS,
   Field("step_size", float, ..., "Step size of the first set.", POSITIVE),
   Field(
     "step_size_decades",
@@ -98,6 +104,13 @@ FIELDS = (
     optimisers.DYNAMICS,
   ),
   starts.MATCHED_START,
+  Field(
+    "jitter",
+    int,
+    0,
+    "Pixels by which a set is rolled at most in each step, each way.",
+    NOT_NEGATIVE,
+  ),
   Field(
     "step_unit",
     str,
@@ -125,12 +138,14 @@ def build(
   set_size: int,
   group_size: int,
   num_steps: int,
+  coarse_steps: int,
   step_size: float,
   step_size_decades: float,
   weights: dict[str, float],
   contrast: str,
   dynamics: str,
   start: str,
+  jitter: int,
   step_unit: str,
   sets_per_round: int,
 ) -> Method:
@@ -143,7 +158,8 @@ def build(
 
   Raises:
     JaxkdError: if `group_size` exceeds the number of classes, if a set is no
-      multiple of a group, or if the sets are no multiple of those of a round.
+      multiple of a group, if the sets are no multiple of those of a round, or
+      if inputs are rolled or halved that are no images.
   """
   # Both are chosen by now.
   checks.positive(sets_per_round=sets_per_round, group_size=group_size)
@@ -153,6 +169,12 @@ def build(
   num_groups = set_size // group_size
   sizes = optimisers.step_sizes(num_sets, step_size, step_size_decades)
   is_image = len(spec.shape) == 3
+  multi_resolution.check(spec, num_steps, coarse_steps)
+  if jitter and not is_image:
+    raise JaxkdError(
+      f"synthesis.jitter={jitter}: {spec.name} has inputs of shape "
+      f"{spec.shape}, which are no images; set it to 0."
+    )
 
   def terms_of(logits: Array, inputs: Array, labels: Array) -> LossTerms:
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
@@ -177,31 +199,50 @@ def build(
     stays = step_unit == "pixel" and is_image
     return clip_to_pixels(inputs, spec) if stays else inputs
 
-  def step(size: Array, key: Array) -> optax.GradientTransformation:
+  def step(
+    size: Array, key: Array, stage: Stage
+  ) -> optax.GradientTransformation:
+    if stage.factor > 1:
+      key = jax.random.fold_in(key, stage.factor)
     dynamics_of = optimisers.DYNAMICS[dynamics]
     if step_unit == "gradient":
       return dynamics_of(size, key)
     # At this temperature the noise is as large as the first step.
     return pixels.in_pixels(dynamics_of(size, key, size / 2), spec)
 
-  def make_set(
+  def keys_of_set(key: Array, index: Array) -> Array:
+    return jax.random.split(jax.random.fold_in(key, index), 4)
+
+  def start_set(
     nets: Networks, key: Array, index: Array
-  ) -> tuple[Samples, LossTerms]:
-    start_key, label_key, noise_key = jax.random.split(
-      jax.random.fold_in(key, index), 3
-    )
+  ) -> tuple[Array, Array]:
+    start_key, label_key, _, _ = keys_of_set(key, index)
     labels = priors.distinct_labels(
       label_key, num_groups, group_size, spec.num_classes
     ).reshape(-1)
+    return first_inputs(nets, start_key, labels), labels
 
-    def loss(inputs: Array) -> tuple[Array, LossTerms]:
+  def make_set(
+    nets: Networks, key: Array, index: Array, inputs: Array, labels: Array
+  ) -> tuple[Samples, LossTerms]:
+    _, _, noise_key, shift_key = keys_of_set(key, index)
+
+    def loss(
+      inputs: Array, key: Array | None, stage: Stage
+    ) -> tuple[Array, LossTerms]:
+      if jitter:
+        inputs = augmentation.jitter(key, inputs, stage.pixels(jitter))
       logits = nets.teacher(to_pixels(inputs, spec)).logits
       terms = terms_of(logits, inputs, labels)
       return pixels.weighted_sum(terms, weights), terms
 
-    tx = step(sizes[index], noise_key)
-    inputs, terms = pixels.optimise(
-      loss, first_inputs(nets, start_key, labels), tx, num_steps, project
+    inputs, terms = multi_resolution.optimise(
+      loss,
+      inputs,
+      lambda stage: step(sizes[index], noise_key, stage),
+      shift_key if jitter else None,
+      multi_resolution.stages(num_steps, coarse_steps, spec, nets.teacher),
+      project,
     )
     step_sizes = jnp.full(set_size, sizes[index])
     images = to_pixels(inputs, spec)
@@ -219,7 +260,13 @@ def build(
 
     def make_sets(shared, indices: Array):
       nets, key = shared
-      return jax.vmap(lambda index: make_set(nets, key, index))(indices)
+      # One after the other, since a set has many candidates for its images.
+      inputs, labels = jax.lax.map(
+        lambda index: start_set(nets, key, index), indices
+      )
+      return jax.vmap(lambda *of_set: make_set(nets, key, *of_set))(
+        indices, inputs, labels
+      )
 
     samples, terms = devices.over_sets(make_sets)((nets, state["key"]), indices)
     samples = jax.tree.map(

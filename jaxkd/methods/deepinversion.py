@@ -21,6 +21,12 @@ Two released codes differ, each with weights of its own. The authors':
 `mirror` or `clip` on CIFAR-10; DataFree: `"absolute"`, `"plain"`, -J, images
 mirrored and clipped. Both keep the last images, whatever they call best.
 
+The authors' code for ImageNet also starts at half the resolution
+(`coarse_steps`), lets the step size rise over `warmup_steps` and fall as a
+cosine in each of the two stages, weighs the first layer's statistics ten times
+(`first_batch_norm`), takes the mean of the images' norms (`norm="images"`), and
+draws classes where a batch is smaller than their number.
+
 The authors have not released how their student learns. Here it is DataFree's
 way: the teacher answers each view that the student is shown, anew.
 """
@@ -43,7 +49,15 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.data import augmentation
 from jaxkd.models.layers import clip_to_pixels, to_pixels
-from jaxkd.synthesis import batch_statistics, pixels, priors, replay, starts
+from jaxkd.synthesis import (
+  batch_statistics,
+  multi_resolution,
+  pixels,
+  priors,
+  replay,
+  starts,
+)
+from jaxkd.synthesis.multi_resolution import Stage
 from jaxkd.training.objectives import kd
 from jaxkd.types import (
   Array,
@@ -74,6 +88,10 @@ INFO = MethodInfo(
   adaptations=("frozen", "surrogate"),
 )
 
+NORMS = {
+  "batch": priors.frobenius_norm,
+  "images": lambda images: jax.vmap(priors.frobenius_norm)(images).mean(),
+}
 VARIATIONS = {
   "frobenius": priors.frobenius_variation,
   "absolute": priors.absolute_variation,
@@ -88,7 +106,22 @@ FIELDS = (
   NUM_ROUNDS,
   BATCH_SIZE,
   NUM_STEPS,
+  multi_resolution.COARSE_STEPS,
   STEP_SIZE,
+  Field(
+    "warmup_steps",
+    int,
+    0,
+    "Steps over which the step size rises, in each resolution.",
+    NOT_NEGATIVE,
+  ),
+  Field(
+    "schedule",
+    str,
+    "constant",
+    "Course of the step size after that, in each resolution.",
+    ("constant", "cosine"),
+  ),
   Field(
     "betas", tuple[float, float], ..., "Decays of Adam's averages.", FRACTION
   ),
@@ -108,6 +141,14 @@ FIELDS = (
     "Whether pixels are clipped to [0, 1] after each update.",
   ),
   Field("variation", str, ..., "Kind of the term total_variation.", VARIATIONS),
+  Field("norm", str, "batch", "What the term norm is the norm of.", NORMS),
+  Field(
+    "first_batch_norm",
+    float,
+    1.0,
+    "Factor of the first layer in the term batch_norm.",
+    NOT_NEGATIVE,
+  ),
   Field("competition", str, ..., "Kind of the term competition.", COMPETITIONS),
   weights_of(INFO.terms),
   Field(
@@ -136,13 +177,18 @@ def build(
   num_rounds: int,
   batch_size: int,
   num_steps: int,
+  coarse_steps: int,
   step_size: float,
+  warmup_steps: int,
+  schedule: str,
   betas: tuple[float, float],
   jitter: int,
   mirror: bool,
   start: str,
   clip: bool,
   variation: str,
+  norm: str,
+  first_batch_norm: float,
   competition: str,
   weights: dict[str, float],
   student_steps: int,
@@ -158,8 +204,9 @@ def build(
 
   Raises:
     JaxkdError: if the competition has a weight and the student is not updated,
-      or if inputs are no images; at the first round, if the statistics have a
-      weight and the teacher has no batch normalisations.
+      if inputs are no images, or if there are fewer steps than are divided; at
+      the first round, if the statistics have a weight and the teacher has no
+      batch normalisations.
   """
   if weights["competition"] and not student_steps:
     raise JaxkdError(
@@ -173,6 +220,14 @@ def build(
       f"shape {spec.shape}; choose another dataset."
     )
 
+  multi_resolution.check(spec, num_steps, coarse_steps)
+  shortest = min(coarse_steps or num_steps, num_steps - coarse_steps)
+  if warmup_steps >= shortest:
+    raise JaxkdError(
+      f"synthesis.warmup_steps={warmup_steps}: there are {shortest} steps at "
+      "one resolution; choose fewer, or 0."
+    )
+
   def terms_of(inputs: Array, labels: Array, nets: Networks) -> LossTerms:
     images = to_pixels(inputs, spec)
     outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, images)
@@ -182,10 +237,12 @@ def build(
     terms = {
       "classification": error.mean(),
       "total_variation": VARIATIONS[variation](inputs),
-      "norm": priors.frobenius_norm(inputs),
+      "norm": NORMS[norm](inputs),
     }
     if weights["batch_norm"]:
-      terms["batch_norm"] = batch_statistics.batch_norm_term(norms)
+      terms["batch_norm"] = batch_statistics.batch_norm_term(
+        norms, first_batch_norm
+      )
     if weights["competition"]:
       gap = losses.disagreement_loss(
         nets.student(images).logits,
@@ -196,6 +253,14 @@ def build(
       terms["competition"] = COMPETITIONS[competition](gap.mean())
     return terms
 
+  def step_sizes(stage: Stage) -> float | optax.Schedule:
+    if schedule == "constant":
+      rise = optax.linear_schedule(0.0, step_size, warmup_steps)
+      return rise if warmup_steps else step_size
+    return optax.warmup_cosine_decay_schedule(
+      0.0, step_size, warmup_steps, stage.num_steps
+    )
+
   def init(key: Array, nets: Networks):
     del key
     if weights["batch_norm"]:
@@ -205,23 +270,35 @@ def build(
     return ()
 
   def make(state, nets: Networks, key: Array):
-    start_key, step_key = jax.random.split(key)
+    start_key, step_key, label_key = jax.random.split(key, 3)
     labels = priors.cycled_labels(batch_size, spec.num_classes)
+    if batch_size < spec.num_classes:
+      # In turn, every batch would have the same classes.
+      labels = priors.distinct_labels(
+        label_key, 1, batch_size, spec.num_classes
+      )[0]
 
-    def loss(inputs: Array, key: Array) -> tuple[Array, LossTerms]:
-      jittered = augmentation.jitter(key, inputs, jitter, mirror=mirror)
+    def loss(
+      inputs: Array, key: Array, stage: Stage
+    ) -> tuple[Array, LossTerms]:
+      jittered = augmentation.jitter(
+        key, inputs, stage.pixels(jitter), mirror=mirror
+      )
       terms = terms_of(jittered, labels, nets)
       return pixels.weighted_sum(terms, weights), terms
 
     def project(inputs: Array) -> Array:
       return clip_to_pixels(inputs, spec) if clip else inputs
 
-    inputs, terms = pixels.optimise_views(
+    viewers = [nets.teacher]
+    if weights["competition"]:
+      viewers.append(nets.student)
+    inputs, terms = multi_resolution.optimise(
       loss,
       starts.start_images(start, start_key, batch_size, spec),
-      optax.adam(step_size, *betas),
+      lambda stage: optax.adam(step_sizes(stage), *betas),
       step_key,
-      num_steps,
+      multi_resolution.stages(num_steps, coarse_steps, spec, *viewers),
       project,
     )
     return state, Samples(to_pixels(inputs, spec), labels), terms

@@ -18,11 +18,13 @@ class RoundCost(NamedTuple):
     queries: images that the teacher is shown.
     updates: updates of the student.
     stored: samples that go into the store.
+    repeats: how often each phase is repeated.
   """
 
   queries: int
   updates: int
   stored: int
+  repeats: tuple[int, ...]
 
 
 def round_costs(
@@ -33,13 +35,15 @@ def round_costs(
   batches = [_num_queries(spec, phase, run, inputs) for phase in phases]
   for _ in range(spec.method.rounds):
     queries = updates = stored = 0
+    repeated = []
     for phase, batch in zip(phases, batches, strict=True):
       repeats = int(exchange.num_repeats(phase, np.int32(in_store)))
+      repeated.append(repeats)
       queries += repeats * batch * phase.queries
       updates += repeats * phase.student_steps
       stored += repeats * batch * phase.store
       in_store += repeats * batch * phase.store
-    costs.append(RoundCost(queries, updates, stored))
+    costs.append(RoundCost(queries, updates, stored, tuple(repeated)))
   return costs
 
 

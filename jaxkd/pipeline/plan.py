@@ -5,10 +5,12 @@ import json
 from ml_collections import ConfigDict
 
 from jaxkd import models
-from jaxkd.pipeline import grid
+from jaxkd.pipeline import grid, time_estimate
 from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.pipeline.teacher import check_given
+from jaxkd.runtime import compile_target
 from jaxkd.runtime.files import to_json
+from jaxkd.synthesis import memory_estimate
 
 
 def describe(config: ConfigDict) -> str:
@@ -28,6 +30,7 @@ def describe(config: ConfigDict) -> str:
     "synthesis": synthesis(setup),
     "training": training(setup),
     "memory": memory(setup),
+    "time": time_estimate.describe(setup),
     "queries": queries(setup),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())
@@ -111,6 +114,24 @@ def queries(setup: Setup) -> str:
 
 
 def memory(setup: Setup) -> str:
-  """Bytes of the store, on a device and on disk."""
+  """Bytes of the store, on a device and on disk, and of optimised images."""
   size = setup.method.capacity * setup.sample_bytes / 2**20
-  return f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"
+  text = f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"
+  teacher, images = setup.networks.teacher, setup.costs[0].stored
+  if teacher is None or not setup.method.steps:
+    return text
+  dtype = setup.config.compute_dtype
+  each = memory_estimate.image_bytes(
+    models.with_compute_dtype(teacher, dtype), setup.spec
+  )
+  text += (
+    f"\n  {images:,} images at once, about {images * each / 2**30:,.2f} GiB "
+    f"with what the teacher keeps of them in {dtype}"
+  )
+  free = compile_target.memory_bytes()
+  if free and images * each > free * compile_target.device_count():
+    text += (
+      f"\n  that is more than the {free * compile_target.device_count() / 2**30:,.0f} GiB "
+      "that there are: make smaller sets or batches"
+    )
+  return text

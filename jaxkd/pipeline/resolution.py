@@ -2,18 +2,18 @@
 
 from ml_collections import ConfigDict
 
-from jaxkd import data, defenses, methods, models
+from jaxkd import defenses, methods, models
 from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block, Field
 from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
 from jaxkd.data import augmentation
 from jaxkd.synthesis import memory_estimate, time_estimate
-from jaxkd.types import JaxkdError
+from jaxkd.types import Classifier, DataSpec, JaxkdError
 
 # They say which fields there are.
 FIRST = (METHOD.name, OBJECTIVE.name, defenses.FIELD)
-# Fields whose value 0 is replaced by one that depends on the devices, in
-# `resolve`, or on the number of classes, in `fit_classes`.
+# Fields whose value 0 is replaced in `fit` by one that depends on the devices
+# and the teacher, or on the number of classes.
 AUTOMATIC = ("synthesis.sets_per_round", "synthesis.group_size")
 GROUP_SIZE = 10  # as published, for 10 classes and for 100
 # Images that one dispatch works on; few on the CPU, because SIGTERM waits for
@@ -22,8 +22,8 @@ IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
 
 
-def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
-  """A checked copy with every automatic value filled in.
+def resolve(config: ConfigDict) -> ConfigDict:
+  """A checked copy with the defaults of all fields that are not given.
 
   Raises:
     JaxkdError: for a value that is not allowed.
@@ -34,26 +34,53 @@ def resolve(config: ConfigDict, devices: int, backend: str) -> ConfigDict:
   for role in ("teacher", "student"):
     for view in config[role].augment:
       checks.choice(f"{role}.augment", view, augmentation.AUGMENTATIONS)
-  synthesis = config.synthesis
-  if synthesis.get("sets_per_round") == 0:
-    images = IMAGES_PER_ROUND.get(backend) or _images_per_round(config, devices)
-    synthesis.sets_per_round = sets_per_round(
-      synthesis.num_sets, images // max(synthesis.set_size, 1), devices
-    )
   return config
 
 
-def fit_classes(config: ConfigDict, num_classes: int) -> None:
-  """Fills in the automatic values that depend on the number of classes.
+def fit(
+  config: ConfigDict,
+  spec: DataSpec,
+  teacher: Classifier | None,
+  devices: int,
+  backend: str,
+) -> None:
+  """Fills in the automatic values, for the data, the teacher and the devices.
 
   A group has as many images as published, or fewer where there are fewer
   classes or a set can't be divided so.
+
+  Args:
+    config: from `resolve`; it is changed.
+    spec: of the inputs.
+    teacher: as shapes or arrays; None behind an interface.
+    devices: number of devices.
+    backend: their kind, as `jax.default_backend()`.
+
+  Raises:
+    JaxkdError: if sets can't be split over the devices.
   """
   synthesis = config.synthesis
   if synthesis.get("group_size") == 0:
-    most = min(GROUP_SIZE, num_classes)
+    most = min(GROUP_SIZE, spec.num_classes)
     divisors = [n for n in range(1, most + 1) if synthesis.set_size % n == 0]
     synthesis.group_size = divisors[-1]
+  if synthesis.get("sets_per_round") == 0:
+    images = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
+    if teacher is not None:
+      network = models.with_compute_dtype(teacher, config.compute_dtype)
+      in_time = time_estimate.images_per_dispatch(
+        network, spec, synthesis.num_steps
+      )
+      images = memory_estimate.images_per_round(
+        network,
+        spec,
+        devices,
+        in_time or images,
+        synthesis.set_size * (synthesis.get("start") == "matched"),
+      )
+    synthesis.sets_per_round = sets_per_round(
+      synthesis.num_sets, images // max(synthesis.set_size, 1), devices
+    )
 
 
 def declared(config: ConfigDict) -> Block:
@@ -90,22 +117,6 @@ def _extended(
     for part in block.fields
   ]
   return block._replace(fields=tuple(parts))
-
-
-def _images_per_round(config: ConfigDict, devices: int) -> int:
-  """Images in a round on an accelerator: as many as fit, as far as known."""
-  if config.dataset not in data.DATASETS:
-    return IMAGES_PER_ROUND_ACCELERATOR
-  spec = data.spec(config.dataset, config.image_size)
-  teacher = models.with_compute_dtype(
-    models.abstract(config.teacher.model, spec), config.compute_dtype
-  )
-  in_time = time_estimate.images_per_dispatch(
-    teacher, spec, config.synthesis.num_steps
-  )
-  return memory_estimate.images_per_round(
-    teacher, spec, devices, in_time or IMAGES_PER_ROUND_ACCELERATOR
-  )
 
 
 def sets_per_round(num_sets: int, max_sets: int, devices: int) -> int:

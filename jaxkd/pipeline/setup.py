@@ -122,9 +122,7 @@ def setup(
   Raises:
     JaxkdError: for all that a run would refuse before it starts.
   """
-  resolved = resolution.resolve(
-    config, compile_target.device_count(), compile_target.backend()
-  )
+  resolved = resolution.resolve(config)
   user_config = FrozenConfigDict(config)
   existing = external.load_external(resolved.teacher, classifier)
   if dataset is not None:
@@ -138,7 +136,6 @@ def setup(
       background=resolved.background,
     )
   resolved.dataset = summary.spec.name
-  resolution.fit_classes(resolved, summary.spec.num_classes)
   digest = ""
   if existing.classifier is not None:
     digest = weights.digest(existing.classifier)
@@ -150,11 +147,18 @@ def setup(
     resolved.teacher.checkpoint = external.GIVEN + digest
   if existing.black_box is not None:
     function_teacher.check(existing.black_box, summary.spec)
+  networks = _networks(resolved, summary.spec, existing.classifier)
+  resolution.fit(
+    resolved,
+    summary.spec,
+    networks.teacher,
+    compile_target.device_count(),
+    compile_target.backend(),
+  )
   reserved = access.count_evaluation_queries(resolved, summary.num_test)
   method = build_method(
     resolved, summary.spec, reserved=reserved, num_images=summary.num_train
   )
-  networks = _networks(resolved, summary.spec, existing.classifier)
   inputs = _input_shapes(resolved, summary, networks, method)
   spec = _round_spec(resolved, summary.spec, method, networks.student)
   run = run_shapes(spec, inputs)

@@ -9,6 +9,7 @@ the kind or number of devices asks here and not `jax`.
 from collections.abc import Iterator
 import contextlib
 import contextvars
+import os
 from typing import NamedTuple
 
 import jax
@@ -74,8 +75,15 @@ def device_count() -> int:
 
 
 def memory_bytes() -> int | None:
-  """Returns the memory of one device; None where it does not say."""
+  """Returns the memory of one device; None where it does not say.
+
+  Devices of the CPU share the memory of the machine.
+  """
   target = _described.get()
   if target:
     return target.memory
-  return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+  device = jax.local_devices()[0]
+  if device.platform == "cpu":
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total // jax.local_device_count()
+  return (device.memory_stats() or {}).get("bytes_limit")

@@ -46,16 +46,26 @@ def _capture_batch_norms(
   return outputs, BatchNorms(*zip(*calls, strict=True) if calls else ((),) * 3)
 
 
-def batch_norm_term(norms: BatchNorms) -> Array:
-  """Computes `batch_norm_loss` of the batch, a scalar."""
+def batch_norm_term(norms: BatchNorms, first: float = 1.0) -> Array:
+  """Computes `batch_norm_loss` of the batch, a scalar.
+
+  Args:
+    norms: what the layers got.
+    first: the factor of the first layer.
+  """
   axes = [tuple(range(x.ndim - 1)) for x in norms.inputs]
   inputs = [x.astype(jnp.float32) for x in norms.inputs]
-  return losses.batch_norm_loss(
+  statistics = (
     [x.mean(axis) for x, axis in zip(inputs, axes, strict=True)],
     [x.var(axis) for x, axis in zip(inputs, axes, strict=True)],
     norms.running_means,
     norms.running_variances,
   )
+  total = losses.batch_norm_loss(*statistics)
+  if first == 1.0:
+    return total
+  of_first = losses.batch_norm_loss(*(each[:1] for each in statistics))
+  return total + (first - 1) * of_first
 
 
 def pooled(maps: Sequence[Array]) -> Array:

@@ -1,32 +1,44 @@
 """An estimate of how many images fit into the memory of a device.
 
 Optimising an image keeps what the gradient of the network needs from its
-forward pass; nearly all memory goes to that.
+forward pass, and the image, its gradient and its update. Before that, one set
+of images at a time may be chosen from candidates.
 """
 
+import math
+
 import jax
+from jax.interpreters import mlir
 import jax.numpy as jnp
 
 from jaxkd.models.cpu import conv
 from jaxkd.runtime import compile_target
+from jaxkd.serialization import stablehlo
+from jaxkd.synthesis import starts
 from jaxkd.types import Array, Classifier, DataSpec
 
 BATCH = 8  # images whose residuals are counted
 # Share of a device's memory; the rest is for temporary arrays, the samples and
 # the compiler's buffers.
 SHARE = 0.45
+PIXEL_COPIES = 4  # of a float32 image: itself, gradient, update, next image
+COPIES_OF_MAPS = 2  # usual ratio of the bytes kept to those of the maps
+CANDIDATE_COPIES = 2  # of an 8-bit image: as it is drawn, and in order
 
 
 def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
   """Returns the bytes per image that are kept for the backward pass.
 
-  They are counted from shapes, without computing anything.
+  They are counted from shapes, without computing anything. Those of an artefact
+  are inside of its gradient, and estimated from its convolutions and products.
   """
+  images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
+  if stablehlo.is_artefact(classifier):
+    return COPIES_OF_MAPS * _map_bytes(classifier, images) / BATCH
 
   def pull_back(classifier: Classifier, images: Array):
     return jax.vjp(lambda x: classifier(x).logits, images)[1]
 
-  images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
   with conv.reference_form():
     residuals = jax.tree.leaves(jax.eval_shape(pull_back, classifier, images))
   total = sum(
@@ -37,16 +49,63 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
   return total / BATCH
 
 
+def _map_bytes(classifier: Classifier, images: jax.ShapeDtypeStruct) -> int:
+  """Returns the bytes of the results of all convolutions and products."""
+  program = jax.jit(lambda net, x: net(x).logits).lower(classifier, images)
+
+  def count(operation: mlir.ir.Operation) -> int:
+    regions = [
+      sum(
+        count(each.operation) for block in region for each in block.operations
+      )
+      for region in operation.regions
+    ]
+    # The branches of an artefact are for one kind of device each.
+    branches = operation.name == "stablehlo.case"
+    inside = max(regions) if branches else sum(regions)
+    if operation.name not in ("stablehlo.convolution", "stablehlo.dot_general"):
+      return inside
+    shape = operation.results[0].type.shape
+    # The batch of an artefact has no size, which is a negative number here.
+    return inside + 4 * math.prod(n if n > 0 else BATCH for n in shape)
+
+  return count(program.compiler_ir("stablehlo").operation)
+
+
+def image_bytes(classifier: Classifier, spec: DataSpec) -> float:
+  """Returns the bytes that optimising one image takes."""
+  return residual_bytes(classifier, spec) + PIXEL_COPIES * 4 * math.prod(
+    spec.shape
+  )
+
+
+def candidate_bytes(count: int, spec: DataSpec) -> float:
+  """Returns the bytes that choosing the starts of `count` images takes."""
+  return CANDIDATE_COPIES * starts.CANDIDATES * count * math.prod(spec.shape)
+
+
 def images_per_round(
-  classifier: Classifier, spec: DataSpec, devices: int, max_images: int
+  classifier: Classifier,
+  spec: DataSpec,
+  devices: int,
+  max_images: int,
+  matched: int = 0,
 ) -> int:
   """Returns the number of images that one dispatch optimises.
 
   That is as many as fit on all devices, and at most `max_images`; it is
   `max_images` where the devices don't say how much memory they have.
+
+  Args:
+    classifier: the teacher, in the type that it computes in.
+    spec: spec of its inputs.
+    devices: number of devices.
+    max_images: the most images.
+    matched: images of a set whose starts are chosen from candidates.
   """
   limit = compile_target.memory_bytes()
-  each = residual_bytes(classifier, spec)
-  if not (limit and each):
+  if not limit:
     return max_images
-  return min(max(int(SHARE * limit / each), 1) * devices, max_images)
+  free = SHARE * limit - candidate_bytes(matched, spec)
+  images = int(free / image_bytes(classifier, spec))
+  return min(max(images, 1) * devices, max_images)

@@ -10,48 +10,33 @@ from jaxkd.types import Array, DataSpec, LossTerms
 
 MAX_GROWTH = 3.0  # of an image's gradient, relative to the first of the set
 
-# images -> (what is minimised, its terms)
-ImageLoss = Callable[[Array], tuple[Array, LossTerms]]
-# (images, key) -> likewise
-ViewLoss = Callable[[Array, Array], tuple[Array, LossTerms]]
+# (images, key of the step) -> (what is minimised, its terms)
+ImageLoss = Callable[[Array, Array | None], tuple[Array, LossTerms]]
 
 
 def optimise(
   loss: ImageLoss,
   images: Array,
   tx: optax.GradientTransformation,
+  key: Array | None,
   num_steps: int,
   project: Callable[[Array], Array] = lambda images: images,
 ) -> tuple[Array, LossTerms]:
   """Optimises one set of images `[N, ...]` in one scan of T steps.
 
+  Args:
+    loss: of the images, or of random views of them.
+    images: where they start.
+    tx: the optimiser.
+    key: of all steps, each of which has one of its own; None for a loss that
+      draws nothing.
+    num_steps: T.
+    project: maps images to allowed ones, after each step.
+
   Returns:
     The images, and the terms of the last step with their weighted sum `loss`
     and that of the first step, `first_loss`. A term that is not finite stays
     so, hence the last ones are enough to notice it.
-  """
-  return optimise_views(
-    lambda images, key: loss(images), images, tx, None, num_steps, project
-  )
-
-
-def optimise_views(
-  loss: ViewLoss,
-  images: Array,
-  tx: optax.GradientTransformation,
-  key: Array | None,
-  num_steps: int,
-  project: Callable[[Array], Array] = lambda images: images,
-) -> tuple[Array, LossTerms]:
-  """Optimises images for a loss of random views, a key for every step.
-
-  Args:
-    loss: of the views.
-    images: where they start.
-    tx: the optimiser.
-    key: of all steps; None for a loss that draws nothing.
-    num_steps: T.
-    project: maps images to allowed ones, after each step.
   """
 
   def step(carry, step_key: Array | None):

@@ -51,6 +51,24 @@ def test_what_a_table_decides_is_forbidden():
     c.forbid({"seeds": "3"}, "seeds")
 
 
+def test_a_row_is_looked_up_by_its_name_or_by_the_size_of_images():
+  rows = {"mnist": 1}, {0: 2, 48: 3}
+  for dataset, size, row in (
+    ("mnist", "0", 1), ("mnist", "32", 2), ("photos", "47", 2),
+    ("photos", "48", 3), ("none", "224", 3),
+  ):  # fmt: skip
+    args = {"dataset": dataset, "image_size": size}
+    assert c.lookup_sized(args, *rows) == row
+  for dataset, size, message in (
+    ("photos", "0", "dataset=photos,image_size=64"),
+    ("photos", "-1", "image_size=-1: it must be 0 or above"),
+    ("photos", "big", "image_size=big: choose an integer"),
+  ):
+    args = {"dataset": dataset, "image_size": size}
+    with pytest.raises(JaxkdError, match=message):
+      c.lookup_sized(args, *rows)
+
+
 def test_a_row_is_looked_up_by_its_name():
   assert c.lookup({"mnist": 1}, "mnist") == 1
   with pytest.raises(JaxkdError, match="Unknown dataset 'minst'.*mean mnist"):

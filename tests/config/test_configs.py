@@ -144,6 +144,26 @@ def test_published_sizes_and_weights_are_the_cards():
   assert sizes.contrast == "groups"
 
 
+@pytest.mark.parametrize("name", ["cake", "deepinversion"])
+def test_images_of_any_size_have_a_recipe(name):
+  configs = {
+    size: c.load_config(
+      f"{CONFIGS[0].parent}/{name}.py:dataset=a/folder,image_size={size}"
+    )
+    for size in (32, 64, 224)
+  }
+  for size, config in configs.items():
+    assert (config.dataset, config.image_size) == ("a/folder", size)
+    named = config.teacher.model.startswith("torchvision_")
+    assert named == (size >= 48)
+  assert configs[224].teacher.model == "torchvision_resnet50"
+  assert configs[224].synthesis.coarse_steps > 0
+  small = c.load_config(
+    f"{CONFIGS[0].parent}/{name}.py:dataset=a/folder,image_size=64,smoke"
+  )
+  assert (small.dataset, small.student.model) == ("mnist_5k", "resnet8_8")
+
+
 def test_unknown_dataset_names_the_ones_with_a_recipe():
   with pytest.raises(JaxkdError, match="'minst'. Did you mean mnist"):
     c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=minst")

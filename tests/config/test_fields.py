@@ -160,7 +160,7 @@ def test_every_field_is_checked_before_any_work(name):
       with config.ignore_type():
         block[last] = value
       with pytest.raises(JaxkdError, match=rf"^(Unknown )?{re.escape(path)}\b"):
-        resolution.resolve(config, 1, "cpu")
+        resolution.resolve(config)
     del block[last]  # a value that is set takes the type of the one before
     if right is not None:
       block[last] = right

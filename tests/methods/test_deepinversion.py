@@ -14,7 +14,7 @@ from toy_task import KEY, SPEC, network, run_rounds, start
 import jaxkd
 from jaxkd.methods import deepinversion
 from jaxkd.pipeline.costs import round_costs
-from jaxkd.synthesis import batch_statistics
+from jaxkd.synthesis import batch_statistics, priors
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.types import JaxkdError, Networks
 
@@ -119,6 +119,25 @@ def test_images_depend_on_the_key_alone_and_classes_come_in_turn():
   np.testing.assert_array_equal(one.labels, [0, 1, 2, 0, 1, 2, 0, 1])
 
 
+def test_a_batch_smaller_than_the_classes_draws_different_ones():
+  ask = build(batch_size=2).phases[0].ask
+  labels = jax.jit(lambda key: ask((), NETS, key)[1].labels)
+  drawn = [labels(key).tolist() for key in jax.random.split(KEY, 5)]
+  assert all(len(set(batch)) == 2 for batch in drawn)
+  assert len({label for batch in drawn for label in batch}) == 3
+
+
+def test_steps_at_two_resolutions_with_a_course_of_the_step_size():
+  """The first step of each has no length, so three of five move by 0.1."""
+  images = made(
+    num_steps=5, coarse_steps=2, step_size=0.1, warmup_steps=1,
+    schedule="cosine", norm="images", first_batch_norm=10.0, jitter=1,
+  )[0].images  # fmt: skip
+  first = priors.normal(jax.random.split(KEY, 3)[0], 8, SPEC)
+  moved = np.abs((images - 0.5) / 0.5 - first)
+  assert 0.1 < moved.mean() < 0.3
+
+
 def test_only_clipped_images_are_pixels():
   for clip in (False, True):
     images = made(clip=clip, num_steps=2, mirror=True)[0].images
@@ -167,6 +186,7 @@ def test_a_teacher_without_batch_normalisations():
     ({"weights": {"classification": 1.0}}, "weights.batch_norm is missing"),
     ({"step_size": 0.0}, "step_size=0.0"),
     ({"jitter": -1}, "jitter=-1"),
+    ({"num_steps": 9, "coarse_steps": 2, "warmup_steps": 2}, "are 2 steps at"),
     ({"student_steps": 0, **only(competition=1.0)}, "student_steps above 0"),
   ],
 )
@@ -223,3 +243,21 @@ def test_the_published_numbers_are_the_cards():
   )
   assert fields.weights.competition == 1
   assert (fields.jitter, fields.mirror, fields.clip) == (4, True, True)
+  fields = synthesis("dataset=none,image_size=224,adi")
+  assert (fields.batch_size, fields.num_steps, fields.coarse_steps) == (
+    84,
+    3000,
+    2000,
+  )
+  assert (fields.step_size, fields.betas, fields.jitter) == (
+    0.25,
+    (0.5, 0.9),
+    30,
+  )
+  assert fields.weights.to_dict() == {
+    "classification": 1.0,
+    "batch_norm": 0.01,
+    "total_variation": 1e-4,
+    "norm": 1e-5,
+    "competition": 0.2,
+  }

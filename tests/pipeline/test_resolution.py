@@ -6,8 +6,12 @@ import jax
 import pytest
 
 import jaxkd
+from jaxkd import models
+from jaxkd.data import spec as data_spec
 from jaxkd.pipeline import resolution
 from jaxkd.types import JaxkdError
+
+TEACHER_SPEC = data_spec("mnist", image_size=32)
 
 
 def load(name="cake", **fields):
@@ -16,11 +20,20 @@ def load(name="cake", **fields):
   return config
 
 
+def fit(config, devices=2, backend="cpu", classes=10):
+  """The synthesis block of a config, with its automatic values."""
+  resolved = resolution.resolve(config)
+  spec = TEACHER_SPEC._replace(num_classes=classes)
+  teacher = models.abstract("lenet5", spec)
+  resolution.fit(resolved, spec, teacher, devices, backend)
+  return resolved.synthesis
+
+
 def test_automatic_values_are_filled_in_a_copy():
   config = load()
-  resolved = resolution.resolve(config, 2, "cpu")
-  assert resolved.synthesis.sets_per_round == 2
+  assert fit(config).sets_per_round == 2
   assert config.synthesis.sets_per_round == 0
+  resolved = resolution.resolve(config)
   resolved.student.epochs = 7
   resolved.synthesis.weights.contrast = 7.0
   assert config.student.epochs != 7
@@ -28,8 +41,9 @@ def test_automatic_values_are_filled_in_a_copy():
 
 
 def test_a_value_that_is_given_is_kept():
-  config = load(**{"synthesis.sets_per_round": 16})
-  assert resolution.resolve(config, 2, "cpu").synthesis.sets_per_round == 16
+  config = load(**{"synthesis.sets_per_round": 16, "synthesis.group_size": 4})
+  assert fit(config).sets_per_round == 16
+  assert fit(config, classes=100).group_size == 4
 
 
 @pytest.mark.parametrize(
@@ -38,11 +52,11 @@ def test_a_value_that_is_given_is_kept():
 )
 def test_an_accelerator_works_on_as_many_sets_as_fit(monkeypatch, stats, sets):
   """Sets of 500 images, 32,000 at most, split evenly over 4 devices."""
-  device = SimpleNamespace(memory_stats=lambda: stats)
+  device = SimpleNamespace(memory_stats=lambda: stats, platform="gpu")
   monkeypatch.setattr(jax, "local_devices", lambda: [device])
   config = load(**{"synthesis.num_sets": 512})
-  resolved = resolution.resolve(config, 4, "gpu")
-  assert resolved.synthesis.sets_per_round == sets
+  made = fit(config, devices=4, backend="gpu").sets_per_round
+  assert made == sets
 
 
 @pytest.mark.parametrize(
@@ -69,14 +83,14 @@ def test_an_accelerator_works_on_as_many_sets_as_fit(monkeypatch, stats, sets):
 )
 def test_a_value_that_is_not_allowed_is_refused(name, fields, message):
   with pytest.raises(JaxkdError, match=message):
-    resolution.resolve(load(name, **fields), 2, "cpu")
+    resolution.resolve(load(name, **fields))
 
 
 def test_a_config_without_a_method_is_refused():
   config = load()
   del config["method"]
   with pytest.raises(JaxkdError, match="method is missing"):
-    resolution.resolve(config, 2, "cpu")
+    resolution.resolve(config)
 
 
 def test_sets_that_do_not_split_over_the_devices_are_refused():
@@ -89,9 +103,4 @@ def test_sets_that_do_not_split_over_the_devices_are_refused():
   [(2, 2), (3, 2), (4, 4), (7, 5), (10, 10), (100, 10), (1000, 10)],
 )
 def test_a_group_has_no_more_images_than_there_are_classes(classes, groups):
-  config = load()
-  resolution.fit_classes(config, classes)
-  assert config.synthesis.group_size == groups
-  config.synthesis.group_size = 4
-  resolution.fit_classes(config, classes)
-  assert config.synthesis.group_size == 4  # it was chosen
+  assert fit(load(), classes=classes).group_size == groups

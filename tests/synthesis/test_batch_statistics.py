@@ -51,6 +51,9 @@ def test_equal_statistics_are_at_distance_zero():
   expected = np.linalg.norm(2 * mean) + np.linalg.norm(8 * variance)
   assert distance(3 * IMAGES) == pytest.approx(expected, rel=1e-5)
   assert np.isfinite(slope).all()
+  norms = batch_statistics.capture_batch_norms(teacher, 3 * IMAGES)[1]
+  weighted = batch_statistics.batch_norm_term(norms, first=10.0)
+  assert weighted == pytest.approx(10 * expected, rel=1e-5)  # of one layer
 
 
 def test_the_slope_is_that_of_finite_differences():

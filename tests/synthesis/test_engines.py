@@ -8,14 +8,15 @@ import optax
 from jaxkd.synthesis import generator, pixels
 
 
-def quadratic(images):
+def quadratic(images, key):
+  del key
   term = 0.5 * (images**2).sum()
   return 2.0 * term, {"energy": term}
 
 
 def test_optimise_descends_in_closed_form():
   start = jnp.array([[1.0, -2.0]])
-  images, terms = pixels.optimise(quadratic, start, optax.sgd(0.1), 3)
+  images, terms = pixels.optimise(quadratic, start, optax.sgd(0.1), None, 3)
   np.testing.assert_allclose(images, start * 0.8**3, rtol=1e-5)
   # The terms belong to the last step, before its update.
   expected = 0.5 * ((start * 0.8**2) ** 2).sum()
@@ -55,14 +56,14 @@ def test_generator_update_takes_the_statistics_along():
   assert float(value) == 6.0  # before the update
 
 
-def test_optimise_views_uses_a_new_key_in_every_step_and_projects():
+def test_optimise_uses_a_new_key_in_every_step_and_projects():
   def loss(images, key):  # one step goes all the way to the draw
     target = jax.random.normal(key)
     return 0.5 * ((images - target) ** 2).sum(), {"target": target}
 
   key = jax.random.key(0)
   last = jax.random.normal(jax.random.split(key, 4)[-1])
-  images, terms = pixels.optimise_views(
+  images, terms = pixels.optimise(
     loss, jnp.zeros(2), optax.sgd(1.0), key, 4, lambda images: images + 10
   )
   np.testing.assert_allclose(images, last + 10, rtol=1e-6)

@@ -5,6 +5,9 @@ import pytest
 
 from jaxkd import models
 from jaxkd.data import spec as data_spec
+from jaxkd.export.stablehlo import serialize
+from jaxkd.runtime import compile_target
+from jaxkd.serialization.stablehlo import from_export
 from jaxkd.synthesis import memory_estimate
 
 SPEC = data_spec("cifar10")
@@ -15,6 +18,8 @@ def network(name, dtype="float32"):
 
 
 class Device:
+  platform = "gpu"
+
   def __init__(self, limit):
     self.stats = {"bytes_limit": limit} if limit else None
 
@@ -33,6 +38,31 @@ def test_deeper_networks_keep_more_and_bfloat16_less():
     network("resnet18", "bfloat16"), SPEC
   )
   assert reduced < 0.7 * kept
+
+
+def test_an_artefact_is_estimated_from_its_maps():
+  network = models.init("resnet8_8", jax.random.key(0), SPEC)
+  artefact = from_export(serialize(network, SPEC), SPEC)
+  estimate = memory_estimate.residual_bytes(artefact, SPEC)
+  kept = memory_estimate.residual_bytes(network, SPEC)
+  assert kept / 3 < estimate < 3 * kept
+
+
+def test_candidates_of_a_set_leave_room_for_fewer_images(monkeypatch):
+  monkeypatch.setattr(jax, "local_devices", lambda: [Device(10**9)])
+  none, some, many = (
+    memory_estimate.images_per_round(
+      network("resnet18"), SPEC, 1, 32_000, matched
+    )
+    for matched in (0, 1000, 100_000)
+  )
+  assert none > some > many == 1
+
+
+def test_devices_of_the_cpu_share_its_memory():
+  """The tests have two."""
+  total = 2 * compile_target.memory_bytes()
+  assert 2**30 < total < 2**50
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def test_an_unknown_batch_norm_is_refused(role):
   config = jaxkd.load_config("configs/cake.py:dataset=two_moons,smoke")
   config[role].batch_norm = "synchronised"
   with pytest.raises(JaxkdError, match=f"{role}.batch_norm .*synchronized"):
-    resolution.resolve(config, devices=2, backend="cpu")
+    resolution.resolve(config)
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):

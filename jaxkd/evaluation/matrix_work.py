@@ -1,0 +1,142 @@
+"""Convolutions and matrix products of a program, counted from its equations.
+
+XLA's cost analysis counts the body of a loop once. Here the equations of a
+traced function are walked, and those in a scan count as often as it runs. All
+else (activations, normalisations, random numbers) is left out: next to its
+matrix products a network spends little on it where it is fused with them.
+"""
+
+from collections.abc import Callable, Iterator
+import math
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.extend.core as jex
+from jax.extend.core import primitives
+import numpy as np
+
+from jaxkd.models.cpu import conv
+
+ARTEFACT = "call_exported"  # the primitive that runs an artefact
+SHARDED = "shard_map"
+
+
+class MatrixWork(NamedTuple):
+  """Equal convolutions or products.
+
+  Attributes:
+    flop: FLOP of one; a multiplication and an addition are two.
+    numbers: numbers that one reads and writes.
+    count: how many there are.
+  """
+
+  flop: float
+  numbers: float
+  count: float = 1.0
+
+
+class Peak(NamedTuple):
+  """What devices do at most, together.
+
+  Attributes:
+    flops: FLOP per second.
+    numbers: numbers per second that are read or written.
+  """
+
+  flops: float
+  numbers: float = math.inf
+
+
+def count(
+  function: Callable[..., chex.ArrayTree], *arguments: chex.ArrayTree
+) -> list[MatrixWork]:
+  """Lists the matrix work of a function as it is defined.
+
+  It is traced for arrays or shapes, without the forms for the CPU. A loop whose
+  length is not known counts as one pass, and of branches the first counts. Of
+  an artefact FLOP are counted as one product that moves nothing.
+  """
+  with conv.reference_form():
+    # A new function, because a trace in another form may be cached.
+    jaxpr = jax.make_jaxpr(lambda *trees: function(*trees))(*arguments)
+  return list(_of_jaxpr(jaxpr.jaxpr, 1.0))
+
+
+def repeated(work: list[MatrixWork], times: float) -> list[MatrixWork]:
+  """Returns the work of a function that is called so often."""
+  return [each._replace(count=times * each.count) for each in work]
+
+
+def flop(work: list[MatrixWork]) -> float:
+  """Returns the FLOP of all work."""
+  return sum(each.flop * each.count for each in work)
+
+
+def least_seconds(work: list[MatrixWork], peak: Peak) -> float:
+  """Returns the roofline time: of each piece the slower of its two sides."""
+  return sum(
+    each.count * max(each.flop / peak.flops, each.numbers / peak.numbers)
+    for each in work
+  )
+
+
+def _of_jaxpr(jaxpr: jex.Jaxpr, times: float) -> Iterator[MatrixWork]:
+  for eqn in jaxpr.eqns:
+    if eqn.primitive is primitives.dot_general_p:
+      yield MatrixWork(_product_flop(eqn), _numbers(eqn), times)
+    elif eqn.primitive is primitives.conv_general_dilated_p:
+      yield MatrixWork(_convolution_flop(eqn), _numbers(eqn), times)
+    elif eqn.primitive.name == ARTEFACT:
+      yield MatrixWork(_artefact_flop(eqn), 0.0, times)
+    elif eqn.primitive is primitives.cond_p:
+      yield from _of_jaxpr(eqn.params["branches"][0].jaxpr, times)
+    else:
+      passes = 1
+      if eqn.primitive is primitives.scan_p:
+        passes = eqn.params["length"]
+      elif eqn.primitive.name == SHARDED:  # has the shapes of one device
+        passes = eqn.params["mesh"].size
+      for inner in jex.jaxprs_in_params(eqn.params):
+        yield from _of_jaxpr(inner, times * passes)
+
+
+def _numbers(eqn: jex.JaxprEqn) -> float:
+  return float(sum(var.aval.size for var in (*eqn.invars, *eqn.outvars)))
+
+
+def _product_flop(eqn: jex.JaxprEqn) -> float:
+  (contracted, _), _ = eqn.params["dimension_numbers"]
+  shape = eqn.invars[0].aval.shape
+  inner = math.prod(shape[axis] for axis in contracted)
+  return 2.0 * eqn.outvars[0].aval.size * inner
+
+
+def _convolution_flop(eqn: jex.JaxprEqn) -> float:
+  """Counts products with real pixels, not with padding or with the zeros
+  between rows and columns, of which gradients have many.
+  """
+  specs = eqn.params["dimension_numbers"]
+  shapes = [var.aval.shape for var in (*eqn.invars, *eqn.outvars)]
+  features, inputs = shapes[1][specs.rhs_spec[0]], shapes[1][specs.rhs_spec[1]]
+  batch = shapes[2][specs.out_spec[0]]
+  pairs = 1
+  for index in range(len(specs.lhs_spec) - 2):
+    side, taps, outputs = (
+      shape[spec[2 + index]] for shape, spec in zip(shapes, specs, strict=True)
+    )
+    starts = np.arange(outputs) * eqn.params["window_strides"][index]
+    offsets = np.arange(taps) * eqn.params["rhs_dilation"][index]
+    gap = eqn.params["lhs_dilation"][index]
+    places = starts[:, None] + offsets - eqn.params["padding"][index][0]
+    inside = (places >= 0) & (places <= (side - 1) * gap) & (places % gap == 0)
+    pairs *= int(inside.sum())
+  return 2.0 * batch * features * inputs * pairs
+
+
+def _artefact_flop(eqn: jex.JaxprEqn) -> float:
+  shapes = [
+    jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in eqn.invars
+  ]
+  run = jax.jit(lambda *xs: eqn.primitive.bind(*xs, **eqn.params))
+  return float((run.lower(*shapes).cost_analysis() or {}).get("flops", 0.0))
