@@ -19,7 +19,7 @@ sizes of `mnist_5k` are cut for two CPU cores.
 With `image_size`, the side of the images in pixels, `dataset` is any data, as a
 folder of photos or `none`. From 48 pixels the networks have ImageNet's stem and
 sets are smaller, since a large image takes more memory; from 128 the first
-steps are at half the resolution.
+steps are at half the resolution. The 12,800 images of 224 pixels take 7 GiB.
 """
 
 from jaxkd import config as c
@@ -112,7 +112,7 @@ OURS_OF = {**dict.fromkeys(SYNTHESIS, OURS), **dict.fromkeys(c.POINTS, PLANE)}
 SIZED_OURS = {
   0: OURS,
   48: dict(OURS, set_size=100),
-  128: dict(OURS, num_sets=1024, set_size=50, num_steps=12, coarse_steps=6),
+  128: dict(OURS, num_sets=256, set_size=50, num_steps=12, coarse_steps=6),
 }
 LOGIT_STD = 2.5  # of the teacher's logits in `recipe=ours`
 

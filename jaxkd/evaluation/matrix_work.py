@@ -16,6 +16,7 @@ import jax.extend.core as jex
 from jax.extend.core import primitives
 import numpy as np
 
+from jaxkd.evaluation import artefact_operations
 from jaxkd.models.cpu import conv
 
 ARTEFACT = "call_exported"  # the primitive that runs an artefact
@@ -54,8 +55,7 @@ def count(
   """Lists the matrix work of a function as it is defined.
 
   It is traced for arrays or shapes, without the forms for the CPU. A loop whose
-  length is not known counts as one pass, and of branches the first counts. Of
-  an artefact FLOP are counted as one product that moves nothing.
+  length is not known counts as one pass, and of branches the first counts.
   """
   with conv.reference_form():
     # A new function, because a trace in another form may be cached.
@@ -88,7 +88,7 @@ def _of_jaxpr(jaxpr: jex.Jaxpr, times: float) -> Iterator[MatrixWork]:
     elif eqn.primitive is primitives.conv_general_dilated_p:
       yield MatrixWork(_convolution_flop(eqn), _numbers(eqn), times)
     elif eqn.primitive.name == ARTEFACT:
-      yield MatrixWork(_artefact_flop(eqn), 0.0, times)
+      yield from _of_artefact(eqn, times)
     elif eqn.primitive is primitives.cond_p:
       yield from _of_jaxpr(eqn.params["branches"][0].jaxpr, times)
     else:
@@ -134,9 +134,14 @@ def _convolution_flop(eqn: jex.JaxprEqn) -> float:
   return 2.0 * batch * features * inputs * pairs
 
 
-def _artefact_flop(eqn: jex.JaxprEqn) -> float:
+def _of_artefact(eqn: jex.JaxprEqn, times: float) -> Iterator[MatrixWork]:
   shapes = [
     jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in eqn.invars
   ]
-  run = jax.jit(lambda *xs: eqn.primitive.bind(*xs, **eqn.params))
-  return float((run.lower(*shapes).cost_analysis() or {}).get("flops", 0.0))
+  found = artefact_operations.operations(
+    lambda *arrays: eqn.primitive.bind(*arrays, **eqn.params),
+    shapes[0].shape[0],
+    *shapes,
+  )
+  for each in found:
+    yield MatrixWork(each.flop, each.operands + each.results, times)

@@ -118,7 +118,8 @@ def memory(setup: Setup) -> str:
   size = setup.method.capacity * setup.sample_bytes / 2**20
   text = f"  store {size:,.0f} MiB; up to {2 * size:,.0f} MiB on disk"
   teacher, images = setup.networks.teacher, setup.costs[0].stored
-  if teacher is None or not setup.method.steps:
+  white_box = setup.config.teacher.access == "white_box"
+  if teacher is None or not (white_box and setup.method.steps):
     return text
   dtype = setup.config.compute_dtype
   each = memory_estimate.image_bytes(
@@ -128,10 +129,12 @@ def memory(setup: Setup) -> str:
     f"\n  {images:,} images at once, about {images * each / 2**30:,.2f} GiB "
     f"with what the teacher keeps of them in {dtype}"
   )
+  devices = compile_target.device_count()
+  needed = size * 2**20 + images * each / devices
   free = compile_target.memory_bytes()
-  if free and images * each > free * compile_target.device_count():
+  if free and needed > free:
     text += (
-      f"\n  that is more than the {free * compile_target.device_count() / 2**30:,.0f} GiB "
-      "that there are: make smaller sets or batches"
+      f"\n  a device has {free / 2**30:,.1f} GiB, and store and images take "
+      f"{needed / 2**30:,.1f}: make fewer images, or smaller sets or batches"
     )
   return text

@@ -1,4 +1,4 @@
-"""Hours that a run would take, here and on TPUs, before it starts.
+"""How long a run would take, here and on TPUs, before it starts.
 
 Both follow from the FLOP of all convolutions and matrix products
 (`jaxkd.evaluation.matrix_work`), which are counted from shapes. Evaluation,
@@ -16,6 +16,7 @@ from jaxkd.evaluation import matrix_work
 from jaxkd.evaluation.matrix_work import MatrixWork, Peak
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.setup import Setup, run_shapes
+from jaxkd.runtime.formatting import duration, scaled
 from jaxkd.types import Array, Classifier, DataSpec, Variables
 
 BATCH = 8  # images of which the work is counted
@@ -69,13 +70,13 @@ def describe(setup: Setup) -> str:
   every = [each for work in parts.values() for each in work]
   bound = matrix_work.least_seconds(every, V5E.peak)
   return (
-    f"  {total:.2g} FLOP of convolutions and products: {shares}\n"
-    f"  {_hours(total / (SHARE * rate))} on the {devices} here, estimated at "
-    f"{SHARE:.0%} of the {rate / 1e9:,.0f} GFLOP/s of a matrix product, "
+    f"  {scaled(total, 'FLOP')} in convolutions and products: {shares}\n"
+    f"  {duration(total / (SHARE * rate))} on the {devices} here, estimated at "
+    f"{SHARE:.0%} of the {scaled(rate, 'FLOP/s')} of a matrix product, "
     "measured now; a third or three times as long is possible\n"
-    f"  {_hours(bound)} or more on {V5E.name}, a roofline estimate that was "
-    f"not measured: {V5E.count} chips of {V5E.flops / 1e12:.0f} TFLOP/s in "
-    f"bfloat16 and {V5E.bytes / 1e9:.0f} GB/s"
+    f"  {duration(bound)} or more on {V5E.name}, a roofline estimate that was "
+    f"not measured: {V5E.count} chips of {scaled(V5E.flops, 'FLOP/s')} in "
+    f"bfloat16 and {scaled(V5E.bytes, 'B/s')}"
   )
 
 
@@ -171,7 +172,3 @@ def _answers(setup: Setup, images: int) -> list[MatrixWork]:
   shape = jax.ShapeDtypeStruct((BATCH, *setup.spec.shape), jnp.float32)
   work = matrix_work.count(lambda net, x: net(x).logits, network, shape)
   return matrix_work.repeated(work, images / BATCH)
-
-
-def _hours(seconds: float) -> str:
-  return f"{seconds / 3600:,.2g} hours"

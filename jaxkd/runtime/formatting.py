@@ -66,7 +66,7 @@ def scaled(number: float | None, unit: str) -> str:
   """
   if number is None:
     return UNKNOWN
-  prefixes = ["", "k", "M", "G", "T"]
+  prefixes = ["", "k", "M", "G", "T", "P", "E"]
   while number >= 999.5 and len(prefixes) > 1:
     number /= 1000
     prefixes.pop(0)

@@ -8,9 +8,9 @@ of images at a time may be chosen from candidates.
 import math
 
 import jax
-from jax.interpreters import mlir
 import jax.numpy as jnp
 
+from jaxkd.evaluation import artefact_operations
 from jaxkd.models.cpu import conv
 from jaxkd.runtime import compile_target
 from jaxkd.serialization import stablehlo
@@ -34,7 +34,11 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
   """
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
   if stablehlo.is_artefact(classifier):
-    return COPIES_OF_MAPS * _map_bytes(classifier, images) / BATCH
+    inside = artefact_operations.operations(
+      lambda images: classifier(images).logits, BATCH, images
+    )
+    maps = 4 * sum(each.results for each in inside)
+    return COPIES_OF_MAPS * maps / BATCH
 
   def pull_back(classifier: Classifier, images: Array):
     return jax.vjp(lambda x: classifier(x).logits, images)[1]
@@ -47,29 +51,6 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
     if leaf.shape[:1] == (BATCH,)
   )
   return total / BATCH
-
-
-def _map_bytes(classifier: Classifier, images: jax.ShapeDtypeStruct) -> int:
-  """Returns the bytes of the results of all convolutions and products."""
-  program = jax.jit(lambda net, x: net(x).logits).lower(classifier, images)
-
-  def count(operation: mlir.ir.Operation) -> int:
-    regions = [
-      sum(
-        count(each.operation) for block in region for each in block.operations
-      )
-      for region in operation.regions
-    ]
-    # The branches of an artefact are for one kind of device each.
-    branches = operation.name == "stablehlo.case"
-    inside = max(regions) if branches else sum(regions)
-    if operation.name not in ("stablehlo.convolution", "stablehlo.dot_general"):
-      return inside
-    shape = operation.results[0].type.shape
-    # The batch of an artefact has no size, which is a negative number here.
-    return inside + 4 * math.prod(n if n > 0 else BATCH for n in shape)
-
-  return count(program.compiler_ir("stablehlo").operation)
 
 
 def image_bytes(classifier: Classifier, spec: DataSpec) -> float:

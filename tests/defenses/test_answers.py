@@ -161,20 +161,20 @@ def test_the_fields_of_a_defence_are_those_of_the_config():
   config = c.load_config("configs/procedural.py:smoke,access=probs")
   config.teacher.defense.name = "additive_noise"
   config.teacher.defense.scale = 0.3
-  block = resolution.resolve(config, 1, "cpu").teacher.defense
+  block = resolution.resolve(config).teacher.defense
   assert (block.scale, block.secret) == (0.3, 0)
   config.teacher.defense.scale = -0.3
   with pytest.raises(JaxkdError, match="defense.scale=-0.3: choose a number"):
-    resolution.resolve(config, 1, "cpu")
+    resolution.resolve(config)
   config.teacher.defense.name = "rounding"
   with pytest.raises(JaxkdError, match="field in teacher.defense 'scale'"):
-    resolution.resolve(config, 1, "cpu")
+    resolution.resolve(config)
 
 
 def test_a_defence_of_ones_own_needs_a_file_alone():
   config = c.load_config("configs/procedural.py:smoke,access=label")
   config.teacher.defense = c.defense(name="own_code.even_answers", share=0.2)
-  block = resolution.resolve(config, 1, "cpu").teacher
+  block = resolution.resolve(config).teacher
   assert defenses.check(block) is None
   network = from_function(lambda weights, points: points @ weights, PROBS[:3].T)
   defended = defenses.defend(RecordingTrainer(), network, block.defense)
@@ -184,4 +184,4 @@ def test_a_defence_of_ones_own_needs_a_file_alone():
   np.testing.assert_allclose(told, expected, rtol=1e-5)
   config.teacher.defense.share = 1.2
   with pytest.raises(JaxkdError, match="share=1.2: choose a number"):
-    resolution.resolve(config, 1, "cpu")
+    resolution.resolve(config)

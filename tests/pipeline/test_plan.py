@@ -27,10 +27,10 @@ def test_all_parts_of_a_run_are_described():
   assert "teacher: resnet34, 21,282,122 parameters" in text
   assert "64,000,000 image-steps" in text
   assert "none: the teacher is a white box" in text
-  assert "500 images at once, about 2.27 GiB" in text
-  # 64 million image-steps of 2.3 GFLOP forward and as many back are 95 % of it.
-  assert "FLOP of convolutions and products: teacher" in text
-  assert "hours or more on v5e-8, a roofline estimate" in text
+  assert "1,000 images at once, about 4.55 GiB" in text
+  # 64 million image-steps of 2.3 GFLOP are most of it.
+  assert "287 PFLOP in convolutions and products: teacher 3%, ima" in text
+  assert "or more on v5e-8, a roofline estimate that was not measured" in text
 
 
 def test_paid_queries_have_a_price():

@@ -42,4 +42,4 @@ def test_image_steps_and_answers_are_counted():
 def test_a_teacher_that_is_there_costs_no_training():
   made = setup(config_of(), TEACHER, DATASET)
   assert time_estimate.teacher_work(made) == []
-  assert "student 100%" in time_estimate.describe(made)
+  assert "products: images 100%, student 0%" in time_estimate.describe(made)
