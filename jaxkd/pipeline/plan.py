@@ -5,7 +5,7 @@ import json
 from ml_collections import ConfigDict
 
 from jaxkd import models
-from jaxkd.pipeline import grid, time_estimate
+from jaxkd.pipeline import grid, run_time
 from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.pipeline.teacher import check_given
 from jaxkd.runtime import compile_target
@@ -30,7 +30,7 @@ def describe(config: ConfigDict) -> str:
     "synthesis": synthesis(setup),
     "training": training(setup),
     "memory": memory(setup),
-    "time": time_estimate.describe(setup),
+    "time": run_time.describe(setup),
     "queries": queries(setup),
   }
   return "\n\n".join(f"{name}\n{text}" for name, text in sections.items())

@@ -6,7 +6,7 @@ from tiles import DATASET, TEACHER, config_of
 import jaxkd
 from jaxkd import models
 from jaxkd.evaluation.matrix_work import flop
-from jaxkd.pipeline import time_estimate
+from jaxkd.pipeline import run_time
 from jaxkd.pipeline.setup import setup
 
 pytestmark = pytest.mark.usefixtures("dense")
@@ -17,23 +17,23 @@ def test_students_and_trained_teachers_are_counted_by_epochs_and_images():
   config.student.seeds, config.student.epochs = 2, 3
   config.student.validation_fraction = 0.5
   made = setup(config)
-  step = flop(time_estimate.training_step(made.networks.student, made.spec))
+  step = flop(run_time.training_step(made.networks.student, made.spec))
   parameters = models.count_parameters(made.networks.student.variables)
   assert 4 * parameters * 0.8 < step < 6 * parameters
   images = 2 * 3 * made.method.capacity // 2
-  assert flop(time_estimate.student_work(made)) == pytest.approx(images * step)
+  assert flop(run_time.student_work(made)) == pytest.approx(images * step)
   images = config.teacher.epochs * made.data.num_train
-  assert flop(time_estimate.teacher_work(made)) == pytest.approx(images * step)
+  assert flop(run_time.teacher_work(made)) == pytest.approx(images * step)
 
 
 def test_image_steps_and_answers_are_counted():
   config = jaxkd.load_config("configs/cake.py:dataset=two_moons,smoke")
   few, many = (
-    flop(time_estimate.rounds_work(setup(config)))
+    flop(run_time.rounds_work(setup(config)))
     for config.synthesis.num_steps in (1, 3)
   )
   made = setup(config)
-  forward = flop(time_estimate._answers(made, made.method.capacity))
+  forward = flop(run_time._answers(made, made.method.capacity))
   # A step is one pass forward and at most one back; the labels are one more.
   assert 2 * forward < few <= 3 * forward
   assert many - few == pytest.approx(2 * (few - forward))
@@ -41,5 +41,5 @@ def test_image_steps_and_answers_are_counted():
 
 def test_a_teacher_that_is_there_costs_no_training():
   made = setup(config_of(), TEACHER, DATASET)
-  assert time_estimate.teacher_work(made) == []
-  assert "products: images 100%, student 0%" in time_estimate.describe(made)
+  assert run_time.teacher_work(made) == []
+  assert "products: images 100%, student 0%" in run_time.describe(made)

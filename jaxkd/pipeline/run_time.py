@@ -7,7 +7,6 @@ ensembles that are trained before the student, and defences are not counted.
 
 import math
 import time
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from jaxkd.evaluation import matrix_work
 from jaxkd.evaluation.matrix_work import MatrixWork, Peak
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.setup import Setup, run_shapes
+from jaxkd.runtime.accelerators import ACCELERATORS
 from jaxkd.runtime.formatting import duration, scaled
 from jaxkd.types import Array, Classifier, DataSpec, Variables
 
@@ -26,30 +26,10 @@ BATCH = 8  # images of which the work is counted
 SHARE = 0.5
 SIDES, DEFAULT_SIDE = {"cpu": 512}, 8_192  # of the measured product
 REPEATS = 20
-
-
-class Chips(NamedTuple):
-  """Accelerators by their data sheet.
-
-  Attributes:
-    name: of all of them.
-    count: how many.
-    flops: FLOP/s of one in bfloat16.
-    bytes: bytes/s of the memory of one.
-  """
-
-  name: str
-  count: int
-  flops: float
-  bytes: float
-
-  @property
-  def peak(self) -> Peak:
-    """What they do together; a number in bfloat16 has two bytes."""
-    return Peak(self.count * self.flops, self.count * self.bytes / 2)
-
-
-V5E = Chips("v5e-8", 8, 197e12, 819e9)
+CHIPS = 8
+V5E = ACCELERATORS["v5e"]
+# What the chips do together; a number in bfloat16 has two bytes.
+V5E_PEAK = Peak(CHIPS * V5E.flops, CHIPS * V5E.bandwidth / 2)
 
 
 def describe(setup: Setup) -> str:
@@ -68,15 +48,15 @@ def describe(setup: Setup) -> str:
   rate = product_rate()
   devices = f"{jax.device_count()} {jax.default_backend().upper()} device(s)"
   every = [each for work in parts.values() for each in work]
-  bound = matrix_work.least_seconds(every, V5E.peak)
+  bound = matrix_work.least_seconds(every, V5E_PEAK)
   return (
     f"  {scaled(total, 'FLOP')} in convolutions and products: {shares}\n"
     f"  {duration(total / (SHARE * rate))} on the {devices} here, estimated at "
     f"{SHARE:.0%} of the {scaled(rate, 'FLOP/s')} of a matrix product, "
     "measured now; a third or three times as long is possible\n"
-    f"  {duration(bound)} or more on {V5E.name}, a roofline estimate that was "
-    f"not measured: {V5E.count} chips of {scaled(V5E.flops, 'FLOP/s')} in "
-    f"bfloat16 and {scaled(V5E.bytes, 'B/s')}"
+    f"  {duration(bound)} or more on v5e-8, a roofline estimate that was "
+    f"not measured: {CHIPS} chips of {scaled(V5E.flops, 'FLOP/s')} in "
+    f"bfloat16 and {scaled(V5E.bandwidth, 'B/s')}"
   )
 
 
