@@ -28,7 +28,9 @@ import jaxkd
 from jaxkd import models
 from jaxkd.config import fields
 from jaxkd.pipeline.resolution import RUN
-from jaxkd.serialization import weights
+from jaxkd.serialization import bundle, probe as probes, weights
+from jaxkd.serialization.model_card import ModelCard
+from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.pytorch.weights import to_torch
 
 ROOT = Path(__file__).parents[1]
@@ -260,6 +262,15 @@ def write_teacher(path: Path) -> None:
   weights.save(path, network, spec, "lenet5")
 
 
+def write_bundle(folder: Path) -> None:
+  """What importing a PyTorch module writes, of a network of our own."""
+  spec = jaxkd.DataSpec("photos", (64, 64, 3), 10, (0.5,) * 3, (0.5,) * 3)
+  network = models.init("resnet8_8", jax.random.key(0), spec)
+  images = bundle.probe_images(spec)
+  probe = Probe(images, probes.answer(network, images))
+  bundle.write(folder, "teacher", network, ModelCard("resnet8_8", spec), probe)
+
+
 def write_own_digits(path: Path) -> None:
   labels = np.arange(40) % 10
   images = np.random.default_rng(0).random((40, 28, 28), np.float32)
@@ -279,6 +290,7 @@ STAND_INS = {
   "teacher.safetensors": write_teacher,
   "digits.npz": write_own_digits,
   "photos": write_photos,
+  "imported": write_bundle,
   "token.txt": lambda path: path.write_text("secret"),
 }
 
