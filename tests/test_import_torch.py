@@ -67,6 +67,10 @@ class Random(nn.Module):
     return x * torch.rand_like(x)
 
 
+def averaged():
+  return torch.optim.swa_utils.AveragedModel(net())
+
+
 def trained_on_a_gpu():
   network = net()
   network.load_state_dict(torch.load("net.pth", weights_only=True))
@@ -219,6 +223,8 @@ def test_probabilities(capsys):
 
 def test_one_number_for_two_classes_among_several_outputs(capsys):
   assert "must be chosen" in refused(capsys, "two")
+  message = refused(capsys, "two", "--output=score")
+  assert "set --output_kind=sigmoid" in message
   run_import("two", "--output=score", "--outputs=sigmoid")
   classifier, spec, _ = bundle.read("out")
   assert spec.num_classes == 2
@@ -267,6 +273,22 @@ def test_a_pickle_is_loaded_by_the_users_function(capsys):
   torch.save(module("net").state_dict(), "net.pth")
   message = refused(capsys, "net", "--weights=net.pth")
   assert "torch.load(PATH, weights_only=True)" in message
+
+
+def test_averaged_weights_and_a_normaliser_beside_them(capsys):
+  state = {n: t.numpy() for n, t in module("net").state_dict().items()}
+  state |= {"mean": np.float32([0.2, 0.4, 0.6]), "std": np.float32([0.3])}
+  save_file(state, "net.safetensors")
+  run_import("averaged", "--weights=net.safetensors")
+  np.testing.assert_allclose(
+    bundle.read("out").classifier(IMAGES).logits,
+    answers(module("net"), IMAGES),
+    rtol=1e-4,
+    atol=1e-5,
+  )
+  save_file(state | {"std": np.float32([0.5])}, "net.safetensors")
+  message = refused(capsys, "net", "--weights=net.safetensors", out="other")
+  assert "--mean=0.2,0.4,0.6 --std=0.5" in message
 
 
 def test_weights_of_another_device_are_read(monkeypatch):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from jaxkd.export.stablehlo import serialize
 from jaxkd.models import pytorch
 from jaxkd.serialization import bundle, data_spec, mismatch
@@ -39,7 +41,7 @@ def export_module(
       are not such.
   """
   network = pytorch.from_torch(
-    modules.load(function, weights),
+    modules.load(function, weights, spec),
     mean=spec.mean,
     std=spec.std,
     name=function,
@@ -54,6 +56,12 @@ def export_module(
       f"The answers of {function} are probabilities; set "
       "--output_kind=probabilities."
     )
+  one_number = answers.shape[1] == 2 and not answers[:, 0].any()
+  if output_kind == "logits" and one_number and _are_shares(answers[:, 1]):
+    raise JaxkdError(
+      f"The answers of {function} are one number between 0 and 1 for an image; "
+      "set --output_kind=sigmoid if it is the probability of the second class."
+    )
   if output_kind == "probabilities" and not mismatch.are_log_probabilities(
     answers
   ):
@@ -67,3 +75,10 @@ def export_module(
   classifier = bundle.artefact_classifier(artefact, spec, "logits")
   model = ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
   return model, Probe(images, answers)
+
+
+def _are_shares(numbers: np.ndarray) -> bool:
+  """Returns whether all numbers are between 0 and 1, and not all equal."""
+  return bool(
+    (numbers >= 0).all() and (numbers <= 1).all() and np.ptp(numbers) > 0
+  )

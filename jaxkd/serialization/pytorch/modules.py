@@ -9,20 +9,26 @@ from jaxkd.config import user_code
 from jaxkd.models import pytorch
 from jaxkd.serialization import shards
 from jaxkd.serialization.imported import is_pickle
-from jaxkd.serialization.pytorch.extra_tensors import COUNTER
+from jaxkd.serialization.pytorch.extra_tensors import (
+  COUNTER,
+  is_named_by_training,
+)
+from jaxkd.serialization.pytorch.normalisers import find_normaliser
 from jaxkd.serialization.pytorch.state_dicts import (
   select,
   unwrapped,
   without_wrappers,
 )
 from jaxkd.serialization.pytorch.weights import first_three
-from jaxkd.types import JaxkdError
+from jaxkd.types import DataSpec, JaxkdError
 
 if TYPE_CHECKING:
   import torch
 
 
-def load(function: str, weights: Path | None = None) -> "torch.nn.Module":
+def load(
+  function: str, weights: Path | None, spec: DataSpec
+) -> "torch.nn.Module":
   """Calls a function of the user and loads weights into what it returns.
 
   Args:
@@ -30,6 +36,7 @@ def load(function: str, weights: Path | None = None) -> "torch.nn.Module":
       `torch.nn.Module`.
     weights: safetensors file with the names of the module's state dict; None
       leaves the module as it is.
+    spec: spec of the inputs, for a normaliser among the weights.
 
   Raises:
     JaxkdError: if PyTorch is missing, if the function fails or returns
@@ -50,17 +57,18 @@ def load(function: str, weights: Path | None = None) -> "torch.nn.Module":
       "a torch.nn.Module."
     )
   if weights:
-    conversion.set_state(module, _read(weights, function, module))
+    conversion.set_state(module, _read(weights, function, module, spec))
   return module
 
 
 def _read(
-  path: Path, function: str, module: "torch.nn.Module"
+  path: Path, function: str, module: "torch.nn.Module", spec: DataSpec
 ) -> dict[str, np.ndarray]:
   """Reads the tensors of a module.
 
   Raises:
-    JaxkdError: if tensors are missing, not used or of another shape.
+    JaxkdError: if tensors are missing, not used or of another shape, or if
+      there is a normaliser that neither the module nor the spec has.
   """
   files = shards.find_files(path)
   if any(file.is_file() and is_pickle(file) for file in files):
@@ -71,10 +79,16 @@ def _read(
   state = {
     unwrapped(name): (name, tensor)
     for name, tensor in module.state_dict().items()
-    if not name.endswith(f".{COUNTER}")
+    if not name.endswith(f".{COUNTER}") and not is_named_by_training(name)
   }
   tensors = without_wrappers(shards.read(files).tensors)
   selection = select(tensors, state.keys())
+  unused = {selection.prefix + name: name for name in selection.unused}
+  normaliser = find_normaliser({name: tensors[name] for name in unused}, 0)
+  if normaliser:
+    normaliser.check(spec)
+    for name in normaliser.names:
+      del unused[name]
   given = {state[name][1].data_ptr() for name in selection.tensors}
   problems = {
     # Of tensors that are tied one is enough.
@@ -83,7 +97,7 @@ def _read(
       for name in selection.missing
       if state[name][1].data_ptr() not in given
     ],
-    " not used": selection.unused,
+    " not used": list(unused.values()),
     " of another shape": [
       name
       for name, tensor in selection.tensors.items()
