@@ -88,6 +88,8 @@ def make_attacks(argument: str, recipe: dict):
       **epochs,
     ),
   }
+  # The recorded runs have this weight decay, which the recipe had before.
+  students = {**epochs, "student.optimizer.weight_decay": 5e-3}
   for name in ("procedural, probabilities", "procedural, labels"):
-    attacks[name].update_from_flattened_dict(epochs)
+    attacks[name].update_from_flattened_dict(students)
   return attacks
