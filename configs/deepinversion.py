@@ -4,6 +4,7 @@
   python -m jaxkd.main --config=configs/deepinversion.py:adi
   python -m jaxkd.main --config=configs/deepinversion.py:adi,dataset=cifar10
   python -m jaxkd.main --config=configs/deepinversion.py:dataset=cifar10
+  python -m jaxkd.main --config=configs/deepinversion.py:deepdream
   python -m jaxkd.main --config=configs/deepinversion.py:smoke
 
 `adi` is Adaptive DeepInversion: the student competes with the teacher while
@@ -12,6 +13,11 @@ images are made. Images are optimised as in the authors' code for CIFAR-10, with
 them, has not been released by the authors: that is ours, but for a new batch
 every 50 updates in `adi`, which is the paper's. The teacher needs batch
 normalisations: LeNet-5 has none. `mnist_5k` is our recipe for two CPU cores.
+
+`deepdream` leaves the term of the statistics out, as in the comparisons of the
+paper with DeepDream, so that any teacher will do. The row "DD" of CAKE's poster
+may be this: its text says of DD that it needs no kind of network, but not what
+it is, and the printed 93.3 is the number of DFAD (`dd.py`).
 
 With `image_size`, the side of the images in pixels, `dataset` is any data, as a
 folder or `none`: `configs/deepinversion.py:dataset=photos,image_size=224`. From
@@ -116,7 +122,12 @@ SIZED_NETWORKS = {
 
 def get_config(argument: str = ""):
   args = c.arguments(
-    argument, dataset="mnist_5k", adi=False, datafree=False, image_size="0"
+    argument,
+    dataset="mnist_5k",
+    adi=False,
+    datafree=False,
+    deepdream=False,
+    image_size="0",
   )
   adi, datafree = args["adi"], args["datafree"]
   name, size = args["dataset"], c.number(args, "image_size")
@@ -132,6 +143,8 @@ def get_config(argument: str = ""):
     "norm": recipe.pop("norm_weight", 0.0),
     "competition": adi * (1.0 if datafree else 0.2),
   }
+  if args["deepdream"]:
+    weights["batch_norm"] = 0.0
   if not (adi or datafree):
     recipe["student_steps"] = 0
   by_name = dict.fromkeys(ORIGINAL, RESNETS) | {"mnist_5k": CNNS}
