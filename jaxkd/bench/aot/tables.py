@@ -80,7 +80,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     f"{1e3 * roofline['seconds']:.3g}" if roofline else "",
     roofline["binds"] if roofline else "",
     f"{cycles['per_image_step']:,.0f}" if cycles else "",
-    f"{cycles['share_of_peak']:.0%}" if cycles else "",
+    f"{cycles['share_of_peak']:.1%}" if cycles else "",
     _collectives(inside),
     _collectives(outside),
     "; ".join(faults(row)),

@@ -1,5 +1,6 @@
 """Descriptions of accelerators for the compilers."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -37,10 +38,13 @@ def describe(target: str) -> CompileTarget:
   name, count = _split(target)
   kind = ACCELERATORS[name]
   if kind.backend == "cpu":
+    with contextlib.suppress(RuntimeError):  # where JAX has started already
+      jax.config.update("jax_num_cpu_devices", count)
     devices = jax.devices("cpu")
     if len(devices) != count:
-      jax.config.update("jax_num_cpu_devices", count)
-      devices = jax.devices("cpu")
+      raise JaxkdError(
+        f"target={target}: this process has {len(devices)} devices of the CPU."
+      )
   else:
     try:
       devices = DESCRIBE[kind.backend](name, count)

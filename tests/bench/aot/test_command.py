@@ -86,7 +86,7 @@ def test_every_row_has_all_columns():
   text = tables.markdown(rows, ["About."])
   lines = [line for line in text.splitlines() if line.startswith("|")]
   assert {line.count("|") for line in lines} == {len(tables.COLUMNS) + 1}
-  assert "| 1,234 | 53% |" in lines[2]
+  assert "| 1,234 | 53.0% |" in lines[2]
   assert "the compiler refuses it: out of memory" in lines[3]
   assert "- cake synthesis: 25% fusion one" in text
   assert "100 MB, compiled 20 MB of temporaries, 50% of the device" in text
