@@ -84,11 +84,12 @@ def test_labels_are_stored_as_integers():
 
 def test_costs_are_what_the_rounds_ask_train_and_store():
   assert round_costs(*start(LABELS, growing_passes())) == [
-    (8, 1, 8),
-    (8, 2, 8),
-    (8, 3, 8),
+    (8, 1, 8, (1, 1)),
+    (8, 2, 8, (1, 2)),
+    (8, 3, 8, (1, 3)),
   ]
-  assert round_costs(*start(TEACHER, two_phases())) == ([(32, 6, 24)] * 2)
+  costs = round_costs(*start(TEACHER, two_phases()))
+  assert costs == [(32, 6, 24, (1, 3))] * 2
 
 
 def test_phases_whose_repeats_grow_train_as_often_as_their_costs_say():

@@ -170,7 +170,7 @@ def test_memory_says_how_many_train_at_once(monkeypatch):
 
   def at_once(limit):
     stats = None if limit is None else {"bytes_limit": limit}
-    device = SimpleNamespace(memory_stats=lambda: stats)
+    device = SimpleNamespace(platform="gpu", memory_stats=lambda: stats)
     monkeypatch.setattr(grid.jax, "local_devices", lambda: [device])
     state = init_state(student, tx)
     return grid.at_once(train_config, state, samples(4), inputs)

@@ -41,7 +41,7 @@ def make_setup(method, budget=10 * COST, eval_at=()):
   setup = bare_setup(config, SPEC, method)
   return setup._replace(
     round=RoundSpec(method, train_config, SPEC, "probs"),
-    costs=(RoundCost(COST, 6, 24),) * method.rounds,
+    costs=(RoundCost(COST, 6, 24, (1, 3)),) * method.rounds,
   )
 
 
