@@ -27,16 +27,10 @@ from ml_collections import ConfigDict
 from jaxkd.config import checks, user_code
 from jaxkd.config.fields import Block, Field, Values
 from jaxkd.config.teacher_fields import behind_interface
+from jaxkd.models.changed_outputs import ChangedApply
 from jaxkd.models.network_outputs import to_logits
 from jaxkd.training.trained_network import Trainer
-from jaxkd.types import (
-  ApplyFn,
-  Array,
-  Classifier,
-  JaxkdError,
-  Outputs,
-  Variables,
-)
+from jaxkd.types import Array, Classifier, JaxkdError, Outputs
 
 FIELD = "teacher.defense.name"
 # What a defence of the answer can't protect, because it tells more.
@@ -127,8 +121,8 @@ def defend(
     block: `config.teacher.defense`.
   """
   if changes_answers(block.name):
-    apply = DefendedApply(undefended.apply, AnswerDefense.of(block.name, block))
-    return undefended.replace(apply=apply)
+    defense = AnswerDefense.of(block.name, block)
+    return with_answer_defense(undefended, defense)
   if "." in block.name:
     trainer = trainer._replace(modules=(block.name,))
   return find(block.name).defend(trainer, undefended, block)
@@ -158,27 +152,25 @@ class AnswerDefense:
 
 
 @dataclass(frozen=True)
-class DefendedApply:
-  """Applies a network and changes its answers.
+class DefendedOutputs:
+  """Changes the outputs of a network as a defence of its answers does.
 
   Logits are the logarithms of the changed probabilities, at least 1e-12.
 
   Attributes:
-    apply: of the network.
-    defense: of its answers.
+    defense: of the answers.
   """
 
-  apply: ApplyFn
   defense: AnswerDefense
 
-  def __call__(
-    self,
-    variables: Variables,
-    images: Array,
-    *,
-    train: bool = False,
-    rng: Array | None = None,
-  ) -> tuple[Outputs, Variables]:
-    outputs, changed = self.apply(variables, images, train=train, rng=rng)
+  def __call__(self, outputs: Outputs, images: Array) -> Outputs:
     probs = self.defense(jax.nn.softmax(outputs.logits), images)
-    return outputs._replace(logits=to_logits(probs, "probabilities")), changed
+    return outputs._replace(logits=to_logits(probs, "probabilities"))
+
+
+def with_answer_defense(
+  classifier: Classifier, defense: AnswerDefense
+) -> Classifier:
+  """Returns a network with the same weights whose answers are defended."""
+  apply = ChangedApply(classifier.apply, DefendedOutputs(defense))
+  return classifier.replace(apply=apply)

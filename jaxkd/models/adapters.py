@@ -16,10 +16,10 @@ from jaxkd.models.apply_functions import (
   LinenApply,
   NnxApply,
   Normaliser,
-  ScaledApply,
   mode_argument,
 )
-from jaxkd.models.network_outputs import ConvertedApply, OutputReader
+from jaxkd.models.changed_outputs import ChangedApply, Conversion, LogitScale
+from jaxkd.models.network_outputs import OutputReader
 from jaxkd.types import Array, Classifier, JaxkdError, Outputs, Variables
 
 
@@ -170,18 +170,20 @@ def with_output(classifier: Classifier, output: str, kind: str) -> Classifier:
       f"teacher.output={output!r}: {classifier.name!r} has one output; leave "
       "the field out."
     )
-  return (
-    classifier.replace(apply=ConvertedApply(apply, kind))
-    if kind
-    else (classifier)
-  )
+  return with_conversion(classifier, kind) if kind else classifier
+
+
+def with_conversion(classifier: Classifier, kind: str) -> Classifier:
+  """Returns a network whose outputs of a kind are converted to logits."""
+  apply = ChangedApply(classifier.apply, Conversion(kind))
+  return classifier.replace(apply=apply)
 
 
 def output_kind(classifier: Classifier) -> str:
   """Returns what was said about a network's outputs; empty for nothing."""
   apply = classifier.apply
-  if isinstance(apply, ConvertedApply):
-    return apply.kind
+  if isinstance(apply, ChangedApply) and isinstance(apply.change, Conversion):
+    return apply.change.kind
   reader = getattr(apply, "outputs", None)
   return reader.kind if isinstance(reader, OutputReader) else ""
 
@@ -200,7 +202,7 @@ def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
   if dtype == "float32":
     return classifier
   apply = classifier.apply
-  if isinstance(apply, (ScaledApply, ConvertedApply)):
+  if isinstance(apply, ChangedApply):
     inner = with_compute_dtype(classifier.replace(apply=apply.apply), dtype)
     return classifier.replace(apply=replace(apply, apply=inner.apply))
   if not (isinstance(apply, LinenApply) and hasattr(apply.module, "dtype")):
@@ -215,5 +217,5 @@ def with_compute_dtype(classifier: Classifier, dtype: str) -> Classifier:
 
 def with_logit_scale(classifier: Classifier, factor: float) -> Classifier:
   """Returns the same network with its logits multiplied by a factor above 0."""
-  apply = ScaledApply(classifier.apply, float(factor))
+  apply = ChangedApply(classifier.apply, LogitScale(float(factor)))
   return classifier.replace(apply=apply)

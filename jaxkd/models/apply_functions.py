@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxkd.models.cpu.interpreter import with_cpu_forms
 from jaxkd.models.network_outputs import OutputReader
-from jaxkd.types import ApplyFn, Array, JaxkdError, Outputs, Variables
+from jaxkd.types import Array, JaxkdError, Outputs, Variables
 
 # Keyword arguments that tell a module whether it is in training.
 _MODE_ARGUMENTS = {
@@ -210,29 +210,3 @@ class FunctionApply:
 
   def _apply(self, variables: Variables, images: Array) -> Outputs:
     return self.outputs(self.function(variables, self.normalise(images)))
-
-
-@dataclass(frozen=True)
-class ScaledApply:
-  """Applies a network and multiplies its logits, and those of its heads.
-
-  Attributes:
-    apply: of the network.
-    factor: above 0, so that the predicted classes stay.
-  """
-
-  apply: ApplyFn
-  factor: float
-
-  def __call__(
-    self,
-    variables: Variables,
-    images: Array,
-    *,
-    train: bool = False,
-    rng: Array | None = None,
-  ) -> tuple[Outputs, Variables]:
-    outputs, changed = self.apply(variables, images, train=train, rng=rng)
-    heads = tuple(head * self.factor for head in outputs.heads)
-    scaled = outputs._replace(logits=outputs.logits * self.factor, heads=heads)
-    return scaled, changed

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 import jax
 import jax.numpy as jnp
 
-from jaxkd.types import ApplyFn, Array, JaxkdError, Outputs, Variables
+from jaxkd.types import Array, JaxkdError, Outputs
 
 MIN_PROBABILITY = 1e-12  # smaller ones are raised to it before the logarithm
 LOGITS = "logits"  # an output of this name is taken before others
@@ -129,27 +129,3 @@ def _described(returned: object) -> str:
   return ", ".join(
     f"{path} {list(array.shape)}".strip() for path, array in arrays[:6]
   ) + (", ..." if len(arrays) > 6 else "")
-
-
-@dataclass(frozen=True)
-class ConvertedApply:
-  """Applies a network and converts its logits, which are of another kind.
-
-  Attributes:
-    apply: of the network.
-    kind: as in `to_logits`.
-  """
-
-  apply: ApplyFn
-  kind: str
-
-  def __call__(
-    self,
-    variables: Variables,
-    images: Array,
-    *,
-    train: bool = False,
-    rng: Array | None = None,
-  ) -> tuple[Outputs, Variables]:
-    outputs, changed = self.apply(variables, images, train=train, rng=rng)
-    return OutputReader(kind=self.kind)(outputs), changed

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxkd.config import checks
-from jaxkd.models.network_outputs import ConvertedApply
+from jaxkd.models.adapters import with_conversion
 from jaxkd.runtime.files import atomic_folder
 from jaxkd.serialization import model_card, probe as probes, weights
 from jaxkd.serialization.model_card import ARTEFACT, ModelCard
@@ -176,4 +176,4 @@ def artefact_classifier(
   classifier = from_export(artefact, spec, output=output)
   if outputs == "logits" and not classifier.apply.gives_one_number:
     return classifier
-  return classifier.replace(apply=ConvertedApply(classifier.apply, outputs))
+  return with_conversion(classifier, outputs)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from served_network import SPEC, images, linear, logits
 
-from jaxkd.defenses import AnswerDefense, DefendedApply
+from jaxkd.defenses import AnswerDefense, with_answer_defense
 from jaxkd.serve import answers
 from jaxkd.serve.answers import ServerConfig
 from jaxkd.serve.inference import InferenceService
@@ -75,8 +75,8 @@ def test_a_server_and_a_teacher_in_process_answer_alike():
   service = InferenceService(linear(), SPEC, ServerConfig(defense=defense))
   body = {"instances": images(5).tolist()}
   served = service.predict(json.dumps(body).encode())[0]["predictions"]
-  apply = DefendedApply(linear().apply, answers.parse(defense))
-  black_box = BlackBox(linear().replace(apply=apply), "probs")
+  defended = with_answer_defense(linear(), answers.parse(defense))
+  black_box = BlackBox(defended, "probs")
   np.testing.assert_allclose(
     np.exp(black_box.answer(jnp.asarray(images(5)))), served, atol=2e-6
   )
