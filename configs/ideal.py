@@ -6,11 +6,11 @@
   python -m jaxkd.main --config=configs/ideal.py:smoke
 
 Budgets and E_G are the paper's. `recipe=ours` adds what the budget does not
-forbid: images of all tones (`tones`), a student that starts afresh once the
-rounds are over (`student.epochs`), and on digits an ensemble of such students,
-which labels more images in the teacher's place (`ensemble`).
-`recipe=published` has none of the three. Either takes a share of procedural
-images (`--config.synthesis.procedural_share=0.5`).
+forbid: images of all tones (`tones`), and a student that starts afresh once the
+rounds are over (`student.epochs`), with a weight decay for so many labels.
+`recipe=published` has neither. Either takes a share of procedural images
+(`--config.synthesis.procedural_share=0.5`), and an ensemble that labels more
+images in the teacher's place (`--config.synthesis.ensemble=4`).
 The LeNet of digits is LeNet-5; what IDEAL's code calls so is
 `teacher=ideal_lenet,student=ideal_lenet` with `--config.image_size=0`.
 `mnist_5k` is our recipe for two CPU cores.
@@ -61,8 +61,7 @@ def get_config(argument: str = ""):
   extended = c.lookup(
     {"ours": True, "published": False}, args["recipe"], "recipe"
   )
-  digits = args["dataset"].startswith("mnist")
-  with_ensemble = extended and digits and not args["smoke"]
+  weight_decay = c.weight_decay(recipe["budget"]) if extended else 5e-4
   return c.experiment(
     "ideal",
     args,
@@ -76,10 +75,11 @@ def get_config(argument: str = ""):
     },
     student={
       "model": recipe["student"],
-      # As many updates with the ensemble's images as without.
-      "epochs": (6 if with_ensemble else 30) if extended else 0,
+      "epochs": 30 if extended else 0,
       "batch_size": 32,
-      "optimizer": c.optimizer("sgd", 0.03, "one_cycle", weight_decay=5e-4),
+      "optimizer": c.optimizer(
+        "sgd", 0.03, "one_cycle", weight_decay=weight_decay
+      ),
       "round_optimizer": c.optimizer("sgd", 0.01, weight_decay=5e-4),
     },
     synthesis={
@@ -102,8 +102,8 @@ def get_config(argument: str = ""):
       "labels": "teacher",
       "source": "generator",
       "procedural_share": 0.0,
-      "ensemble": 4 if with_ensemble else 0,
-      "extra_images": 4 if with_ensemble else 0,
+      "ensemble": 0,
+      "extra_images": 0,
     },
     queries={"budget": recipe["budget"]},
     hyper={},

@@ -81,7 +81,7 @@ def get_config(argument: str = ""):
       "batch_size": 32,
       "augment": (),
       "optimizer": c.optimizer(
-        "sgd", 0.03, "one_cycle", weight_decay=weight_decay(budget)
+        "sgd", 0.03, "one_cycle", weight_decay=c.weight_decay(budget)
       ),
     },
     synthesis={
@@ -94,13 +94,6 @@ def get_config(argument: str = ""):
     queries={} if white_box else {"budget": budget},
     hyper={"temperature": 1.0},
   )
-
-
-def weight_decay(budget: int) -> float:
-  """Of the student; fewer labels need more (results in configs/README.md)."""
-  if budget <= 5_000:
-    return 1e-2
-  return 5e-3 if budget < 100_000 else 125 / budget
 
 
 def selection(args: dict, budget: int) -> dict:

@@ -20,6 +20,7 @@ from jaxkd.config.blocks import (
   experiment,
   optimizer,
   smoke,
+  weight_decay,
 )
 from jaxkd.config.cells import (
   HONEST,
@@ -66,5 +67,6 @@ __all__ = [
   "slug",
   "smoke",
   "table",
+  "weight_decay",
   "without",
 ]

@@ -33,6 +33,17 @@ def optimizer(
   }
 
 
+def weight_decay(labels: int) -> float:
+  """Returns the weight decay of a student of so many labels of a black box.
+
+  Labels without probabilities say little each, so a student of few overfits:
+  chosen on labels that it was not trained on (results in configs/README.md).
+  """
+  if labels <= 5_000:
+    return 1e-2
+  return 5e-3 if labels < 100_000 else 125 / labels
+
+
 def defense(**fields: object) -> dict[str, Any]:
   """Returns the block that `jaxkd.defenses` reads."""
   return {**defaults(DEFENSE), **fields}
