@@ -124,6 +124,7 @@ def test_wrapped_averaged_weights_in_two_files(network, tmp_path, capsys):
     ("resnet8_16", (32, 32, 1), 3),
     ("resnet8_16", (24, 40, 3), 2),
     ("resnet8_16", (12, 10, 4), 7),
+    ("resnet8_16", (48, 64, 3), 5),
     ("mlp", (5,), 3),
   ],
 )
@@ -144,6 +145,8 @@ def test_the_next_command_fits_shape_and_classes(capsys, model, shape, classes):
   planned = setup(config)
   assert planned.spec.shape == shape and planned.spec.num_classes == classes
   assert 2 <= planned.config.synthesis.group_size <= classes
+  large = len(shape) == 3 and min(shape[:2]) >= 48
+  assert ("image_size" in text) == large
 
 
 def test_a_normaliser_in_the_file_gives_the_flags(network, capsys):
@@ -173,6 +176,15 @@ def test_of_two_networks_in_a_file_the_flag_chooses(network, capsys):
   assert "choose one with --prefix=" in refused(capsys, import_torch)
   import_torch("--prefix=model")
   same(bundle.read("out").classifier, network)
+
+
+def test_a_probe_of_equal_answers_is_doubted(network, capsys):
+  state = load_file("net.st")
+  last = {name: np.zeros_like(t) for name, t in state.items() if len(t) == 4}
+  save_file(state | last, "net.st")
+  save_probe(IMAGES, np.zeros((len(IMAGES), 4), np.float32))
+  import_torch()
+  assert "Warning: the probe proves nothing" in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_ours_needs_no_flags(network, tmp_path, capsys):
@@ -228,7 +240,7 @@ def test_an_unchecked_artefact_still_has_the_outputs_that_the_flag_names(
   write_artefact(tmp_path / "net.stablehlo", logits)
   flags = (*FLAGS, "--unchecked", "--outputs=probabilities")
   message = refused(capsys, run_import, *flags, file="net.stablehlo")
-  assert "the answers of the artefact are not" in message
+  assert "the answers of the network are not" in message
   soft = lambda _, images: jax.nn.softmax(network(images).logits)
   write_artefact(tmp_path / "net.stablehlo", soft)
   run_import(*flags, file="net.stablehlo")

@@ -93,10 +93,10 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
     )
   if stablehlo.is_artefact(classifier) and jax.default_backend() == "cpu":
     warnings.append(
-      f"{name} is a StableHLO artefact: its layers can't be replaced by those "
-      "that are fast on the CPU, and images may take several times as long; "
-      "bring the network itself, by jaxkd.from_linen, from_nnx, from_torch or "
-      "from_function in teacher.factory."
+      f"{name} was exported whole by jax.export: its layers can't be replaced "
+      "by those that are fast on the CPU, and images may take several times as "
+      "long; bring the network itself, by jaxkd.from_linen, from_nnx, "
+      "from_torch or from_function in teacher.factory."
     )
   return warnings
 

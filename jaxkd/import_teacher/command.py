@@ -22,6 +22,7 @@ from jaxkd.serialization.probe import Probe
 from jaxkd.types import DataSpec, JaxkdError
 
 ANY = "resnet8_16"  # a small network for images of any size
+LARGE = 48  # the side from which configs have recipes for large images
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,12 +92,12 @@ def _summary(
   probe: Probe,
   difference: float,
 ) -> list[str]:
-  size, tensors = "parameters inside", "inside the artefact"
+  network, tensors = "exported whole", "inside the network"
   if not loaded.artefact:
     count = models.count_parameters(loaded.classifier.variables)
     notes = "; ".join(loaded.notes)
     all_used = "" if "left out" in notes else ", all used"
-    size = f"{count:,} parameters"
+    network = f"{loaded.architecture}, {count:,} parameters"
     tensors = f"{loaded.tensors}{all_used}{'; ' * bool(notes)}{notes}"
   limit = probes.tolerance(probe)
   checked = (
@@ -105,7 +106,8 @@ def _summary(
     else "NONE: the network is not verified"
   )
   return [
-    f"network  {loaded.architecture}, {size}",
+    *probes.doubts(probe),
+    f"network  {network}",
     f"tensors  {tensors}",
     f"probe    {checked}",
     f"written  {arguments.out}",
@@ -119,4 +121,7 @@ def _recipe(spec: DataSpec) -> str:
   """Returns what the next command has to add for inputs that are not 32x32."""
   if len(spec.shape) != 3:
     return ":dataset=two_moons"
+  side = min(spec.shape[:2])
+  if side >= LARGE:
+    return f":dataset=none,image_size={side}"
   return "" if spec.shape[:2] == (32, 32) else f" --config.student.model={ANY}"

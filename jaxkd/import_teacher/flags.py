@@ -10,8 +10,8 @@ from jaxkd.types import DataSpec, JaxkdError
 
 _FILE_HELP = """\
 safetensors with PyTorch's names or written by jaxkd, the .index.json or folder
-of several, or a .stablehlo artefact of jax.export; pickles (.pt, .pth, ...) are
-refused with the lines that convert them"""
+of several, or a network that jax.export wrote (.stablehlo); pickles (.pt, .pth,
+...) are refused with the lines that convert them"""
 _MODEL_HELP = """\
 name in jaxkd.models, e.g. resnet18; or module:function of a network of your
 own, in a file that jaxkd wrote"""
@@ -25,7 +25,8 @@ _KIND_HELP = """\
 what your network gives, and the probe: logits, probabilities, or sigmoid: one
 number for two classes, the probability of the second"""
 _OUTPUT_HELP = """\
-name or index of that output, if an artefact or PyTorch module has several"""
+name or index of that output, if an exported network or PyTorch module has
+several"""
 _NAMES_HELP = """\
 one name per line, or JSON: a list, or an object of numbers and names"""
 _TORCH_HELP = """\

@@ -103,7 +103,7 @@ def _probe(arguments: argparse.Namespace, loaded: ImportedModel) -> Probe:
   soft = loaded.artefact and arguments.outputs == "probabilities"
   if soft and not mismatch.are_log_probabilities(probe.logits):
     raise JaxkdError(
-      "--output_kind=probabilities, but the answers of the artefact are not: "
+      "--output_kind=probabilities, but the answers of the network are not: "
       "they do not sum to 1; set --output_kind=logits."
     )
   return probe

@@ -28,9 +28,9 @@ def read(blob: bytes, name: str) -> export.Exported:
     return export.deserialize(bytearray(blob))
   except Exception as error:  # a damaged file can raise any error
     raise JaxkdError(
-      f"{name} is no jax.export artefact that JAX {jax.__version__} reads "
-      f"({_first_line(error)}). It is damaged, from a later JAX, or more than "
-      "six months older; export it again."
+      f"{name} is no network that jax.export wrote, or none that JAX "
+      f"{jax.__version__} reads ({_first_line(error)}). It is damaged, from a "
+      "later JAX, or more than six months older; export it again."
     ) from error
 
 

@@ -147,15 +147,21 @@ def _read_artefact(path: Path, card: ModelCard) -> Classifier:
   size = path.stat().st_size
   if not 0 < size <= MAX_ARTEFACT_BYTES:
     raise JaxkdError(
-      f"{path} has {size} bytes; an artefact has 1 to {MAX_ARTEFACT_BYTES}."
+      f"{path} has {size} bytes; an exported network has 1 to "
+      f"{MAX_ARTEFACT_BYTES}."
     )
   return artefact_classifier(
-    path.read_bytes(), card.spec, card.outputs, card.output
+    path.read_bytes(), card.spec, card.outputs, card.output, what=str(path)
   )
 
 
 def artefact_classifier(
-  artefact: bytes, spec: DataSpec, outputs: str, output: str = ""
+  artefact: bytes,
+  spec: DataSpec,
+  outputs: str,
+  output: str = "",
+  *,
+  what: str = "The exported network",
 ) -> Classifier:
   """Loads the classifier in a `jax.export` artefact; see `from_export`.
 
@@ -164,16 +170,21 @@ def artefact_classifier(
     spec: spec of the inputs.
     outputs: what it gives, one of `OUTPUT_KINDS`.
     output: name or index of the output, if it has several.
+    what: path or description of the artefact, for messages.
+
+  Returns:
+    The classifier, with the name of the spec.
 
   Raises:
     JaxkdError: if the artefact has callbacks, or if `from_export` refuses it.
   """
   if b"callback" in artefact:
     raise JaxkdError(
-      "This artefact has callbacks into the process that runs it, which can "
-      "run any code; export the network without callbacks."
+      f"{what} has callbacks into the process that runs it, which can run any "
+      "code; export the network without callbacks."
     )
-  classifier = from_export(artefact, spec, output=output)
+  classifier = from_export(artefact, spec, what, output)
+  classifier = classifier.replace(name=spec.name)
   if outputs == "logits" and not classifier.apply.gives_one_number:
     return classifier
   return with_conversion(classifier, outputs)

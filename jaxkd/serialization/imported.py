@@ -212,16 +212,18 @@ def _load_artefact(
 ) -> ImportedModel:
   if model or spec is None:
     raise JaxkdError(
-      f"{path} is an artefact, which contains the network: leave out --model, "
+      f"{path} is a network that was exported whole: leave out --model, "
       "and give --image_shape, --num_classes, --mean and --std."
     )
   if path.stat().st_size > bundle.MAX_ARTEFACT_BYTES:
     raise JaxkdError(
       f"{path} is larger than {bundle.MAX_ARTEFACT_BYTES} bytes, the largest "
-      "size of an artefact."
+      "size of an exported network."
     )
   artefact = path.read_bytes()
-  classifier = bundle.artefact_classifier(artefact, spec, outputs, output)
+  classifier = bundle.artefact_classifier(
+    artefact, spec, outputs, output, what=str(path)
+  )
   return ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
 
 

@@ -57,6 +57,23 @@ def tolerance(probe: Probe) -> float:
   return TOLERANCE * max(1.0, float(np.abs(probe.logits).max()))
 
 
+def doubts(probe: Probe) -> list[str]:
+  """Returns a warning, in one line, if a network that gives the same answer to
+  every image would pass.
+  """
+  rows, limit = probe.logits, tolerance(probe)
+  largest = float(
+    np.abs(rows).max() if len(rows) < 2 else np.ptp(rows, 0).max()
+  )
+  if largest > 2 * limit:
+    return []
+  return [
+    f"Warning: the probe proves nothing: its logits differ by {largest:.2g} "
+    f"between images, and {limit:.2g} is allowed. Weights that are trained "
+    "give others; check that they were loaded."
+  ]
+
+
 def check(classifier: Classifier, probe: Probe, what: str) -> float:
   """Compares a classifier's answers with the expected logits of a probe.
 

@@ -46,8 +46,8 @@ def find_files(path: Path) -> tuple[Path, ...]:
       folder that holds one of these.
 
   Raises:
-    JaxkdError: if one of several is missing, if the index is damaged, or if the
-      folder holds no weights.
+    JaxkdError: if one of several is missing, if the index is damaged or does
+      not name the tensors of its files, or if the folder holds no weights.
   """
   if path.is_dir():
     path = _in_folder(path)
@@ -61,7 +61,9 @@ def find_files(path: Path) -> tuple[Path, ...]:
     f"{stem}-{index:0{len(number)}}-of-{count}{suffix}"
     for index in range(1, int(count) + 1)
   ]
-  return _existing(path, names)
+  files = _existing(path, names)
+  index = path.with_name(f"{stem}{suffix}{INDEX_SUFFIX}")
+  return _of_index(index) if index.is_file() else files
 
 
 def read(files: tuple[Path, ...]) -> StateDict:
@@ -133,8 +135,8 @@ def _of_index(path: Path) -> tuple[Path, ...]:
   try:
     if path.stat().st_size > MAX_INDEX_BYTES:
       raise ValueError(f"it has more than {MAX_INDEX_BYTES} bytes")
-    files = read_json(path.read_bytes())["weight_map"].values()
-    names = sorted({str(file) for file in files})
+    promised = dict(read_json(path.read_bytes())["weight_map"])
+    names = sorted({str(file) for file in promised.values()})
   except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
     raise JaxkdError(
       f"{path} is no index of safetensors files ({error}); it needs a "
@@ -142,7 +144,34 @@ def _of_index(path: Path) -> tuple[Path, ...]:
     ) from error
   if not names:
     raise JaxkdError(f"{path} names no file; its weight_map is empty.")
-  return _existing(path, names)
+  files = _existing(path, names)
+  if not any(file.suffix in PICKLES for file in files):
+    _check_index(path, promised, files)
+  return files
+
+
+def _check_index(
+  index: Path, promised: dict[str, str], files: tuple[Path, ...]
+) -> None:
+  """Refuses files that do not hold exactly the tensors of their index."""
+  headers = {file.name: read_header(file) for file in files}
+  held = {
+    name: file for file, header in headers.items() for name in header.shapes
+  }
+  # Of tied tensors a file holds one, and names the others.
+  tied = {name for header in headers.values() for name in header.texts}
+  for name, file in promised.items():
+    if name not in held and name not in tied:
+      raise JaxkdError(
+        f"{index} says that {file} holds {name}, and no file does; copy "
+        f"{file} again, or have all files written again."
+      )
+  for name, file in held.items():
+    if name not in promised:
+      raise JaxkdError(
+        f"{file} holds {name}, which {index} does not name; put the files and "
+        "the index of one network into a folder of their own."
+      )
 
 
 def _existing(path: Path, names: list[str]) -> tuple[Path, ...]:

@@ -36,7 +36,10 @@ class _Answer(NamedTuple):
 
 
 def from_export(
-  blob: bytes, spec: DataSpec, name: str = "stablehlo", output: str = ""
+  blob: bytes,
+  spec: DataSpec,
+  name: str = "The exported network",
+  output: str = "",
 ) -> Classifier:
   """Creates a classifier from the bytes of a `jax.export` artefact.
 

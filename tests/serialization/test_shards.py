@@ -85,6 +85,32 @@ def test_a_tensor_in_two_files_is_refused(folder):
     shards.read(shards.find_files(folder / INDEX))
 
 
+@pytest.mark.parametrize("name", [INDEX, NAMES[0], "."])
+def test_tensors_and_index_have_the_same_names(folder, name):
+  whole = json.loads((folder / INDEX).read_text())
+  files = whole["weight_map"]
+  for more, message in (
+    ({"head.bias": NAMES[1]}, f"{NAMES[1]} holds head.bias, and no file does"),
+    ({"layer0.weight": None}, f"{NAMES[0]} holds layer0.weight, which"),
+  ):
+    changed = {k: v for k, v in (files | more).items() if v}
+    (folder / INDEX).write_text(json.dumps({"weight_map": changed}))
+    with pytest.raises(JaxkdError, match=message):
+      shards.find_files(folder / name)
+
+
+def test_an_index_may_name_tied_tensors(folder):
+  half = {name: TENSORS[name] for name in list(TENSORS)[2:]}
+  save_file(half, folder / NAMES[1], {"head.weight": "layer3.weight"})
+  whole = json.loads((folder / INDEX).read_text())
+  whole["weight_map"]["head.weight"] = NAMES[1]
+  (folder / INDEX).write_text(json.dumps(whole))
+  state = shards.read(shards.find_files(folder / INDEX))
+  np.testing.assert_array_equal(
+    state.tensors["head.weight"], TENSORS["layer3.weight"]
+  )
+
+
 def test_a_folder_of_several_networks(tmp_path):
   for name in ("a.safetensors", "b.safetensors"):
     save_file(TENSORS, tmp_path / name)

@@ -128,7 +128,7 @@ def test_batch_normalisations_can_be_seen_in_mapped_calls():
 
 
 def test_without_them_methods_that_need_them_refuse_an_artefact():
-  with pytest.raises(JaxkdError, match="'stablehlo' shows none"):
+  with pytest.raises(JaxkdError, match="network' shows none"):
     batch_statistics.require_batch_norms(exported(0), SPEC, "do without")
 
 
@@ -220,7 +220,7 @@ WRONG = {
   "does not run on cpu": lambda: written(
     mean, (0, 8, 8, 1), platforms=("tpu",)
   ),
-  "is no jax.export artefact": lambda: b"not at all",
+  "is no network that jax.export wrote": lambda: b"not at all",
   "teacher.stablehlo is no": lambda: b"",
   "export it again": lambda: blob(0)[: len(blob(0)) // 2],
 }

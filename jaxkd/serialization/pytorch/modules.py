@@ -14,6 +14,10 @@ from jaxkd.serialization.pytorch.extra_tensors import (
   is_named_by_training,
 )
 from jaxkd.serialization.pytorch.normalisers import find_normaliser
+from jaxkd.serialization.pytorch.parametrisations import (
+  are_parametrised,
+  computed_weights,
+)
 from jaxkd.serialization.pytorch.state_dicts import (
   select,
   unwrapped,
@@ -82,6 +86,8 @@ def _read(
     if not name.endswith(f".{COUNTER}") and not is_named_by_training(name)
   }
   tensors = without_wrappers(shards.read(files).tensors)
+  if not are_parametrised(state.keys()):
+    tensors, _ = computed_weights(tensors)
   selection = select(tensors, state.keys())
   unused = {selection.prefix + name: name for name in selection.unused}
   normaliser = find_normaliser({name: tensors[name] for name in unused}, 0)

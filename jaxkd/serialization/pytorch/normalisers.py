@@ -11,7 +11,8 @@ from jaxkd.types import DataSpec, JaxkdError
 _LEAF = re.compile(
   r"(?P<stem>(?!running_)(?:\w*_)?)"
   r"(?:(?P<mean>means?|mu)|(?P<std>stds?|stdev|std_dev|sigma)"
-  r"|(?P<var>vars?|variances?))"
+  r"|(?P<var>vars?|variances?))(?:_(?:buf|buffer|tensor|vals?|values?)?)?",
+  re.IGNORECASE,
 )
 TOLERANCE = 1e-3  # of flags that people round
 

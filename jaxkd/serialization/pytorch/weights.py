@@ -22,6 +22,7 @@ from jaxkd.serialization.pytorch.layouts import (
 from jaxkd.serialization.pytorch.names import names_of
 from jaxkd.serialization.pytorch.naming_schemes import Names
 from jaxkd.serialization.pytorch.normalisers import find_normaliser
+from jaxkd.serialization.pytorch.parametrisations import computed_weights
 from jaxkd.serialization.pytorch.state_dicts import (
   Selection,
   Tensors,
@@ -85,10 +86,11 @@ def convert(
       or not finite; or if there is a normaliser that is not that of the spec.
   """
   checks.choice("flatten", flatten, ("chw", "hwc"))
-  given = without_wrappers(dict(tensors))
+  given, computed = computed_weights(without_wrappers(dict(tensors)))
   names = names_of(models.create(model, spec))
   candidates = layouts_of(model, spec, names, flatten)
   layouts, selection, notes = _matching(model, names, candidates, given, prefix)
+  notes += computed
   found = without_ones(selection.tensors, layouts)
   found, single = with_two_rows(found, layouts, spec.num_classes)
   if single:
