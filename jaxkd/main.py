@@ -192,8 +192,9 @@ def join_processes() -> None:
     return
   if "cells" in CONFIG.value:
     raise JaxkdError(
-      "--distributed: the runs of a table have one process; run its cells one "
-      "by one, or leave the flag out."
+      "--distributed: a run of a table has one process. Leave the flag out; "
+      "several processes of the same command, with one --workdir, share the "
+      "runs out among them."
     )
   processes.join(
     *cluster,

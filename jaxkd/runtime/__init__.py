@@ -7,6 +7,7 @@ files.py         atomic writes of files and folders, JSON
 finished_run.py  reading the folder of a finished run
 formatting.py    numbers as text
 keys.py          the tree of random keys
+leases.py        locks on files that processes share
 metrics.py       the metrics of a run, on disk
 processes.py     several processes that run one program
 profiling.py     profiler traces and peak memory

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 from ml_collections import ConfigDict
 
-from jaxkd.runtime import processes
+from jaxkd.runtime import leases, processes
 from jaxkd.runtime.files import to_json, user_path, write_json
 from jaxkd.types import JaxkdError
 
@@ -60,11 +59,13 @@ def lock_workdir(
   *,
   name: str,
   resolved: ConfigDict | None = None,
+  shared: bool = False,
 ) -> Iterator[Path]:
   """Yields the folder of a run, locked against other runs.
 
-  It is made if missing; otherwise the run in it is resumed. Of several
-  processes the first takes the lock, and all have to see the same folder.
+  It is made if missing; otherwise the run in it is resumed. Of the processes of
+  a distributed run the first takes the lock, and all have to see the same
+  folder.
 
   Args:
     workdir: folder of the run; None is `default(name, record)`.
@@ -72,11 +73,13 @@ def lock_workdir(
       change.
     name: name for the default folder.
     resolved: the config with automatic values, saved beside the record.
+    shared: whether other processes with the same record may be in the folder.
 
   Raises:
-    JaxkdError: if the folder cannot be written, is in use, has the layout of
-      another version, or holds a run with another config; the message then
-      names the fields.
+    InUse: if another process has the lock.
+    JaxkdError: if the folder cannot be written, has the layout of another
+      version, or holds a run with another config; the message then names the
+      fields.
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
@@ -85,7 +88,7 @@ def lock_workdir(
   with contextlib.ExitStack() as lock:
     with processes.raise_on_all():
       if processes.is_primary():
-        lock.enter_context(_lock(folder))
+        lock.enter_context(_lock(folder, shared))
         _check_record(folder, record)
         write_json(
           folder / CONFIG_NAME,
@@ -104,29 +107,32 @@ def lock_workdir(
     yield folder
 
 
-def _lock(folder: Path) -> IO[str]:
+def is_free(folder: Path) -> bool:
+  """Returns whether no process has the lock of a run's folder."""
+  return leases.is_free(folder / LOCK_NAME)
+
+
+def _lock(folder: Path, shared: bool) -> IO[str]:
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / LOCK_NAME).open("w")
+    path = folder / LOCK_NAME
+    path.touch()
   except OSError as error:
     raise JaxkdError(
       f"The workdir {folder} cannot be written ({error.filename}: "
       f"{error.strerror}); give access, or choose another --workdir."
     ) from error
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    lock.close()
-    raise JaxkdError(
+    return leases.take(path, shared=shared)
+  except leases.InUse as error:
+    raise leases.InUse(
       f"The workdir {folder} is in use by another run; choose another one."
     ) from error
   except OSError as error:
-    lock.close()
     raise JaxkdError(
       f"The workdir {folder} can't be locked ({error.strerror}): choose a "
       "--workdir on a disk with locks, which some network file systems lack."
     ) from error
-  return lock
 
 
 def _check_record(folder: Path, record: dict[str, Any]) -> None:

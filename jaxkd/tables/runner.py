@@ -5,8 +5,9 @@
 Cells run row by row, in `DIR/cells/NAME`; cells with the same config share one
 run. All are checked before the first runs. The same command continues at the
 cell where it stopped: a cell with a report is not run again, and one that
-failed is. `table.csv`, `table.md` and `table.json` are written after every
-cell, and `report.html` with the figures at the end.
+failed is. Started several times with one folder, also on several machines, its
+processes share the cells out. `table.csv`, `table.md` and `table.json` are
+written after every cell, and `report.html` with the figures at the end.
 """
 
 from collections.abc import Iterable
@@ -21,18 +22,14 @@ from jaxkd.config.fields import Block
 from jaxkd.config.run_fields import RUN
 from jaxkd.config.table_fields import CELL, TABLE
 from jaxkd.config.teacher_fields import INTERFACES
-from jaxkd.pipeline import distill, plan, resolution
+from jaxkd.pipeline import plan, resolution
 from jaxkd.pipeline.setup import setup
 from jaxkd.pipeline.teacher import check_given
-from jaxkd.runtime import finished_run, run_folder
+from jaxkd.runtime import run_folder
 from jaxkd.runtime.files import user_path
 from jaxkd.tables import page
-from jaxkd.tables.records import (
-  UNITS,
-  cell_folder,
-  empty_record,
-  filled_record,
-)
+from jaxkd.tables.cell_runs import fill, read_report, run_cells
+from jaxkd.tables.records import cell_folder, empty_record
 from jaxkd.types import JaxkdError
 
 
@@ -54,25 +51,15 @@ def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
   """
   check(config)
   records = {name: empty_record(config, name) for name in ordered_cells(config)}
-  reports = {}
   name = f"table-{config.table}"
   # Before the folder is taken, so that a corrected command may use it.
   check_cells(config, user_path(str(workdir or default_folder(config))))
-  with run_folder.lock_workdir(workdir, identity(config), name=name) as folder:
-    for number, (name, record) in enumerate(records.items(), 1):
-      cell_workdir, cell = folder / record["workdir"], config.cells[name]
-      done = read_report(cell_workdir) is not None
-      note = ": finished before" if done else ""
-      print(f"{number}/{len(records)} {name}{note}", flush=True)
-      try:
-        if not done:
-          distill.distill(None, cell.config, cell_workdir)
-        reports[name] = read_report(cell_workdir)
-        record |= filled_record(cell, reports[name], UNITS[config.unit])
-      except JaxkdError as error:
-        record["failed"] = str(error)
-        print(f"{name} failed: {error}", flush=True)
-      table = page.write(folder, config, list(records.values()))
+  with run_folder.lock_workdir(
+    workdir, identity(config), name=name, shared=True
+  ) as folder:
+    run_cells(folder, config, records)
+    reports = fill(folder, config, records)
+    table = page.write(folder, config, list(records.values()))
     from jaxkd.tables import figures  # matplotlib is slow to import
 
     paths = figures.draw(folder, config, reports)
@@ -235,10 +222,3 @@ def identity(config: ConfigDict) -> dict[str, Any]:
 def default_folder(config: ConfigDict) -> Path:
   """Returns the folder `runs/table-NAME-HASH`."""
   return run_folder.default(f"table-{config.table}", identity(config))
-
-
-def read_report(folder: Path) -> dict[str, Any] | None:
-  """Reads the report of a cell; None if the cell is not finished."""
-  if not (folder / finished_run.REPORT_NAME).exists():
-    return None
-  return finished_run.read_report(folder)

@@ -1,5 +1,7 @@
 """Training of networks on real data, each only once: results are cached."""
 
+from collections.abc import Iterator
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from jaxkd import models
 from jaxkd.config import user_code
 from jaxkd.data import to_float
-from jaxkd.runtime import keys, processes, run_folder
+from jaxkd.runtime import keys, leases, processes, run_folder
 from jaxkd.runtime.keys import Purpose
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
@@ -91,18 +93,19 @@ class Trainer(NamedTuple):
       f"{model.replace(':', '.')}-{self.spec.name}-"
       f"{self._digest(model, supervision, key)}.safetensors"
     )
-    reused = None
-    with processes.raise_on_all():
+    with _only_here(cached, name):
+      reused = None
+      with processes.raise_on_all():
+        if processes.is_primary():
+          reused = _read_cache(cached, self.spec, model)
+          if reused is not None:
+            print(f"{name}: reused from {cached}")
+            weights.write(path, reused, self.spec, model)
+      if processes.broadcast(reused is not None):
+        return load(path, self.spec, model)
+      network = self._fit(name, stage, supervision, model, key)
       if processes.is_primary():
-        reused = _read_cache(cached, self.spec, model)
-        if reused is not None:
-          print(f"{name}: reused from {cached}")
-          weights.write(path, reused, self.spec, model)
-    if processes.broadcast(reused is not None):
-      return load(path, self.spec, model)
-    network = self._fit(name, stage, supervision, model, key)
-    if processes.is_primary():
-      _write_cache(cached, network, self.spec, model)
+        _write_cache(cached, network, self.spec, model)
     weights.save(path, network, self.spec, model)
     return network
 
@@ -200,6 +203,25 @@ class Trainer(NamedTuple):
     }
     text = json.dumps(identity, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _only_here(cached: Path, name: str) -> Iterator[None]:
+  """Lets another run that trains the same network end first.
+
+  Cells of a table often have one teacher. The processes of a distributed run
+  don't wait, because a signal could not stop them together then.
+  """
+  with contextlib.ExitStack() as lease:
+    # Where the cache has no place for a lock both train it, which costs time.
+    with contextlib.suppress(OSError):
+      if not processes.is_multiprocess():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        lock = cached.with_suffix(".lock")
+        lease.enter_context(
+          leases.held(lock, f"{name}: another process trains it")
+        )
+    yield
 
 
 def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:

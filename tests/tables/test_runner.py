@@ -5,33 +5,14 @@ import json
 
 from ml_collections import ConfigDict
 import pytest
+from table_cells import DATE, a_table, report_of
 
 from jaxkd import config as configs
 from jaxkd.pipeline import distill
 from jaxkd.runtime.checkpoints import Preempted
-from jaxkd.tables import page, runner
+from jaxkd.tables import cell_runs, page, runner
 from jaxkd.tables.records import empty_record
 from jaxkd.types import JaxkdError
-
-DATE = "2024-01-02T03:04:05+00:00"
-
-
-ACCURACIES = {"cnn_kd": 0.8, "cnn_htc": 0.7, "mob_kd": 0.123}
-
-
-def report_of(cell, **changes):
-  accuracy = ACCURACIES[cell]
-  student = {"accuracy": accuracy, "accuracy_std": None, "seeds": 1}
-  return {
-    "student": student | changes.pop("student", {}),
-    "guide": None,
-    "devices": ["cpu", "cpu"],
-    "date": DATE,
-    "commit": "abc123",
-    "config": {"hyper": {"alpha": 0.5}},
-    **changes,
-  }
-
 
 GRID = {
   "names": ["alpha", "temperature"],
@@ -42,48 +23,6 @@ GRID = {
   "chosen": 1,
   "oracle": 0,
 }
-
-
-class Runs:
-  """Replaces `pipeline.distill`; records what ran and raises given errors."""
-
-  def __init__(self):
-    self.done, self.errors, self.changes = [], {}, {}
-
-  def __call__(self, classifier, config, workdir):
-    assert classifier is None
-    self.done.append(workdir.name)
-    workdir.mkdir(parents=True, exist_ok=True)
-    if workdir.name in self.errors:
-      raise self.errors[workdir.name]
-    changes = dict(self.changes.get(workdir.name, {}))
-    (workdir / "report.json").write_text(
-      json.dumps(report_of(workdir.name, **changes))
-    )
-
-
-@pytest.fixture
-def runs(monkeypatch):
-  runs = Runs()
-  monkeypatch.setattr(distill, "distill", runs)
-  monkeypatch.setattr(runner, "check_cells", lambda config, folder: None)
-  return runs
-
-
-def a_table(**changes):
-  def one(row, column, **more):
-    config = configs.load_config("configs/kd.py:smoke")
-    config.student.model = f"{row}_{column}"
-    return configs.cell(row, column, config, **more)
-
-  cells = {
-    "cnn_kd": one("CNN", "KD", published=81.5),
-    "cnn_htc": one("CNN", "HTC", published=87.38),
-    "mob_kd": one("Mob", "KD"),
-  }
-  return configs.table(
-    "nasty", "A | title", ("Mob", "CNN"), ("KD", "HTC"), cells, **changes
-  )
 
 
 def lines_of(folder):
@@ -383,13 +322,13 @@ def test_real_cells_and_their_figures(tmp_path, capsys):
 
 
 def test_a_damaged_report_of_a_cell_is_named(tmp_path):
-  assert runner.read_report(tmp_path) is None
+  assert cell_runs.read_report(tmp_path) is None
   (tmp_path / "report.json").write_text("{")
   with pytest.raises(JaxkdError, match="report.json cannot be read"):
-    runner.read_report(tmp_path)
+    cell_runs.read_report(tmp_path)
   (tmp_path / "report.json").write_text('{"student": {}}')
   with pytest.raises(JaxkdError, match="has no config, student.seeds, devices"):
-    runner.read_report(tmp_path)
+    cell_runs.read_report(tmp_path)
 
 
 def test_a_last_row_has_the_mean_of_every_column():

@@ -4,6 +4,8 @@ training.
 
 import re
 import shutil
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxkd import config as c, models
-from jaxkd.runtime import checkpoints
+from jaxkd.runtime import checkpoints, leases
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 from jaxkd.serialization import weights as files
 from jaxkd.training import source_digest, trained_network
@@ -214,7 +216,7 @@ def test_a_cache_that_can_not_be_read_costs_a_line(
   trainer, fits, tmp_path, capsys
 ):
   trainer("a").train("teacher", "teacher")
-  (kept,) = (tmp_path / "cache" / "teachers").iterdir()
+  (kept,) = (tmp_path / "cache" / "teachers").glob("*.safetensors")
   kept.write_bytes(b"damaged")
   capsys.readouterr()
   trainer("b").train("teacher", "teacher")
@@ -223,6 +225,28 @@ def test_a_cache_that_can_not_be_read_costs_a_line(
   assert len(fits) == 2
   trainer("c").train("teacher", "teacher")  # it was written anew
   assert len(fits) == 2
+
+
+def test_a_network_that_another_run_trains_is_waited_for(
+  trainer, fits, monkeypatch, capsys
+):
+  fit = Trainer._fit
+
+  def train_elsewhere_meanwhile(self, *arguments):
+    monkeypatch.setattr(Trainer, "_fit", fit)
+    other = threading.Thread(target=trainer("b").train, args=("teacher",) * 2)
+    other.start()
+    while "another process trains it" not in capsys.readouterr().out:
+      time.sleep(0.01)
+    waiting.append(other)
+    return fit(self, *arguments)
+
+  waiting = []
+  monkeypatch.setattr(leases, "POLL_S", 0.01)
+  monkeypatch.setattr(Trainer, "_fit", train_elsewhere_meanwhile)
+  trainer("a").train("teacher", "teacher")
+  waiting[0].join()
+  assert len(fits) == 1
 
 
 def test_the_workdirs_copy_wins(trainer, fits):
