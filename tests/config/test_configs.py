@@ -198,3 +198,27 @@ def test_ideals_large_data_sets_have_its_budgets(dataset, budget, number):
     assert cell.config.queries.budget == budget
     assert cell.config.student.model == "resnet18"
     assert cell.config.image_size == 0
+
+
+def test_tables_of_ideal_change_one_part_each():
+  def cells(argument):
+    path = CONFIGS[0].parent / "ideal_tables.py"
+    return c.load_config(f"{path}:{argument}").cells
+
+  whole = c.load_config(f"{CONFIGS[0].parent}/ideal.py")
+  ablation = cells("of=ablation")
+  assert ablation.ideal.config == whole
+  assert not ablation.one_generator.config.synthesis.restart
+  assert ablation.without_balance.config.synthesis.weights.balance == 0
+  domain = cells("of=domain,dataset=svhn_cropped")
+  assert domain.b.config.other_dataset == "cifar10"
+  assert (domain.a.published, domain.b.published) == (22.64, 39.68)
+  imbalance = cells("of=imbalance,recipe=published")
+  assert imbalance.ldam.config.hyper.to_dict() == {
+    "max_margin": 0.5, "scale": 30.0,
+  }  # fmt: skip
+  access = cells("of=access,dataset=mnist")
+  teachers = {cell.config.teacher.model for cell in access.values()}
+  assert len(access) == 6 and len(teachers) == 1
+  assert access.ideal.config.queries.budget == 25_000
+  assert access.dfme.config.teacher.access == "probs"
