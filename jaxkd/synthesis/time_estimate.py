@@ -7,8 +7,7 @@ long. Nothing is compiled or run for the estimate.
 import jax
 import jax.numpy as jnp
 
-from jaxkd.evaluation import matrix_products
-from jaxkd.models.cpu import conv
+from jaxkd.evaluation import matrix_work
 from jaxkd.runtime import accelerators, compile_target
 from jaxkd.runtime.accelerators import Accelerator
 from jaxkd.synthesis import memory_estimate
@@ -34,9 +33,8 @@ def image_step_seconds(
     return jax.grad(lambda x: network(x).logits.sum())(images)
 
   images = jax.ShapeDtypeStruct((BATCH, *spec.shape), jnp.float32)
-  with conv.reference_form():
-    jaxpr = jax.make_jaxpr(gradient)(network, images)
-  flop = matrix_products.count(jaxpr, accelerator.tile) / BATCH
+  work = matrix_work.count(gradient, network, images)
+  flop = matrix_work.flop(work, accelerator.tile) / BATCH
   moved = MOVES * memory_estimate.residual_bytes(network, spec)
   return flop / accelerator.flops + moved / accelerator.bandwidth
 

@@ -26,8 +26,23 @@ def test_a_product_in_a_loop_counts_as_often_as_it_runs():
 
   x, y = jnp.zeros((3, 4)), jnp.zeros((4, 4))
   assert matrix_work.count(loop, x, y) == [
-    MatrixWork(flop=2 * 3 * 4 * 4, numbers=12 + 16 + 12, count=7)
+    MatrixWork(2 * 3 * 4 * 4, 12 + 16 + 12, count=7, summed=4, columns=3)
   ]
+
+
+def test_sides_are_filled_up_to_those_of_a_matrix_unit():
+  x, y = jnp.zeros((2, 300, 5)), jnp.zeros((2, 5, 130))
+  work = matrix_work.count(jnp.matmul, x, y)
+  assert matrix_work.flop(work) == 2 * 2 * 300 * 5 * 130
+  assert matrix_work.flop(work, 128) == 2 * 2 * 300 * 128 * 256
+
+
+def test_of_branches_the_dearest_counts():
+  def choose(x, y):
+    return jax.lax.cond(x[0, 0] > 0, lambda: x, lambda: x @ y)
+
+  x, y = jnp.zeros((3, 4)), jnp.zeros((4, 4))
+  assert matrix_work.flop(matrix_work.count(choose, x, y)) == 2 * 3 * 4 * 4
 
 
 @pytest.mark.parametrize("name", ["resnet8_8", "lenet5"])

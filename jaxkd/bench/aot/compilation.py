@@ -9,7 +9,7 @@ from jaxkd import models
 from jaxkd.bench.aot import cells, hlo_costs, hlo_text
 from jaxkd.bench.aot.cells import Cell, Prepared
 from jaxkd.bench.aot.targets import kind_of
-from jaxkd.evaluation import matrix_products
+from jaxkd.evaluation import matrix_work
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime.accelerators import Accelerator
 from jaxkd.runtime.compile_target import CompileTarget, compiling_for
@@ -44,7 +44,8 @@ def compile_cell(
     except jax.errors.JaxRuntimeError as error:
       return {**fields, "note": prepared.note, "error": str(error)[:2000]}
     program, shapes = prepared.program
-    flops = matrix_products.count(jax.make_jaxpr(program)(*shapes))
+    jaxpr = jax.make_jaxpr(program)(*shapes).jaxpr
+    flops = matrix_work.flop(matrix_work.of_jaxpr(jaxpr))
   kind = kind_of(target.name)
   return {
     **fields,
