@@ -60,7 +60,7 @@ def _fill_row(
 def our_synthesis(case: Case, size: Size, dtype: str) -> Contender:
   """Prepares a round of T steps with as many sets as a run takes at once."""
   teacher = network(case.teacher, case.spec, TEACHER)
-  at_once = synthesis.sets_at_once(size, teacher, case.spec)
+  at_once = synthesis.sets_at_once(size, teacher, case.spec, dtype)
   runner = synthesis.synthesis_runner(case, size, teacher, at_once, dtype=dtype)
   step_bytes = costs.moved_bytes(runner.compiled)
   runner.run()
@@ -98,7 +98,7 @@ def our_student(case: Case, size: Size, dtype: str) -> Contender:
 def our_end_to_end(case: Case, size: Size, dtype: str) -> Row:
   """Times all rounds and all epochs, after compilation."""
   teacher = network(case.teacher, case.spec, TEACHER)
-  at_once = synthesis.sets_at_once(size, teacher, case.spec)
+  at_once = synthesis.sets_at_once(size, teacher, case.spec, dtype)
   runner = synthesis.synthesis_runner(
     case, size, teacher, at_once, rounds=size.sets // at_once, dtype=dtype
   )

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxkd import methods
+from jaxkd import methods, models
 from jaxkd.bench.cases import Case, Size
 from jaxkd.pipeline import exchange, resolution
 from jaxkd.pipeline.exchange import RoundInputs, RoundSpec, RunState
-from jaxkd.synthesis import memory_estimate, priors
+from jaxkd.synthesis import priors
 from jaxkd.teachers.oracles import WhiteBox
 from jaxkd.training import objectives
 from jaxkd.training.step import TrainConfig, init_state
@@ -114,11 +114,16 @@ def normalise(images: Array, spec: DataSpec) -> Array:
   return (images - jnp.asarray(spec.mean)) / jnp.asarray(spec.std)
 
 
-def sets_at_once(size: Size, teacher: Classifier, spec: DataSpec) -> int:
+def sets_at_once(
+  size: Size, teacher: Classifier, spec: DataSpec, dtype: str
+) -> int:
   """Returns the number of sets that a run takes in a round."""
   devices = jax.device_count()
-  most = resolution.IMAGES_PER_ROUND.get(
-    jax.default_backend(), resolution.IMAGES_PER_ROUND_ACCELERATOR
+  images = resolution.images_per_round(
+    models.with_compute_dtype(teacher, dtype),
+    spec,
+    size.steps,
+    devices,
+    jax.default_backend(),
   )
-  images = memory_estimate.images_per_round(teacher, spec, devices, most)
   return resolution.sets_per_round(size.sets, images // size.set_size, devices)

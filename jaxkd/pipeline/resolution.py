@@ -65,22 +65,48 @@ def fit(
     divisors = [n for n in range(1, most + 1) if synthesis.set_size % n == 0]
     synthesis.group_size = divisors[-1]
   if synthesis.get("sets_per_round") == 0:
-    images = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
-    if teacher is not None:
-      network = models.with_compute_dtype(teacher, config.compute_dtype)
-      in_time = time_estimate.images_per_dispatch(
-        network, spec, synthesis.num_steps
-      )
-      images = memory_estimate.images_per_round(
-        network,
-        spec,
-        devices,
-        in_time or images,
-        synthesis.set_size * (synthesis.get("start") == "matched"),
-      )
+    images = images_per_round(
+      teacher and models.with_compute_dtype(teacher, config.compute_dtype),
+      spec,
+      synthesis.num_steps,
+      devices,
+      backend,
+      matched=synthesis.set_size * (synthesis.get("start") == "matched"),
+    )
     synthesis.sets_per_round = sets_per_round(
       synthesis.num_sets, images // max(synthesis.set_size, 1), devices
     )
+
+
+def images_per_round(
+  teacher: Classifier | None,
+  spec: DataSpec,
+  num_steps: int,
+  devices: int,
+  backend: str,
+  *,
+  matched: int = 0,
+) -> int:
+  """Returns the most images that one dispatch works on.
+
+  They fit into the memory, and an accelerator of known rates takes at most ten
+  seconds for them.
+
+  Args:
+    teacher: in the type that it computes in; None behind an interface.
+    spec: of its inputs.
+    num_steps: number of updates of an image.
+    devices: number of devices.
+    backend: their kind, as `jax.default_backend()`.
+    matched: images of a set whose starts are chosen from candidates.
+  """
+  most = IMAGES_PER_ROUND.get(backend, IMAGES_PER_ROUND_ACCELERATOR)
+  if teacher is None:
+    return most
+  in_time = time_estimate.images_per_dispatch(teacher, spec, num_steps)
+  return memory_estimate.images_per_round(
+    teacher, spec, devices, in_time or most, matched
+  )
 
 
 def declared(config: ConfigDict) -> Block:
