@@ -21,7 +21,7 @@ from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
 from jaxkd.synthesis import starts
 from jaxkd.teachers.replay import Replay
-from jaxkd.training import trained_network
+from jaxkd.training import saved_networks
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Array, Classifier, JaxkdError, Samples
 
@@ -137,7 +137,7 @@ def load_checkpoint(setup: Setup) -> Classifier:
   block = setup.config.teacher
   path = user_path(block.checkpoint)
   try:
-    return trained_network.load(path, setup.spec, block.model)
+    return saved_networks.load(path, setup.spec, block.model)
   except JaxkdError as error:
     raise JaxkdError(f"teacher.checkpoint: {error}") from error
 
@@ -145,7 +145,7 @@ def load_checkpoint(setup: Setup) -> Classifier:
 def _load_copy(copy: Path, setup: Setup) -> Classifier:
   model = setup.config.teacher.model
   if processes.broadcast(copy.exists()):
-    return trained_network.load_own(copy, setup.spec, model)
+    return saved_networks.load_own(copy, setup.spec, model)
   network = load_checkpoint(setup)
   weights.save(copy, network, setup.spec, network.name)
   return network

@@ -1,7 +1,5 @@
 """Training of networks on real data, each only once: results are cached."""
 
-from collections.abc import Iterator
-import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -16,11 +14,11 @@ import numpy as np
 from jaxkd import models
 from jaxkd.config import user_code
 from jaxkd.data import to_float
-from jaxkd.runtime import keys, leases, processes, run_folder
+from jaxkd.runtime import keys, processes, run_folder
 from jaxkd.runtime.keys import Purpose
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
-from jaxkd.training import fit, optimisers, source_digest
+from jaxkd.training import fit, optimisers, saved_networks, source_digest
 from jaxkd.training.step import TrainConfig, TrainState, init_state
 from jaxkd.training.supervision import SUPERVISED, Supervision
 from jaxkd.training.target_accuracy import TargetAccuracyCheckpoint
@@ -87,25 +85,25 @@ class Trainer(NamedTuple):
     path = self.workdir / f"{name}.safetensors"
     model = model or self.config.model
     if processes.broadcast(path.exists()):
-      return load_own(path, self.spec, model)
+      return saved_networks.load_own(path, self.spec, model)
     key = keys.fold(self.key, Purpose.NETWORKS, zlib.crc32(stage.encode()))
     cached = run_folder.cache_dir("teachers") / (
       f"{model.replace(':', '.')}-{self.spec.name}-"
       f"{self._digest(model, supervision, key)}.safetensors"
     )
-    with _only_here(cached, name):
+    with saved_networks.only_here(cached, name):
       reused = None
       with processes.raise_on_all():
         if processes.is_primary():
-          reused = _read_cache(cached, self.spec, model)
+          reused = saved_networks.read_cache(cached, self.spec, model)
           if reused is not None:
             print(f"{name}: reused from {cached}")
             weights.write(path, reused, self.spec, model)
       if processes.broadcast(reused is not None):
-        return load(path, self.spec, model)
+        return saved_networks.load(path, self.spec, model)
       network = self._fit(name, stage, supervision, model, key)
       if processes.is_primary():
-        _write_cache(cached, network, self.spec, model)
+        saved_networks.write_cache(cached, network, self.spec, model)
     weights.save(path, network, self.spec, model)
     return network
 
@@ -205,82 +203,6 @@ class Trainer(NamedTuple):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def _only_here(cached: Path, name: str) -> Iterator[None]:
-  """Lets another run that trains the same network end first.
-
-  Cells of a table often have one teacher. The processes of a distributed run
-  don't wait, because a signal could not stop them together then.
-  """
-  with contextlib.ExitStack() as lease:
-    # Where the cache has no place for a lock both train it, which costs time.
-    with contextlib.suppress(OSError):
-      if not processes.is_multiprocess():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        lock = cached.with_suffix(".lock")
-        lease.enter_context(
-          leases.held(lock, f"{name}: another process trains it")
-        )
-    yield
-
-
-def _read_cache(path: Path, spec: DataSpec, model: str) -> Classifier | None:
-  """Returns the network in the cache; None if there is none to be read."""
-  try:
-    return load(path, spec, model) if path.exists() else None
-  except (JaxkdError, OSError) as error:
-    print(f"The cache is not used: {error}")
-    return None
-
-
-def _write_cache(
-  path: Path, network: Classifier, spec: DataSpec, model: str
-) -> None:
-  """Writes the network to the cache, or prints why that is impossible."""
-  try:
-    weights.write(path, network, spec, model)
-  except JaxkdError as error:
-    print(f"Nothing is cached. {error}")
-
-
 @jax.jit
 def _is_finite(network: Classifier, images: Array) -> Array:
   return jnp.isfinite(network(to_float(images)).logits).all()
-
-
-def load_own(path: Path, spec: DataSpec, model: str) -> Classifier:
-  """Loads a network that this run has written.
-
-  Raises:
-    JaxkdError: as `load`, with the remedy.
-  """
-  try:
-    return load(path, spec, model)
-  except JaxkdError as error:
-    raise JaxkdError(
-      f"{error} Delete that file: the same command makes it again."
-    ) from error
-
-
-def load(path: Path, spec: DataSpec, model: str) -> Classifier:
-  """Loads the network in `path`.
-
-  Args:
-    path: of the file.
-    spec: of the data set.
-    model: name in the config; the file may hold any network of the zoo, but of
-      the user's networks only this one.
-
-  Raises:
-    JaxkdError: if it does not fit the data set.
-  """
-  classifier, saved = weights.load_classifier(
-    path, user_code.user_function(model)
-  )
-  if (saved.shape, saved.num_classes) != (spec.shape, spec.num_classes):
-    raise JaxkdError(
-      f"The teacher {path} is for inputs {saved.shape} and "
-      f"{saved.num_classes} classes; {spec.name} has {spec.shape} and "
-      f"{spec.num_classes}."
-    )
-  return classifier

@@ -13,7 +13,7 @@ from tiles import BATCH, BUDGET, DATASET, SPEC, TEACHER, config_of
 import jaxkd
 from jaxkd.serve import app, inference, server
 from jaxkd.teachers.ledger_cli import read_totals
-from jaxkd.training.trained_network import load
+from jaxkd.training.saved_networks import load
 
 
 def run(folder, teacher=TEACHER, dataset=DATASET, name="ideal", **fields):

@@ -17,7 +17,7 @@ from jaxkd import config as c, models
 from jaxkd.runtime import checkpoints, leases
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 from jaxkd.serialization import weights as files
-from jaxkd.training import source_digest, trained_network
+from jaxkd.training import saved_networks, source_digest
 from jaxkd.training.objectives import cross_entropy, nasty
 from jaxkd.training.supervision import Supervision
 from jaxkd.training.trained_network import Trainer
@@ -261,7 +261,7 @@ def test_a_network_of_other_inputs_is_refused(tmp_path):
   path = tmp_path / "teacher.safetensors"
   files.save(path, reference(), SPEC, "mlp")
   with pytest.raises(JaxkdError, match=r"\(2,\) and 3 classes; it has .* 4"):
-    trained_network.load(path, SPEC._replace(name="it", num_classes=4), "mlp")
+    saved_networks.load(path, SPEC._replace(name="it", num_classes=4), "mlp")
 
 
 @pytest.mark.parametrize(
