@@ -49,6 +49,7 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.data import augmentation
 from jaxkd.models.layers import clip_to_pixels, to_pixels
+from jaxkd.runtime import devices
 from jaxkd.synthesis import (
   batch_statistics,
   multi_resolution,
@@ -229,6 +230,7 @@ def build(
     )
 
   def terms_of(inputs: Array, labels: Array, nets: Networks) -> LossTerms:
+    inputs = devices.over_batch(inputs)
     images = to_pixels(inputs, spec)
     outputs, norms = batch_statistics.capture_batch_norms(nets.teacher, images)
     error = optax.softmax_cross_entropy_with_integer_labels(

@@ -20,6 +20,7 @@ from jaxkd.config.synthesis_fields import (
 )
 from jaxkd.models.layers import to_pixels
 from jaxkd.models.mlp import ConditionalMLP
+from jaxkd.runtime import devices
 from jaxkd.synthesis import generator as engine
 from jaxkd.training.objectives import kd
 from jaxkd.types import (
@@ -78,6 +79,7 @@ def build(
     latent_key, label_key = jax.random.split(key)
     latents = jax.random.uniform(latent_key, (count, LATENTS))
     labels = jax.random.randint(label_key, (count,), 0, spec.num_classes)
+    latents, labels = devices.over_batch((latents, labels))
     images = to_pixels(network.apply(params, latents, labels), spec)
     return images, labels
 

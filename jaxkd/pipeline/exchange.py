@@ -178,7 +178,7 @@ def ask(
     samples = samples._replace(images=to_eight_bit(samples.images))
   if samples.targets is None:
     samples = samples._replace(targets=_placeholder_targets(spec, samples))
-  return state, samples, terms
+  return state, devices.over_batch(samples), terms
 
 
 def tell(

@@ -1,7 +1,8 @@
 """Placement of arrays on devices: replicated, sharded and data parallel.
 
-Synthesis is sharded over sets and needs no communication; students are trained
-data parallel with `jax.pmap`, and their gradients are averaged.
+CAKE's synthesis is sharded over sets and needs no communication. In the rounds
+of the other methods XLA divides the batches (`over_batch`). In epochs students
+are trained data parallel with `jax.pmap`, and their gradients are averaged.
 
 Several processes, one or more on each host, run the same program at the same
 time (`jaxkd.runtime.processes`). Between stages each process has its own copy
@@ -118,6 +119,27 @@ def to_local(tree: Tree) -> Tree:
 def gather_all(tree: Tree) -> Tree:
   """Copies arrays that are split over devices to all of them, when jitted."""
   return jax.lax.with_sharding_constraint(tree, replicated())
+
+
+def over_batch(tree: Tree) -> Tree:
+  """Splits arrays over all devices along their leading axis, when jitted.
+
+  XLA then divides what is computed from them, and adds up over the devices what
+  is a sum over the batch: gradients, losses, batch statistics. Arrays that
+  can't be split evenly stay whole, and so do those inside of `over_sets`.
+  """
+  count = compile_target.device_count()
+  if count == 1 or jax.sharding.get_abstract_mesh().manual_axes:
+    return tree
+  sharding = NamedSharding(mesh(), P(DATA))
+  return jax.tree.map(
+    lambda leaf: (
+      leaf
+      if len(leaf) % count
+      else jax.lax.with_sharding_constraint(leaf, sharding)
+    ),
+    tree,
+  )
 
 
 def over_sets(

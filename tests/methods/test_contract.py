@@ -2,6 +2,7 @@
 that compile at once.
 """
 
+import contextlib
 import functools
 import inspect
 from pathlib import Path
@@ -24,6 +25,7 @@ from jaxkd.pipeline import exchange
 from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import build_method
+from jaxkd.runtime import compile_target, devices
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
@@ -368,3 +370,60 @@ def test_a_method_takes_the_fields_that_it_declares(name):
   given = {"spec", "hyper", "budget", "num_images"}
   taken = set(inspect.signature(module.build).parameters) - given
   assert taken == {field.name for field in module.FIELDS}
+
+
+# Batches that two devices can share. Differences are divided by the radius, and
+# with a small one only rounding would be compared.
+EVEN = {
+  "synthesis.batch_size": 6,
+  "synthesis.pass_batch_size": 6,
+  "synthesis.student_batch_size": 6,
+  "synthesis.radius": 0.5,
+}
+
+
+@contextlib.contextmanager
+def one_device():
+  """Programs that are traced in here are for the first device alone."""
+  jax.clear_caches()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(compile_target, "devices", lambda: (jax.devices()[0],))
+    patch.setattr(compile_target, "device_count", lambda: 1)
+    yield
+  jax.clear_caches()
+
+
+def first_round(name):
+  """The state and terms after a round, and the text of its program."""
+  # DaST's own generator makes no images as small as those of the toy.
+  toy = toy_run.__wrapped__(name) if name == "dast" else ToyRun(name)
+  key = jax.random.key(0)
+  inputs = toy.inputs.replace(teacher=toy.teacher)
+  run, inputs = devices.replicate((toy.start(inputs, key), inputs))
+  program = jax.jit(
+    functools.partial(exchange.run_round, toy.round_spec),
+    out_shardings=devices.replicated(),
+  )
+  compiled = program.lower(run, inputs, key).compile()
+  return compiled(run, inputs, devices.replicate(key)), compiled.as_text()
+
+
+@pytest.mark.slow
+@every_method
+def test_devices_share_the_batches_of_a_round(name, monkeypatch):
+  # Adam makes a step of its full size out of the rounding of a gradient that is
+  # zero, as those of biases before a batch normalisation are.
+  sgd = lambda *args, **fields: optax.sgd(0.01)  # noqa: E731
+  monkeypatch.setattr(optax, "adam", sgd)
+  for field, value in EVEN.items():
+    monkeypatch.setitem(SMALL, field, value)
+  shared, text = first_round(name)
+  assert "all-reduce" in text or "all-gather" in text
+  with one_device():
+    alone, text = first_round(name)
+  assert "all-reduce" not in text and "all-gather" not in text
+  for ours, theirs in zip(
+    jax.tree.leaves(shared), jax.tree.leaves(alone), strict=True
+  ):
+    if jnp.issubdtype(ours.dtype, jnp.floating):
+      np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)

@@ -124,16 +124,19 @@ def _prepare_round(setup: Setup, run: RunState) -> Prepared:
     note = f"{sets} sets of {size} images a device, T = {method.steps}"
     return Prepared(program, method.steps, sets * size, state_bytes, note)
   batch = config.synthesis.batch_size
-  whole = "every device makes the whole batch"
+  count = compile_target.device_count()
+  shared = batch % count == 0
+  share = "shared by the devices" if shared else "made by every device"
+  size = batch // count if shared else batch
   if method.steps:
-    note = f"batch of {batch}, T = {method.steps}; {whole}"
-    return Prepared(program, method.steps, batch, state_bytes, note)
+    note = f"batch of {batch}, {share}, T = {method.steps}"
+    return Prepared(program, method.steps, size, state_bytes, note)
   held = jnp.int32(method.capacity)
   repeats = sum(
     int(exchange.num_repeats(phase, held)) for phase in method.phases
   )
-  note = f"{repeats} batches of {batch} a round; {whole}"
-  return Prepared(program, repeats, batch, state_bytes, note)
+  note = f"{repeats} batches of {batch} a round, {share}"
+  return Prepared(program, repeats, size, state_bytes, note)
 
 
 def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:

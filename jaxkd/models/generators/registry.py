@@ -16,6 +16,7 @@ from jaxkd.models.dast import DaST
 from jaxkd.models.generators.convolutional import DCGAN, Upsampling
 from jaxkd.models.generators.transformer_gan import TransformerGAN
 from jaxkd.models.layers import to_pixels
+from jaxkd.runtime import devices
 from jaxkd.types import Array, DataSpec, JaxkdError, Variables
 
 __all__ = ["Generator", "create_generator", "generator_names"]
@@ -239,6 +240,7 @@ def _normal(params: Variables, key: Array) -> Variables:
 def _apply(
   module: nn.Module, variables: Variables, latents: Array, *, train: bool = True
 ) -> tuple[Array, Variables]:
+  latents = devices.over_batch(latents)
   if not train:
     return module.apply(variables, latents, train=False), {}
   return module.apply(variables, latents, train=True, mutable=["batch_stats"])

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxkd.config import checks
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime import devices
 from jaxkd.synthesis.procedural.fractal import fractal
 from jaxkd.synthesis.procedural.leaves import leaves
 from jaxkd.synthesis.procedural.shapes import shapes
@@ -57,7 +58,8 @@ def draw(name: str, key: Array, count: int, shape: Shape) -> Array:
   """
   checks.choice("source", name, SOURCES)
   _check(count, shape)
-  return _draw(name, key, jnp.arange(count), tuple(shape))
+  indices = devices.over_batch(jnp.arange(count))
+  return _draw(name, key, indices, tuple(shape))
 
 
 def draw_mixture(
@@ -85,7 +87,8 @@ def draw_mixture(
   for name in dict(weights):
     (indices,) = np.nonzero(order == name)
     if len(indices):
-      parts.append(_draw(name, key, jnp.asarray(indices), tuple(shape)))
+      split = devices.over_batch(jnp.asarray(indices))
+      parts.append(_draw(name, key, split, tuple(shape)))
       places.append(indices)
   return jnp.concatenate(parts)[np.argsort(np.concatenate(places))]
 
