@@ -88,7 +88,7 @@ def test_weights_of_pytorch_become_a_bundle(network, capsys):
   count = models.count_parameters(network.variables)
   assert f"ideal_lenet, {count:,} parameters" in message
   assert f"{tensors}, all used" in message and "largest difference" in message
-  assert "--config.teacher.checkpoint=out --config.dataset=none" in message
+  assert "--config.dataset=none --config.teacher.checkpoint=out" in message
   loaded = bundle.read("out")
   same(loaded.classifier, network)
   assert loaded.card.class_names == ("cat", "dog", "bird", "fish")
@@ -141,6 +141,7 @@ def test_the_next_command_fits_shape_and_classes(capsys, model, shape, classes):
   config = jaxkd.load_config(f"{ROOT}/{name}:{text}".rstrip(":"))
   for flag in command[4:]:
     field, _, value = flag.removeprefix("--config.").partition("=")
+    value = int(value) if value.isdigit() else value
     config.update_from_flattened_dict({field: value})
   planned = setup(config)
   assert planned.spec.shape == shape and planned.spec.num_classes == classes

@@ -3,27 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator
 import contextlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxkd.data.class_order import in_order_of_teacher
+from jaxkd.data import split_folders
+from jaxkd.data.class_order import in_order_of_teacher, plain
 from jaxkd.data.pictures import is_image_file
 from jaxkd.data.shapes import first_three
+from jaxkd.data.split_folders import folders, readable, walk
 from jaxkd.types import JaxkdError
 
-TRAIN_SPLITS = ("train", "training")
-# Names of the part that is held out, by priority.
-TEST_SPLITS = (
-  "test", "testing", "t10k", "val", "valid", "validation", "eval", "dev",
-)  # fmt: skip
-# Folders that systems make, in lower case; hidden ones apart.
-_SYSTEM_FOLDERS = (
-  "lost+found", "$recycle.bin", "recycler", "system volume information",
-  "#recycle", "@eadir", "desktop.ini",
-)  # fmt: skip
+# Files that systems put into folders, in lower case; hidden ones apart.
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
 
 
 class Part(NamedTuple):
@@ -75,12 +68,15 @@ def read(
   """
   with _naming_unreadable():
     notes: list[str] = []
-    folder = _inner(folder)
-    train, test = _splits(folder, notes)
+    folder = split_folders.inner(folder)
+    train, test = split_folders.splits(folder, notes)
     parts = [
-      {child.name: child for child in _folders(part)} if part else {}
+      {readable(child.name): child for child in folders(part)} if part else {}
       for part in (train, test)
     ]
+    # Systems write the names of a class in two splits differently.
+    trained = {plain(name): name for name in parts[0]}
+    parts[1] = {trained.get(plain(n), n): c for n, c in parts[1].items()}
     names = _classes(folder, train, test, parts, num_classes)
     names = in_order_of_teacher(folder, names, class_names, num_classes)
     if all(map(str.isdecimal, names)) and names != tuple(
@@ -99,6 +95,7 @@ def read(
         others = [n for k, n in enumerate(names) if k not in filled]
         notes.append(f"{first_three(others)} has no images and is no class")
         names = tuple(n for k, n in enumerate(names) if k in filled)
+        skipped.clear()
         read = [_read_part(part, names, skipped) for part in parts]
     if not any(part.files for part in read):
       raise JaxkdError(
@@ -110,8 +107,9 @@ def read(
     for part, each in zip((train, test), read, strict=True):
       if part and (empty := _empty(each, names)):
         notes.append(f"{part.name} has no images of {first_three(empty)}")
-        if skipped:
-          notes[-1] += f"; files of type {first_three(skipped)} are not read"
+    if skipped:
+      count = skipped.total()
+      notes.append(f"{count} files of type {first_three(skipped)} are not read")
     return Folders(*read, names, tuple(notes))
 
 
@@ -125,51 +123,6 @@ def _naming_unreadable() -> Iterator[None]:
       f"{error.filename} can't be read ({error.strerror}); change its "
       "permissions, or move it out of the data."
     ) from error
-
-
-def _folders(folder: Path) -> list[Path]:
-  """Returns the folders in a folder but for those of the system, by name."""
-  return sorted(
-    child
-    for child in folder.iterdir()
-    if not child.name.startswith((".", "__"))
-    and child.name.lower() not in _SYSTEM_FOLDERS
-    and child.is_dir()
-  )
-
-
-def _inner(folder: Path) -> Path:
-  """Returns the folder in a folder that an archive has put around it."""
-  inner, children = folder, _folders(folder)
-  while len(children) == 1:
-    outer, inner = inner, children[0]
-    if any(is_image_file(path) for path in inner.iterdir()):
-      return folder
-    children = _folders(inner)
-    names = {child.name.lower() for child in children}
-    if inner.name.lower() in TRAIN_SPLITS and not names & {*TRAIN_SPLITS}:
-      return outer
-  return inner if children else folder
-
-
-def _splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
-  """Returns the folders of the train and the test split.
-
-  Without folders of splits the folder itself is the test split.
-  """
-  splits = {c.name.lower(): c for c in _folders(folder) if _folders(c)}
-  train = next((splits[n] for n in TRAIN_SPLITS if n in splits), None)
-  tests = [splits[name] for name in TEST_SPLITS if name in splits]
-  if train is None and not tests:
-    return None, folder
-  if train is not None:
-    # A test split without labels has folders of other names.
-    classes = {child.name for child in _folders(train)}
-    labelled = [t for t in tests if classes & {c.name for c in _folders(t)}]
-    tests = labelled or tests
-  for other in tests[1:]:
-    notes.append(f"{other.name} is left out, {tests[0].name} is used")
-  return train, tests[0] if tests else None
 
 
 def _classes(
@@ -213,14 +166,13 @@ def _image_files(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
   def refuse(error: OSError) -> None:
     raise error
 
-  for parent, folders, files in os.walk(folder, onerror=refuse):
-    folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-    for name in files:
-      path = Path(parent, name)
-      if is_image_file(path):
-        yield path
-      elif not name.startswith("."):
-        skipped[path.suffix or name] += 1
+  for path in walk(folder, refuse):
+    if is_image_file(path):
+      yield path
+    elif not path.name.startswith(".") and (
+      path.name.lower() not in _SYSTEM_FILES
+    ):
+      skipped[path.suffix or path.name] += 1
 
 
 def _empty(part: Part, names: tuple[str, ...]) -> list[str]:

@@ -24,12 +24,12 @@ def in_order_of_teacher(
   Raises:
     JaxkdError: if only some of them are.
   """
-  known = {_plain(name): index for index, name in enumerate(class_names)}
-  unknown = [name for name in names if _plain(name) not in known]
+  known = {plain(name): index for index, name in enumerate(class_names)}
+  unknown = [name for name in names if plain(name) not in known]
   if not unknown:
     ordered = list(class_names)
     for name in names:
-      ordered[known[_plain(name)]] = name
+      ordered[known[plain(name)]] = name
     return tuple(ordered)
   if len(names) < num_classes and all(name.isdecimal() for name in names):
     numbers = {int(name): name for name in names}
@@ -43,7 +43,7 @@ def in_order_of_teacher(
   return names
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
   """Returns a name as it is compared: systems write accents in two ways."""
   name = unicodedata.normalize("NFKC", name)
   return name.casefold().replace("_", " ").strip()

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data import class_folders, label_tables
-from jaxkd.data.class_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.data.image_arrays import (
   ImageArray,
   idx_images,
@@ -19,6 +18,7 @@ from jaxkd.data.image_arrays import (
   open_npz,
 )
 from jaxkd.data.parsers import read_idx
+from jaxkd.data.split_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.types import JaxkdError
 
 # Names of the arrays of a split in an .npz, beside that of the split.

@@ -5,7 +5,7 @@ import contextlib
 import csv
 from pathlib import Path
 
-from jaxkd.data import class_folders, pictures
+from jaxkd.data import pictures, split_folders
 from jaxkd.data.labelled_files import LabelledFiles, labelled
 from jaxkd.data.pixels import Background, to_png
 from jaxkd.data.shapes import first_three
@@ -39,9 +39,9 @@ def open_imagenet12(
     JaxkdError: if there are other than twelve classes, or no images of one.
   """
   root = folder / _INNER if (folder / _INNER).is_dir() else folder
-  train = _split_dir(root, class_folders.TRAIN_SPLITS)
+  train = _split_dir(root, split_folders.TRAIN_SPLITS)
   classes = _classes(train, class_list)
-  tests = [*class_folders.TEST_SPLITS]
+  tests = [*split_folders.TEST_SPLITS]
   solution = _solution(root)
   if solution is not None:
     tests = ["val"]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxkd.data.class_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.data.prepared import FORMAT, tfds_command
 from jaxkd.data.registry import DATASETS
 from jaxkd.data.shapes import Shape
+from jaxkd.data.split_folders import TEST_SPLITS, TRAIN_SPLITS
 from jaxkd.types import JaxkdError
 
 if TYPE_CHECKING:

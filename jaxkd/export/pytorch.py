@@ -1,4 +1,4 @@
-"""Export of a user's PyTorch module as an artefact that needs only JAX."""
+"""A user's PyTorch module as a network that needs only JAX."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from jaxkd.serialization import bundle, data_spec, mismatch
 from jaxkd.serialization.imported import ImportedModel
 from jaxkd.serialization.model_card import ARTEFACT
 from jaxkd.serialization.probe import Probe
-from jaxkd.serialization.pytorch import modules
+from jaxkd.serialization.pytorch import known_networks, modules
 from jaxkd.types import DataSpec, JaxkdError
 
 
@@ -22,7 +22,10 @@ def export_module(
   output: str,
   output_kind: str,
 ) -> tuple[ImportedModel, Probe]:
-  """Calls a user's function and exports the PyTorch module that it returns.
+  """Calls a user's function and converts the PyTorch module that it returns.
+
+  A module that is a network of this package becomes that network; another one
+  is exported as an artefact.
 
   Args:
     function: `module:function`, without arguments.
@@ -32,8 +35,7 @@ def export_module(
     output_kind: as in `jaxkd.from_torch`.
 
   Returns:
-    The artefact, which gives logits, with the classifier that it is, and a
-    probe with the module's own answers.
+    The network, which gives logits, and a probe with the module's own answers.
 
   Raises:
     JaxkdError: if the function fails or returns something else, if the weights
@@ -71,10 +73,18 @@ def export_module(
     )
   spec = spec._replace(num_classes=answers.shape[1])
   data_spec.check_spec(spec, function)
+  probe = Probe(images, answers)
+  if not output and output_kind == "logits":
+    module = network.apply.module
+    tensors = {name: t.numpy() for name, t in module.state_dict().items()}
+    library = type(module).__module__.partition(".")[0]
+    known = known_networks.find(tensors, spec, probe, library)
+    if known:
+      return known, probe
   artefact = serialize(network, spec, show_batch_norms=True)
   classifier = bundle.artefact_classifier(artefact, spec, "logits")
   model = ImportedModel(classifier, spec, ARTEFACT, artefact=artefact)
-  return model, Probe(images, answers)
+  return model, probe
 
 
 def _are_shares(numbers: np.ndarray) -> bool:

@@ -1,11 +1,13 @@
 """Folders of classes as other people and systems leave them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 import pytest
 
+from jaxkd.data import class_folders
 from jaxkd.data.user_data import describe_path, load_path
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -29,8 +31,8 @@ def test_an_empty_folder_is_a_class_without_images(tmp_path, capsys):
   loaded = load_path(str(tmp_path), TEACHER)
   assert labels(loaded) == ([], [0, 2])
   assert capsys.readouterr().out == (
-    f"user:{tmp_path.name}: {tmp_path.name} has no images of b; files of type "
-    ".heic are not read.\n"
+    f"user:{tmp_path.name}: {tmp_path.name} has no images of b.\n"
+    f"user:{tmp_path.name}: 1 files of type .heic are not read.\n"
   )
   assert load_path(str(tmp_path), None).spec.num_classes == 3
 
@@ -75,6 +77,42 @@ def test_the_folder_of_an_archive_is_looked_into(tmp_path):
     tmp_path / "pets/Validation/b/1.png", tmp_path / "pets/Validation/a/1.png"
   )
   assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+
+
+@pytest.mark.parametrize(
+  ("train", "test"),
+  [
+    ("train_set", "test_set"),
+    ("01 Train", "02 Val"),
+    ("seg_train/seg_train", "seg_test/seg_test"),
+    ("train/images", "valid/images"),
+  ],
+)
+def test_splits_as_people_name_them(tmp_path, train, test):
+  put(*(tmp_path / train / name / "1.png" for name in ("Cat", "dog")))
+  put(*(tmp_path / test / name / "1.png" for name in ("cat", "dog ")))
+  put(tmp_path / "seg_pred" / "1.png")
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+
+
+def test_classes_may_be_named_as_splits_are(tmp_path):
+  put(tmp_path / "train_station/a/1.png", tmp_path / "test_track/b/1.png")
+  assert labels(load_path(str(tmp_path), None)) == ([], [0, 1])
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+  put(*(tmp_path / "photos" / name / "1.png" for name in "ab"))
+  for name in "ab":
+    (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "data" / name / "part").symlink_to(tmp_path / "photos" / name)
+    (tmp_path / "data" / name / "all").symlink_to(tmp_path / "data")
+  assert labels(load_path(str(tmp_path / "data"), None)) == ([], [0, 1])
+
+
+def test_names_that_are_no_utf_8_can_be_printed(tmp_path):
+  put(tmp_path / "a/1.png")
+  (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+  assert class_folders.read(tmp_path).classes == ("a", "café")
 
 
 def test_folders_around_it_may_be_several(tmp_path):

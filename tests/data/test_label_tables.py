@@ -48,6 +48,35 @@ def test_tables_as_systems_write_them(tmp_path, content, capsys):
   assert "labels are those of labels.csv" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [
+    ("labels.csv", "0.PNG,dog\n1.png,cat\n2.png,dog\n3.png,cat\n"),
+    ("labels.txt", "0.png dog\r\n1.png cat\r\n2.png dog\r\n3.png cat"),
+    ("list.jsonl", "".join(
+      f'{{"file_name": "{i}.png", "label": "{name}"}}\n'
+      for i, name in enumerate(("dog", "cat", "dog", "cat"))
+    )),
+  ],
+)  # fmt: skip
+def test_tables_without_names_of_columns(tmp_path, name, content):
+  dataset = find(folder_of(tmp_path, {name: content.encode()}))
+  assert dataset.test_labels.tolist() == [1, 0, 1, 0]
+
+
+def test_tables_in_the_folders_of_splits(tmp_path):
+  images = [f"{split}/{i}.png" for split in ("train", "test") for i in range(2)]
+  tables = {
+    "train/metadata.csv": b"file_name,label\n0.png,1\n1.png,0\n",
+    "test/metadata.csv": b"file_name,label\n0.png,0\n1.png,1\n",
+  }
+  dataset = find(folder_of(tmp_path, tables, images))
+  assert dataset.train_images[:, 0, 0, 0].tolist() == [0, 1]
+  assert dataset.train_labels.tolist() == [1, 0]
+  assert dataset.test_images[:, 0, 0, 0].tolist() == [2, 3]
+  assert dataset.test_labels.tolist() == [0, 1]
+
+
 def test_tables_of_splits(tmp_path):
   images = [f"{split}/{i}.png" for split in ("train", "test") for i in range(3)]
   tables = {
