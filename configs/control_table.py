@@ -2,6 +2,7 @@
 
   python -m jaxkd.main --config=configs/control_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/control_table.py:part=4
+  python -m jaxkd.main --config=configs/control_table.py:methods=DisGUIDE+IDEAL
   python -m jaxkd.main --config=configs/control_table.py:dataset=fashion_mnist
   python -m jaxkd.main --config=configs/control_table.py:smoke
 
@@ -10,7 +11,8 @@ the generator stays as it was initialised, pixels stay noise, walks stay where
 they began. The column `procedural` is the control that counts: the same student
 makes as many updates on as many procedural images, which the same teacher
 answers with the same access. Three seeds, each with a teacher of its own.
-`part=4` makes a quarter of each method's rounds, sets or queries.
+`part=4` makes a quarter of each method's rounds, sets or queries. `methods` are
+rows with `+` between them.
 """
 
 from jaxkd import config as c, methods
@@ -30,13 +32,16 @@ METHODS = {
   "MAZE": "maze",
   "DaST": "dast",
   "IDEAL": "ideal",
+  "DisGUIDE": "disguide",
 }
 SEEDS = (0, 1, 2)
 NEGLIGIBLE_STEP = 1e-12  # for images: far below one of 256 levels
 
 
 def get_config(argument: str = ""):
-  args = c.arguments(argument, dataset="mnist_5k", part="1")
+  args = c.arguments(
+    argument, dataset="mnist_5k", part="1", methods="+".join(METHODS)
+  )
   c.forbid(args, "teacher", "student", "seeds")
   rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
   columns = {
@@ -45,7 +50,9 @@ def get_config(argument: str = ""):
     for control in ("", "control", "procedural")
   }
   cells = {}
-  for row, method in METHODS.items():
+  rows = tuple(args["methods"].split("+"))
+  for row in rows:
+    method = c.lookup(METHODS, row, "methods")
     name, _, method_argument = method.partition(":")
     for column, (seed, control) in columns.items():
       config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
@@ -62,7 +69,7 @@ def get_config(argument: str = ""):
         row, column, config, control=other
       )
   title = f"Students, and those of the same runs without learning, on {rest}"
-  return c.table("control", title, tuple(METHODS), tuple(columns), cells)
+  return c.table("control", title, rows, tuple(columns), cells)
 
 
 def shorten(config, part: int):

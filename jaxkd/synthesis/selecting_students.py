@@ -11,18 +11,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxkd.evaluation.predictions import log_probs
-from jaxkd.runtime import devices
 from jaxkd.synthesis import replay
+from jaxkd.synthesis.clones import Clones
 from jaxkd.synthesis.replay import PassState
 from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.training import optimisers, sample_store as stores
-from jaxkd.training.step import (
-  EpochInputs,
-  TrainConfig,
-  TrainState,
-  init_state,
-  train_step,
-)
+from jaxkd.training.step import TrainState
 from jaxkd.types import (
   Array,
   LossContext,
@@ -65,17 +59,12 @@ class SelectingStudents(NamedTuple):
   def init(self, nets: Networks, key: Array) -> SelectingState:
     """Returns students with new random weights, before their first update."""
     order_key, weights_key = jax.random.split(key)
-    tx = self._optimiser()
-    students = [
-      init_state(nets.student.replace(variables=nets.init_student(key)), tx)
-      for key in jax.random.split(weights_key, self.select.members)
-    ]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *students)
-    return SelectingState(stacked, replay.start_passes(order_key))
+    students = self._clones().init(nets, weights_key)
+    return SelectingState(students, replay.start_passes(order_key))
 
   def variables(self, state: SelectingState, index: int = 0) -> Variables:
     """Returns the variables of one of the students."""
-    return jax.tree.map(lambda leaf: leaf[index], state.students.variables)
+    return self._clones().variables(state.students, index)
 
   def predict(
     self, nets: Networks, state: SelectingState, images: Array
@@ -123,23 +112,24 @@ class SelectingStudents(NamedTuple):
     index = state.passes.batch - 1
     total = self.num_updates(nets.store.inserted)
     rates = self._rates(index / jnp.maximum(total - 1, 1))
-    config = TrainConfig(nets.student.apply, self._optimiser(), self.objective)
     counts = stores.label_counts(nets.store, self.num_classes)
-    inputs = EpochInputs(
-      {name: jnp.float32(value) for name, value in self.hyper.items()},
-      LossContext(index, counts),
-      key,
+    rates = {
+      name: jnp.full(self.select.members, x) for name, x in rates.items()
+    }
+    students = state.students
+    students = students.replace(
+      opt_state=optax.tree.set(students.opt_state, **rates)
     )
+    context = LossContext(index, counts)
+    students, loss = self._clones().update(
+      nets, students, samples, key, context
+    )
+    return state._replace(students=students), samples, {"members": loss}
 
-    def step(student: TrainState, key: Array) -> tuple[TrainState, Array]:
-      opt_state = optax.tree.set(student.opt_state, **rates)
-      student = student.replace(opt_state=opt_state)
-      return train_step(config, student, samples, inputs, key)
-
-    keys = jax.random.split(key, self.select.members)
-    students, losses = devices.vmap_networks(step)(state.students, keys)
-    state = state._replace(students=students)
-    return state, samples, {"members": losses.mean()}
+  def _clones(self) -> Clones:
+    return Clones(
+      self.select.members, self._optimiser(), self.objective, self.hyper
+    )
 
   def _optimiser(self) -> optax.GradientTransformation:
     """Returns SGD whose rate and momentum are set before every update."""

@@ -75,6 +75,11 @@ OWN = {
   "MAZE": {"num_rounds": 2000, "student_steps": 2, "replay_steps": 5},
   "DaST": {"num_rounds": 3000, "alpha": 5.0},
   "IDEAL": {"num_rounds": 40, "pass_batch_size": 33, "step_size": 1.0},
+  "DisGUIDE": {
+    "num_rounds": 300,
+    "replay_steps": 10,
+    "clone_optimizer": {"name": "adam", "learning_rate": 0.01},
+  },
 }
 # At the published 20 the teacher tells all it knows, even of noise.
 HYPER = {"temperature": 1.0, "attention": 0.0}
@@ -115,6 +120,16 @@ def students():
   return normed(1, SPEC).replace(variables=draw_variables(jnp.arange(SEEDS)))
 
 
+def other_student(key):
+  """A student's variables, with weights that depend on a key."""
+  variables = normed(1, SPEC).variables
+  params = jax.tree.map(
+    lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape),
+    variables["params"],
+  )
+  return {**variables, "params": params}
+
+
 def accuracy(classifier):
   images, labels = draw(jax.random.key(8), 999)
   return jnp.mean(classifier(images).logits.argmax(-1) == labels)
@@ -152,12 +167,15 @@ def config_of(row):
 def accuracies(config):
   """Of the students of all seeds."""
   method = build_method(config, SPEC, reserved=0, num_images=0)
-  if not any(phase.student_steps for phase in method.phases):
+  learns = any(phase.student_steps for phase in method.phases)
+  if not learns and not method.round_student:
     learn = replay.phase(100, 33, ())._replace(queries=False)
     method = method._replace(phases=(*method.phases, learn))
   tx, access = optax.adam(0.01), config.teacher.access
   train_config = TrainConfig(students().apply, tx, method.objective)
-  round_spec = exchange.RoundSpec(method, train_config, SPEC, access)
+  round_spec = exchange.RoundSpec(
+    method, train_config, SPEC, access, init_student=other_student
+  )
   teacher = (
     WhiteBox(trained_teacher())
     if access == "white_box"
@@ -175,7 +193,8 @@ def accuracies(config):
     state = init_state(student, tx)
     run = exchange.init_state(round_spec, inputs, state, key)
     run = jax.lax.fori_loop(0, method.rounds, run_round, run)
-    return accuracy(student.replace(variables=run.student.variables))
+    learned = exchange.student_variables(method, run)
+    return accuracy(student.replace(variables=learned))
 
   starts = students(), jax.random.split(KEY, SEEDS)
   return np.asarray(jax.jit(lambda starts: jax.lax.map(taught, starts))(starts))

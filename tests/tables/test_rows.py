@@ -13,7 +13,7 @@ from jaxkd.types import JaxkdError
 
 CONFIGS = sorted(ROWS.parents[1].glob("*.py"))
 DATA = sorted(data.names())
-SLOW = ("control_table",)  # has 126 cells
+SLOW = ("control_table",)  # has more than a hundred cells
 
 
 def test_every_run_is_valid_and_none_stands_twice():
