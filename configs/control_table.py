@@ -25,6 +25,7 @@ METHODS = {
   "ADI": "deepinversion:adi",
   "CMI": "cmi",
   "CMI*": "cmi:hard",
+  "FastDFKD": "fast_dfkd",
   "CAKE": "cake",
   "LAKE": "lake",
   "ZSDB3KD": "zsdb3kd",

@@ -46,6 +46,16 @@ def _capture_batch_norms(
   return outputs, BatchNorms(*zip(*calls, strict=True) if calls else ((),) * 3)
 
 
+def moments(norms: BatchNorms) -> tuple[list[Array], list[Array]]:
+  """Returns the mean `[D]` and the variance `[D]` of what each layer got."""
+  axes = [tuple(range(x.ndim - 1)) for x in norms.inputs]
+  inputs = [x.astype(jnp.float32) for x in norms.inputs]
+  return (
+    [x.mean(axis) for x, axis in zip(inputs, axes, strict=True)],
+    [x.var(axis) for x, axis in zip(inputs, axes, strict=True)],
+  )
+
+
 def batch_norm_term(norms: BatchNorms, first: float = 1.0) -> Array:
   """Computes `batch_norm_loss` of the batch, a scalar.
 
@@ -53,11 +63,8 @@ def batch_norm_term(norms: BatchNorms, first: float = 1.0) -> Array:
     norms: what the layers got.
     first: the factor of the first layer.
   """
-  axes = [tuple(range(x.ndim - 1)) for x in norms.inputs]
-  inputs = [x.astype(jnp.float32) for x in norms.inputs]
   statistics = (
-    [x.mean(axis) for x, axis in zip(inputs, axes, strict=True)],
-    [x.var(axis) for x, axis in zip(inputs, axes, strict=True)],
+    *moments(norms),
     norms.running_means,
     norms.running_variances,
   )

@@ -71,6 +71,7 @@ OWN = {
   "ADI": IN_BATCHES,
   "CMI": IN_BATCHES,
   "CMI*": IN_BATCHES,
+  "FastDFKD": {"num_rounds": 40, "num_steps": 5, "latent_step_size": 0.3},
   "DFME": {"num_rounds": 2000},
   "MAZE": {"num_rounds": 2000, "student_steps": 2, "replay_steps": 5},
   "DaST": {"num_rounds": 3000, "alpha": 5.0},
