@@ -26,7 +26,7 @@ RECIPES = {
   "mnist_5k": dict(LENETS, budget=10_000, teacher_epochs=30),
   "mnist": dict(LENETS, budget=25_000, teacher_epochs=10),
   "fashion_mnist": dict(
-    LENETS, budget=100_000, teacher_epochs=20, visits=2_500_000
+    LENETS, budget=100_000, teacher_epochs=20, visits=6_000_000
   ),
   "svhn_cropped": dict(
     RESNETS, teacher="resnet18", budget=100_000, teacher_epochs=30

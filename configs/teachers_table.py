@@ -14,23 +14,24 @@ trained in several ways: which of them gives away little? The student is the
 half-sized network of the same kind, or `student` for all. `own` adds a teacher
 of the user's, as `--config.teacher.factory` takes one; `student` has to take
 its images, or they are of 28 x 28 pixels. `methods` are columns with `+`
-between them. CAKE optimises fewer sets where a network is slow on a CPU, and
-the row says how many. DeepInversion needs batch normalisations, which VGGs and
-ResNets have. Labels are 25,000 on MNIST. KD has the real images and is the
-ceiling.
+between them. Where a network is slow on a CPU its teacher has fewer epochs and
+CAKE optimises fewer sets, and the row says how many. DeepInversion needs batch
+normalisations, which VGGs and ResNets have. Labels are 25,000 on MNIST. KD has
+the real images and is the ceiling.
 """
 
 from jaxkd import config as c
 
 # Networks by kind, the slowest last: the teacher, its student, the teacher's
-# peak rate, and the sets that CAKE optimises, 0 for as many as its config says.
+# peak rate and its share of the epochs, and the sets that CAKE optimises, 0 for
+# as many as its config says.
 KINDS = {
-  "LeNet-5": ("lenet5", "lenet5_half", 0.1, 0),
-  "LeNet-5-Half": ("lenet5_half", "lenet5_half", 0.1, 0),
-  "MLP": ("mlp", "mlp_half", 0.1, 0),
-  "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 32),
-  "ViT-4": ("vit4", "vit4_half", 0.03, 16),
-  "VGG-8": ("vgg8", "vgg8_half", 0.1, 8),
+  "LeNet-5": ("lenet5", "lenet5_half", 0.1, 1, 0),
+  "LeNet-5-Half": ("lenet5_half", "lenet5_half", 0.1, 1, 0),
+  "MLP": ("mlp", "mlp_half", 0.1, 1, 0),
+  "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 0.5, 32),
+  "ViT-4": ("vit4", "vit4_half", 0.03, 0.5, 8),
+  "VGG-8": ("vgg8", "vgg8_half", 0.1, 1 / 3, 8),
 }
 NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
 
@@ -92,8 +93,8 @@ def get_config(argument: str = ""):
     rows[OWN] = trained("")
   cells, titles = {}, []
   for row, teacher in rows.items():
-    network, student, peak, sets = KINDS.get(
-      teacher["kind"], ("", OWN_STUDENT, 0.0, 0)
+    network, student, peak, share, sets = KINDS.get(
+      teacher["kind"], ("", OWN_STUDENT, 0.0, 1, 0)
     )
     title = f"{row} ({sets} sets)" if sets else row
     titles.append(title)
@@ -110,7 +111,7 @@ def get_config(argument: str = ""):
       if network:
         config.teacher.model = network
         config.teacher.epochs = (
-          1 if args["smoke"] else round(teacher["longer"] * epochs)
+          1 if args["smoke"] else round(teacher["longer"] * share * epochs)
         )
         config.teacher.batch_size = 256
         config.teacher.augment = teacher["augment"]
