@@ -16,11 +16,15 @@ To understand a run of CAKE from the command line to the student, read:
   12. `jaxkd/training/epoch.py`         one epoch as one dispatch
 
 A run executes more, which need not be read to understand it: the checks of
-`config`; loading of data (`data`); the networks and their forms for the CPU
-(`models`); loss kernels (`losses`) and objectives; one update of a network
-(`training.step`); how the teacher is trained (`pipeline.teacher`,
-`training.trained_network`) and reached (`teachers`); the choice on a grid
+`config` (`pipeline.resolution`, `pipeline.method`, `pipeline.hosts`); loading
+of data (`data`); the networks and their forms for the CPU (`models`); loss
+kernels (`losses`) and objectives; one update of a network (`training.step`);
+how the teacher is trained (`pipeline.teacher`, `training.trained_network`) and
+reached (`teachers`, `pipeline.host_exchange`); what rounds cost and how they
+are compiled (`pipeline.costs`, `pipeline.programs`); the choice on a grid
 (`pipeline.grid`); evaluation (`pipeline.scores`, `pipeline.results`,
 `evaluation`); the report (`report`); devices, checkpoints, metrics and the run
 folder (`runtime`); and the weights on disk (`serialization`).
+
+`--plan` describes a run and starts none (`pipeline.plan`, `pipeline.run_time`).
 """

@@ -14,7 +14,7 @@ from jaxkd.synthesis import memory_estimate
 
 
 def describe(config: ConfigDict) -> str:
-  """The resolved config, parameter counts, memory and queries, as text.
+  """The resolved config, parameter counts, memory, time and queries, as text.
 
   No image is loaded, nothing is trained, and no teacher is asked. A bundle is
   read, and the function in `teacher.factory` is called.

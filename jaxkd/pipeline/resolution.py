@@ -10,7 +10,7 @@ from jaxkd.data import augmentation
 from jaxkd.synthesis import memory_estimate, time_estimate
 from jaxkd.types import Classifier, DataSpec, JaxkdError
 
-# They say which fields there are.
+# Fields whose values decide which other fields there are.
 FIRST = (METHOD.name, OBJECTIVE.name, defenses.FIELD)
 # Fields whose value 0 is replaced in `fit` by one that depends on the devices
 # and the teacher, or on the number of classes.
