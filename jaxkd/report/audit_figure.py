@@ -10,8 +10,8 @@ from matplotlib.ticker import PercentFormatter
 import numpy as np
 
 from jaxkd.evaluation.audit import BANDS
-from jaxkd.report.figure_file import save_figure
-from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.report.figure_file import FAINT, mute_frame, save_figure
+from jaxkd.report.figures import DPI, INK, PALETTE
 from jaxkd.runtime.formatting import count
 
 
@@ -54,9 +54,7 @@ def queries_figure(
   axes.set(xlabel="queries", ylim=(0, 1))
   axes.yaxis.set_major_formatter(PercentFormatter(1.0))
   axes.xaxis.set_major_formatter(lambda value, _: count(value))
-  axes.spines[["top", "right"]].set_visible(False)
-  axes.spines[["left", "bottom"]].set_color(FAINT)
-  axes.tick_params(colors=FAINT, labelsize=7)
+  mute_frame(axes)
   if axes.get_legend_handles_labels()[0]:
     axes.legend(frameon=False, fontsize=8, loc="lower right")
   save_figure(path, figure, dpi=DPI)

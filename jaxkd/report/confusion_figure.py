@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from jaxkd.report.figure_file import save_figure
-from jaxkd.report.figures import DPI, FAINT, INK
+from jaxkd.report.figure_file import FAINT, save_figure
+from jaxkd.report.figures import DPI, INK
 
 MAX_NUMBERS = 20  # classes up to which numbers are written into the cells
 

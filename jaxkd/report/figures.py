@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from jaxkd.report.figure_file import save_figure
+from jaxkd.report.figure_file import FAINT, mute_frame, save_figure
 from jaxkd.runtime.metrics import numbers_of
 from jaxkd.types import Array, Classifier
 
@@ -23,7 +23,7 @@ PALETTE = np.array([
   [86, 180, 233], [213, 94, 0], [240, 228, 66], [110, 110, 110],
 ]) / 255  # fmt: skip
 STAGE_COLOURS = {"teacher": 0, "synthesis": 2, "student": 5}
-INK, FAINT = "#222222", "#777777"
+INK = "#222222"
 CAPTION = {"ha": "center", "va": "bottom", "fontsize": 7, "color": FAINT}
 DPI = 150
 MAX_ROWS, MAX_COLUMNS = 20, 12
@@ -167,9 +167,7 @@ def _draw_curve(
   low, high = zip(*[(n.min(), n.max()) for n in values], strict=True)
   axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
   axes.grid(color="#e4e4e4", lw=0.6)
-  axes.spines[["top", "right"]].set_visible(False)
-  axes.spines[["left", "bottom"]].set_color(FAINT)
-  axes.tick_params(colors=FAINT, labelsize=7)
+  mute_frame(axes)
   axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
   axes.yaxis.set_major_locator(MaxNLocator(5))
 

@@ -15,8 +15,8 @@ from matplotlib.ticker import PercentFormatter
 import numpy as np
 
 from jaxkd import losses
-from jaxkd.report.figure_file import save_figure
-from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.report.figure_file import FAINT, mute_frame, save_figure
+from jaxkd.report.figures import DPI, INK, PALETTE
 
 TEMPERATURES, ALPHA = (4.0, 50.0), 0.9  # as in figure 2 and the ablations
 PERPLEXITY = 30  # of t-SNE
@@ -56,32 +56,24 @@ def bars_figure(path: Path, probs: dict[str, np.ndarray], label: int) -> None:
   save_figure(path, figure, dpi=DPI)
 
 
-def temperature_figure(
-  path: Path,
-  logits: np.ndarray,
-  label: int,
-  temperatures: tuple[float, ...] = TEMPERATURES,
-  alpha: float = ALPHA,
-) -> None:
+def temperature_figure(path: Path, logits: np.ndarray, label: int) -> None:
   """Draws a teacher's logits, probabilities and composed target for one image.
 
-  The target is that of high-temperature composition (HTC) at the last
-  temperature.
+  The target is that of high-temperature composition (HTC), with the weight
+  `ALPHA` of the teacher and at the last one of `TEMPERATURES`.
 
   Args:
     path: the PNG file.
     logits: `[K]` for one image.
     label: the true class, in another colour.
-    temperatures: the temperatures, in ascending order.
-    alpha: the weight of the teacher in the composition.
   """
   target = losses.htc_targets(
-    logits, np.int32(label), temperature=temperatures[-1], alpha=alpha
+    logits, np.int32(label), temperature=TEMPERATURES[-1], alpha=ALPHA
   )
   panels = {
     "logits": logits,
-    **{f"probabilities, t = {t:g}": softmax(logits, t) for t in temperatures},
-    f"target, t = {temperatures[-1]:g}, α = {alpha:g}": np.asarray(target),
+    **{f"probabilities, t = {t:g}": softmax(logits, t) for t in TEMPERATURES},
+    f"target, t = {TEMPERATURES[-1]:g}, α = {ALPHA:g}": np.asarray(target),
   }
   save_figure(path, _draw_bars(panels, label), dpi=DPI)
 
@@ -95,7 +87,7 @@ def _draw_bars(panels: dict[str, np.ndarray], label: int) -> Figure:
     colours[label] = PALETTE[5]
     axes.bar(range(len(values)), values, color=colours)
     axes.set_title(name, fontsize=9, color=INK)
-    _style(axes)
+    mute_frame(axes)
     if len(values) <= MAX_NAMED:
       axes.set_xticks(range(len(values)))
   figure.supxlabel(f"class (true: {label})", fontsize=8, color=FAINT)
@@ -141,7 +133,7 @@ def _draw_lines(
   axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
   axes.minorticks_off()
   axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-  _style(axes)
+  mute_frame(axes)
   axes.legend(frameon=False, fontsize=6)
 
 
@@ -198,9 +190,3 @@ def _colours(count: int) -> np.ndarray:
   if count <= len(PALETTE):
     return PALETTE[:count]
   return matplotlib.colormaps["turbo"](np.linspace(0, 1, count))[:, :3]
-
-
-def _style(axes: Axes) -> None:
-  axes.spines[["top", "right"]].set_visible(False)
-  axes.spines[["left", "bottom"]].set_color(FAINT)
-  axes.tick_params(colors=FAINT, labelsize=7)

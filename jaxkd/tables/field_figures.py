@@ -6,13 +6,12 @@ They correspond to the matrices of CAKE's poster and figures 3 to 5 of IDEAL
 
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 import numpy as np
 
-from jaxkd.report.figure_file import save_figure
-from jaxkd.report.figures import DPI, FAINT, INK, PALETTE
+from jaxkd.report.figure_file import FAINT, mute_frame, save_figure
+from jaxkd.report.figures import DPI, INK, PALETTE
 from jaxkd.runtime.formatting import count
 from jaxkd.tables.defense_figures import embed, scatter
 
@@ -68,7 +67,7 @@ def budgets_figure(
   axes.set(xlabel="queries", ylim=(0, 1))
   axes.xaxis.set_major_formatter(lambda value, _: count(value))
   axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-  _style(axes)
+  mute_frame(axes)
   axes.legend(frameon=False, fontsize=8)
   save_figure(path, figure, dpi=DPI)
 
@@ -130,12 +129,6 @@ def synthetic_figure(
     axes.set_title(name, fontsize=9, color=INK)
     curve.plot(losses[name], color=PALETTE[0], lw=1)
     curve.set_xlabel("round", fontsize=8, color=FAINT)
-    _style(curve)
+    mute_frame(curve)
   below[0].set_ylabel("generator's loss", fontsize=8, color=FAINT)
   save_figure(path, figure, dpi=DPI)
-
-
-def _style(axes: Axes) -> None:
-  axes.spines[["top", "right"]].set_visible(False)
-  axes.spines[["left", "bottom"]].set_color(FAINT)
-  axes.tick_params(colors=FAINT, labelsize=7)
