@@ -117,12 +117,11 @@ class Backoff:
   """Computes waits between attempts: exponential with full jitter.
 
   Args:
-    deadline_s: seconds for all attempts together.
-    field: the config field that sets it.
+    deadline_s: seconds for all attempts together, `queries.deadline_s`.
   """
 
-  def __init__(self, deadline_s: float, field: str = "queries.deadline_s"):
-    self._deadline_s, self._field = deadline_s, field
+  def __init__(self, deadline_s: float):
+    self._deadline_s = deadline_s
     self._end = time.monotonic() + deadline_s
     self._ceiling_s = FIRST_WAIT_S
 
@@ -155,7 +154,7 @@ class Backoff:
     if time.monotonic() + wait_s + self._shortest_s >= self._end:
       raise JaxkdError(
         f"There was no answer within {self._deadline_s:g} s (see "
-        f"{self._field}); the last attempt failed with: {error}. Start "
+        f"queries.deadline_s); the last attempt failed with: {error}. Start "
         "the run again later: the answers so far are in its ledger."
       )
     return wait_s
