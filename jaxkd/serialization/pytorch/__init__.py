@@ -11,6 +11,7 @@ normalisers.py       mean and std that a state dict holds
 parametrisations.py  weights that PyTorch computes from several tensors
 plain.py             names of the layers of plain networks
 state_dicts.py       a network's tensors among those of a state dict
+tensor_names.py      names as wrappers and other libraries write them
 transformers.py      names of the layers of vision transformers
 weights.py           `from_torch` and `to_torch`
 """

@@ -13,7 +13,7 @@ from jaxkd.serialization import mismatch, probe as probes
 from jaxkd.serialization.imported import ImportedModel
 from jaxkd.serialization.probe import Probe
 from jaxkd.serialization.pytorch.names import names_of
-from jaxkd.serialization.pytorch.state_dicts import without_wrappers
+from jaxkd.serialization.pytorch.tensor_names import without_wrappers
 from jaxkd.serialization.pytorch.weights import convert
 from jaxkd.types import DataSpec, JaxkdError
 

@@ -18,11 +18,8 @@ from jaxkd.serialization.pytorch.parametrisations import (
   are_parametrised,
   computed_weights,
 )
-from jaxkd.serialization.pytorch.state_dicts import (
-  select,
-  unwrapped,
-  without_wrappers,
-)
+from jaxkd.serialization.pytorch.state_dicts import select
+from jaxkd.serialization.pytorch.tensor_names import unwrapped, without_wrappers
 from jaxkd.serialization.pytorch.weights import first_three
 from jaxkd.types import DataSpec, JaxkdError
 

@@ -13,20 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.serialization.pytorch.extra_tensors import (
-  COUNTER,
   find_copies,
   is_named_by_training,
   is_of_training,
 )
 from jaxkd.serialization.pytorch.layouts import TensorLayout, TensorLayouts
+from jaxkd.serialization.pytorch.tensor_names import Tensors, unwrapped
 from jaxkd.types import JaxkdError
-
-Tensors = dict[str, np.ndarray]
-# Parts that wrappers put into a name, wherever the wrapped module is.
-_WRAPPERS = (
-  "_checkpoint_wrapped_module", "_forward_module", "_fsdp_wrapped_module",
-  "_orig_mod", "module",
-)  # fmt: skip
 
 
 class Selection(NamedTuple):
@@ -50,23 +43,6 @@ class Selection(NamedTuple):
   def distance(self) -> int:
     """The number of names that do not fit."""
     return len(self.missing) + len(self.unused)
-
-
-def without_wrappers(tensors: Tensors) -> Tensors:
-  """Removes batch counters, and the parts of names that wrappers put in."""
-  tensors = {
-    name: tensor
-    for name, tensor in tensors.items()
-    if name.rpartition(".")[2] != COUNTER
-  }
-  shorter = {unwrapped(name): tensor for name, tensor in tensors.items()}
-  # The same network wrapped and not wrapped stays in two.
-  return shorter if len(shorter) == len(tensors) else tensors
-
-
-def unwrapped(name: str) -> str:
-  """Returns a name without the parts that wrappers put in."""
-  return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def select(
@@ -119,9 +95,9 @@ def _count_prefixes(
 
 
 def _starts(name: str) -> Iterator[int]:
-  """Yields where the parts of a name begin."""
+  """Yields where the parts of a name begin; the first may have a prefix."""
   yield 0
-  for match in re.finditer(r"\.", name):
+  for match in re.finditer(r"\.|^[^.]*?_", name):
     yield match.end()
 
 

@@ -30,6 +30,9 @@ from jaxkd.serialization.pytorch.state_dicts import (
   with_head,
   with_two_rows,
   without_ones,
+)
+from jaxkd.serialization.pytorch.tensor_names import (
+  with_leaves_of_pytorch,
   without_wrappers,
 )
 from jaxkd.types import DataSpec, JaxkdError, Variables
@@ -86,7 +89,8 @@ def convert(
       or not finite; or if there is a normaliser that is not that of the spec.
   """
   checks.choice("flatten", flatten, ("chw", "hwc"))
-  given, computed = computed_weights(without_wrappers(dict(tensors)))
+  given = with_leaves_of_pytorch(without_wrappers(dict(tensors)))
+  given, computed = computed_weights(given)
   names = names_of(models.create(model, spec))
   candidates = layouts_of(model, spec, names, flatten)
   layouts, selection, notes = _matching(model, names, candidates, given, prefix)

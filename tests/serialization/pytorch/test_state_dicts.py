@@ -60,7 +60,8 @@ HARMLESS = {
 @pytest.mark.parametrize(
   "prefix",
   ["", "module.", "model.", "_orig_mod.", "backbone.", "_orig_mod.module.",
-   "module._orig_mod.", "net.0.", "state_dict.model.", "1."],
+   "module._orig_mod.", "net.0.", "state_dict.model.", "1.", "state_dict/",
+   "net_", "ema:model."],
 )  # fmt: skip
 @pytest.mark.parametrize("beside", ["n_averaged", "all"])
 def test_a_prefix_beside_tensors_without_one(prefix, beside):
@@ -244,3 +245,27 @@ def test_other_floats(dtype):
     network()[0],
   )
   same(converted.variables, expected)
+
+
+LEAVES = {
+  "weight": "gamma", "bias": "beta", "running_mean": "moving_mean",
+  "running_var": "moving_variance",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  "rename",
+  [
+    lambda name: name.replace(".", "/"),
+    lambda name: f" {name} ",
+    lambda name: ".".join(
+      LEAVES.get(part, part) if "bn" in name else part
+      for part in name.split(".")
+    ),
+  ],
+  ids=["slashes", "spaces", "gamma and beta"],
+)
+def test_names_as_other_libraries_write_them(rename):
+  variables, tensors = network()
+  given = {rename(name): tensor for name, tensor in tensors.items()}
+  same(read(given).variables, variables)
