@@ -42,7 +42,9 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of the run, which continues what it holds."
 )
-LIST = flags.DEFINE_bool("list", False, "List methods, models and data sets.")
+LIST = flags.DEFINE_bool(
+  "list", False, "List methods, defences, models and data sets."
+)
 FIELDS = flags.DEFINE_bool(
   "fields",
   False,

@@ -136,12 +136,13 @@ def check_access(method: Method, access: str, eight_bit: bool) -> None:
   needed = method.required_access
   if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(needed):
     raise JaxkdError(
-      f"The method needs {needed} access to the teacher, which gives {access}; "
-      "choose a method that does with it."
+      f"teacher.access={access}: the method needs {needed} access to the "
+      f"teacher, which gives {access}; choose a method that needs no more, "
+      "such as procedural."
     )
   if method.float_pixels and eight_bit:
     raise JaxkdError(
-      "The method follows differences between almost equal images, which are "
-      "lost on the way to a teacher that takes 8-bit images; choose a method "
-      "that does with them, such as ideal."
+      "The method compares answers to almost equal images, whose differences "
+      "are lost on the way to a teacher that takes 8-bit images; choose "
+      "another method, such as ideal, or a teacher in this process."
     )

@@ -126,7 +126,10 @@ def read_samples(workdir: Path) -> Samples:
   samples = store["samples"]
   count = min(int(store["inserted"]), len(samples["labels"]))
   if not count:
-    raise JaxkdError(f"The run in {workdir} has stored no image.")
+    raise JaxkdError(
+      f"The run in {workdir} has stored no image; run its command again, which "
+      "continues it."
+    )
   return Samples(
     *(samples[field][:count] for field in ("images", "labels", "targets"))
   )

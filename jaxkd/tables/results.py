@@ -132,7 +132,10 @@ def record_of(workdir: Path, report: dict[str, Any]) -> dict[str, Any]:
       "jaxkd wrote it, so run the command of the run again."
     )
   if report["student"]["accuracy"] is None:
-    raise JaxkdError(f"{workdir} has no accuracy: there was no test data.")
+    raise JaxkdError(
+      f"{workdir} has no accuracy, because there was no test data; record a "
+      "run whose dataset has some."
+    )
   if report["commit"] is None:
     raise JaxkdError(
       f"{workdir} was run with a jaxkd outside of a checkout, so its commit is "

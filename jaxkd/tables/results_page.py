@@ -43,7 +43,10 @@ def split(readme: Path) -> tuple[str, str, str]:
   before, begin, rest = text.partition(f"{BEGIN}\n")
   section, end, after = rest.partition(END)
   if not begin or not end:
-    raise JaxkdError(f"{readme} lacks the line {BEGIN} or {END}.")
+    raise JaxkdError(
+      f"{readme} lacks the line {BEGIN} or {END}; put both back, or the "
+      "committed file."
+    )
   return before, section, after
 
 

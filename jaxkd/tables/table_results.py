@@ -50,7 +50,9 @@ def record(
     if (report := read_report(workdir / "cells" / name)) is not None
   }
   if not reports:
-    raise JaxkdError(f"{workdir} has no finished cell.")
+    raise JaxkdError(
+      f"{workdir} has no finished cell; run the command of the table first."
+    )
   row, config = find_row(workdir, names, reports, rows)
   runs = {
     name: record_of(workdir / "cells" / name, report)

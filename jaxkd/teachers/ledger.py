@@ -69,7 +69,7 @@ class Ledger:
     except OSError as error:
       raise JaxkdError(
         f"The query ledger {path} can't be opened for writing "
-        f"({error.strerror})."
+        f"({error.strerror}); give access, or choose another --workdir."
       ) from error
 
   def _open(self, budget: int | None, price_per_1000: float) -> None:
@@ -77,7 +77,8 @@ class Ledger:
       fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise JaxkdError(
-        f"The query ledger {self._path} is in use by another run."
+        f"The query ledger {self._path} is in use by another run; wait for its "
+        "end, or choose another --workdir."
       ) from error
     self._state, length = records.read_ledger(self._path)
     spent = self._state.totals().spent

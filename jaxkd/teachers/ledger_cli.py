@@ -20,7 +20,8 @@ def read_totals(path: str | os.PathLike[str]) -> QueryTotals:
     return read_ledger(Path(path))[0].totals()
   except OSError as error:
     raise JaxkdError(
-      f"The query ledger {path} can't be read ({error.strerror})."
+      f"The query ledger {path} can't be read ({error.strerror}); name the "
+      "ledger.jsonl in the workdir of a run."
     ) from error
 
 

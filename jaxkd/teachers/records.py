@@ -54,8 +54,8 @@ def read_ledger(path: Path) -> tuple[LedgerState, int]:
     for number, line in enumerate(file, 1):
       if number == 1 and not line.startswith(_FIRST[: len(line)]):
         raise JaxkdError(
-          f"{path} is not a query ledger: its line 1 is not a "
-          "ledger's first record."
+          f"{path} is not a query ledger: its line 1 is not a ledger's first "
+          "record. Name the ledger.jsonl of a run, or another --workdir."
         )
       computed, crc = add_checksum(line[: -len(_CHECKSUM % 0)], state.crc)
       if computed == line:

@@ -43,7 +43,8 @@ def describe(target: str) -> CompileTarget:
     devices = jax.devices("cpu")
     if len(devices) != count:
       raise JaxkdError(
-        f"target={target}: this process has {len(devices)} devices of the CPU."
+        f"target={target}: this process has {len(devices)} devices of the CPU; "
+        f"choose cpu-{len(devices)}, or compile in a new process."
       )
   else:
     try:

@@ -91,11 +91,13 @@ class ResponseSpec(NamedTuple):
       values = [values]  # as from servers that leave an axis of length 1 out
     if not isinstance(values, list):
       raise JaxkdError(
-        f"The reply holds no list of answers, but {str(values)[:200]}."
+        "The reply holds no list of answers; check teacher.protocol and "
+        f"teacher.output. It holds {str(values)[:200]}."
       )
     if len(values) != count:
       raise JaxkdError(
-        f"The reply holds {len(values)} answers to {count} images."
+        f"The reply holds {len(values)} answers to {count} images; check "
+        "teacher.output, or set queries.images_per_request=1."
       )
     label = self.access == "label"
     rows = np.zeros(
@@ -248,12 +250,16 @@ def parse(body: bytes) -> Json:
     twice = isinstance(value, str) and value[:1] in ("{", "[")
     return json.loads(value) if twice else value
   except RecursionError:
-    raise JaxkdError("The reply is nested too deeply.") from None
+    raise JaxkdError(
+      "The reply is nested too deeply; check teacher.url."
+    ) from None
   except ValueError as error:
     at_end = getattr(error, "pos", 0) >= len(text)
     if text[:1] in ("{", "[") and (at_end or text[-1] not in "}]"):
       raise OutcomeUnknown("the reply is incomplete") from None
-    raise JaxkdError(f"The reply is not JSON: {text}") from None
+    raise JaxkdError(
+      f"The reply is not JSON; check teacher.url. It is: {text}"
+    ) from None
 
 
 def get_path(value: Json, path: str, field: str = "") -> Json:

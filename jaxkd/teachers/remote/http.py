@@ -248,6 +248,9 @@ def _read(response: httpx.Response, reply: bytearray, end: float) -> None:
     if not response.is_success and len(reply) > MESSAGE_BYTES:
       return
     if len(reply) > REPLY_BYTES:
-      raise JaxkdError(f"The reply has more than {REPLY_BYTES} bytes.")
+      raise JaxkdError(
+        f"The reply has more than {REPLY_BYTES} bytes; check teacher.url, or "
+        "lower queries.images_per_request."
+      )
     if time.monotonic() > end:
       raise httpx.ReadTimeout("the reply took too long")

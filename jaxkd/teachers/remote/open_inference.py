@@ -196,7 +196,11 @@ class V2(NamedTuple):
       if output.get("name") == self.output_name:
         return output
     if self.output_name or not outputs:
-      raise JaxkdError(f"The reply has no output {self.output_name!r}.")
+      names = ", ".join(str(output.get("name")) for output in outputs)
+      raise JaxkdError(
+        f"The reply has no output {self.output_name!r}; it has "
+        f"{names or 'none'}. Set teacher.output to the one that is the answer."
+      )
     if len(outputs) == 1:
       return outputs[0]
     return tensors.choose_output(outputs, self.response)
