@@ -195,11 +195,12 @@ def _artefact(eqn: jex.JaxprEqn, times: float) -> list[MatrixWork]:
   shapes = [
     jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in eqn.invars
   ]
-  found = artefact_operations.operations(
+  operations = artefact_operations.operations(
     lambda *arrays: eqn.primitive.bind(*arrays, **eqn.params),
     shapes[0].shape[0],
     *shapes,
   )
   return [
-    MatrixWork(each.flop, each.operands + each.results, times) for each in found
+    MatrixWork(each.flop, each.operands + each.results, times)
+    for each in operations
   ]

@@ -66,8 +66,8 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
       "jaxkd.from_linen, --output_kind of jaxkd.import_teacher)."
     )
   within = logits.min() >= 0 and logits.max() <= 1
-  unsaid = within and not models.output_kind(classifier)
-  if unsaid and spec.num_classes == 2 and not logits[:, 0].any():
+  undeclared = within and not models.output_kind(classifier)
+  if undeclared and spec.num_classes == 2 and not logits[:, 0].any():
     raise JaxkdError(
       f"{name} gives one number from 0 to 1; say what it is: "
       "--config.teacher.output_kind=sigmoid for the probability of the second "
@@ -86,7 +86,7 @@ def check_teacher(classifier: Classifier, spec: DataSpec) -> list[str]:
       "probabilities are 0 or 1 and gradients vanish; check the mean and std "
       "of its normaliser, and that it takes pixels in [0, 1]."
     )
-  if unsaid:
+  if undeclared:
     warnings.append(
       f"{name} gives numbers from 0 to 1; if they are sigmoids, set "
       "--config.teacher.output_kind=sigmoid."

@@ -95,8 +95,8 @@ def visible_teacher(
   as it is and nothing is measured.
   """
   block, published = setup.config.teacher, pair and pair.published
-  wanted = block.logit_std if block.access == "white_box" else 0.0
-  if not wanted:
+  logit_std = block.logit_std if block.access == "white_box" else 0.0
+  if not logit_std:
     return published, None
   images = starts.probe_images(setup.spec)
   scale = teacher_scale.measure(published, images)
@@ -108,7 +108,7 @@ def visible_teacher(
       "weights were loaded and are finite, and the mean and std of its "
       "normaliser."
     )
-  return models.with_logit_scale(published, wanted / scale.logit_std), scale
+  return models.with_logit_scale(published, logit_std / scale.logit_std), scale
 
 
 def check_given(setup: Setup, workdir: Path | None = None) -> None:

@@ -94,13 +94,17 @@ def _with_output(classifier: Classifier, block: ConfigDict) -> Classifier:
 
 
 def _of_kind(
-  classifier: Classifier, said: str, block: ConfigDict
+  classifier: Classifier, outputs: str, block: ConfigDict
 ) -> Classifier:
-  """Converts the outputs of a bundle, unless it says what they are."""
-  if said != "logits":
+  """Converts the outputs of a bundle.
+
+  Raises:
+    JaxkdError: if its card says that they are no logits.
+  """
+  if outputs != "logits":
     raise JaxkdError(
       f"teacher.output_kind={block.output_kind}, but {block.checkpoint} says "
-      f"that its network gives {said}; leave the field out."
+      f"that its network gives {outputs}; leave the field out."
     )
   return _with_output(classifier, block)
 

@@ -118,15 +118,15 @@ def costs(
     The fields of the JSON file: `step` with FLOP, bytes and the time of the
     roofline; `cycles` of all steps together, for an image in a step, and the
     share of the peak that they mean (None where the compiler makes no
-    estimates); what `hlo_costs.count` finds.
+    estimates); the fields of `hlo_costs.ProgramCosts`.
   """
-  found = hlo_costs.count(hlo_text.parse(text), text)
+  counted = hlo_costs.count(hlo_text.parse(text), text)
   steps, images = prepared.steps, prepared.images
-  fields = found._asdict()
-  fields["dearest"] = [each._asdict() for each in found.dearest]
-  fields["collectives"] = [each._asdict() for each in found.collectives]
+  fields = counted._asdict()
+  fields["dearest"] = [each._asdict() for each in counted.dearest]
+  fields["collectives"] = [each._asdict() for each in counted.collectives]
   del fields["cycles"], fields["num_bytes"]
-  step = {"flop": flops / steps, "bytes": found.num_bytes / steps}
+  step = {"flop": flops / steps, "bytes": counted.num_bytes / steps}
   roofline, seconds, cycles = None, None, None
   if kind.flops:
     compute = step["flop"] / kind.flops
@@ -136,11 +136,11 @@ def costs(
       "seconds": seconds,
       "binds": "compute" if compute >= memory_time else "memory",
     }
-  if found.cycles:
-    busy = found.cycles / kind.clock
+  if counted.cycles:
+    busy = counted.cycles / kind.clock
     cycles = {
-      "program": found.cycles,
-      "per_image_step": found.cycles / steps / images,
+      "program": counted.cycles,
+      "per_image_step": counted.cycles / steps / images,
       "seconds": busy,
       "share_of_peak": flops / (busy * kind.flops),
     }

@@ -9,28 +9,31 @@ MIN_DONATED = 0.9
 def faults(row: dict[str, Any]) -> list[str]:
   """Returns what is wrong with a compiled cell, in words.
 
+  The rules for CAKE's rounds are checked in the cell `cake`, which
+  `small_cells` has; full cells of CAKE have the names of their networks.
+
   Args:
     row: from `compilation.compile_cell`.
   """
   if "error" in row:
     return [f"the compiler refuses it: {row['error'].splitlines()[0]}"]
-  found = []
+  texts = []
   if row["float64"]:
-    found.append("something is computed in float64")
+    texts.append("something is computed in float64")
   if row["on_host"]:
-    found.append("the host is called")
+    texts.append("the host is called")
   memory = row["memory"]
   if memory["donated"] < MIN_DONATED * memory["state"]:
-    found.append(
+    texts.append(
       f"{memory['donated']:,} of {memory['state']:,} bytes of state are donated"
     )
   in_loops = {each["opcode"] for each in row["collectives"] if each["loops"]}
   all_of_them = {each["opcode"] for each in row["collectives"]}
   if row["program"] == "epoch" and all_of_them - {"all-reduce"}:
-    found.append(f"an epoch has {', '.join(sorted(all_of_them))}")
+    texts.append(f"an epoch has {', '.join(sorted(all_of_them))}")
   if row["case"] == "cake" and row["program"] == "round":
     if in_loops:
-      found.append(f"the steps have {', '.join(sorted(in_loops))}")
+      texts.append(f"the steps have {', '.join(sorted(in_loops))}")
     if memory["temporary"] > memory["state"]:
-      found.append("the temporaries are larger than the store")
-  return found
+      texts.append("the temporaries are larger than the store")
+  return texts

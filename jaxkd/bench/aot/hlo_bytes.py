@@ -53,11 +53,11 @@ def _read_bytes(fused: Computation, parameter: str) -> int:
   ]
   total = 0
   for each in users:
-    if each.opcode in _READS_PART and each.operands[0] == parameter:
+    is_source = each.operands[0] == parameter
+    if each.opcode in _READS_PART and is_source:
       total += full_bytes(each)
-    elif each.opcode in _WRITES_PART and each.operands[0] == parameter:
-      total += 0
-    else:
+    # What a user only writes in part is not read.
+    elif not (each.opcode in _WRITES_PART and is_source):
       return fused.instructions[parameter].num_bytes or 2**62
   return total
 

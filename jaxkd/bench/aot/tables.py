@@ -99,14 +99,14 @@ def _mega(num_bytes: float) -> str:
   )
 
 
-def _collectives(found: Sequence[dict[str, Any]]) -> str:
+def _collectives(collectives: Sequence[dict[str, Any]]) -> str:
   """Bytes of one execution of each kind, added up.
 
   >>> _collectives([{"opcode": "all-reduce", "num_bytes": 2_000_000}])
   'all-reduce 2 MB'
   """
   total: dict[str, int] = {}
-  for each in found:
+  for each in collectives:
     name = each["opcode"]
     total[name] = total.get(name, 0) + each["num_bytes"]
   return ", ".join(f"{name} {_mega(size)} MB" for name, size in total.items())

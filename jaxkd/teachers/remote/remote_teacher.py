@@ -83,7 +83,7 @@ class RemoteTeacher:
     self._deadline_s = deadline_s
     self._gate = SendGate(ledger, max_unanswered)
     self._warned = False  # that answers are not valid
-    self._said = ""  # when a request was too large
+    self._size_error = ""  # what the server said of a request too large
     self._ask_again = ask_again
     self._asked: set[str] = set()  # in this session, and answered somehow
 
@@ -227,7 +227,7 @@ class RemoteTeacher:
   def _shrink(self, count: int, error: TooLarge | FailedTooLarge) -> None:
     """Remembers that a request of `count` images was too large."""
     self._max_images = min(self._max_images, count // 2)
-    self._said = f" The server said: {error}."
+    self._size_error = f" The server said: {error}."
 
   def _fits(self, images: np.ndarray) -> bool:
     size = self._transport.size(images)
@@ -238,7 +238,7 @@ class RemoteTeacher:
         f"One image makes a request of {size} bytes, which is more than "
         f"queries.bytes_per_request={self._bytes_per_request} or more than the "
         "server takes; raise the limit, or send smaller images."
-        f"{self._said}"
+        f"{self._size_error}"
       )
     return False
 
