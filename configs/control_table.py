@@ -34,6 +34,7 @@ METHODS = {
   "DaST": "dast",
   "IDEAL": "ideal",
   "DisGUIDE": "disguide",
+  "CaBaGE": "cabage",
 }
 SEEDS = (0, 1, 2)
 NEGLIGIBLE_STEP = 1e-12  # for images: far below one of 256 levels

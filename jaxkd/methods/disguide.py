@@ -20,36 +20,21 @@ samples. It makes every eighth image grey and replays without replacement; here
 none is, and with. The gradient of a standard deviation of 0 is taken as 0.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxkd import losses
 from jaxkd.config import checks
-from jaxkd.config.fields import COUNT, NOT_NEGATIVE, Field, Interval
-from jaxkd.config.network_fields import OPTIMIZER
-from jaxkd.config.synthesis_fields import (
-  BATCH_SIZE,
-  CAPACITY,
-  GENERATOR,
-  PAID_ROUNDS,
-  weights_of,
-)
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.synthesis import pixels
-from jaxkd.synthesis.clones import Clones
+from jaxkd.synthesis import clones as engine
 from jaxkd.synthesis.first_order import FirstOrderState, GeneratorTrainer
 from jaxkd.synthesis.generator import GeneratorState
-from jaxkd.training import objectives, optimisers, sample_store as stores
+from jaxkd.training import optimisers, sample_store as stores
 from jaxkd.training.step import TrainState
 from jaxkd.types import (
   Array,
   DataSpec,
-  LossContext,
-  LossTerms,
   Method,
   MethodInfo,
   Networks,
@@ -62,68 +47,12 @@ INFO = MethodInfo(
   source="a generator",
   critic="student, two of them",
   objective="cross entropy on labels, L1 of logits",
-  terms=("disagreement", "diversity"),
+  terms=engine.TERMS,
   image_steps=("optimizer.learning_rate",),
 )
 
-FIELDS = (
-  PAID_ROUNDS,
-  BATCH_SIZE,
-  *GENERATOR,
-  Field(
-    "generator_steps",
-    int,
-    ...,
-    "n_G, updates of the generator in a round.",
-    COUNT,
-  ),
-  Field(
-    "replay_steps",
-    int,
-    ...,
-    "n_R, updates of the clones by replay in a round.",
-    NOT_NEGATIVE,
-  ),
-  Field("clones", int, 2, "E, students that are trained.", Interval(2)),
-  weights_of(INFO.terms),
-  OPTIMIZER,
-  OPTIMIZER._replace(
-    name="clone_optimizer", meaning="How each of the clones is trained."
-  ),
-  CAPACITY,
-)
+FIELDS = engine.FIELDS
 HYPER = ()
-
-
-def student_loss(
-  hyper: dict[str, Array],
-  outputs,
-  samples: Samples,
-  context: LossContext,
-) -> Array:
-  """Computes the cross entropy with labels, or the mean of |s - l|, `[B]`."""
-  targets = samples.targets
-  if jnp.issubdtype(targets.dtype, jnp.integer):
-    return objectives.teacher_cross_entropy(hyper, outputs, samples, context)
-  recovered = targets - targets.mean(axis=-1, keepdims=True)
-  return losses.disagreement_loss(outputs.logits, recovered, kind="l1")
-
-
-def generator_terms(logits: Array) -> LossTerms:
-  """Computes the terms that the generator lowers.
-
-  Args:
-    logits: of the clones, `[E, N, K]`.
-  """
-  num_clones, _, num_classes = logits.shape
-  probs = jax.nn.softmax(logits)
-  distance = optax.safe_norm(probs - probs.mean(0), 0.0, axis=0)
-  return {
-    "disagreement": -distance.mean() / math.sqrt(num_clones - 1),
-    # The kernel is the mean over the classes.
-    "diversity": num_classes
-    * losses.class_balance_loss(logits.reshape(-1, num_classes)),
-  }
 
 
 class DisguideState(NamedTuple):
@@ -170,26 +99,13 @@ def build(
   """
   checks.at_most("batch_size", batch_size, capacity, "places in the store")
   rounds = checks.rounds_within(budget, batch_size, num_rounds)
-  group = Clones(
-    clones,
-    optimisers.generator_optimiser(
-      clone_optimizer, rounds * (1 + replay_steps)
-    ),
-    student_loss,
-    hyper,
-  )
+  updates = rounds * (1 + replay_steps)
+  group = engine.create(clones, clone_optimizer, updates, hyper)
   network = create_generator(generator, spec, latents=latents, width=width)
   tx = optimisers.generator_optimiser(optimizer, rounds * generator_steps)
 
   def trainer(state: TrainState) -> GeneratorTrainer:
-    """Returns a trainer against the clones as they are."""
-
-    def loss(nets: Networks, images: Array, key: Array):
-      del key
-      terms = generator_terms(group.logits(nets, state, images))
-      return pixels.weighted_sum(terms, weights), terms
-
-    return GeneratorTrainer(network, tx, loss, batch_size)
+    return group.trainer(state, network, tx, weights, batch_size)
 
   def init(key: Array, nets: Networks) -> DisguideState:
     generator_key, clones_key = jax.random.split(key)
@@ -218,9 +134,7 @@ def build(
 
   def learn(state: DisguideState, nets: Networks, samples: Samples, key: Array):
     """Updates the clones."""
-    # Their loss weighs no classes, so none are counted.
-    context = LossContext(state.clones.step[0], jnp.zeros(spec.num_classes))
-    updated, loss = group.update(nets, state.clones, samples, key, context)
+    updated, loss = group.learn(nets, state.clones, samples, key)
     return state._replace(clones=updated), samples, {"clones": loss}
 
   def replay(state: DisguideState, nets: Networks, key: Array):
@@ -234,7 +148,7 @@ def build(
     phases=(Phase(ask, learn), *((replayed,) if replay_steps else ())),
     rounds=rounds,
     capacity=min(capacity, rounds * batch_size),
-    objective=student_loss,
+    objective=engine.student_loss,
     hyper=hyper,
     required_access="label",
     round_student=lambda state: group.variables(state.clones),

@@ -1,16 +1,33 @@
 """Clones: students that a method trains in its rounds, on the same batches.
 
 They are stacked along a leading axis E and differ in their initial weights.
-Where clones disagree, at least one of them differs from the teacher.
+Where clones disagree, at least one of them differs from the teacher; so a
+generator that makes them disagree shows what they have to learn, and no
+gradient of the teacher is needed (DisGUIDE).
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jaxkd import losses
+from jaxkd.config.fields import COUNT, NOT_NEGATIVE, Field, Interval
+from jaxkd.config.network_fields import OPTIMIZER
+from jaxkd.config.synthesis_fields import (
+  BATCH_SIZE,
+  CAPACITY,
+  GENERATOR,
+  PAID_ROUNDS,
+  weights_of,
+)
+from jaxkd.models.generators.registry import Generator
 from jaxkd.runtime import devices
+from jaxkd.synthesis import pixels
+from jaxkd.synthesis.first_order import GeneratorTrainer
+from jaxkd.training import objectives, optimisers
 from jaxkd.training.step import (
   EpochInputs,
   TrainConfig,
@@ -21,11 +38,77 @@ from jaxkd.training.step import (
 from jaxkd.types import (
   Array,
   LossContext,
+  LossTerms,
   Networks,
   Objective,
   Samples,
   Variables,
 )
+
+TERMS = ("disagreement", "diversity")  # of a generator
+FIELDS = (
+  PAID_ROUNDS,
+  BATCH_SIZE,
+  *GENERATOR,
+  Field(
+    "generator_steps",
+    int,
+    ...,
+    "n_G, updates of a generator in a round.",
+    COUNT,
+  ),
+  Field(
+    "replay_steps",
+    int,
+    ...,
+    "n_R, updates of the clones by replay in a round.",
+    NOT_NEGATIVE,
+  ),
+  Field("clones", int, 2, "E, students that are trained.", Interval(2)),
+  weights_of(TERMS),
+  OPTIMIZER,
+  OPTIMIZER._replace(
+    name="clone_optimizer", meaning="How each of the clones is trained."
+  ),
+  CAPACITY,
+)
+
+
+def disagreement_terms(logits: Array) -> LossTerms:
+  """Computes the terms that a generator lowers, DisGUIDE's.
+
+  With the clones' probabilities p_e, their standard deviation std (E - 1 in
+  the denominator, gradient 0 where it is 0) and their mean q over all images
+
+    disagreement   - mean std_e p_e,
+    diversity      sum_k q_k ln q_k.
+
+  Args:
+    logits: of the clones, `[E, N, K]`.
+  """
+  num_clones, _, num_classes = logits.shape
+  probs = jax.nn.softmax(logits)
+  distance = optax.safe_norm(probs - probs.mean(0), 0.0, axis=0)
+  return {
+    "disagreement": -distance.mean() / math.sqrt(num_clones - 1),
+    # The kernel is the mean over the classes.
+    "diversity": num_classes
+    * losses.class_balance_loss(logits.reshape(-1, num_classes)),
+  }
+
+
+def distance(logits: Array, targets: Array) -> Array:
+  """Computes the cross entropy with labels, or the mean of |s - l|, `[B]`.
+
+  l are the teacher's log-probabilities minus their mean over the classes.
+  """
+  if jnp.issubdtype(targets.dtype, jnp.integer):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+  recovered = targets - targets.mean(axis=-1, keepdims=True)
+  return losses.disagreement_loss(logits, recovered, kind="l1")
+
+
+student_loss = objectives.from_distance(distance)
 
 
 class Clones(NamedTuple):
@@ -68,6 +151,31 @@ class Clones(NamedTuple):
       ]
     )
 
+  def trainer(
+    self,
+    state: TrainState,
+    generator: Generator,
+    tx: optax.GradientTransformation,
+    weights: dict[str, float],
+    batch_size: int,
+  ) -> GeneratorTrainer:
+    """Returns a trainer of a generator against the clones as they are.
+
+    Args:
+      state: of the clones.
+      generator: to train.
+      tx: its optimiser.
+      weights: of `TERMS`, which its updates return besides.
+      batch_size: images in an update.
+    """
+
+    def loss(nets: Networks, images: Array, key: Array):
+      del key
+      terms = disagreement_terms(self.logits(nets, state, images))
+      return pixels.weighted_sum(terms, weights), terms
+
+    return GeneratorTrainer(generator, tx, loss, batch_size)
+
   def update(
     self,
     nets: Networks,
@@ -94,3 +202,25 @@ class Clones(NamedTuple):
     keys = jax.random.split(key, self.members)
     state, losses = devices.vmap_networks(step)(state, keys)
     return state, losses.mean()
+
+  def learn(
+    self, nets: Networks, state: TrainState, samples: Samples, key: Array
+  ) -> tuple[TrainState, Array]:
+    """Makes an `update` for a loss that weighs no classes."""
+    context = LossContext(state.step[0], jnp.zeros(0))
+    return self.update(nets, state, samples, key, context)
+
+
+def create(
+  members: int, optimizer: dict[str, Any], updates: int, hyper: dict[str, float]
+) -> Clones:
+  """Returns clones that lower `student_loss`.
+
+  Args:
+    members: E.
+    optimizer: of each, see `optimisers.generator_optimiser`.
+    updates: of each, in all rounds.
+    hyper: numbers of the loss.
+  """
+  tx = optimisers.generator_optimiser(optimizer, updates)
+  return Clones(members, tx, student_loss, hyper)

@@ -105,10 +105,14 @@ def rare_classes(key: Array, labels: Array, counts: Array, count: int) -> Array:
   """
   # The bound keeps the few images of a class from being drawn all the time.
   weights = 1.0 / jnp.maximum(counts, 5)
-  weights = jnp.where(labels < 0, 0.0, weights[labels])
+  return draw(key, jnp.where(labels < 0, 0.0, weights[labels]), count)
+
+
+def draw(key: Array, weights: Array, count: int) -> Array:
+  """Draws indices `[count]` by their `weights [N]`, with replacement."""
   total = jnp.cumsum(weights)
   draws = jax.random.uniform(key, (count,)) * total[-1]
-  return jnp.searchsorted(total, draws, side="right").clip(0, len(labels) - 1)
+  return jnp.searchsorted(total, draws, side="right").clip(0, len(weights) - 1)
 
 
 def is_new(images: Array, earlier: Array, num_earlier: Array) -> Array:

@@ -12,7 +12,8 @@ from toy_task import KEY, SPEC, black_box, linear, network, run_rounds, start
 
 from jaxkd.methods import disguide
 from jaxkd.pipeline.costs import round_costs
-from jaxkd.types import JaxkdError, LossContext, Networks, Outputs, Samples
+from jaxkd.synthesis import clones
+from jaxkd.types import JaxkdError, Networks
 
 FIELDS = {
   "hyper": {},
@@ -56,7 +57,7 @@ def test_the_terms_of_the_generator():
   logits = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
   probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   mean = probs.mean((0, 1))
-  terms = disguide.generator_terms(jnp.asarray(logits))
+  terms = clones.disagreement_terms(jnp.asarray(logits))
   expected = {
     "disagreement": -probs.std(0, ddof=1).mean(),
     "diversity": (mean * np.log(mean)).sum(),
@@ -68,7 +69,7 @@ def test_the_terms_of_the_generator():
 
 def test_clones_that_agree_have_a_finite_gradient():
   def disagreement(logits):
-    return disguide.generator_terms(logits)["disagreement"]
+    return clones.disagreement_terms(logits)["disagreement"]
 
   slopes = jax.grad(disagreement)(jnp.zeros((2, 5, 3)))
   np.testing.assert_array_equal(slopes, 0.0)
@@ -91,16 +92,14 @@ def test_the_generator_lowers_each_term(term, generator, monkeypatch):
       linear({"params": weight}, samples.images)[0].logits
       for weight in state.clones.variables["params"]
     ]
-    after[steps] = disguide.generator_terms(jnp.stack(logits))[term]
+    after[steps] = clones.disagreement_terms(jnp.stack(logits))[term]
   assert after[100] < after[1] - 0.05
 
 
 def test_soft_labels_are_compared_as_recovered_logits():
-  logits = jnp.array([[1.0, 0.0, -1.0]])
-  answers = Samples(None, None, jax.nn.log_softmax(jnp.array([[4.0, 0, 2]])))
-  context = LossContext(jnp.int32(0), jnp.zeros(3))
-  loss = disguide.student_loss({}, Outputs(logits), answers, context)
-  np.testing.assert_allclose(loss, (1 + 2 + 1) / 3, rtol=1e-5)
+  answers = jax.nn.log_softmax(jnp.array([[4.0, 0.0, 2.0]]))
+  distance = clones.distance(jnp.array([[1.0, 0.0, -1.0]]), answers)
+  np.testing.assert_allclose(distance, (1 + 2 + 1) / 3, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

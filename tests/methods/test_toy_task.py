@@ -64,6 +64,11 @@ SMALL = {
 IN_BATCHES = {"num_rounds": 5, "student_steps": 40}
 # All images are noise at first, as in the published recipe.
 FROM_NOISE = {"start": "noise", "step_unit": "gradient"}
+CLONES = {
+  "num_rounds": 300,
+  "replay_steps": 10,
+  "clone_optimizer": {"name": "adam", "learning_rate": 0.01},
+}
 OWN = {
   "CAKE": FROM_NOISE,
   "LAKE": FROM_NOISE,
@@ -76,11 +81,8 @@ OWN = {
   "MAZE": {"num_rounds": 2000, "student_steps": 2, "replay_steps": 5},
   "DaST": {"num_rounds": 3000, "alpha": 5.0},
   "IDEAL": {"num_rounds": 40, "pass_batch_size": 33, "step_size": 1.0},
-  "DisGUIDE": {
-    "num_rounds": 300,
-    "replay_steps": 10,
-    "clone_optimizer": {"name": "adam", "learning_rate": 0.01},
-  },
+  "DisGUIDE": CLONES,
+  "CaBaGE": CLONES | {"candidates": 3},
 }
 # At the published 20 the teacher tells all it knows, even of noise.
 HYPER = {"temperature": 1.0, "attention": 0.0}
