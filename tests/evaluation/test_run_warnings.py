@@ -1,15 +1,16 @@
 """Warnings appear where a person would want one, and nowhere else."""
 
 import json
-from pathlib import Path
 
 import pytest
 from report_example import a_report
 
 import jaxkd
+from jaxkd.config.files import PACKAGE
 from jaxkd.evaluation import run_warnings
 from jaxkd.report.page import write_html
 from jaxkd.report.summary import summary
+from jaxkd.tables.rows import RESULTS
 
 # Recorded runs that are as they should be; others may well be at chance.
 HEALTHY = (
@@ -97,7 +98,7 @@ def test_images_that_were_never_improved(synthesis, field):
 
 
 def test_no_config_leaves_its_images_as_they_were():
-  for path in sorted(Path("configs").glob("*.py")):
+  for path in sorted((PACKAGE / "configs").glob("*.py")):
     config = jaxkd.load_config(f"{path}:smoke")
     if "cells" not in config:
       fields = {"synthesis": config.synthesis.to_dict()}
@@ -116,7 +117,7 @@ def test_warnings_are_in_the_terminal_and_on_the_page(tmp_path):
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_the_shipped_configs_have_none(name):
-  path = Path("configs/results") / f"{name}.json"
+  path = RESULTS / f"{name}.json"
   classes = 2 if "two_moons" in name else 10
   for run in json.loads(path.read_text())["runs"]:
     assert not run_warnings.find({"data_free": None, **run}, classes)

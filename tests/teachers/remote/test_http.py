@@ -608,9 +608,11 @@ def test_a_server_that_is_waking_up_is_waited_for(open_to, capsys, waking):
 
 def test_a_first_request_that_takes_long_is_waited_for(open_to, monkeypatch):
   monkeypatch.setattr(served_teacher, "PREFLIGHT_S", 0.2)
+  images = some_images(3)
   with FakeServer() as server:
     server.get_faults.append("wait 0.5")
-    open_to(server.url, {"deadline_s": 30.0}).answer(some_images(3))
+    answers = open_to(server.url, {"deadline_s": 30.0}).answer(images)
+  np.testing.assert_array_equal(answers, labels_of(images))
 
 
 def test_a_server_that_never_wakes_ends_at_the_deadline(open_to):
