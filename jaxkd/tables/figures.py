@@ -127,8 +127,8 @@ def draw_run_figure(
       student = folders[cell] / "student.safetensors"
       model = config.cells[cell].config.student.model
       _, features[row] = run_network(student, images[:MAX_IMAGES], model)
-      weights = reports[cell]["config"]["synthesis"]["weights"]
-      losses[row] = generator_losses(folders[cell], weights)
+      factors = reports[cell]["config"]["synthesis"]["weights"]
+      losses[row] = generator_losses(folders[cell], factors)
     field_figures.synthetic_figure(path, features, labels, losses)
 
 

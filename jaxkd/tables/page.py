@@ -149,14 +149,18 @@ def format_value(value: float | None, digits: int) -> str:
 
 def render_markdown(config: ConfigDict, records: Sequence[Record]) -> str:
   """Renders title, table and provenance in Markdown."""
+  cells = render_cells(config, records)
+  return f"# {config.title}\n\n{cells}\n\n{provenance(config, records)}\n"
+
+
+def render_cells(config: ConfigDict, records: Sequence[Record]) -> str:
+  """Renders the table in Markdown, and what `compare` says below it."""
   head, *lines = layout(config, records)
   rule = ["---", *["---:"] * (len(head) - 1)]
-  table = "\n".join(map(markdown_row, (head, rule, *lines)))
-  parts = [f"# {config.title}", table, provenance(config, records)]
-  comparisons = [f"- {line}" for line in compare(config, records)]
-  if comparisons:
-    parts.insert(2, "\n".join(comparisons))
-  return "\n\n".join(parts) + "\n"
+  parts = ["\n".join(map(markdown_row, (head, rule, *lines)))]
+  if comparisons := compare(config, records):
+    parts.append("\n".join(f"- {line}" for line in comparisons))
+  return "\n\n".join(parts)
 
 
 def compare(config: ConfigDict, records: Sequence[Record]) -> list[str]:

@@ -33,7 +33,9 @@ from jaxkd.tables.records import cell_folder, empty_record
 from jaxkd.types import JaxkdError
 
 
-def run(config: ConfigDict, workdir: str | Path | None = None) -> dict:
+def run(
+  config: ConfigDict, workdir: str | Path | None = None
+) -> dict[str, Any]:
   """Runs every cell that has no report yet.
 
   Args:

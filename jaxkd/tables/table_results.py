@@ -10,7 +10,8 @@ from jaxkd.runtime.files import write_json
 from jaxkd.runtime.finished_run import read_json, require_fields
 from jaxkd.runtime.formatting import duration
 from jaxkd.runtime.run_folder import CONFIG_NAME
-from jaxkd.tables.page import compare, layout, markdown_row
+from jaxkd.tables.cell_runs import read_report
+from jaxkd.tables.page import render_cells
 from jaxkd.tables.records import (
   UNITS,
   cell_folder,
@@ -19,7 +20,7 @@ from jaxkd.tables.records import (
 )
 from jaxkd.tables.results import devices, origins, record_of
 from jaxkd.tables.rows import RESULTS, Row, differences
-from jaxkd.tables.runner import ordered_cells, read_report
+from jaxkd.tables.runner import ordered_cells
 from jaxkd.types import JaxkdError
 
 
@@ -140,22 +141,9 @@ def render(row: Row, content: Mapping[str, Any]) -> str:
     empty_record(config, name) | content["cells"].get(name, {})
     for name in ordered_cells(config)
   ]
-  head, *lines = layout(config, records)
-  rule = ["---", *["---:"] * (len(head) - 1)]
-  lines = [markdown_row(line) for line in (head, rule, *lines)]
-  comparisons = [f"- {line}" for line in compare(config, records)]
-  if comparisons:
-    lines += ["", *comparisons]
-  return "\n".join(
-    [
-      f"**`{row.command}`**: {config.title}",
-      "",
-      *lines,
-      "",
-      origin(config, content),
-      "",
-    ]
-  )
+  title = f"**`{row.command}`**: {config.title}"
+  cells = render_cells(config, records)
+  return f"{title}\n\n{cells}\n\n{origin(config, content)}\n"
 
 
 def origin(config: ConfigDict, content: Mapping[str, Any]) -> str:
