@@ -69,7 +69,10 @@ def epoch_program(setup: Setup, stored: Samples) -> Program:
   )
 
   def arguments(
-    student: Classifier, samples: Samples, teacher: Classifier | None, key
+    student: Classifier,
+    samples: Samples,
+    teacher: Classifier | None,
+    key: Array,
   ) -> tuple[TrainState, tuple[EpochInputs, Samples]]:
     states = jax.tree.map(
       lambda leaf: jnp.stack([leaf] * networks), init_state(student, config.tx)

@@ -14,10 +14,18 @@ import jax.numpy as jnp
 from jaxkd.evaluation import matrix_work
 from jaxkd.evaluation.matrix_work import MatrixWork, Peak
 from jaxkd.pipeline import exchange, grid
+from jaxkd.pipeline.exchange import RoundInputs, RunState
 from jaxkd.pipeline.setup import Setup, run_shapes
 from jaxkd.runtime.accelerators import ACCELERATORS
 from jaxkd.runtime.formatting import duration, scaled
-from jaxkd.types import Array, Classifier, DataSpec, Variables
+from jaxkd.types import (
+  Array,
+  Classifier,
+  DataSpec,
+  LossTerms,
+  Phase,
+  Variables,
+)
 
 BATCH = 8  # images of which the work is counted
 # The share of a matrix product's rate that networks sustain. On two CPU cores
@@ -67,7 +75,9 @@ def rounds_work(setup: Setup) -> list[MatrixWork]:
   work = []
   for index, phase in enumerate(setup.method.phases):
 
-    def once(run, inputs, key, phase=phase):  # noqa: ANN001, ANN202
+    def once(
+      run: RunState, inputs: RoundInputs, key: Array, phase: Phase = phase
+    ) -> tuple[RunState, LossTerms]:
       state, samples, _ = exchange.ask(setup.round, phase, run, inputs, key)
       return exchange.tell(
         setup.round,

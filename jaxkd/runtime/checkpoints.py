@@ -203,6 +203,7 @@ class Checkpoints:
     self._cost_s = self._saved_at - started
 
   def close(self) -> None:
+    """Ends the use of the directory; the checkpoints stay."""
     self._manager.close()
 
   def __enter__(self) -> "Checkpoints":

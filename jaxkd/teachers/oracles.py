@@ -21,22 +21,22 @@ CHUNK = 512  # images that a black box answers at once, which bounds its memory
 
 
 class Oracle(Protocol):
-  """The interface that every teacher offers to methods.
-
-  Attributes:
-    access: what it answers with, one of `jaxkd.config.ACCESS_LEVELS`.
-    eight_bit: whether it takes uint8 images; else floats.
-    in_process: whether `answer` can be jitted; if not, it runs on the host.
-  """
+  """The interface that every teacher offers to methods."""
 
   @property
-  def access(self) -> str: ...
+  def access(self) -> str:
+    """What it answers with, one of `jaxkd.config.ACCESS_LEVELS`."""
+    ...
 
   @property
-  def eight_bit(self) -> bool: ...
+  def eight_bit(self) -> bool:
+    """Whether it takes uint8 images; else floats."""
+    ...
 
   @property
-  def in_process(self) -> bool: ...
+  def in_process(self) -> bool:
+    """Whether `answer` can be jitted; if not, it runs on the host."""
+    ...
 
   def answer(self, images: Array | np.ndarray) -> Array | np.ndarray:
     """Returns labels `[N]` int32 or scores `[N, K]` for `images [N, ...]`."""
