@@ -220,7 +220,7 @@ def test_flags_of_several_processes_go_together(monkeypatch):
     main.join_processes()
   monkeypatch.setattr(main, "DISTRIBUTED", SimpleNamespace(value=True))
   monkeypatch.setattr(main, "CONFIG", SimpleNamespace(value={"cells": {}}))
-  with pytest.raises(jaxkd.JaxkdError, match="runs of a table"):
+  with pytest.raises(jaxkd.JaxkdError, match="a run of a table"):
     main.join_processes()
 
 

@@ -158,7 +158,7 @@ TEACHER = Block(
       float,
       0.0,
       "Standard deviation to which a white box's logits on procedural images "
-      "are scaled; 0: they stay as they are.",
+      "are scaled for the method, and the student's back; 0: they stay.",
       NOT_NEGATIVE,
     ),
     Field("url", str, "", "Address of a service that answers."),

@@ -5,6 +5,7 @@
     batch_norms.py      the inputs of batch normalisations
     apply_functions.py  how a classifier applies each of these
     changed_outputs.py  networks whose outputs are scaled, converted, defended
+    last_layer.py       the last layer, whose weights can scale the logits
     user_networks.py    networks that are built by a user's function
     registry.py         the networks of this package by name
     layers.py           the layers, with PyTorch's initialisation

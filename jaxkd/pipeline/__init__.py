@@ -20,11 +20,11 @@ A run executes more, which need not be read to understand it: the checks of
 of data (`data`); the networks and their forms for the CPU (`models`); loss
 kernels (`losses`) and objectives; one update of a network (`training.step`);
 how the teacher is trained (`pipeline.teacher`, `training.trained_network`) and
-reached (`teachers`, `pipeline.host_exchange`); what rounds cost and how they
-are compiled (`pipeline.costs`, `pipeline.programs`); the choice on a grid
-(`pipeline.grid`); evaluation (`pipeline.scores`, `pipeline.results`,
-`evaluation`); the report (`report`); devices, checkpoints, metrics and the run
-folder (`runtime`); and the weights on disk (`serialization`).
+reached (`teachers`, `pipeline.host_exchange`), and the scale of its logits
+(`pipeline.logit_scale`); what rounds cost and how they are compiled
+(`pipeline.costs`, `pipeline.programs`); the choice on a grid (`pipeline.grid`);
+evaluation (`pipeline.scores`, `pipeline.results`, `evaluation`); the report
+(`report`); devices, checkpoints, metrics and the run XX (`serialization`).
 
 `--plan` describes a run and starts none (`pipeline.plan`, `pipeline.run_time`).
 """

@@ -12,9 +12,17 @@ from ml_collections import ConfigDict
 from jaxkd import data
 from jaxkd.data import Dataset
 from jaxkd.evaluation import image_checks, run_warnings, sanity_checks
-from jaxkd.pipeline import grid, hosts, results, rounds, scores, students
+from jaxkd.pipeline import (
+  grid,
+  hosts,
+  logit_scale,
+  results,
+  rounds,
+  scores,
+  students,
+)
 from jaxkd.pipeline.setup import Setup, setup as make_setup
-from jaxkd.pipeline.teacher import make_teacher, visible_teacher
+from jaxkd.pipeline.teacher import make_teacher
 from jaxkd.report import writer
 from jaxkd.runtime import processes, run_folder
 from jaxkd.runtime.keys import Stream
@@ -77,7 +85,8 @@ def distill(
 
     # 1. The teacher, and its defence.
     pair = make_teacher(setup, dataset, folder, metrics)
-    visible, scale = visible_teacher(setup, pair)
+    published = pair and pair.published
+    visible, scale = logit_scale.visible_teacher(setup, published)
     with open_teacher(
       setup.config,
       dataset,
@@ -102,10 +111,12 @@ def distill(
         setup, effective_teacher, fresh, made.run, train, folder, metrics
       )
       chosen, validation = grid.choose(points, held_out)
-      trained = points[chosen].students
 
       # 4. Evaluation.
       grid_summary = grid.summary(points, chosen, validation, dataset)
+      trained, teacher, held_out, scale_warnings = logit_scale.give_back(
+        setup, points[chosen].students, teacher, published, scale, held_out
+      )
       report = results.build_report(
         setup, teacher, trained, dataset, held_out, made, grid_summary, metrics
       )
@@ -117,6 +128,7 @@ def distill(
       )
       report["warnings"] = [
         *teacher_warnings,
+        *scale_warnings,
         *image_checks.variety_warnings(
           train, setup.spec.num_classes, setup.values
         ),

@@ -2,24 +2,20 @@
 trained, and defended.
 """
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxkd import defenses, models
+from jaxkd import defenses
 from jaxkd.data import Dataset
-from jaxkd.evaluation import teacher_scale
-from jaxkd.evaluation.teacher_scale import TeacherScale
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import keys, processes
 from jaxkd.runtime.files import user_path
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
-from jaxkd.synthesis import starts
 from jaxkd.teachers.replay import Replay
 from jaxkd.training import saved_networks
 from jaxkd.training.trained_network import Trainer
@@ -81,34 +77,6 @@ def _check_images(dataset: Dataset) -> None:
       "train/CLASS/ of a folder, or under the names of training arrays. Add "
       "images, or set teacher.checkpoint, teacher.factory or teacher.url."
     )
-
-
-def visible_teacher(
-  setup: Setup, pair: TeacherPair | None
-) -> tuple[Classifier | None, TeacherScale | None]:
-  """The network that the run may ask, and the scale that it had.
-
-  With `teacher.logit_std` its logits have this standard deviation. So the
-  weights of a method and the student's targets do not depend on the scale of
-  the logits, which may be ten times larger in one network than in another that
-  answers alike. Without it, and where the network is no white box, all stays
-  as it is and nothing is measured.
-  """
-  block, published = setup.config.teacher, pair and pair.published
-  logit_std = block.logit_std if block.access == "white_box" else 0.0
-  if not logit_std:
-    return published, None
-  images = starts.probe_images(setup.spec)
-  scale = teacher_scale.measure(published, images)
-  scale = TeacherScale(*(float(value) for value in scale))
-  if not 0 < scale.logit_std < math.inf:
-    raise JaxkdError(
-      f"The teacher {published.name!r} answers procedural images with logits "
-      f"whose standard deviation is {scale.logit_std:g}; check that its "
-      "weights were loaded and are finite, and the mean and std of its "
-      "normaliser."
-    )
-  return models.with_logit_scale(published, logit_std / scale.logit_std), scale
 
 
 def check_given(setup: Setup, workdir: Path | None = None) -> None:

@@ -10,13 +10,12 @@ import pytest
 from setups import bare_setup
 
 import jaxkd
-from jaxkd import config as c, models
+from jaxkd import config as c
 from jaxkd.config import user_code
-from jaxkd.evaluation import accuracy, teacher_scale
+from jaxkd.evaluation import accuracy
 from jaxkd.pipeline import teacher
 from jaxkd.runtime.metrics import MetricsWriter
-from jaxkd.synthesis import starts
-from jaxkd.types import JaxkdError, Networks
+from jaxkd.types import Networks
 
 DATASET = jaxkd.Dataset(SPEC, *blobs(), *blobs(8, seed=1))
 
@@ -112,38 +111,3 @@ def test_a_damaged_copy_of_the_teacher_says_what_to_do(tmp_path):
     make_teacher(tmp_path, "")
   path.unlink()
   same(make_teacher(tmp_path, "").published, plain.published)
-
-
-@pytest.mark.parametrize("scale", [0.1, 10.0])
-def test_a_white_box_shows_logits_of_the_standard_deviation(scale):
-  network = initial_network()
-  shown, measured = visible(network, 2.5)
-  other, of_other = visible(models.with_logit_scale(network, scale), 2.5)
-  points = np.asarray(blobs(20)[0])
-  np.testing.assert_allclose(
-    shown(points).logits, other(points).logits, rtol=1e-4, atol=1e-5
-  )
-  assert of_other.logit_std == pytest.approx(scale * measured.logit_std)
-  again = teacher_scale.measure(shown, starts.probe_images(SPEC))
-  assert float(again.logit_std) == pytest.approx(2.5, rel=1e-4)
-
-
-def test_without_a_standard_deviation_the_teacher_stays_as_it_is():
-  network = initial_network()
-  assert visible(network, 0.0) == (network, None)
-  assert visible(network, 2.5, "label") == (network, None)
-
-
-def test_a_teacher_that_answers_all_images_alike_has_no_scale():
-  flat = models.with_logit_scale(initial_network(), 1.0).replace(
-    variables=jax.tree.map(np.zeros_like, initial_network().variables)
-  )
-  with pytest.raises(JaxkdError, match="standard deviation is 0; check that"):
-    visible(flat, 2.5)
-
-
-def visible(network, logit_std, access="white_box"):
-  block = {"logit_std": logit_std, "access": access}
-  config = c.block(teacher=block, seed=0)
-  pair = teacher.TeacherPair(network)
-  return teacher.visible_teacher(bare_setup(config, SPEC, None), pair)
