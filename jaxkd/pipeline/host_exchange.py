@@ -28,7 +28,12 @@ def make_host_round(
   """`run_round` for a teacher that the host has to ask: `(run, inputs, key)`.
 
   Its memory is not reused: if the budget ends within a round, the state before
-  the round is what counts.
+  the round is what counts. A round raises a `JaxkdError` if none of the answers
+  to a batch is valid, and what `HostOracle.answer` raises.
+
+  Args:
+    spec: what is static in a round.
+    teacher: is asked about images `[N, H, W, C]`, uint8.
   """
   phases = spec.method.phases
   asks = [

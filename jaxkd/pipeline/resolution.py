@@ -149,6 +149,9 @@ def sets_per_round(num_sets: int, max_sets: int, devices: int) -> int:
   """The largest divisor of `num_sets` up to `max_sets` that splits evenly over
   the devices, or the smallest that does.
 
+  Raises:
+    JaxkdError: if `num_sets` is no multiple of the devices.
+
   >>> sets_per_round(num_sets=40, max_sets=6, devices=1)
   5
   >>> sets_per_round(num_sets=40, max_sets=6, devices=8)

@@ -17,7 +17,7 @@ from jaxkd.evaluation import image_checks, sanity_checks
 from jaxkd.pipeline import exchange, programs, scores
 from jaxkd.pipeline.exchange import RoundInputs, RunState
 from jaxkd.pipeline.host_exchange import make_host_round
-from jaxkd.pipeline.setup import Setup, init_run, method_numbers
+from jaxkd.pipeline.setup import Setup, as_arrays, init_run
 from jaxkd.runtime import devices, profiling
 from jaxkd.runtime.checkpoints import Checkpoints
 from jaxkd.runtime.keys import Purpose, Stream
@@ -129,7 +129,7 @@ def start(
   inputs = RoundInputs(
     oracle if oracle.in_process else None,
     student,
-    method_numbers(setup.method),
+    as_arrays(setup.method.hyper),
     real_images(setup, dataset),
   )
   inputs = devices.replicate(inputs)

@@ -217,7 +217,7 @@ def _input_shapes(
   oracle = None
   if networks.teacher is not None:
     oracle = access.local_oracle(config, summary.spec, method, networks.teacher)
-  hyper = jax.eval_shape(lambda: method_numbers(method))
+  hyper = jax.eval_shape(lambda: as_arrays(method.hyper))
   if not method.real_images:
     return RoundInputs(oracle, networks.student, hyper)
   num_images = summary.num_train
@@ -236,9 +236,9 @@ def _input_shapes(
   return RoundInputs(oracle, networks.student, hyper, real)
 
 
-def method_numbers(method: Method) -> dict[str, Array]:
-  """The numbers of the student's objective as arrays."""
-  return {name: jnp.float32(value) for name, value in method.hyper.items()}
+def as_arrays(hyper: dict[str, float]) -> dict[str, Array]:
+  """The numbers of the student's objective as float32 scalars."""
+  return {name: jnp.float32(value) for name, value in hyper.items()}
 
 
 def _round_spec(

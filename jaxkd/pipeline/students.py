@@ -13,7 +13,7 @@ from jaxkd.data.labels import class_counts, labels_of
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.grid import GridPoint
-from jaxkd.pipeline.setup import Setup
+from jaxkd.pipeline.setup import Setup, as_arrays
 from jaxkd.runtime import compile_target, processes
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
@@ -22,7 +22,7 @@ from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import fit, optimisers
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.training.trained_network import Trainer
-from jaxkd.types import Array, Classifier, LossContext, Samples
+from jaxkd.types import Classifier, LossContext, Samples
 
 # The numbers of the objective, and the student that is trained with them.
 Trainee = tuple[dict[str, float], Classifier]
@@ -177,7 +177,7 @@ def _num_that_fit(
   hyper, student = trainee
   counts = class_counts(labels_of(samples), setup.spec.num_classes)
   inputs = EpochInputs(
-    _as_arrays(hyper),
+    as_arrays(hyper),
     LossContext(jnp.int32(0), counts),
     jax.random.key(0),
     teacher,
@@ -187,10 +187,6 @@ def _num_that_fit(
   state = init_state(student, train_config.tx)
   alone = train_config._replace(synchronized=False)
   return processes.broadcast(grid.at_once(alone, state, batch, inputs) or 0)
-
-
-def _as_arrays(hyper: dict[str, float]) -> dict[str, Array]:
-  return {name: jnp.float32(value) for name, value in hyper.items()}
 
 
 def discard_stale_student(

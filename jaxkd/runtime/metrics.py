@@ -121,6 +121,9 @@ class MetricsWriter:
       stage: name of the stage.
       step: number of the step.
       **values: numbers, arrays (e.g. one number per seed) or texts, by name.
+
+    Raises:
+      JaxkdError: if the file can't be written.
     """
     record = to_json({"stage": stage, "step": step, "time": time.time()})
     record |= to_json(values)

@@ -163,21 +163,16 @@ def open_teacher(
   """
   block, spec = config.teacher, dataset.spec
   with contextlib.ExitStack() as stack:
-    if block.access == "white_box":
-      classifier = devices.replicate(classifier)
-      oracle = local_oracle(config, spec, method, classifier)
-      local = devices.to_local(classifier)
-      yield TeacherHandle(oracle, config, classifier=local)
-      return
     if block.replay:
       oracle = Replay(user_path(block.replay), block.access)
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, test_labels=labels)
       return
-    with processes.raise_on_all():
-      ledger = _open_ledger(config, workdir) if processes.is_primary() else None
-    if ledger is not None:
-      stack.enter_context(ledger)
+    ledger = None
+    if block.access != "white_box":
+      with processes.raise_on_all():
+        if processes.is_primary():
+          ledger = stack.enter_context(_open_ledger(config, workdir))
     if block.url or black_box is not None:
       if black_box is not None:
         oracle = function_teacher.open_teacher(

@@ -58,7 +58,11 @@ class HostOracle(Oracle, Protocol):
 
 @flax.struct.dataclass
 class WhiteBox:
-  """A teacher with full access: methods may differentiate through it."""
+  """A teacher with full access: methods may differentiate through it.
+
+  Attributes:
+    classifier: the network.
+  """
 
   classifier: Classifier
 

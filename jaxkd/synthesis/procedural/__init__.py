@@ -99,6 +99,10 @@ def source_order(weights: Weights, count: int) -> np.ndarray:
   The order does not depend on `count`, and every start of it is divided among
   the sources as their weights say, by Webster's method (the j-th image of a
   source of weight w comes at the time (j + 1/2) / w).
+
+  Raises:
+    JaxkdError: if there is no such source, or if weights are negative, not
+      finite or all zero.
   """
   weights = dict(weights)
   for name, weight in weights.items():

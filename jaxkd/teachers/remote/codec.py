@@ -43,7 +43,13 @@ def text_bytes(images: np.ndarray, datatype: str) -> int:
 
 
 class Request(NamedTuple):
-  """An HTTP request; `path` is appended to the teacher's url."""
+  """An HTTP request.
+
+  Attributes:
+    path: is appended to the teacher's url; empty for the url itself.
+    headers: of the protocol, such as `Content-Type`.
+    body: the images, encoded.
+  """
 
   path: str
   headers: dict[str, str]
