@@ -37,8 +37,8 @@ def operations(
 ) -> list[ArtefactOperation]:
   """Lists the convolutions and products of a function that calls an artefact.
 
-  Nothing is compiled. Of branches, which are for one kind of device each, that
-  with the fewest counts.
+  Nothing is compiled. Branches are for one kind of device each; the one with
+  the fewest operations counts.
 
   Args:
     function: is lowered.

@@ -88,7 +88,7 @@ def check_variety(
 
   Raises:
     JaxkdError: if images that a method makes by steps are all the same, or
-      nothing but black and white. Real and drawn ones may be.
+      nothing but black and white. Real and procedural images may be so.
   """
   if step_fields(config):
     images = np.asarray(samples.images[:MAX_IMAGES])

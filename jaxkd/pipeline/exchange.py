@@ -201,10 +201,11 @@ def tell(
   state, samples, terms = phase.tell(run.state, networks, samples, tell_key)
   store = run.store
   if phase.store:
-    # Otherwise XLA divides the work of inserting, and copies the whole store.
     alone = sum(phase.store for phase in spec.method.phases) == 1
     count = samples.labels.shape[0]
     aligned = same_count and alone and store.capacity % count == 0
+    # Without `gather_all` XLA divides the work of inserting among the devices,
+    # and copies the whole store.
     store = stores.insert(store, devices.gather_all(samples), aligned=aligned)
   step_inputs = EpochInputs(
     inputs.hyper, LossContext(run.student.step, counts), train_key

@@ -40,7 +40,8 @@ _described: contextvars.ContextVar[CompileTarget | None] = (
 def compiling_for(target: CompileTarget) -> Iterator[None]:
   """Lets programs be written for `target` inside of this context.
 
-  What was traced for other devices is forgotten, before and after.
+  JAX's caches of traced functions are cleared before and after, because these
+  were traced for other devices.
   """
   jax.clear_caches()
   token = _described.set(target)

@@ -149,13 +149,13 @@ def first_bisection(reach: float) -> Step:
 
 
 def at_radius(search: Search, key: Array | None = None) -> tuple[Search, Array]:
-  """Asks about all candidates between too near and far enough."""
+  """Asks about all candidates at the middle of the range of the radius."""
   del key
   return search, directions.scale(search.candidates, _middle(search)[:, None])
 
 
 def _middle(search: Search) -> Array:
-  """Returns the geometric mean of a radius too near and one far enough."""
+  """Returns the geometric mean of `low` and `distance`, `[R]`."""
   return jnp.sqrt(search.low * search.distance)
 
 

@@ -34,7 +34,7 @@ def phase(steps: int, batch_size: int, views: tuple[str, ...]) -> Phase:
   """Returns a phase of updates on random views that the teacher answers.
 
   The images of a batch are drawn independently of each other from the whole
-  store, so old and new ones are as likely.
+  store, so that old and new ones are equally likely.
 
   Args:
     steps: of the student, in a round.

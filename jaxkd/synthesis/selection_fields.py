@@ -1,4 +1,4 @@
-"""The fields of the block `synthesis.selection` are declared here."""
+"""Fields of the block `synthesis.selection`, and a type for their values."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ SELECTION = Block(
       "criterion",
       str,
       "margin",
-      "What is selected by in a class; none: new candidates at random.",
+      "Rule that selects images in a class; none takes new ones at random.",
       selection.CRITERIA,
     ),
     Field(
@@ -27,14 +27,14 @@ SELECTION = Block(
       "candidates",
       float,
       2.0,
-      "New candidates for an image that is asked.",
+      "New candidates for each image that is asked about.",
       COUNT,
     ),
     Field(
       "mutations",
       float,
       2.0,
-      "Mutations of asked images, for an image that is asked.",
+      "Mutations of earlier images, for each that is asked about.",
       NOT_NEGATIVE,
     ),
     Field("members", int, 2, "Students that select.", COUNT),

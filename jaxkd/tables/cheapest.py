@@ -6,9 +6,9 @@ accuracy of the student that an attack leads to.
 
 A defence helps against an attack if the student's 95 % interval lies below the
 one without a defence. The cheapest is the one that costs honest users the least
-accuracy, and among equals the least calibration error. All of the attacks
-together are as strong as the strongest of them, defence by defence: nobody is
-forced to look at probabilities that mislead.
+accuracy, and among equals the least calibration error. An attacker who has all
+of the attacks takes the strongest one against each defence, and can leave
+probabilities that mislead alone.
 """
 
 from collections.abc import Mapping, Sequence

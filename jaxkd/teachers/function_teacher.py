@@ -261,7 +261,7 @@ def _to_list(answers: object) -> list[Json] | None:
 
 def _describe(error: BaseException) -> str:
   """Describes an exception with the line of the user's code that raised it."""
-  # Also one whose own text can't be made.
+  # This also describes an exception whose `__str__` raises another one.
   text = traceback.format_exception_only(error)[-1].strip()
   frames = traceback.extract_tb(error.__traceback__)[1:]  # without our own
   if not frames:

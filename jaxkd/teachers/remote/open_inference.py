@@ -56,7 +56,7 @@ class V2(NamedTuple):
 
   @property
   def optional_paths(self) -> tuple[str, ...]:
-    """Those of them that a server may lack."""
+    """The paths among these to which a server may have no reply."""
     return self.paths if self.declared.name else self.paths[::2]
 
   def check(self, replies: Sequence[bytes]) -> Self:

@@ -19,9 +19,9 @@ class SendGate:
 
   Requests that may have been billed and gave nothing are counted by the ledger
   since the last answer. While there are some, those and the requests in flight
-  together stay within the limit, so no more than the limit are lost in a row
-  once the first is. A run that follows one that ended so may send a single
-  request; an answer to it lifts the limit.
+  together stay within the limit, so that after the first loss no more requests
+  than the limit are lost in a row. A run that follows one that ended for this
+  reason may send a single request; more may follow once that is answered.
 
   Args:
     ledger: counts the requests, also those of earlier sessions.

@@ -57,11 +57,14 @@ class Moved(NotServed):
 
 
 class OutcomeUnknown(RetryableError):
-  """The request may have been served, so it counts as spent; tried again."""
+  """The request may have been served, so it is spent, and is tried again."""
 
 
 class FailedTooLarge(OutcomeUnknown):
-  """The same of a request that the server says is too large; sent in halves."""
+  """The server says that the request is too large, and may have served it.
+
+  It counts as spent, and its images are sent again in halves.
+  """
 
 
 class TooLarge(Exception):

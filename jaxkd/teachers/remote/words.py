@@ -1,7 +1,8 @@
-"""Words in which servers tell limits, with a status that means something else.
+"""Words by which servers report limits under a status that means another thing.
 
 Examples are AWS's 400 ThrottlingException and Google's 403 rateLimitExceeded.
-They make a request free, so they are those of servers that did no work.
+A request with such a reply is free, so the words are only those by which a
+server says that it did no work.
 """
 
 import re
