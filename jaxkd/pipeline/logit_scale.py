@@ -27,6 +27,9 @@ def visible_teacher(
   the logits, which may be ten times larger in one network than in another that
   answers alike. Without it, and where the network is no white box, all stays
   as it is and nothing is measured.
+
+  Raises:
+    JaxkdError: if all logits are equal, or some are not finite.
   """
   block = setup.config.teacher
   logit_std = block.logit_std if block.access == "white_box" else 0.0
@@ -52,7 +55,7 @@ class Unscaled(NamedTuple):
     students: trained ones.
     teacher: what they are compared with.
     held_out: samples with its answers.
-    warnings: why all is as it was, if it is.
+    warnings: why nothing was scaled back, where that could not be done.
   """
 
   students: list[Classifier]
