@@ -27,14 +27,10 @@ class Buffer(NamedTuple):
   """An array as the compiler stores it.
 
   Attributes:
-    dtype: such as `bf16`.
-    sides: its shape.
     num_bytes: in memory, filled up to whole tiles.
     on_chip: whether it is in the fast memory of a TPU's core.
   """
 
-  dtype: str
-  sides: tuple[int, ...]
   num_bytes: int
   on_chip: bool
 
@@ -152,9 +148,7 @@ def _buffer(array: re.Match[str]) -> Buffer:
   number = _BITS.search(array["dtype"])
   bits = int(number[0]) if number else 8
   entries = math.prod(_filled_up(sides, order, tiling))
-  return Buffer(
-    array["dtype"], sides, math.ceil(entries * bits / 8), "S(1)" in tiling
-  )
+  return Buffer(math.ceil(entries * bits / 8), "S(1)" in tiling)
 
 
 def _filled_up(
