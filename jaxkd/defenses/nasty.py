@@ -35,7 +35,6 @@ def train_nasty(
   stage: str,
   *,
   accuracy: float | None = None,
-  model: str = "",
 ) -> Classifier:
   """Trains a new network to classify well and to differ from `previous`.
 
@@ -46,9 +45,8 @@ def train_nasty(
     name: of its file.
     stage: of the run.
     accuracy: see `jaxkd.training.supervision.Supervision`.
-    model: name in `jaxkd.models`; empty takes the trainer's.
   """
   supervision = nasty_supervision(block)._replace(
     reference=previous, accuracy=accuracy
   )
-  return trainer.train(name, stage, supervision, model)
+  return trainer.train(name, stage, supervision)

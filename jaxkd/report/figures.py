@@ -179,7 +179,6 @@ def decision_boundary_figure(
   points: Array,
   labels: Array,
   data_points: Array | None = None,
-  title: str = "",
 ) -> None:
   """Draws the decision boundaries of a teacher and a student of 2-D points.
 
@@ -193,7 +192,6 @@ def decision_boundary_figure(
     points: `[N, 2]` synthetic points.
     labels: `[N]` target classes.
     data_points: `[M, 2]` real points, which methods do not see.
-    title: the figure's title.
   """
   points, labels = np.asarray(points), np.asarray(labels)
   real = points if data_points is None else np.asarray(data_points)
@@ -222,7 +220,6 @@ def decision_boundary_figure(
   for margin in _margins(logits(student)):
     axes.contour(xs, ys, margin, levels=[0], colors=INK, linewidths=2)
   axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
-  axes.set_title(title, loc="left", fontsize=10, color=INK)
   figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
   save_figure(path, figure, dpi=DPI)
 

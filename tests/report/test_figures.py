@@ -124,7 +124,6 @@ def test_boundary_shows_both_classifiers(tmp_path):
     points,
     np.array([1, 1, 0, 0]),
     data_points=0.5 * points,
-    title="two half planes",
   )
   image = imread(path)
   tints = 0.7 + 0.3 * figures.PALETTE[:2]
