@@ -16,8 +16,9 @@ from jaxkd.synthesis import memory_estimate
 def describe(config: ConfigDict) -> str:
   """The resolved config, parameter counts, memory, time and queries, as text.
 
-  No image is loaded, nothing is trained, and no teacher is asked. A bundle is
-  read, and the function in `teacher.factory` is called.
+  No data set is loaded, nothing is trained, and no teacher is asked. A bundle
+  is read, the function in `teacher.factory` is called, and a matrix product is
+  timed.
 
   Raises:
     JaxkdError: for all that a run would refuse before it starts.

@@ -1,9 +1,10 @@
 """`setup` works out all of a run that is known before it starts.
 
-It reads no pixels, trains nothing and compiles nothing. A run and
+It trains nothing and compiles no program of the run. A run and
 `python -m jaxkd.main --plan` use the same `Setup`. Of a user's data it reads
-labels and headers; pixels that are damaged or out of range are found when the
-run loads them.
+labels and headers, and no pixels but those of a photograph in `other_dataset`;
+pixels that are damaged or out of range are found when the run loads them. A
+bundle is checked by its probe, and `teacher.factory` is called.
 """
 
 from typing import Any, NamedTuple
