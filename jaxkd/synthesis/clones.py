@@ -165,7 +165,7 @@ class Clones(NamedTuple):
       state: of the clones.
       generator: to train.
       tx: its optimiser.
-      weights: of `TERMS`, which its updates return besides.
+      weights: of `TERMS`; the trainer's updates return the terms as well.
       batch_size: images in an update.
     """
 
