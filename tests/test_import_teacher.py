@@ -121,9 +121,9 @@ def test_wrapped_averaged_weights_in_two_files(network, tmp_path, capsys):
 @pytest.mark.parametrize(
   ("model", "shape", "classes"),
   [
-    ("resnet8_16", (32, 32, 1), 3),
-    ("resnet8_16", (24, 40, 3), 2),
-    ("resnet8_16", (12, 10, 4), 7),
+    pytest.param("resnet8_16", (32, 32, 1), 3, marks=pytest.mark.slow),
+    pytest.param("resnet8_16", (24, 40, 3), 2, marks=pytest.mark.slow),
+    pytest.param("resnet8_16", (12, 10, 4), 7, marks=pytest.mark.slow),
     ("resnet8_16", (48, 64, 3), 5),
     ("mlp", (5,), 3),
   ],
@@ -267,8 +267,15 @@ def of_two_classes(network):
 TWO = ("--num_classes=2",)
 
 
-@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
-@pytest.mark.parametrize("kind", ["logits", "sigmoid"])
+@pytest.mark.parametrize(
+  ("kind", "shape"),
+  [
+    ("logits", (-1,)),
+    ("sigmoid", (-1, 1)),
+    pytest.param("logits", (-1, 1), marks=pytest.mark.slow),
+    pytest.param("sigmoid", (-1,), marks=pytest.mark.slow),
+  ],
+)
 def test_an_artefact_with_one_number_for_two_classes(
   network, tmp_path, capsys, kind, shape
 ):

@@ -238,7 +238,7 @@ def test_original_steps_of_a_round_are_on_the_same_latents(dense):
 @pytest.mark.parametrize(
   "changes, generator_steps, student_steps",
   [
-    ({}, 6, 24),
+    pytest.param({}, 6, 24, marks=pytest.mark.slow),
     ({"generator_steps": 2}, 12, 24),
     (DATAFREE, 2, 6),  # before the updates 0 and 4
   ],

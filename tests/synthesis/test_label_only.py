@@ -97,7 +97,14 @@ def test_frozen_is_a_generator_that_never_learns(dense):
   assert not np.array_equal(images[:6], images[6:12])
 
 
-@pytest.mark.parametrize("name", ["dafl", "dd", "zskt"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    "dafl",
+    pytest.param("dd", marks=pytest.mark.slow),
+    pytest.param("zskt", marks=pytest.mark.slow),
+  ],
+)
 def test_finite_differences_are_paid_for(dense, name):
   fields = {"adaptation.num_directions": 2, "adaptation.student_steps": 3}
   method = build(name, "zeroth", **fields)
