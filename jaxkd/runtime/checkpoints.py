@@ -22,7 +22,7 @@ Tree = TypeVar("Tree")  # a pytree of arrays
 _stop = threading.Event()
 
 
-class Preempted(Exception):  # noqa: N818 (not an error)
+class Preempted(Exception):  # not an error
   """Raised when a signal has stopped the run, after its state was saved.
 
   It is raised on every process, also if only one of them got the signal.

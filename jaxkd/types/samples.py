@@ -23,7 +23,7 @@ class Samples(NamedTuple):
   images: Array
   labels: Array
   targets: Array | None = None
-  extras: dict[str, Array] = {}  # noqa: RUF012 (never written to)
+  extras: dict[str, Array] = {}  # never written to
 
 
 @flax.struct.dataclass

@@ -170,7 +170,7 @@ class Case(NamedTuple):
   kernel: str
   reference: Callable[..., np.ndarray]
   floats: dict[str, Shape | list[Shape]]
-  weights: dict[str, float] = {}  # noqa: RUF012
+  weights: dict[str, float] = {}
   labels: Shape | None = None
   static: dict[str, str] = {}  # noqa: RUF012
   regimes: tuple[str, ...] = ("moderate", "extreme", "ties", "offset")
