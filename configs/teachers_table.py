@@ -22,16 +22,17 @@ the real images and is the ceiling.
 
 from jaxkd import config as c
 
+SGD, ADAM = ("sgd", 0.1), ("adam", 1e-3)  # with their peak rates
 # Networks by kind, the slowest last: the teacher, its student, the teacher's
-# peak rate and its share of the epochs, and the sets that CAKE optimises, 0 for
+# optimiser and its share of the epochs, and the sets that CAKE optimises, 0 for
 # as many as its config says.
 KINDS = {
-  "LeNet-5": ("lenet5", "lenet5_half", 0.1, 1, 0),
-  "LeNet-5-Half": ("lenet5_half", "lenet5_half", 0.1, 1, 0),
-  "MLP": ("mlp", "mlp_half", 0.1, 1, 0),
-  "ResNet-8": ("resnet8_16", "resnet8_8", 0.1, 0.5, 32),
-  "ViT-4": ("vit4", "vit4_half", 0.03, 0.5, 8),
-  "VGG-8": ("vgg8", "vgg8_half", 0.1, 1 / 3, 8),
+  "LeNet-5": ("lenet5", "lenet5_half", SGD, 1, 0),
+  "LeNet-5-Half": ("lenet5_half", "lenet5_half", SGD, 1, 0),
+  "MLP": ("mlp", "mlp_half", SGD, 1, 0),
+  "ResNet-8": ("resnet8_16", "resnet8_8", SGD, 0.5, 32),
+  "ViT-4": ("vit4", "vit4_half", ADAM, 0.5, 8),
+  "VGG-8": ("vgg8", "vgg8_half", SGD, 1 / 3, 8),
 }
 NORMALISED = ("VGG-8", "ResNet-8")  # they have batch normalisations
 
@@ -93,8 +94,8 @@ def get_config(argument: str = ""):
     rows[OWN] = trained("")
   cells, titles = {}, []
   for row, teacher in rows.items():
-    network, student, peak, share, sets = KINDS.get(
-      teacher["kind"], ("", OWN_STUDENT, 0.0, 1, 0)
+    network, student, (update, peak), share, sets = KINDS.get(
+      teacher["kind"], ("", OWN_STUDENT, SGD, 1, 0)
     )
     title = f"{row} ({sets} sets)" if sets else row
     titles.append(title)
@@ -116,7 +117,7 @@ def get_config(argument: str = ""):
         config.teacher.batch_size = 256
         config.teacher.augment = teacher["augment"]
         config.teacher.optimizer = c.optimizer(
-          "sgd", peak, "one_cycle", weight_decay=teacher["decay"]
+          update, peak, "one_cycle", weight_decay=teacher["decay"]
         )
       else:
         config.teacher.factory = args["own"]

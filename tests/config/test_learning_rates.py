@@ -19,6 +19,21 @@ def test_cake_spares_networks_without_normalisation(network, recipe):
   assert config.student.optimizer.learning_rate <= 0.1
 
 
+@pytest.mark.parametrize("recipe", ["ours", "published"])
+def test_transformers_have_adam(recipe):
+  """With SGD a ViT-4's loss is 2.2 after seven epochs, with Adam 0.5 after 3."""
+  config = c.load_config(
+    f"configs/cake.py:recipe={recipe},teacher=vit4,student=vit4_half"
+  )
+  for block in (config.teacher, config.student):
+    assert (block.optimizer.name, block.optimizer.learning_rate) == (
+      "adam", 1e-3,
+    )  # fmt: skip
+  cells = c.load_config("configs/teachers_table.py:methods=CAKE").cells
+  assert cells.vit_4_cake.config.teacher.optimizer.name == "adam"
+  assert cells.mlp_cake.config.teacher.optimizer.name == "sgd"
+
+
 def test_cake_keeps_the_rate_of_the_released_code_for_resnets():
   config = c.load_config("configs/cake.py:dataset=cifar10,recipe=published")
   assert config.teacher.optimizer.learning_rate == 0.5
