@@ -9,11 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from shape_photos import CLASSES, write
+from shape_photos import write
 
 ROOT = Path(__file__).parents[2]
-CHANCE = 1 / len(CLASSES)
-# Less than the recipe has, for two CPU cores and few images.
+# Less than the recipe has, for two CPU cores: 12 minutes of their time.
 RUN = (
   "--config.teacher.epochs=8", "--config.teacher.batch_size=25",
   "--config.teacher.augment=('flip',)",
@@ -39,5 +38,6 @@ def test_a_resnet_of_imagenet_is_copied_from_a_folder(tmp_path):
   )  # fmt: skip
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   print(report["teacher"]["accuracy"], report["student"]["accuracy"])
-  assert report["teacher"]["accuracy"] > 5 * CHANCE
-  assert report["student"]["accuracy"] > 3 * CHANCE
+  # It was 97.0 % and 89.7 %.
+  assert report["teacher"]["accuracy"] > 0.85
+  assert report["student"]["accuracy"] > 0.7
