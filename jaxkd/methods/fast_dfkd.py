@@ -87,13 +87,7 @@ FIELDS = (
     "m, share of the average over rounds in a batch's statistics.",
     FRACTION,
   ),
-  Field(
-    "warmup",
-    int,
-    ...,
-    "Rounds before the student takes part.",
-    NOT_NEGATIVE,
-  ),
+  Field("warmup", int, ..., "Rounds without the student.", NOT_NEGATIVE),
   Field(
     "meta",
     str,
@@ -112,7 +106,6 @@ FIELDS = (
   STUDENT_BATCH_SIZE,
 )
 HYPER = (TEMPERATURE, ALPHA)
-WITHOUT_BATCH_NORMS = "set synthesis.weights.batch_norm=0"
 
 
 def summed_gradients() -> optax.GradientTransformation:
@@ -171,7 +164,7 @@ def build(
   def init(key: Array, nets: Networks):
     if weights["batch_norm"]:
       batch_statistics.require_batch_norms(
-        nets.teacher, spec, WITHOUT_BATCH_NORMS
+        nets.teacher, spec, "set synthesis.weights.batch_norm=0"
       )
     norms = batch_statistics.shapes(nets.teacher, spec)[1]
     return {
@@ -185,8 +178,7 @@ def build(
 
   def ask(state, nets: Networks, key: Array):
     latent_key, label_key, step_key = jax.random.split(key, 3)
-    shape = (batch_size, network.latents)
-    labels = jax.random.randint(label_key, shape[:1], 0, spec.num_classes)
+    labels = jax.random.randint(label_key, (batch_size,), 0, spec.num_classes)
     variables = state["generator"].variables
     share = jnp.where(state["round"] > 0, momentum, 0.0)
     factors = weights | {
@@ -219,10 +211,8 @@ def build(
       total = pixels.weighted_sum(terms, factors)
       return total, (terms, (images, average))
 
-    params = {
-      "generator": variables["params"],
-      "latents": jax.random.normal(latent_key, shape),
-    }
+    drawn = jax.random.normal(latent_key, (batch_size, network.latents))
+    params = {"generator": variables["params"], "latents": drawn}
     copy = GeneratorState({"params": params}, inner.init(params))
     copy, (images, average), terms = engine.fit_augmented(
       loss, copy, inner, step_key, num_steps
@@ -230,8 +220,7 @@ def build(
     own = variables["params"]
     direction = copy.opt_state[0]["generator"]
     if meta == "reptile":
-      last = copy.variables["params"]["generator"]
-      direction = optax.tree.sub(own, last)
+      direction = optax.tree.sub(own, copy.variables["params"]["generator"])
     updates, opt_state = outer.update(
       direction, state["generator"].opt_state, own
     )
