@@ -27,7 +27,7 @@ from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.pipeline import distill, plan, resolution
 from jaxkd.runtime import checkpoints, processes
-from jaxkd.runtime.files import errors_end_command, user_path
+from jaxkd.runtime.files import errors_end_command
 from jaxkd.tables import runner
 
 # New attributes are accepted, so that flags can set fields that a config leaves
@@ -40,7 +40,9 @@ CONFIG = config_flags.DEFINE_config_file(
   accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string(
-  "workdir", None, "The folder of the run, which continues what it holds."
+  "workdir",
+  None,
+  "The folder of the run, which continues what it holds; also s3:// or gs://.",
 )
 LIST = flags.DEFINE_bool(
   "list", False, "List methods, defences, models and data sets."
@@ -157,13 +159,8 @@ def describe_fields() -> Iterator[str]:
 def describe_plan() -> str:
   """Describes what a run, or a table of runs, would do."""
   if "cells" in CONFIG.value:
-    return runner.describe(CONFIG.value, workdir())
+    return runner.describe(CONFIG.value, WORKDIR.value)
   return plan.describe(CONFIG.value)
-
-
-def workdir() -> str | None:
-  """Returns the folder that --workdir names, with `~` for the home folder."""
-  return WORKDIR.value and str(user_path(WORKDIR.value))
 
 
 def run() -> None:
@@ -172,9 +169,9 @@ def run() -> None:
   signals = checkpoints.stop_on_signals()
   try:
     if "cells" in CONFIG.value:
-      runner.run(CONFIG.value, workdir())
+      runner.run(CONFIG.value, WORKDIR.value)
     else:
-      distill.distill(None, CONFIG.value, workdir())
+      distill.distill(None, CONFIG.value, WORKDIR.value)
   except checkpoints.Preempted:
     print("Stopped, with the state saved. The same command continues.")
     sys.exit(128 + signals.get("signal", signal.SIGTERM))

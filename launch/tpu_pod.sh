@@ -2,11 +2,12 @@
 # Runs one process on each host of a TPU pod slice.
 #
 #   TPU=NAME ZONE=us-east5-b launch/tpu_pod.sh \
-#     --config=configs/cake.py --workdir=/mnt/shared/run [more flags]
+#     --config=configs/cake.py --workdir=gs://BUCKET/run [more flags]
 #
 # Every host of NAME needs this checkout in ~/jaxkd, installed by
-# `pip install -e . -U "jax[tpu]"`, and the workdir on a disk that all hosts share
-# (Filestore or a mounted bucket). PROJECT, CHECKOUT and PYTHON may be set too.
+# `pip install -e '.[buckets]' -U "jax[tpu]"`, and access to the bucket; or the
+# workdir is on a disk that all hosts share. PROJECT, CHECKOUT and PYTHON may be
+# set too.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then

@@ -59,6 +59,8 @@ EXEMPT = {
   "sbatch": "Slurm",
   "kubectl": "Kubernetes",
   "TPU=NAME": "a TPU",
+  "python -m jaxkd.main --config=configs/cake.py --workdir=s3:": "a bucket",
+  "python -m jaxkd.export student --workdir=s3:": "a bucket",
 }
 # What a step becomes at smoke size: (pattern, replacement), in this order.
 SMOKE = (

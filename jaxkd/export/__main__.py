@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import sys
 
+from jaxkd.runtime import buckets
 from jaxkd.runtime.files import errors_end_command, user_path
 
 TFDS_LINES = """\
@@ -105,9 +106,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_workdir(parser, **options) -> None:
   parser.add_argument(
     "--workdir",
-    type=user_path,
     metavar="DIR",
-    help="folder of a run",
+    help="folder of a run; also s3:// or gs://",
     **options,
   )
 
@@ -145,7 +145,9 @@ def _student(arguments: argparse.Namespace) -> int:
   if arguments.checkpoint:
     export_checkpoint(arguments.checkpoint, arguments.out, arguments.model)
   else:
-    export_run(arguments.workdir, arguments.out, arguments.model)
+    with buckets.opened(arguments.workdir) as folder:
+      buckets.fetch(folder)
+      export_run(folder, arguments.out, arguments.model)
   print(f"The bundle is in {arguments.out}.")
   return 0
 
@@ -164,13 +166,15 @@ def _onnx(arguments: argparse.Namespace) -> int:
 def _images(arguments: argparse.Namespace) -> int:
   from jaxkd.export.images import export_images
 
-  count = export_images(
-    arguments.workdir,
-    arguments.out,
-    arguments.format,
-    arguments.count,
-    arguments.model,
-  )
+  with buckets.opened(arguments.workdir) as folder:
+    buckets.fetch(folder)
+    count = export_images(
+      folder,
+      arguments.out,
+      arguments.format,
+      arguments.count,
+      arguments.model,
+    )
   print(f"{count} images are in {arguments.out}.")
   if arguments.format == "tfds":
     print(

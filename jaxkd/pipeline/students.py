@@ -14,7 +14,7 @@ from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.grid import GridPoint
 from jaxkd.pipeline.setup import Setup, as_arrays
-from jaxkd.runtime import compile_target, processes
+from jaxkd.runtime import buckets, compile_target, processes
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
@@ -203,6 +203,9 @@ def discard_stale_student(
         shutil.rmtree(stage, ignore_errors=True)
       for member in workdir.glob("committee*.safetensors"):
         member.unlink()
+      buckets.delete(folder, "student*/*")
+      buckets.delete(folder, "committee*/*")
+      buckets.delete(workdir, "committee*.safetensors")
     metrics.truncate_after("student", 0)
   with processes.raise_on_all():
     if processes.is_primary():

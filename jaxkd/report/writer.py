@@ -9,6 +9,7 @@ from jaxkd.data import Dataset, to_float
 from jaxkd.data.labels import hard_labels
 from jaxkd.report.page import write_html
 from jaxkd.report.summary import summary
+from jaxkd.runtime import buckets
 from jaxkd.runtime.files import write_json
 from jaxkd.runtime.metrics import read_metrics
 from jaxkd.types import Array, Classifier, Samples
@@ -39,7 +40,8 @@ def write_report(
     confusion_figure.confusion_figure(figures[-1], classes["confusion"])
   write_json(folder / "report.json", report)
   write_html(folder / "report.html", report, figures)
-  print(f"\n{summary(report)}\nreport      {folder / 'report.html'}")
+  page = buckets.shown(folder / "report.html")
+  print(f"\n{summary(report)}\nreport      {page}")
 
 
 def display_labels(samples: Samples) -> Array:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import jax
 import orbax.checkpoint as ocp
 
-from jaxkd.runtime import files, processes
+from jaxkd.runtime import buckets, devices, files, processes
 from jaxkd.types import JaxkdError
 
 Tree = TypeVar("Tree")  # a pytree of arrays
@@ -71,6 +71,36 @@ def _quiet_threads() -> Iterator[None]:
   sys.unraisablehook = before[1]
 
 
+def _is_key(leaf: object) -> bool:
+  return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+    leaf.dtype, jax.dtypes.prng_key
+  )
+
+
+def _as_numpy(tree: Tree) -> Tree:
+  """Copies a tree to the host: Orbax refuses arrays of one of many hosts."""
+  local = jax.tree.map(
+    lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf,
+    devices.to_local(tree),
+  )
+  return jax.device_get(local)
+
+
+def _from_numpy(tree: Tree, like: Tree) -> Tree:
+  """Places what `_as_numpy` made of a tree `like` this one on all devices."""
+  return devices.replicate(
+    jax.tree.map(
+      lambda leaf, key: (
+        jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(key))
+        if _is_key(key)
+        else leaf
+      ),
+      tree,
+      like,
+    )
+  )
+
+
 class Checkpoints:
   """The checkpoints of one stage of a run, in a directory of their own.
 
@@ -87,6 +117,9 @@ class Checkpoints:
   def __init__(self, directory: Path, every_s: float = 10.0):
     self._directory = Path(directory).absolute()
     self._every_s = every_s
+    # Each process then has a copy of the folder, and the first one saves.
+    self._alone = processes.is_multiprocess() and buckets.find(directory)
+    buckets.fetch_steps(self._directory)
     self._manager = self._open()
     self._saved_at = time.monotonic()
     self._cost_s = 0.0
@@ -95,6 +128,15 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=2, enable_async_checkpointing=False
     )
+    if self._alone:
+      index = jax.process_index()
+      self._directory.mkdir(parents=True, exist_ok=True)
+      options.create = False
+      options.multiprocessing_options = ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process{index}",
+      )
     try:
       with _quiet_threads():
         return ocp.CheckpointManager(self._directory, options=options)
@@ -133,8 +175,8 @@ class Checkpoints:
         continue
       for other in damaged:
         print(
-          f"The checkpoint {self._directory / str(other)} is damaged; the run "
-          f"goes on from the one before, {step}.",
+          f"The checkpoint {buckets.shown(self._directory / str(other))} is "
+          f"damaged; the run goes on from the one before, {step}.",
           flush=True,
         )
         self._delete(other)
@@ -151,6 +193,7 @@ class Checkpoints:
   def _delete(self, step: int) -> None:
     try:
       self._manager.delete(step)
+      buckets.upload_steps(self._directory)
     except OSError as error:
       raise JaxkdError(
         f"Cannot delete {self._directory / str(step)}: {error.strerror}. Give "
@@ -159,8 +202,10 @@ class Checkpoints:
 
   def _read(self, step: int, target: Tree) -> Tree:
     """Reads the state of one step."""
+    like = _as_numpy(target) if self._alone else target
     with _quiet_threads():
-      return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+      tree = self._manager.restore(step, args=ocp.args.StandardRestore(like))
+    return _from_numpy(tree, target) if self._alone else tree
 
   def maybe_save(self, step: int, tree: Tree, last: bool = False) -> None:
     """Saves `tree` as `step` if a save is due, or if the run has to stop.
@@ -188,9 +233,12 @@ class Checkpoints:
   def _save(self, step: int, tree: Tree) -> None:
     jax.block_until_ready(tree)
     started = time.monotonic()
+    if self._alone:
+      tree = _as_numpy(tree)
     try:
-      with _quiet_threads():
-        self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+      if not self._alone or processes.is_primary():
+        with _quiet_threads():
+          self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
     except Exception as error:  # Orbax wraps those of the operating system
       reason = files.system_failure(error) or files.in_the_way(error)
       if reason is None:
@@ -199,6 +247,8 @@ class Checkpoints:
         f"Cannot write {self._directory}: {reason}. Make room or give access, "
         "and run the same command to continue."
       ) from error
+    with processes.raise_on_all() if self._alone else contextlib.nullcontext():
+      buckets.upload_steps(self._directory)
     self._saved_at = time.monotonic()
     self._cost_s = self._saved_at - started
 

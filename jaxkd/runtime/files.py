@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxkd.errors import JaxkdError, fail
-from jaxkd.runtime import processes
+from jaxkd.runtime import buckets, processes
 
 _SYSTEM_ERRORS = (
   errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
@@ -34,7 +34,8 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 def atomic_write(path: Path) -> Iterator[Path]:
   """Yields a temporary path, whose file replaces `path` when the block ends.
 
-  The file is on disk before it takes its name. If the block fails, `path` stays
+  The file is on disk before it takes its name, and then on the bucket if it
+  belongs there. If the block fails, `path` stays
   as it was and the temporary file is removed. Missing parent folders are made.
 
   Raises:
@@ -60,6 +61,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
       _sync(partial)
       os.replace(partial, target)
+    buckets.upload(target)
   except OSError as error:
     reason = error.strerror or error
     raise JaxkdError(f"Cannot write {path}: {reason}. {_AGAIN}") from error
@@ -130,7 +132,15 @@ def user_path(text: str) -> Path:
   """Returns a path that a user wrote, with `~` for the home folder.
 
   A shell leaves it as it is behind an equals sign.
+
+  Raises:
+    JaxkdError: if it is on a bucket, where only a workdir may be.
   """
+  if buckets.is_url(text):
+    raise JaxkdError(
+      f"{text} is no path: only --workdir may be on a bucket. Copy the file to "
+      "a disk."
+    )
   return Path(text).expanduser()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxkd.runtime import buckets
 from jaxkd.runtime.run_folder import CONFIG_NAME, FORMAT
 from jaxkd.types import JaxkdError, Samples
 
@@ -109,6 +110,7 @@ def read_samples(workdir: Path) -> Samples:
     JaxkdError: if there is no checkpoint, or if it is damaged or has no sample.
   """
   folder = (workdir / "checkpoints" / "synthesis").absolute()
+  buckets.fetch_steps(folder)
   steps = [path for path in folder.glob("*/") if path.name.isdigit()]
   if not steps:
     raise JaxkdError(

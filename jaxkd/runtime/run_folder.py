@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxkd.runtime import leases, processes
-from jaxkd.runtime.files import to_json, user_path, write_json
+from jaxkd.runtime import bucket_leases, buckets, leases, processes
+from jaxkd.runtime.files import to_json, write_json
 from jaxkd.types import JaxkdError
 
 # Fields that may differ from the saved config when a run is resumed.
@@ -68,7 +68,8 @@ def lock_workdir(
   folder.
 
   Args:
-    workdir: folder of the run; None is `default(name, record)`.
+    workdir: folder of the run, or its address on a bucket, of which the local
+      copy is yielded; None is `default(name, record)`.
     record: `config` as the user wrote it, and other values that must not
       change.
     name: name for the default folder.
@@ -83,9 +84,11 @@ def lock_workdir(
   """
   if workdir is not None and not str(workdir).strip():
     raise JaxkdError("--workdir is empty; give a folder, or leave it out.")
-  folder = user_path(str(workdir)) if workdir else default(name, record)
-  folder = folder.absolute()
   with contextlib.ExitStack() as lock:
+    folder = lock.enter_context(
+      buckets.opened(workdir or default(name, record))
+    )
+    folder = folder.absolute()
     with processes.raise_on_all():
       if processes.is_primary():
         lock.enter_context(_lock(folder, shared))
@@ -99,6 +102,7 @@ def lock_workdir(
           },
         )
     with processes.raise_on_all():
+      buckets.fetch(folder)
       if not (folder / CONFIG_NAME).exists():
         raise JaxkdError(
           f"The workdir {folder} is not the same folder on all hosts; choose a "
@@ -109,10 +113,16 @@ def lock_workdir(
 
 def is_free(folder: Path) -> bool:
   """Returns whether no process has the lock of a run's folder."""
+  if copy := buckets.find(folder):
+    return bucket_leases.is_free(copy, folder)
   return leases.is_free(folder / LOCK_NAME)
 
 
-def _lock(folder: Path, shared: bool) -> IO[str]:
+def _lock(
+  folder: Path, shared: bool
+) -> contextlib.AbstractContextManager[object]:
+  if copy := buckets.find(folder):
+    return bucket_leases.held(copy, folder, shared=shared)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK_NAME

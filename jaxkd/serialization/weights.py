@@ -15,7 +15,7 @@ from safetensors.numpy import save as to_bytes
 
 from jaxkd import models
 from jaxkd.config import user_code
-from jaxkd.runtime import processes
+from jaxkd.runtime import buckets, processes
 from jaxkd.runtime.files import write_bytes
 from jaxkd.serialization.data_spec import check_spec, spec_of
 from jaxkd.serialization.safetensors_io import (
@@ -78,6 +78,8 @@ def load_classifier(
       names a function and `model` does not, or another network of this package.
   """
   path = Path(path)
+  if not processes.is_primary():
+    buckets.fetch(path)
   if not path.exists():
     raise JaxkdError(f"There is no checkpoint {path}.")
   header = read_header(path)

@@ -39,7 +39,8 @@ from absl import app as absl_app, flags, logging
 import jax
 
 from jaxkd.errors import fail
-from jaxkd.runtime.files import errors_end_command, user_path
+from jaxkd.runtime import buckets
+from jaxkd.runtime.files import errors_end_command
 from jaxkd.serialization import weights
 
 try:
@@ -117,9 +118,11 @@ def main(argv: Sequence[str]) -> None:
   config = ServerConfig(
     **{field: values[field] for field in ServerConfig._fields}
   )
-  path = user_path(values["workdir"]) / f"{values['which']}.safetensors"
   with errors_end_command():
-    classifier, spec = weights.load_classifier(path, values["model"])
+    with buckets.opened(values["workdir"]) as folder:
+      path = folder / f"{values['which']}.safetensors"
+      buckets.fetch(path)
+      classifier, spec = weights.load_classifier(path, values["model"])
     app = build_app(classifier, spec, config)
     listener = listen(values["host"], values["port"])
   defense = config.defense and f", defence {config.defense}"

@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxkd.pipeline import distill
-from jaxkd.runtime import finished_run, leases, run_folder
+from jaxkd.runtime import buckets, finished_run, leases, run_folder
 from jaxkd.tables import page
 from jaxkd.tables.records import UNITS, Record, filled_record
 from jaxkd.types import JaxkdError
@@ -89,6 +89,9 @@ def fill(
 
 def read_report(folder: Path) -> dict[str, Any] | None:
   """Reads the report of a cell; None if the cell is not finished."""
-  if not (folder / finished_run.REPORT_NAME).exists():
+  path = folder / finished_run.REPORT_NAME
+  if not path.exists():
+    buckets.fetch(path)
+  if not path.exists():
     return None
   return finished_run.read_report(folder)

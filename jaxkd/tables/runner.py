@@ -11,6 +11,7 @@ written after every cell, and `report.html` with the figures at the end.
 """
 
 from collections.abc import Iterable
+import contextlib
 from pathlib import Path
 import re
 from typing import Any
@@ -25,8 +26,7 @@ from jaxkd.config.teacher_fields import INTERFACES
 from jaxkd.pipeline import plan, resolution
 from jaxkd.pipeline.setup import setup
 from jaxkd.pipeline.teacher import check_given
-from jaxkd.runtime import run_folder
-from jaxkd.runtime.files import user_path
+from jaxkd.runtime import buckets, run_folder
 from jaxkd.tables import page
 from jaxkd.tables.cell_runs import fill, read_report, run_cells
 from jaxkd.tables.records import cell_folder, empty_record
@@ -54,19 +54,26 @@ def run(
   check(config)
   records = {name: empty_record(config, name) for name in ordered_cells(config)}
   name = f"table-{config.table}"
-  # Before the folder is taken, so that a corrected command may use it.
-  check_cells(config, user_path(str(workdir or default_folder(config))))
-  with run_folder.lock_workdir(
-    workdir, identity(config), name=name, shared=True
-  ) as folder:
+  with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(
+      buckets.opened(workdir or default_folder(config))
+    )
+    buckets.fetch(folder)
+    # Before the folder is taken, so that a corrected command may use it.
+    check_cells(config, folder)
+    folder = stack.enter_context(
+      run_folder.lock_workdir(folder, identity(config), name=name, shared=True)
+    )
     run_cells(folder, config, records)
+    buckets.fetch(folder)  # the cells of other processes, for the figures
     reports = fill(folder, config, records)
     table = page.write(folder, config, list(records.values()))
     from jaxkd.tables import figures  # matplotlib is slow to import
 
     paths = figures.draw(folder, config, reports)
     page.write_html(folder, config, table["cells"], paths)
-    print(f"\n{(folder / 'table.md').read_text()}\n{folder / 'report.html'}")
+    report = buckets.shown(folder / "report.html")
+    print(f"\n{(folder / 'table.md').read_text()}\n{report}")
   failed = [name for name, record in records.items() if record["failed"]]
   if failed:
     raise JaxkdError(
@@ -84,15 +91,16 @@ def describe(config: ConfigDict, workdir: str | Path | None = None) -> str:
       not.
   """
   check(config)
-  folder = Path(workdir or default_folder(config))
-  parts = [f"table {config.table}: {len(config.cells)} cells, in {folder}"]
-  for name in ordered_cells(config):
-    cell = config.cells[name]
-    if read_report(folder / "cells" / cell_folder(config, name)) is not None:
-      state = "  finished"
-    else:
-      state = describe_cell(cell.config)
-    parts.append(f"{name}: {cell.row}, {cell.column}\n{state}")
+  place = workdir or default_folder(config)
+  parts = [f"table {config.table}: {len(config.cells)} cells, in {place}"]
+  with buckets.opened(place) as folder:
+    for name in ordered_cells(config):
+      cell = config.cells[name]
+      if read_report(folder / "cells" / cell_folder(config, name)) is not None:
+        state = "  finished"
+      else:
+        state = describe_cell(cell.config)
+      parts.append(f"{name}: {cell.row}, {cell.column}\n{state}")
   return "\n\n".join(parts)
 
 

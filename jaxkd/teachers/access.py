@@ -16,7 +16,7 @@ import numpy as np
 from jaxkd.config.teacher_fields import behind_interface
 from jaxkd.data import Dataset
 from jaxkd.data.labels import hard_labels
-from jaxkd.runtime import devices, processes
+from jaxkd.runtime import buckets, devices, processes
 from jaxkd.runtime.files import Json, user_path
 from jaxkd.runtime.metrics import read_metrics
 from jaxkd.runtime.run_folder import LEDGER_NAME
@@ -168,6 +168,8 @@ def open_teacher(
       labels = _ask_test_labels(oracle, config, dataset)
       yield TeacherHandle(oracle, config, test_labels=labels)
       return
+    if block.url or black_box is not None:
+      _refuse_bucket(workdir)
     ledger = None
     if block.access != "white_box":
       with processes.raise_on_all():
@@ -204,6 +206,15 @@ def local_oracle(
     return WhiteBox(classifier)
   eight_bit = shows_eight_bit(block, spec, method)
   return BlackBox(classifier, block.access, block.top_k, eight_bit)
+
+
+def _refuse_bucket(workdir: Path) -> None:
+  if copy := buckets.find(workdir):
+    raise JaxkdError(
+      f"--workdir={copy.url}: a teacher behind an interface needs a workdir on "
+      "a disk, because its ledger has to keep every request before it is sent; "
+      "copy the folder to the bucket when the run has ended."
+    )
 
 
 def _open_ledger(config: ConfigDict, workdir: Path) -> Ledger:

@@ -5,6 +5,7 @@ import pytest
 
 import jaxkd
 from jaxkd.errors import JaxkdError
+from jaxkd.runtime import buckets
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.teachers.access import LEDGER_NAME, open_teacher
 from jaxkd.types import DataSpec
@@ -47,3 +48,12 @@ def test_a_ledger_that_was_cut_is_not_gone_on_with(tmp_path, damage):
       opened(tmp_path),
     ):
       pass
+
+
+def test_a_ledger_that_is_asked_by_it_needs_a_disk():
+  with (
+    pytest.raises(JaxkdError, match="--workdir=memory://a/run: a teacher beh"),
+    buckets.opened("memory://a/run") as folder,
+    opened(folder),
+  ):
+    pass
