@@ -96,7 +96,7 @@ def test_a_run_is_killed_and_another_process_takes_it_over(
   alone = student_of(tmp_path / "disk")
   same(student_of(folder), alone)
   export(["student", f"--workdir={url}", f"--out={tmp_path / 'bundle'}"])
-  same(jaxkd.load_classifier(tmp_path / "bundle")[0], alone)
+  same(student_of(tmp_path / "bundle"), alone)
 
 
 def test_two_processes_share_a_table_out(bucket, run, tmp_path):
