@@ -82,14 +82,29 @@ def fit(
   """Trains the networks `states [E, ...]` for `epochs` on `samples`.
 
   It continues from the newest checkpoint of the stage in `workdir`. The
-  networks may differ in their initial weights and in `hyper` (numbers, or
-  arrays `[E]`); they see the same batches and the same views of them.
+  networks may differ in their initial weights and in `hyper`; they see the same
+  batches and the same views of them.
 
   Args:
+    stage: name in metrics and checkpoints.
+    train_config: how all networks are trained.
+    states: of E networks, stacked.
+    samples: `[N, ...]` to train on.
+    epochs: passes over the samples.
+    batch_size: from `check_batch_size`.
+    num_classes: K.
+    hyper: numbers of the objective, one for all networks or arrays `[E]`.
+    key: of the order of the samples, of views and of dropout.
+    teacher: labels every view, if `train_config.per_view`.
+    workdir: of the run, for checkpoints.
+    metrics: of the run; every epoch is a line.
     hint: fields of the config that keep the loss finite, for messages.
     first: number of networks with the same key that are trained before these.
     on_epoch_end: is called with every epoch (from 1) and its states; after a
       resume it may see an epoch again.
+
+  Returns:
+    The states after the last epoch, as arrays of this process.
 
   Raises:
     JaxkdError: if no network's loss is finite. If only some diverge, training

@@ -12,23 +12,24 @@ from jaxkd.types import Array, JaxkdError
 
 OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one_cycle", "multistep", "cosine")
+RISE = 0.3  # fraction of a cycle's steps before its peak, as PyTorch's default
 
 
 def cosine_cycle(
-  total_steps: int, start: float, peak: float, end: float, rise: float = 0.3
+  total_steps: int, start: float, peak: float, end: float
 ) -> optax.Schedule:
   """Returns a schedule from `start` to `peak` and on to `end`.
 
-  It rises over the fraction `rise` of the steps. Both arcs are half cosines
+  It rises over the fraction `RISE` of the steps. Both arcs are half cosines
   with the corner points of PyTorch's OneCycleLR: the peak falls on step
-  `rise * total_steps - 1`, the end on the last step.
+  `RISE * total_steps - 1`, the end on the last step.
 
   `optax.cosine_onecycle_schedule` is not used because it is a different curve:
-  its peak falls on step `rise * total_steps` and its end on the step after the
+  its peak falls on step `RISE * total_steps` and its end on the step after the
   last, so the two differ by 3 % of the peak where a run has 100 steps. Nor can
   it fall first and rise again, as the momentum must.
   """
-  top = max(rise * total_steps - 1, 1e-6)
+  top = max(RISE * total_steps - 1, 1e-6)
   last = max(total_steps - 1, top + 1e-6)
 
   def schedule(step: Array) -> Array:
@@ -49,6 +50,9 @@ def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
   `multistep` multiplies by `block.factor` at the start of each 0-based epoch
   in `block.milestones`; `one_cycle` starts at 1/25 of the peak and ends at
   1/250,000 of it.
+
+  Raises:
+    JaxkdError: if there is no such schedule.
   """
   rate, total = block.learning_rate, steps_per_epoch * epochs
   if block.schedule == "constant":
@@ -63,7 +67,7 @@ def learning_rate(block, steps_per_epoch: int, epochs: int) -> optax.Schedule:
     }
     return optax.piecewise_constant_schedule(rate, drops)
   raise JaxkdError(
-    f"Unknown schedule {block.schedule!r}; choose one of "
+    f"Unknown optimizer.schedule {block.schedule!r}; choose one of "
     f"{', '.join(SCHEDULES)}."
   )
 
@@ -79,6 +83,9 @@ def optimiser(
   momentum or Adam's averages), on all parameters, as in the published code.
   With `one_cycle` SGD's momentum cycles .95, .85, .95 against the rate, which
   replaces `block.momentum`.
+
+  Raises:
+    JaxkdError: if there is no such optimiser or schedule.
   """
   rate = learning_rate(block, steps_per_epoch, epochs)
   if block.name == "adam":
@@ -90,7 +97,7 @@ def optimiser(
     update = optax.inject_hyperparams(optax.sgd)(rate, momentum)
   else:
     raise JaxkdError(
-      f"Unknown optimiser {block.name!r}; choose one of "
+      f"Unknown optimizer.name {block.name!r}; choose one of "
       f"{', '.join(OPTIMISERS)}."
     )
   decayed = optax.chain(optax.add_decayed_weights(block.weight_decay), update)

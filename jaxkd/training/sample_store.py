@@ -41,6 +41,9 @@ def insert(
     samples: `[N, ...]`.
     aligned: whether all samples of this store come N at a time, and its
       capacity is a multiple of N.
+
+  Raises:
+    ValueError: if there are more samples than slots.
   """
   count = samples.labels.shape[0]
   if count > store.capacity:

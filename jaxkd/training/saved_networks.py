@@ -41,9 +41,9 @@ def load(path: Path, spec: DataSpec, model: str) -> Classifier:
   )
   if (saved.shape, saved.num_classes) != (spec.shape, spec.num_classes):
     raise JaxkdError(
-      f"The teacher {path} is for inputs {saved.shape} and "
+      f"The network {path} is for inputs {saved.shape} and "
       f"{saved.num_classes} classes; {spec.name} has {spec.shape} and "
-      f"{spec.num_classes}."
+      f"{spec.num_classes}. Choose the dataset or image_size that it fits."
     )
   return classifier
 
