@@ -159,7 +159,7 @@ def test_a_bundle_is_read_where_pytorch_is_missing(folder):
   done = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True, check=True
   )
-  assert done.stdout == "stablehlo\n"
+  assert done.stdout == "net\n"
 
 
 @pytest.mark.parametrize(
