@@ -151,10 +151,8 @@ def get_config(argument: str = ""):
     if config.synthesis.source == "real":
       other = args["other"] or c.lookup(OTHERS, args["dataset"])
       config.other_dataset = other
-    cells[c.slug(row)] = c.cell(
-      row, COLUMN, config, published=numbers.get(args["dataset"])
-    )
-  return table(args, number, cells, tuple(variants))
+    cells[c.slug(row)] = (row, config, numbers)
+  return table(args, number, cells)
 
 
 def access(args: dict, rest: str):
@@ -169,19 +167,23 @@ def access(args: dict, rest: str):
     config.teacher.access = level
     if config.queries.budget and not args["smoke"]:
       config.queries.budget = budget
-    cells[c.slug(method)] = c.cell(
-      row, COLUMN, config, published=numbers.get(args["dataset"])
-    )
-  return table(args, "1", cells, tuple(ACCESS))
+    cells[c.slug(method)] = (row, config, numbers)
+  return table(args, "1", cells)
 
 
-def table(args: dict, number: str, cells: dict, rows: tuple[str, ...]):
-  """The table of the paper with this number."""
-  title = f"Table {number} of Zhang et al. (IDEAL), ICLR 2023"
+def table(args: dict, number: str, cells: dict):
+  """The table of the paper with this number.
+
+  `cells` are rows, configs and published numbers by data set.
+  """
+  dataset = args["dataset"]
   return c.table(
     f"ideal_{args['of']}",
-    f"{title}, on {args['dataset']}",
-    rows,
+    f"Table {number} of Zhang et al. (IDEAL), ICLR 2023, on {dataset}",
+    tuple(row for row, _, _ in cells.values()),
     (COLUMN,),
-    cells,
+    {
+      name: c.cell(row, COLUMN, config, published=numbers.get(dataset))
+      for name, (row, config, numbers) in cells.items()
+    },
   )

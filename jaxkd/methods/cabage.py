@@ -161,18 +161,11 @@ def build(
 
     def fit(generator: GeneratorState, key: Array):
       steps_key, fresh_key = jax.random.split(key)
-
-      def step(carry: FirstOrderState, key: Array):
-        return trainer.update(carry, nets, trainer.latents(key), key)
-
-      after, terms = jax.lax.scan(
-        step,
-        FirstOrderState(generator, jnp.int32(0)),
-        jax.random.split(steps_key, generator_steps),
-      )
+      start = FirstOrderState(generator, jnp.int32(0))
+      after, terms = trainer.fit(start, nets, steps_key, generator_steps)
       fresh = jax.random.normal(fresh_key, (share, network.latents))
       images, _ = trainer.images(after.generator.variables, fresh, train=False)
-      return after.generator, images, {k: v[-1] for k, v in terms.items()}
+      return after.generator, images, terms
 
     fitted, images, terms = devices.vmap_networks(fit)(
       state.generators, jax.random.split(fit_key, generators)

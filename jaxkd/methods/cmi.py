@@ -22,10 +22,8 @@ are made in the same way, and the student learns the teacher's class alone.
 """
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from jaxkd import losses
 from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, NOT_NEGATIVE, POSITIVE, Field
 from jaxkd.config.synthesis_fields import (
@@ -178,11 +176,9 @@ def build(
     """Computes all terms but the contrast."""
     logits = outputs.logits
     error = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    agree = student_logits.argmax(-1) == logits.argmax(-1)
-    gap = losses.disagreement_loss(student_logits, logits, kind="kl")
     terms = {
       "classification": error.mean(),
-      "adversarial": -jnp.mean(agree * gap),
+      "adversarial": latent_generator.adversarial_term(student_logits, logits),
     }
     if weights["batch_norm"]:
       terms["batch_norm"] = batch_statistics.batch_norm_term(norms)

@@ -117,20 +117,13 @@ def build(
     """Updates the generator, then makes fresh images."""
     fit_key, fresh_key = jax.random.split(key)
     fitted = trainer(state.clones)
-
-    def step(carry: FirstOrderState, key: Array):
-      return fitted.update(carry, nets, fitted.latents(key), key)
-
     start = FirstOrderState(state.generator, jnp.int32(0))
-    after, terms = jax.lax.scan(
-      step, start, jax.random.split(fit_key, generator_steps)
-    )
+    after, terms = fitted.fit(start, nets, fit_key, generator_steps)
     images, _ = fitted.images(
       after.generator.variables, fitted.latents(fresh_key), train=False
     )
     state = state._replace(generator=after.generator)
-    last = {name: term[-1] for name, term in terms.items()}
-    return state, stores.unlabelled(images), last
+    return state, stores.unlabelled(images), terms
 
   def learn(state: DisguideState, nets: Networks, samples: Samples, key: Array):
     """Updates the clones."""

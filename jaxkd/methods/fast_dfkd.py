@@ -195,12 +195,11 @@ def build(
       error = optax.softmax_cross_entropy_with_integer_labels(
         outputs.logits, labels
       )
-      answers = nets.student(seen).logits
-      agree = answers.argmax(-1) == outputs.logits.argmax(-1)
-      gap = losses.disagreement_loss(answers, outputs.logits, kind="kl")
       terms = {
         "classification": error.mean(),
-        "adversarial": -jnp.mean(agree * gap),
+        "adversarial": latent_generator.adversarial_term(
+          nets.student(seen).logits, outputs.logits
+        ),
       }
       if weights["batch_norm"]:
         terms["batch_norm"] = losses.batch_norm_loss(

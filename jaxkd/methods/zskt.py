@@ -173,13 +173,10 @@ def build(
     """Updates the generator, and then makes images of the same latents."""
     latent_key, update_key = jax.random.split(key)
     latents = trainer.latents(latent_key)
-    state, terms = jax.lax.scan(
-      lambda state, key: trainer.update(state, nets, latents, key),
-      state,
-      jax.random.split(update_key, generator_steps),
+    state, terms = trainer.fit(
+      state, nets, update_key, generator_steps, latents
     )
     images, _ = trainer.images(state.generator.variables, latents, train=True)
-    terms = jax.tree.map(lambda term: term[-1], terms)
     return state, answer(nets, images), terms
 
   def ask_fresh(state: FirstOrderState, nets: Networks, key: Array):

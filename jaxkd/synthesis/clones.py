@@ -37,6 +37,7 @@ from jaxkd.training.step import (
 )
 from jaxkd.types import (
   Array,
+  Classifier,
   LossContext,
   LossTerms,
   Networks,
@@ -140,15 +141,17 @@ class Clones(NamedTuple):
     """Returns the variables of one of them."""
     return jax.tree.map(lambda leaf: leaf[index], state.variables)
 
+  def networks(self, nets: Networks, state: TrainState) -> list[Classifier]:
+    """Returns all of them."""
+    return [
+      nets.student.replace(variables=self.variables(state, index))
+      for index in range(self.members)
+    ]
+
   def logits(self, nets: Networks, state: TrainState, images: Array) -> Array:
     """Returns their logits `[E, N, K]`, in evaluation mode."""
     return jnp.stack(
-      [
-        nets.student.replace(variables=self.variables(state, index))(
-          images
-        ).logits
-        for index in range(self.members)
-      ]
+      [clone(images).logits for clone in self.networks(nets, state)]
     )
 
   def trainer(

@@ -112,6 +112,34 @@ class GeneratorTrainer(NamedTuple):
     generator, more = engine.update(loss, state.generator, self.tx)
     return state._replace(generator=generator), more
 
+  def fit(
+    self,
+    state: FirstOrderState,
+    nets: Networks,
+    key: Array,
+    num_steps: int,
+    latents: Array | None = None,
+  ) -> tuple[FirstOrderState, ArrayTree]:
+    """Makes `num_steps` updates in one scan, each with a key of its own.
+
+    Args:
+      state: before them.
+      nets: for `loss`.
+      key: of all updates.
+      num_steps: at least 1.
+      latents: of every update, `[B, Z]`; None draws others for each.
+
+    Returns:
+      The state, and what `loss` returned besides in the last update.
+    """
+
+    def step(state: FirstOrderState, key: Array):
+      drawn = self.latents(key) if latents is None else latents
+      return self.update(state, nets, drawn, key)
+
+    state, more = jax.lax.scan(step, state, jax.random.split(key, num_steps))
+    return state, jax.tree.map(lambda leaf: leaf[-1], more)
+
   def sample_fresh(
     self,
     state: FirstOrderState,

@@ -6,8 +6,10 @@ and `head`.
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 
+from jaxkd import losses
 from jaxkd.models.generators.registry import Generator
 from jaxkd.synthesis.generator import GeneratorState
 from jaxkd.types import Array, Variables
@@ -24,6 +26,21 @@ def optimiser(
     },
     {"generator": "image", "latents": "image", "head": "head"},
   )
+
+
+def adversarial_term(student_logits: Array, logits: Array) -> Array:
+  """Computes `- mean [argmax s = argmax t] KL(t || s)`, CMI's.
+
+  Lowering it makes images on which the student is less certain than the
+  teacher, and of the same class.
+
+  Args:
+    student_logits: s, `[N, K]`.
+    logits: t of the teacher, `[N, K]`.
+  """
+  agree = student_logits.argmax(-1) == logits.argmax(-1)
+  gap = losses.disagreement_loss(student_logits, logits, kind="kl")
+  return -jnp.mean(agree * gap)
 
 
 def init(

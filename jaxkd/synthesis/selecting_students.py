@@ -70,10 +70,7 @@ class SelectingStudents(NamedTuple):
     self, nets: Networks, state: SelectingState, images: Array
   ) -> Array:
     """Returns the students' log-probabilities `[E, N, K]`."""
-    students = [
-      nets.student.replace(variables=self.variables(state, index))
-      for index in range(self.select.members)
-    ]
+    students = self._clones().networks(nets, state.students)
     return jnp.stack([log_probs(student, images) for student in students])
 
   def num_updates(self, stored: Array | int) -> Array:
