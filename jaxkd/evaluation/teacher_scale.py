@@ -4,6 +4,7 @@ Step sizes and weights of white-box methods are relative to these, and they
 differ tenfold between networks that answer alike.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxkd.types import Array, Classifier
 
-CHUNK = 32  # images at once, which bounds the memory of large networks
+CHUNK = 32  # images at once, at most, which bounds the memory of large networks
 
 
 class TeacherScale(NamedTuple):
@@ -35,16 +36,21 @@ class TeacherScale(NamedTuple):
 def measure(classifier: Classifier, images: Array) -> TeacherScale:
   """Measures a network on images `[N, ...]`, floats; scalars as arrays."""
 
-  def margin(image: Array) -> tuple[Array, Array]:
-    logits = classifier(image[None]).logits[0].astype(jnp.float32)
+  # The network sees batches: a `vmap` over single images keeps it from the
+  # convolutions that are fast on the CPU: 14 times slower for a ResNet-18.
+  def margins(images: Array) -> tuple[Array, Array]:
+    logits = classifier(images).logits.astype(jnp.float32)
     top = jax.lax.top_k(logits, 2)[0]
-    return top[0] - top[1], logits
+    return (top[:, 0] - top[:, 1]).sum(), logits
 
-  def of_image(image: Array) -> tuple[Array, Array]:
-    gradient, logits = jax.grad(margin, has_aux=True)(image)
-    return jnp.square(gradient).mean(), logits
+  def of_chunk(images: Array) -> tuple[Array, Array]:
+    gradients, logits = jax.grad(margins, has_aux=True)(images)
+    return jnp.square(gradients).mean(), logits
 
-  squares, logits = jax.lax.map(of_image, images, batch_size=CHUNK)
+  size = math.gcd(len(images), CHUNK)
+  chunks = images.reshape(-1, size, *images.shape[1:])
+  squares, logits = jax.lax.map(of_chunk, chunks)
+  logits = logits.reshape(len(images), -1)
   log_probs = jax.nn.log_softmax(logits)
   counts = jnp.bincount(logits.argmax(-1), length=logits.shape[-1])
   return TeacherScale(

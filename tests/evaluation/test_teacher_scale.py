@@ -43,3 +43,15 @@ def test_a_teacher_that_knows_nothing_has_the_largest_entropy():
   scale = teacher_scale.measure(teacher(0 * KERNEL), IMAGES)
   assert float(scale.entropy) == pytest.approx(np.log(3), rel=1e-5)
   assert float(scale.logit_std) == float(scale.gradient) == 0.0
+
+
+def test_the_network_is_given_batches():
+  """Convolutions under a `vmap` over single images are slow on the CPU."""
+  sizes = set()
+
+  def apply(kernel, images):
+    sizes.add(len(images))
+    return images.reshape(len(images), -1) @ kernel
+
+  teacher_scale.measure(from_function(apply, KERNEL), IMAGES)
+  assert 1 not in sizes
