@@ -9,7 +9,8 @@ are ours, 610 queries for the four samples of a walk. The depth of the released
 code is moves=40, moves_per_sample=5, longest_move=0.5, probes=20,
 directions=200, refinements=8, smoothing=1e-3, tolerance=1e-5: 190,000 queries
 for a walk of eight samples, and 530,000 with distances="mbd". Budgets that do
-not pay for one walk are refused.
+not pay for one walk are refused. LeNets are trained by Adam at the rate of the
+released code: with SGD at .1 some seeds stay at chance.
 """
 
 from jaxkd import config as c
@@ -46,7 +47,9 @@ def get_config(argument: str = ""):
       "access": "label",
       "epochs": 30,
       "batch_size": 256,
-      "optimizer": c.optimizer("sgd", 0.1, "cosine"),
+      "optimizer": c.optimizer("adam", 5e-4)
+      if recipe["teacher"].startswith("lenet")
+      else c.optimizer("sgd", 0.1, "cosine"),
     },
     student={
       "model": recipe["student"],

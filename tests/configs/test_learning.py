@@ -114,6 +114,14 @@ WRONG = {
       "student.optimizer.learning_rate": RESNETS_RATE,
     },
   ),
+  "ZSDB3KD's LeNet-5 with the ResNets' rate": Case(
+    "zsdb3kd:dataset=mnist",
+    {
+      "teacher.optimizer.name": "sgd",
+      "teacher.optimizer.learning_rate": 0.1,
+      "teacher.optimizer.schedule": "cosine",
+    },
+  ),
   "a CNN of the matrix with the ResNets' rate": Case(
     f"{MIXED}cifar10",
     {"teacher.optimizer.learning_rate": RESNETS_RATE},
