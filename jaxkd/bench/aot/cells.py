@@ -8,17 +8,24 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd import config as configs
+from jaxkd.data import Dataset
 from jaxkd.pipeline import exchange, programs
 from jaxkd.pipeline.exchange import RunState
 from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.runtime import compile_target
 from jaxkd.runtime.devices import Program
+from jaxkd.types import DataSpec
 
 # Sets of a run: a power of two, because they are divided over the devices.
 SETS = 512
-# Images that a device has of a student's batch, at least.
+# Images that a device has of a student's batch, at least: 32x32 pixels each,
+# and 224x224, of which a run has too few for larger batches.
 IMAGES_PER_DEVICE = 32
+LARGE_IMAGES_PER_DEVICE = 4
 CAKE = "configs/cake.py:recipe=published,dataset"
+IMAGENET = DataSpec(
+  "imagenet", (224, 224, 3), 1_000, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+)
 
 
 class Cell(NamedTuple):
@@ -30,6 +37,7 @@ class Cell(NamedTuple):
     config: the config of the run.
     program: `round` or `epoch`.
     fields: fields of the config that are changed.
+    spec: of the inputs, where the config names no data.
   """
 
   case: str
@@ -37,6 +45,7 @@ class Cell(NamedTuple):
   config: str
   program: str = "round"
   fields: dict[str, int | float | str | tuple[float, ...]] = {}
+  spec: DataSpec | None = None
 
   @property
   def name(self) -> str:
@@ -52,6 +61,7 @@ class Prepared(NamedTuple):
     steps: how many steps it makes, one after the other.
     images: how many images a device works on in a step.
     state_bytes: of the state that is given to it and returned.
+    dispatches: how often a run dispatches it.
     note: what one step is, with the sizes that were chosen.
   """
 
@@ -59,6 +69,7 @@ class Prepared(NamedTuple):
   steps: int
   images: int
   state_bytes: int
+  dispatches: int
   note: str
 
 
@@ -72,6 +83,7 @@ def _cake(case: str, dataset: str, teacher: str, student: str) -> list[Cell]:
 
 
 _CIFAR = "dataset=cifar10"
+_LARGE = "dataset=none,image_size=224"
 CELLS = {
   cell.name: cell
   for cell in (
@@ -84,6 +96,19 @@ CELLS = {
     Cell("dfme", "round", f"configs/dfme.py:{_CIFAR}"),
     Cell("deepinversion", "round", f"configs/deepinversion.py:{_CIFAR}"),
     Cell("procedural", "round", f"configs/procedural.py:{_CIFAR}"),
+    # ResNet-50 to ResNet-18 at the size of ImageNet.
+    Cell(
+      "cake224", "synthesis", f"configs/cake.py:{_LARGE}", spec=IMAGENET
+    ),
+    Cell(
+      "cake224", "student", f"configs/cake.py:{_LARGE}", "epoch", spec=IMAGENET
+    ),
+    Cell(
+      "deepinversion224", "round", f"configs/deepinversion.py:{_LARGE}",
+      # As many images as in the recipe, in batches that many devices share.
+      fields={"synthesis.batch_size": 1_024, "synthesis.num_rounds": 12},
+      spec=IMAGENET,
+    ),
     Cell(
       "grid", "student", "configs/htc.py:dataset=fashion_mnist", "epoch",
       {
@@ -102,9 +127,12 @@ def load_setup(cell: Cell, dtype: str) -> Setup:
   devices = compile_target.device_count()
   config.compute_dtype = dtype
   config.update_from_flattened_dict(cell.fields)
+  share = LARGE_IMAGES_PER_DEVICE if cell.spec else IMAGES_PER_DEVICE
   batch = config.student.batch_size
-  config.student.batch_size = max(batch, IMAGES_PER_DEVICE * devices)
-  return make_setup(config)
+  config.student.batch_size = max(batch, share * devices)
+  if cell.spec is None:
+    return make_setup(config)
+  return make_setup(config, dataset=Dataset.without_images(cell.spec))
 
 
 def prepare(cell: Cell, setup: Setup) -> Prepared:
@@ -117,12 +145,14 @@ def _prepare_round(setup: Setup, run: RunState) -> Prepared:
   """A round: T updates of its images, or as many batches as it makes."""
   config, method = setup.config, setup.method
   program = programs.round_program(setup, run)
-  state_bytes = _num_bytes(run)
+  state_bytes, rounds = _num_bytes(run), len(setup.costs)
   if sets := config.synthesis.get("sets_per_round"):
     sets //= compile_target.device_count()
     size = config.synthesis.set_size
     note = f"{sets} sets of {size} images a device, T = {method.steps}"
-    return Prepared(program, method.steps, sets * size, state_bytes, note)
+    return Prepared(
+      program, method.steps, sets * size, state_bytes, rounds, note
+    )
   batch = config.synthesis.batch_size
   count = compile_target.device_count()
   shared = batch % count == 0
@@ -130,13 +160,13 @@ def _prepare_round(setup: Setup, run: RunState) -> Prepared:
   size = batch // count if shared else batch
   if method.steps:
     note = f"batch of {batch}, {share}, T = {method.steps}"
-    return Prepared(program, method.steps, size, state_bytes, note)
+    return Prepared(program, method.steps, size, state_bytes, rounds, note)
   held = jnp.int32(method.capacity)
   repeats = sum(
     int(exchange.num_repeats(phase, held)) for phase in method.phases
   )
   note = f"{repeats} batches of {batch} a round, {share}"
-  return Prepared(program, repeats, size, state_bytes, note)
+  return Prepared(program, repeats, size, state_bytes, rounds, note)
 
 
 def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:
@@ -149,7 +179,14 @@ def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:
     f"{size} images a device in a batch, {networks} students, "
     f"{len(samples.labels):,} images in the epoch"
   )
-  return Prepared(program, steps, networks * size, _num_bytes(states), note)
+  return Prepared(
+    program,
+    steps,
+    networks * size,
+    _num_bytes(states),
+    setup.config.student.epochs,
+    note,
+  )
 
 
 def _num_bytes(tree: ArrayTree) -> int:

@@ -21,6 +21,9 @@ ORIGIN = (
   "estimates of XLA's compiler for devices that are not there; nothing was run "
   "or measured, but the seconds of compilation"
 )
+# How often a device sends the bytes of a collective's output. The parts of an
+# all-reduce are added up on one device each, and their sums are sent to all.
+SENT = {"all-reduce": 2}
 
 
 def compile_cell(
@@ -118,7 +121,9 @@ def costs(
     The fields of the JSON file: `step` with FLOP, bytes and the time of the
     roofline; `cycles` of all steps together, for an image in a step, and the
     share of the peak that they mean (None where the compiler makes no
-    estimates); the fields of `hlo_costs.ProgramCosts`.
+    estimates); `transfers`, seconds of all steps in which the links send what
+    collectives move, without their latency; the fields of
+    `hlo_costs.ProgramCosts`.
   """
   counted = hlo_costs.count(hlo_text.parse(text), text)
   steps, images = prepared.steps, prepared.images
@@ -144,9 +149,18 @@ def costs(
       "seconds": busy,
       "share_of_peak": flops / (busy * kind.flops),
     }
+  transfers = None
+  if kind.links:
+    sent = sum(
+      SENT.get(each.opcode, 1) * each.num_bytes * each.times
+      for each in counted.collectives
+    )
+    transfers = {"seconds": sent / kind.links}
   return {
     "steps": steps,
+    "dispatches": prepared.dispatches,
     "images_per_device": images,
+    "transfers": transfers,
     "step": {**step, "roofline": roofline},
     "cycles": cycles,
     **fields,

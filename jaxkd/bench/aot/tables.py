@@ -17,6 +17,11 @@ ESTIMATES = (
   "What a run expects when it chooses `sets_per_round`, bytes kept for the "
   "backward pass and seconds of a dispatch, and what the compiler says:"
 )
+RUNS = (
+  "Rounds or epochs of the whole run, by the cycles or, where there are none, "
+  "by the roofline, and beside it what the collectives take at the rate of the "
+  "data sheet, without latency:"
+)
 
 
 def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
@@ -38,12 +43,33 @@ def markdown(rows: Sequence[dict[str, Any]], about: Sequence[str]) -> str:
     "bytes where the compiler estimates no cycles:"
   )
   parts = [*about, table, head, dearest]
+  whole = [row for row in rows if row.get("transfers")]
+  if whole:
+    parts += [RUNS, "\n".join(map(_whole_run, whole))]
   estimated = [
     row for row in rows if row.get("estimate") and row["program"] == "round"
   ]
   if estimated:
     parts += [ESTIMATES, "\n".join(map(_estimate, estimated))]
   return "\n\n".join(parts) + "\n"
+
+
+def _whole_run(row: dict[str, Any]) -> str:
+  count, steps = row["dispatches"], row["steps"]
+  computed = _seconds(row)
+  sent = row["transfers"]["seconds"]
+  return (
+    f"- {row['case']} {row['part']}: {count:,} of {steps:,} steps, "
+    f"{1e3 * computed / steps:.3g} ms a step and "
+    f"{1e3 * sent / steps:.3g} ms of collectives; "
+    f"{count * computed / 60:.3g} min and {count * sent / 60:.3g} min"
+  )
+
+
+def _seconds(row: dict[str, Any]) -> float:
+  if row["cycles"]:
+    return row["cycles"]["seconds"]
+  return row["steps"] * row["step"]["roofline"]["seconds"]
 
 
 def _estimate(row: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from jaxkd.types import JaxkdError
 ROW = {
   "case": "cake", "part": "synthesis", "program": "round", "note": "one set",
   "compile_seconds": 12.3, "steps": 4, "images_per_device": 10,
+  "dispatches": 30, "transfers": {"seconds": 1e-3},
   "memory": {
     "arguments": 10**9, "temporary": 2 * 10**7, "output": 10**9,
     "donated": 10**9, "state": 10**9, "share_of_device": 0.5,
@@ -79,9 +80,10 @@ def test_every_row_has_all_columns():
     {**ROW, "commit": "0123456789"},
     {**refused, "error": "out of memory\nmore", "commit": None},
     {
-      **ROW, "commit": None, "cycles": None,
+      **ROW, "commit": None, "cycles": None, "transfers": None,
       "step": {**ROW["step"], "roofline": None},
     },
+    {**ROW, "part": "round", "commit": None, "cycles": None},
   ]  # fmt: skip
   text = tables.markdown(rows, ["About."])
   lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -90,6 +92,11 @@ def test_every_row_has_all_columns():
   assert "the compiler refuses it: out of memory" in lines[3]
   assert "- cake synthesis: 25% fusion one" in text
   assert "100 MB, compiled 20 MB of temporaries, 50% of the device" in text
+  assert (
+    "- cake synthesis: 30 of 4 steps, 25 ms a step and 0.25 ms of collectives; "
+    "0.05 min and 0.0005 min"
+  ) in text
+  assert "- cake round: 30 of 4 steps, 2 ms a step" in text  # of the roofline
 
 
 @pytest.mark.parametrize(

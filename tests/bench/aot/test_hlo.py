@@ -4,7 +4,9 @@ import textwrap
 
 import pytest
 
-from jaxkd.bench.aot import hlo_costs, hlo_text
+from jaxkd.bench.aot import compilation, hlo_costs, hlo_text
+from jaxkd.bench.aot.cells import Prepared
+from jaxkd.runtime import accelerators
 
 # Lines as libtpu 0.0.42.1 writes them, with their attributes cut short.
 TPU = textwrap.dedent("""\
@@ -125,3 +127,19 @@ def test_bytes_of_a_shape(shape, num_bytes):
   program = hlo_text.parse(text)
   root = program.computations["main"].instructions["x"]
   assert root.num_bytes == num_bytes
+
+
+def test_what_is_added_up_over_devices_is_sent_twice():
+  kind = accelerators.ACCELERATORS["h100"]
+  prepared = Prepared(None, 7, 1, 0, 1, "")
+  reduced = compilation.costs(GPU, prepared, 1, kind)["transfers"]["seconds"]
+  assert reduced == pytest.approx(7 * 2 * 512 / kind.links)
+  kind = accelerators.ACCELERATORS["v5e"]
+  gathered = compilation.costs(TPU, prepared, 1, kind)["transfers"]["seconds"]
+  assert gathered == pytest.approx(504 * 128 * 4 / kind.links)
+  assert (
+    compilation.costs(GPU, prepared, 1, accelerators.ACCELERATORS["cpu"])[
+      "transfers"
+    ]
+    is None
+  )
