@@ -16,20 +16,28 @@ _BYTE_ORDER_MARKS = {
   codecs.BOM_UTF16_LE: "utf-16",
   codecs.BOM_UTF16_BE: "utf-16",
 }
-_NUMBERED = re.compile(r"(\d+)\s*(?:[:,;.)\t=]|\s)\s*(\S.*)")
+# A number and a name, a name and a number, the line above a table or a list.
+_NUMBERED = re.compile(r"(?P<number>\d+)\s*(?:[:,;.)\t=]|\s)\s*(?P<name>\S.*)")
+_NAMED = re.compile(r"(?P<name>.*\S)\s*(?:[:,;\t=]|\s)\s*(?P<number>\d+)")
+_HEAD = re.compile(r"[^\W\d]\w*\s*(?:[,;\t]\s*\w+|:)")
+_COMMENT, _ITEM = "# ", "- "
+_KEYS = ("id2label", "names", "categories")
 _QUOTES = "\"'`"
 
 
 def read(path: Path) -> tuple[str, ...]:
   """Reads names of classes in their order.
 
-  There is one in each line, with or without its number, quotes or a comma; or
-  the file is a list, a dict from numbers to names or from names to numbers, in
-  JSON or as Python prints it. In a JSON object `id2label` or `names` may hold
-  them. A name that occurs twice gets its number behind it.
+  There is one in each line, with or without its number before or behind it,
+  quotes or a comma, below a line that names the columns or above all; or the
+  file is a list, a dict from numbers to names or from names to numbers, in
+  JSON or as Python prints it. In a JSON object `id2label`, `names` or
+  `categories` may hold them, each an object with its `id` and `name` if they
+  are a list. A name that occurs twice gets its number behind it.
 
   Raises:
-    JaxkdError: if the file can't be read, or is longer than a model card.
+    JaxkdError: if the file can't be read, is longer than a model card, or holds
+      no names.
   """
   try:
     if path.stat().st_size > model_card.MAX_BYTES:
@@ -44,17 +52,26 @@ def read(path: Path) -> tuple[str, ...]:
     names = _from_literal(path, text)
   else:
     names = _from_lines(text)
+  if not names or any("\0" in name for name in names):
+    raise JaxkdError(
+      f"{path} holds no text with names; give a text file with one class name "
+      "per line, or JSON."
+    )
   return _distinct(names)
 
 
 def _decode(content: bytes) -> str:
   """Decodes text by its byte order mark, or as UTF-8, or as Windows writes it.
 
-  >>> _decode("Käfer".encode("cp1252"))
-  'Käfer'
+  >>> _decode("Käfer".encode("cp1252")), _decode("Käfer".encode("utf-16-le"))
+  ('Käfer', 'Käfer')
   """
   for mark, encoding in _BYTE_ORDER_MARKS.items():
     if content.startswith(mark):
+      return content.decode(encoding, errors="replace")
+  # UTF-16 without a mark: every second byte of most letters is 0.
+  for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+    if 2 * content[first::2].count(0) > len(content[first::2]):
       return content.decode(encoding, errors="replace")
   try:
     return content.decode("utf-8")
@@ -64,14 +81,29 @@ def _decode(content: bytes) -> str:
 
 def _from_lines(text: str) -> list[str]:
   lines = [line.strip().rstrip(",").strip() for line in text.splitlines()]
-  lines = [line for line in lines if line]
-  matches = [_NUMBERED.fullmatch(line) for line in lines]
-  if lines and all(matches):
-    numbers = [int(match[1]) for match in matches]
-    if sorted(numbers) in (_range(0, lines), _range(1, lines)):
-      pairs = zip(numbers, (match[2] for match in matches), strict=True)
-      return [_unquoted(name) for _, name in sorted(pairs)]
+  lines = [line for line in lines if line and not line.startswith(_COMMENT)]
+  for rows in (lines, lines[1:] if lines and _HEAD.fullmatch(lines[0]) else []):
+    if rows and all(row.startswith(_ITEM) for row in rows):
+      return [_unquoted(row.removeprefix(_ITEM)) for row in rows]
+    for pattern in (_NUMBERED, _NAMED):
+      names = _numbered(pattern, rows)
+      if names:
+        return names
   return [_unquoted(line) for line in lines]
+
+
+def _numbered(pattern: re.Pattern[str], lines: list[str]) -> list[str]:
+  """Returns the names of lines with numbers, in their order, or none.
+
+  Lines such as `class 0` that differ in the number alone are names themselves.
+  """
+  matches = [match for line in lines if (match := pattern.fullmatch(line))]
+  numbers = [int(match["number"]) for match in matches]
+  names = [_unquoted(match["name"]) for match in matches]
+  complete = sorted(numbers) in (_range(0, lines), _range(1, lines))
+  if not complete or (len(lines) > 1 and len(set(names)) == 1):
+    return []
+  return [name for _, name in sorted(zip(numbers, names, strict=True))]
 
 
 def _range(first: int, lines: list[str]) -> list[int]:
@@ -98,7 +130,9 @@ def _from_literal(path: Path, text: str) -> list[str]:
       "JSON, or one name per line."
     ) from error
   if isinstance(value, dict):
-    value = next((value[k] for k in ("id2label", "names") if k in value), value)
+    value = next((value[key] for key in _KEYS if key in value), value)
+  if isinstance(value, list) and all(map(_is_category, value)):
+    value = {each["id"]: each["name"] for each in value}
   names = _in_order(value) if isinstance(value, dict) else value
   if not isinstance(names, (list, tuple)) or not names:
     raise JaxkdError(
@@ -106,6 +140,10 @@ def _from_literal(path: Path, text: str) -> list[str]:
       "nor a dict of names and numbers 0, 1, and so on."
     )
   return [_last(name) for name in names]
+
+
+def _is_category(value: Json) -> bool:
+  return isinstance(value, dict) and {"id", "name"} <= value.keys()
 
 
 def _in_order(value: dict[Json, Json]) -> list[Json] | None:

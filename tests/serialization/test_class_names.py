@@ -26,7 +26,21 @@ NAMES = ("cat", "Straße", "crane, bird")
     "2\tcrane, bird\n0\tcat\n1\tStraße\n",
     '0,cat\n1,Straße\n2,"crane, bird"\n',
     "1. cat\n2. Straße\n3. crane, bird\n",
+    "cat,0\nStraße,1\ncrane, bird,2\n",
+    "crane, bird\t2\ncat\t0\nStraße\t1\n",
+    'id,name\n0,cat\n1,Straße\n2,"crane, bird"\n',
+    "name;number\ncat;1\nStraße;2\ncrane, bird;3\n",
+    "# three classes\ncat\nStraße\ncrane, bird\n",
+    "names:\n  0: cat\n  1: Straße\n  2: crane, bird\n",
+    "names:\n- cat\n- Straße\n- crane, bird\n",
     json.dumps(NAMES),
+    json.dumps([{"id": k, "name": n} for k, n in enumerate(NAMES, 1)][::-1]),
+    json.dumps(
+      {
+        "categories": [{"id": 2, "name": NAMES[2], "super": None}]
+        + [{"id": k, "name": NAMES[k]} for k in (0, 1)]
+      }
+    ),
     json.dumps(NAMES, ensure_ascii=False, indent=2),
     json.dumps(dict(enumerate(NAMES))),
     json.dumps({name: number for number, name in enumerate(NAMES)}),
@@ -36,7 +50,7 @@ NAMES = ("cat", "Straße", "crane, bird")
     repr(list(NAMES)),
   ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "cp1252"])
 def test_names_in_their_order(tmp_path, content, encoding):
   path = tmp_path / "names.txt"
   if encoding == "cp1252":
@@ -57,6 +71,8 @@ def test_names_that_are_numbers_stay(tmp_path):
   assert class_names.read(path) == ("7", "3", "5")
   path.write_text("747 jet\n737 jet\n")
   assert class_names.read(path) == ("747 jet", "737 jet")
+  path.write_text("class 0\nclass 1\n")
+  assert class_names.read(path) == ("class 0", "class 1")
 
 
 def test_a_name_that_occurs_twice_gets_its_number(tmp_path):
@@ -72,6 +88,14 @@ def test_what_is_no_list_is_refused(tmp_path, text):
   path = tmp_path / "names.json"
   path.write_text(text)
   with pytest.raises(JaxkdError, match=r"names\.json"):
+    class_names.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n# names\n", b"cat\0dog\n"])
+def test_a_file_without_names_is_refused(tmp_path, content):
+  path = tmp_path / "names.txt"
+  path.write_bytes(content)
+  with pytest.raises(JaxkdError, match="holds no text with names"):
     class_names.read(path)
 
 
