@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxkd.data import split_folders
 from jaxkd.data.class_order import in_order_of_teacher, plain
-from jaxkd.data.pictures import is_image_file
+from jaxkd.data.pictures import is_image_file, is_special
 from jaxkd.data.shapes import first_three
 from jaxkd.data.split_folders import folders, readable, walk
 from jaxkd.types import JaxkdError
@@ -160,14 +160,14 @@ def _read_part(
 
 def _image_files(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
   """Yields the images in a folder and those below it, and counts other files by
-  type.
+  type. A pipe that is named as an image is none.
   """
 
   def refuse(error: OSError) -> None:
     raise error
 
   for path in walk(folder, refuse):
-    if is_image_file(path):
+    if is_image_file(path) and not is_special(path):
       yield path
     elif not path.name.startswith(".") and (
       path.name.lower() not in _SYSTEM_FILES

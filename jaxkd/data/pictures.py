@@ -34,6 +34,11 @@ def is_image_file(path: Path) -> bool:
   return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
+def is_special(path: Path) -> bool:
+  """Returns whether a path is a pipe, a socket or a device, or leads to one."""
+  return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def shape_of(path: Path, content: bytes | None = None) -> Shape:
   """Returns height, width and channels (1 to 4) by the header of a file.
 
@@ -115,9 +120,11 @@ def open_image(
   """Opens an image; an error of the decoder becomes one that names the file.
 
   Args:
-    path: of the file.
+    path: of the file. A pipe or device, which may never end, is not opened.
     content: what stands in the file; None reads it.
   """
+  if content is None and is_special(path):
+    raise JaxkdError(f"{path} is a pipe or device; put an image in its place.")
   try:
     source = path if content is None else io.BytesIO(content)
     with Image.open(source) as picture:

@@ -8,6 +8,7 @@ from PIL import Image
 import pytest
 
 from jaxkd.data import class_folders
+from jaxkd.data.pictures import open_image
 from jaxkd.data.user_data import describe_path, load_path
 from jaxkd.types import DataSpec, JaxkdError
 
@@ -35,6 +36,19 @@ def test_an_empty_folder_is_a_class_without_images(tmp_path, capsys):
     f"user:{tmp_path.name}: 1 files of type .heic are not read.\n"
   )
   assert load_path(str(tmp_path), None).spec.num_classes == 3
+
+
+def test_a_pipe_is_no_image(tmp_path, capsys):
+  """Opening one waits for ever."""
+  put(*(tmp_path / name / "1.png" for name in "abc"))
+  os.mkfifo(tmp_path / "b" / "2.png")
+  assert labels(load_path(str(tmp_path), TEACHER)) == ([], [0, 1, 2])
+  assert "1 files of type .png are not read" in capsys.readouterr().out
+  with (
+    pytest.raises(JaxkdError, match=r"2\.png is a pipe or device"),
+    open_image(tmp_path / "b" / "2.png"),
+  ):
+    pass
 
 
 @pytest.mark.parametrize(
