@@ -14,26 +14,29 @@ from jaxkd.types import Array, JaxkdError, Outputs
 
 
 class Branch(nn.Module):
-  """The part of the generator for one class: latents to a map of 32x32.
+  """The part of the generator for one class: latents to a square map.
 
-  It has a convolution and five transposed convolutions.
+  It has a convolution and, as published, five transposed convolutions, each of
+  which doubles the side.
 
   Attributes:
     width: channels of the maps.
     train: whether to normalise with the statistics of the batch.
+    doublings: number of transposed convolutions.
   """
 
   width: int
   train: bool
+  doublings: int = 5
 
   @nn.compact
   def __call__(self, latents: Array) -> Array:
-    """Maps `[N, Z]` to `[N, 32, 32, width]`."""
+    """Maps `[N, Z]` to `[N, S, S, width]`, where S is 2 ** doublings."""
     norm = batch_norm(train=self.train, dtype=jnp.float32)
     x = latents[:, None, None]
     x = Conv(self.width, 3, padding=1, use_bias=False)(x)
     x = nn.leaky_relu(norm()(x), 0.2)
-    for _ in range(5):
+    for _ in range(self.doublings):
       kernel, _ = Conv(self.width, 4, use_bias=False).weights(x.shape[-1])
       x = nn.leaky_relu(norm()(upconv.transposed(x, kernel)), 0.2)
     return x
@@ -42,11 +45,11 @@ class Branch(nn.Module):
 class Trunk(nn.Module):
   """The part of the generator that all classes share: a map to an image.
 
-  For 28x28 images the first two convolutions have no padding; for 32x32 all
+  For 28x28 images the first two convolutions have no padding; for others all
   have padding, and ReLU is used in place of leaky ReLU.
 
   Attributes:
-    side: side of the image, 28 or 32.
+    side: side of the image, 28, 32 or 64.
     channels: channels of the image.
     width: channels of the input map.
   """
@@ -57,7 +60,10 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
-    """Maps `[N, 32, 32, width]` to `[N, side, side, channels]`, unbounded."""
+    """Maps `[N, S, S, width]` to `[N, side, side, channels]`, unbounded.
+
+    S is the side, but 32 for 28.
+    """
     norm = batch_norm(train=train, dtype=jnp.float32)
     slope = 0.2 if self.side == 28 else 0.0
     width = self.width
@@ -74,10 +80,11 @@ class DaST(nn.Module):
 
   The latents are distributed over the branches in order: of N rows, row i
   becomes an image of class i // (N / K). Each branch normalises over its own
-  rows, the trunk over all rows.
+  rows, the trunk over all rows. Images of 64x64, for which none was published,
+  have a sixth transposed convolution.
 
   Attributes:
-    shape: `(28, 28, C)` or `(32, 32, C)`.
+    shape: `(28, 28, C)`, `(32, 32, C)` or `(64, 64, C)`.
     num_classes: K.
     width: channels of the branches.
 
@@ -90,11 +97,11 @@ class DaST(nn.Module):
   width: int = 128
 
   def __post_init__(self):
-    if self.shape[:2] not in ((28, 28), (32, 32)):
+    if self.shape[:2] not in ((28, 28), (32, 32), (64, 64)):
       size = "x".join(map(str, self.shape[:2]))
       raise JaxkdError(
-        f"DaST's generator makes 28x28 or 32x32 images, not {size}; set "
-        "image_size=32."
+        f"DaST's generator makes images of 28x28, 32x32 or 64x64, not {size}; "
+        "set image_size=32."
       )
     super().__post_init__()
 
@@ -109,8 +116,9 @@ class DaST(nn.Module):
       split_rngs={"params": True},
     )
     x = latents.reshape(self.num_classes, -1, latents.shape[-1])
-    x = branches(self.width, train, name="branches")(x)
     side, _, channels = self.shape
+    doublings = 6 if side == 64 else 5
+    x = branches(self.width, train, doublings, name="branches")(x)
     trunk = Trunk(side, channels, self.width, name="trunk")
     return trunk(x.reshape(count, *x.shape[2:]), train=train)
 

@@ -9,6 +9,8 @@ from short_runs import Case, record, refusal
 
 from jaxkd import data
 from jaxkd.config import blocks, files
+from jaxkd.pipeline import resolution
+from jaxkd.pipeline.method import build_method
 from jaxkd.types import JaxkdError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -87,9 +89,13 @@ CASES = (
   ),
   *VARIANTS,
 )
-# Students that do not learn from so few labels or steps, with the bounds of
-# their accuracy.
-NOT_LEARNING: dict[str, tuple[float, float]] = {}
+# Students that do not learn from so few labels or steps, with their accuracy.
+NOT_LEARNING = {
+  "dfme-dataset=mnist": 0.146,
+  "maze-dataset=fashion_mnist": 0.183,
+  "zsdb3kd-dataset=fashion_mnist": 0.093,
+}
+MARGIN = 0.1  # of that accuracy
 
 RESNETS_RATE = 0.5
 CIFAR_RATE = {
@@ -149,6 +155,16 @@ def test_no_config_and_no_data_set_is_left_out():
   assert {name: set(sets) for name, sets in DATASETS.items()} == named
 
 
+@pytest.mark.parametrize("config", DATASETS)
+def test_the_method_of_every_recipe_can_be_built(config):
+  for dataset in DATASETS[config]:
+    full = files.load_config(f"{CONFIGS}/{config}.py:dataset={dataset}")
+    resolved = resolution.resolve(full)
+    spec = data.spec(dataset, resolved.image_size)
+    resolution.fit(resolved, spec, None, 1, "cpu")
+    build_method(resolved, spec, reserved=0, num_images=50_000)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_teacher_and_student_learn(case, folder):
   made = record(case, folder)
@@ -156,8 +172,8 @@ def test_teacher_and_student_learn(case, folder):
     assert not refusal(made)
     return
   assert not refusal({**made, "student": 1.0})
-  least, most = NOT_LEARNING[str(case)]
-  assert least <= made["student"] <= most
+  assert refusal(made), "It learns: take it off the list."
+  assert abs(made["student"] - NOT_LEARNING[str(case)]) <= MARGIN
 
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())

@@ -51,6 +51,7 @@ def fill(init, *args):
     ("zskt", spec(), 0, 1_051_145),
     ("dast", spec(28, 1), 0, 10 * 1_459_712 + 3_025_867),
     ("dast", spec(), 0, 10 * 1_459_712 + 3_027_095),
+    ("dast", spec(64), 0, 10 * 1_722_112 + 3_027_095),
   ],
 )
 def test_parameter_counts(name, inputs, latents, count):
@@ -277,7 +278,7 @@ def test_transformer_tokens_become_neighbouring_pixels():
     ("dfme", DataSpec("moons", (2,), 2, (0, 0), (1, 1)), 0, "image_size"),
     ("transformer", spec(), 100, "multiple of 64; .* width is 384"),
     ("upsampling", spec(), -2, "width=-2"),
-    ("dast", spec(64), 0, "image_size=32"),
+    ("dast", spec(48), 0, "image_size=32"),
   ],
 )
 def test_errors_name_a_remedy(name, inputs, width, message):
