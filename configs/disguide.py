@@ -8,8 +8,11 @@
 `cifar10` and `cifar100` have the budgets and numbers of the released scripts,
 and `svhn_cropped` those of `cifar10` with a budget of DFME's. The others have
 the budgets that IDEAL (ICLR 2023) compares methods at, with small batches, and
-a new student learns from all samples once the rounds are over. Their rate of
-the generator was chosen on training images of MNIST that neither network saw.
+a new student learns from all samples once the rounds are over. With so few
+rounds the clones need more replay, which costs no query: clones that have not
+learned the answers disagree about nothing of use. The number of replay steps
+and the rate of the generator were chosen on training images of MNIST that
+neither network saw.
 """
 
 from jaxkd import config as c
@@ -20,7 +23,7 @@ LENETS = dict(
   image_size=32,
   batch_size=100,
   generator_steps=5,
-  replay_steps=5,
+  replay_steps=30,
   width=32,
   rate=3e-3,
   clone_rate=0.03,
