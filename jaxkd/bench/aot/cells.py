@@ -62,6 +62,8 @@ class Prepared(NamedTuple):
     images: how many images a device works on in a step.
     state_bytes: of the state that is given to it and returned.
     dispatches: how often a run dispatches it.
+    sharing: number of devices that share the program's work; 1 where each
+      does all of it.
     note: what one step is, with the sizes that were chosen.
   """
 
@@ -70,6 +72,7 @@ class Prepared(NamedTuple):
   images: int
   state_bytes: int
   dispatches: int
+  sharing: int
   note: str
 
 
@@ -146,27 +149,30 @@ def _prepare_round(setup: Setup, run: RunState) -> Prepared:
   config, method = setup.config, setup.method
   program = programs.round_program(setup, run)
   state_bytes, rounds = _num_bytes(run), len(setup.costs)
+  count = compile_target.device_count()
   if sets := config.synthesis.get("sets_per_round"):
-    sets //= compile_target.device_count()
+    sets //= count
     size = config.synthesis.set_size
     note = f"{sets} sets of {size} images a device, T = {method.steps}"
     return Prepared(
-      program, method.steps, sets * size, state_bytes, rounds, note
+      program, method.steps, sets * size, state_bytes, rounds, count, note
     )
   batch = config.synthesis.batch_size
-  count = compile_target.device_count()
   shared = batch % count == 0
   share = "shared by the devices" if shared else "made by every device"
-  size = batch // count if shared else batch
+  sharing = count if shared else 1
+  size = batch // sharing
   if method.steps:
     note = f"batch of {batch}, {share}, T = {method.steps}"
-    return Prepared(program, method.steps, size, state_bytes, rounds, note)
+    return Prepared(
+      program, method.steps, size, state_bytes, rounds, sharing, note
+    )
   held = jnp.int32(method.capacity)
   repeats = sum(
     int(exchange.num_repeats(phase, held)) for phase in method.phases
   )
   note = f"{repeats} batches of {batch} a round, {share}"
-  return Prepared(program, repeats, size, state_bytes, rounds, note)
+  return Prepared(program, repeats, size, state_bytes, rounds, sharing, note)
 
 
 def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:
@@ -185,6 +191,7 @@ def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:
     networks * size,
     _num_bytes(states),
     setup.config.student.epochs,
+    compile_target.device_count(),
     note,
   )
 

@@ -113,9 +113,16 @@ def memory(
 
 
 def costs(
-  text: str, prepared: Prepared, flops: int, kind: Accelerator
+  text: str, prepared: Prepared, flops: float, kind: Accelerator
 ) -> dict[str, Any]:
   """What the program does in a step, and the time that the device needs.
+
+  Args:
+    text: the compiled program.
+    prepared: what it was compiled from.
+    flops: of all its steps, as its networks define them; those of all devices
+      that share its work.
+    kind: of the devices.
 
   Returns:
     The fields of the JSON file: `step` with FLOP, bytes and the time of the
@@ -127,6 +134,7 @@ def costs(
   """
   counted = hlo_costs.count(hlo_text.parse(text), text)
   steps, images = prepared.steps, prepared.images
+  flops /= prepared.sharing
   fields = counted._asdict()
   fields["dearest"] = [each._asdict() for each in counted.dearest]
   fields["collectives"] = [each._asdict() for each in counted.collectives]

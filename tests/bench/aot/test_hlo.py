@@ -131,7 +131,7 @@ def test_bytes_of_a_shape(shape, num_bytes):
 
 def test_what_is_added_up_over_devices_is_sent_twice():
   kind = accelerators.ACCELERATORS["h100"]
-  prepared = Prepared(None, 7, 1, 0, 1, "")
+  prepared = Prepared(None, 7, 1, 0, 1, 1, "")
   reduced = compilation.costs(GPU, prepared, 1, kind)["transfers"]["seconds"]
   assert reduced == pytest.approx(7 * 2 * 512 / kind.links)
   kind = accelerators.ACCELERATORS["v5e"]
@@ -143,3 +143,13 @@ def test_what_is_added_up_over_devices_is_sent_twice():
     ]
     is None
   )
+
+
+def test_work_that_devices_share_is_divided():
+  kind = accelerators.ACCELERATORS["v5e"]
+  prepared = Prepared(None, 2, 1, 0, 1, 8, "")
+  row = compilation.costs(TPU, prepared, 1600, kind)
+  assert row["step"]["flop"] == 1600 / 2 / 8
+  cycles = row["cycles"]
+  expected = 1600 / 8 / (cycles["seconds"] * kind.flops)
+  assert cycles["share_of_peak"] == pytest.approx(expected)
