@@ -12,7 +12,7 @@ import pytest
 from shape_photos import write
 
 ROOT = Path(__file__).parents[2]
-# Less than the recipe has, for two CPU cores: 12 minutes of their time.
+# Less than the recipe has, for two CPU cores: 11 minutes of their time.
 RUN = (
   "--config.teacher.epochs=8", "--config.teacher.batch_size=25",
   "--config.teacher.augment=('flip',)",
@@ -38,6 +38,6 @@ def test_a_resnet_of_imagenet_is_copied_from_a_folder(tmp_path):
   )  # fmt: skip
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   print(report["teacher"]["accuracy"], report["student"]["accuracy"])
-  # It was 97.0 % and 89.7 %.
+  # It was 97.0 % and 89.7 %, and once 96.3 % and 86.3 %.
   assert report["teacher"]["accuracy"] > 0.85
   assert report["student"]["accuracy"] > 0.7
