@@ -77,7 +77,7 @@ VARIANTS = (
   *(
     Case(MIXED + name, cell=cell)
     for name in SMALL_IMAGES[1:]
-    for cell in ("mlp_vit4", "cake_cnn_mlp", "vit4_cake_cnn")
+    for cell in ("mlp_mlp", "mlp_vit4", "cake_cnn_mlp", "vit4_cake_cnn")
   ),
   Case(f"{MIXED}mnist_5k", cell="cnn_quarter_mlp"),
 )
@@ -97,7 +97,10 @@ NOT_LEARNING = {
 }
 MARGIN = 0.1  # of that accuracy
 
-RESNETS_RATE = 0.5
+RESNETS_RATE = {
+  "teacher.optimizer.learning_rate": 0.5,
+  "student.optimizer.learning_rate": 0.5,
+}
 CIFAR_RATE = {
   "seed": 1,
   "student.round_optimizer.learning_rate": 0.1,
@@ -111,11 +114,7 @@ WRONG = {
   ),
   "DD on MNIST with the rate of CIFAR": Case("dd:dataset=mnist", CIFAR_RATE),
   "CAKE of a LeNet-5 with the ResNets' rate": Case(
-    f"cake:dataset=svhn_cropped,{LENETS}",
-    {
-      "teacher.optimizer.learning_rate": RESNETS_RATE,
-      "student.optimizer.learning_rate": RESNETS_RATE,
-    },
+    f"cake:dataset=svhn_cropped,{LENETS}", RESNETS_RATE
   ),
   "ZSDB3KD's LeNet-5 with the ResNets' rate": Case(
     "zsdb3kd:dataset=mnist",
@@ -125,10 +124,8 @@ WRONG = {
       "teacher.optimizer.schedule": "cosine",
     },
   ),
-  "a CNN of the matrix with the ResNets' rate": Case(
-    f"{MIXED}cifar10",
-    {"teacher.optimizer.learning_rate": RESNETS_RATE},
-    "cake_cnn_mlp",
+  "an MLP of the matrix with the ResNets' rate": Case(
+    f"{MIXED}cifar10", RESNETS_RATE, "mlp_mlp"
   ),
 }
 
