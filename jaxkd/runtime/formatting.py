@@ -4,13 +4,15 @@ UNKNOWN = "–"
 
 
 def duration(seconds: float | None) -> str:
-  """Formats seconds in seconds, minutes and hours.
+  """Formats seconds in milliseconds, seconds, minutes and hours.
 
-  >>> [duration(s) for s in (0.25, 42, 200, 7500)]
-  ['0.2 s', '42 s', '3 min 20 s', '2 h 05 min']
+  >>> [duration(s) for s in (0, 0.0042, 0.25, 42, 200, 7500)]
+  ['0.0 s', '4.2 ms', '0.2 s', '42 s', '3 min 20 s', '2 h 05 min']
   """
   if seconds is None:
     return UNKNOWN
+  if 0 < seconds < 0.05:
+    return f"{1e3 * seconds:.2g} ms"
   if seconds < 9.95:
     return f"{seconds:.1f} s"
   minutes, rest = divmod(round(seconds), 60)
