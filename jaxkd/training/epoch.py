@@ -16,6 +16,8 @@ from jaxkd.training.step import (
 )
 from jaxkd.types import Array, Samples
 
+LANES = 128  # of a TPU's vector registers
+
 Epoch = devices.DataParallel[
   TrainState,
   tuple[EpochInputs, Samples],
@@ -43,9 +45,7 @@ def epoch_function(
     states: TrainState, shared: tuple[EpochInputs, Samples], indices: Array
   ) -> tuple[TrainState, Array]:
     inputs, samples = shared
-    # A TPU takes rows of a matrix as they are. Before it takes images out of
-    # `[N, H, W, C]` it copies all of them into a layout of four times the size.
-    flat = jax.tree.map(lambda leaf: leaf.reshape(len(leaf), -1), samples)
+    flat = jax.tree.map(as_rows, samples)
     key = jax.random.fold_in(inputs.key, devices.device_index())
     steps = states.step[0] + jnp.arange(len(indices))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, steps)
@@ -101,6 +101,19 @@ def epoch_indices(key: Array, count: int, batch_size: int) -> Array:
   steps = count // batch_size
   rows = jax.random.permutation(key, count)[: steps * batch_size]
   return devices.split_batches(rows.reshape(steps, batch_size))
+
+
+def as_rows(leaf: Array) -> Array:
+  """Returns one array of samples `[N, ...]` as batches are taken out of it.
+
+  A TPU takes rows of a matrix `[N, D]` as they are. Before it takes images out
+  of `[N, H, W, C]` it copies all of them into a layout in which W fills up its
+  lanes: four times the size for 32 pixels. From as many pixels as lanes the
+  copy into a matrix takes more: 24 GB in place of 9 for 12,672 images of 224.
+  """
+  if leaf.ndim == 4 and leaf.shape[2] >= LANES:
+    return leaf
+  return leaf.reshape(len(leaf), -1)
 
 
 def gather(samples: Samples, rows: Array) -> Samples:
