@@ -60,11 +60,10 @@ NETWORKS = {
   "cifar100": RESNETS,
 }
 SIZED_NETWORKS = {0: RESNETS, 48: PHOTOS, 128: LARGE_PHOTOS}
-# The largest peak by the first letters of a network's name: without batch
-# normalisation networks diverge at the rate of the ResNets.
-PEAKS = dict.fromkeys(
-  ("lenet", "zsdb3kd", "mlp", "cake_cnn", "ideal", "dast"), 0.1
-)
+# First letters of networks without batch normalisation, which diverge at the
+# rate of the ResNets, and the largest peak of theirs.
+PLAIN = ("lenet", "zsdb3kd", "mlp", "cake_cnn", "ideal", "dast")
+PLAIN_PEAK = 0.1
 
 PUBLISHED = dict(
   num_sets=512,
@@ -170,6 +169,5 @@ def optimizer(network: str, peak: float, weight_decay: float):
   """
   if network.startswith("vit"):
     return c.optimizer("adam", 1e-3, "one_cycle", weight_decay=weight_decay)
-  limits = [rate for name, rate in PEAKS.items() if network.startswith(name)]
-  rate = min([peak, *limits])
+  rate = min(peak, PLAIN_PEAK) if network.startswith(PLAIN) else peak
   return c.optimizer("sgd", rate, "one_cycle", weight_decay=weight_decay)

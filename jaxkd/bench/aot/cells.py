@@ -133,9 +133,8 @@ def load_setup(cell: Cell, dtype: str) -> Setup:
   share = LARGE_IMAGES_PER_DEVICE if cell.spec else IMAGES_PER_DEVICE
   batch = config.student.batch_size
   config.student.batch_size = max(batch, share * devices)
-  if cell.spec is None:
-    return make_setup(config)
-  return make_setup(config, dataset=Dataset.without_images(cell.spec))
+  dataset = Dataset.without_images(cell.spec) if cell.spec else None
+  return make_setup(config, dataset=dataset)
 
 
 def prepare(cell: Cell, setup: Setup) -> Prepared:
@@ -148,31 +147,30 @@ def _prepare_round(setup: Setup, run: RunState) -> Prepared:
   """A round: T updates of its images, or as many batches as it makes."""
   config, method = setup.config, setup.method
   program = programs.round_program(setup, run)
-  state_bytes, rounds = _num_bytes(run), len(setup.costs)
   count = compile_target.device_count()
   if sets := config.synthesis.get("sets_per_round"):
     sets //= count
     size = config.synthesis.set_size
-    note = f"{sets} sets of {size} images a device, T = {method.steps}"
-    return Prepared(
-      program, method.steps, sets * size, state_bytes, rounds, count, note
-    )
-  batch = config.synthesis.batch_size
-  shared = batch % count == 0
-  share = "shared by the devices" if shared else "made by every device"
-  sharing = count if shared else 1
-  size = batch // sharing
-  if method.steps:
-    note = f"batch of {batch}, {share}, T = {method.steps}"
-    return Prepared(
-      program, method.steps, size, state_bytes, rounds, sharing, note
-    )
-  held = jnp.int32(method.capacity)
-  repeats = sum(
-    int(exchange.num_repeats(phase, held)) for phase in method.phases
+    steps, images, sharing = method.steps, sets * size, count
+    note = f"{sets} sets of {size} images a device, T = {steps}"
+  else:
+    batch = config.synthesis.batch_size
+    shared = batch % count == 0
+    share = "shared by the devices" if shared else "made by every device"
+    sharing = count if shared else 1
+    images = batch // sharing
+    if steps := method.steps:
+      note = f"batch of {batch}, {share}, T = {steps}"
+    else:
+      held = jnp.int32(method.capacity)
+      steps = sum(
+        int(exchange.num_repeats(phase, held)) for phase in method.phases
+      )
+      note = f"{steps} batches of {batch} a round, {share}"
+  rounds = len(setup.costs)
+  return Prepared(
+    program, steps, images, _num_bytes(run), rounds, sharing, note
   )
-  note = f"{repeats} batches of {batch} a round, {share}"
-  return Prepared(program, repeats, size, state_bytes, rounds, sharing, note)
 
 
 def _prepare_epoch(setup: Setup, run: RunState) -> Prepared:

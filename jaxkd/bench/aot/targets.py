@@ -49,7 +49,7 @@ def describe(target: str) -> CompileTarget:
   else:
     try:
       devices = DESCRIBE[kind.backend](name, count)
-    except (ImportError, RuntimeError, NotImplementedError) as error:
+    except (ImportError, RuntimeError) as error:
       raise JaxkdError(
         f"target={target}: its compiler is missing or refuses "
         f"({str(error).splitlines()[0]}); {INSTALL}."
