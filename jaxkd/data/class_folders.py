@@ -17,6 +17,12 @@ from jaxkd.types import JaxkdError
 
 # Files that systems put into folders, in lower case; hidden ones apart.
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+# Files beside the folders that may hold images of the same data.
+_DATA_FILES = (
+  ".7z", ".arrow", ".array_record", ".bin", ".gz", ".h5", ".hdf5", ".lmdb",
+  ".mat", ".npy", ".npz", ".parquet", ".pkl", ".pt", ".rar", ".rec", ".tar",
+  ".tfrecord", ".tfrecords", ".tgz", ".zip",
+)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -86,6 +92,18 @@ def read(
         "classes are in the order of their names, as in torchvision: 10 comes "
         "before 2"
       )
+    beside = [
+      readable(path.name)
+      for path in sorted(folder.iterdir())
+      # As in `train.tfrecord-00000-of-00004`.
+      if not {s.partition("-")[0] for s in path.suffixes}.isdisjoint(
+        _DATA_FILES
+      )
+      and path.is_file()
+      and not path.name.startswith(".")
+    ]
+    if beside:
+      notes.append(f"{first_three(beside)} is left out, the folders are used")
     skipped: Counter[str] = Counter()
     read = [_read_part(part, names, skipped) for part in parts]
     if num_classes and len(names) > num_classes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data.parsers import read_idx, read_idx_shape
-from jaxkd.data.pictures import SIXTEEN_BITS
+from jaxkd.data.pictures import sixteen_bits_note
 from jaxkd.data.pixels import sixteen_to_eight_bit
 from jaxkd.types import JaxkdError
 
@@ -146,7 +146,8 @@ def _to_eight_bit(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     note = f"of type {images.dtype} are taken as pixels of 0 to 255"
     return np.round(images).astype(np.uint8), note
   if not floats and 0 <= low <= high <= 65_535:
-    return sixteen_to_eight_bit(images), SIXTEEN_BITS
+    pixels = sixteen_to_eight_bit(images)
+    return pixels, sixteen_bits_note(pixels)
   raise JaxkdError(
     f"{path} has pixels from {low:g} to {high:g}; expected [0, 1]. Divide by "
     "255, or undo a normalisation: the teacher normalises images itself."

@@ -23,7 +23,11 @@ SUFFIXES = (
   ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 GREY_MODES = ("1", "L", "LA", "La", "F")
-SIXTEEN_BITS = "with 16 bits are scaled to 8, divided by 257"
+_SIXTEEN_BITS = "with 16 bits are scaled to 8, divided by 257"
+_TWELVE_BITS = (
+  "with 16 bits have no pixel above 4,095, as cameras with 12 bits write them: "
+  "divided by 257 they are nearly black; multiply their pixels by 16"
+)
 _ORIENTATION = 0x0112  # the tag of EXIF
 _TURNED = range(5, 9)  # orientations that exchange height and width
 Shape = tuple[int, int, int]
@@ -81,8 +85,18 @@ def read(
       is not known, or if it is transparent and no background was named.
   """
   with open_image(path, content) as opened:
-    note = SIXTEEN_BITS if is_sixteen_bit(opened) else ""
-    return fit(upright(opened, path), shape, background, str(path)), note
+    deep = is_sixteen_bit(opened)
+    pixels = fit(upright(opened, path), shape, background, str(path))
+    return pixels, sixteen_bits_note(pixels) if deep else ""
+
+
+def sixteen_bits_note(pixels: np.ndarray) -> str:
+  """Says what was done to images with 16 bits.
+
+  Args:
+    pixels: uint8, after they were scaled.
+  """
+  return _TWELVE_BITS if pixels.max() <= 16 else _SIXTEEN_BITS
 
 
 def read_cut(path: Path, shape: Shape, background: Background) -> np.ndarray:

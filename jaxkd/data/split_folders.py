@@ -112,13 +112,21 @@ def splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
     folder: of the data.
     notes: gets a line about a split that is not used.
   """
-  parts = {c.name.lower(): c for c in folders(folder) if folders(c)}
+  below = folders(folder)
+  parts = {c.name.lower(): c for c in below if folders(c)}
   train = next((parts[n] for n in TRAIN_SPLITS if n in parts), None)
   tests = [parts[name] for name in TEST_SPLITS if name in parts]
   if train is None and not tests:
     train, tests = _by_words(list(parts.values()))
   if train is None and not tests:
     return None, folder
+  notes += [
+    f"{child.name} has images without classes and is left out"
+    for child in below
+    if child.name.lower() in (*TRAIN_SPLITS, *TEST_SPLITS)
+    and child.name.lower() not in parts
+    and any(map(is_image_file, child.iterdir()))
+  ]
   if train is not None:
     train = _classes_in(train)
   tests = [_classes_in(test) for test in tests]

@@ -157,6 +157,24 @@ def test_a_split_that_is_left_out_is_said(tmp_path, capsys):
   assert "valid is left out, test is used" in capsys.readouterr().out
 
 
+def test_images_without_classes_are_said_to_be_left_out(tmp_path, capsys):
+  for split in ("train", "valid"):
+    put(tmp_path / split / "a/1.png", tmp_path / split / "b/1.png")
+  put(tmp_path / "test/1.png")
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+  said = capsys.readouterr().out
+  assert "test has images without classes and is left out" in said
+
+
+def test_files_of_data_beside_folders_are_said_to_be_left_out(tmp_path, capsys):
+  put(*(tmp_path / name / "1.png" for name in "abc"))
+  for name in (".x.zip", "more.zip", "readme.md", "t.tfrecord-00000-of-00004"):
+    (tmp_path / name).write_text("not read")
+  assert labels(load_path(str(tmp_path), TEACHER)) == ([], [0, 1, 2])
+  said = capsys.readouterr().out
+  assert "more.zip, t.tfrecord-00000-of-00004 is left out, the fo" in said
+
+
 def test_a_class_without_test_images(tmp_path, capsys):
   put(*(tmp_path / "train" / name / "1.png" for name in "abc"))
   put(*(tmp_path / "test" / name / "1.png" for name in "ac"))

@@ -127,3 +127,15 @@ def test_images_without_labels_are_read_alike(folder):
   np.testing.assert_array_equal(images[2, ..., 0], PIXELS)
   photo = other_images.load_photo(str(folder / "b/clear.png"), 3, "#00ff00")
   assert (photo == (0, 255, 0)).all()
+
+
+def test_twelve_bits_in_sixteen_are_said(tmp_path, capsys):
+  for name, brightest in (("a", 4_095), ("b", 65_535)):
+    (tmp_path / name).mkdir()
+    ramp = np.linspace(0, brightest, 48).astype(np.uint16).reshape(8, 6)
+    Image.fromarray(ramp).save(tmp_path / name / "1.png")
+  images = load_path(str(tmp_path), None).test_images
+  assert [images[0].max(), images[1].max()] == [16, 255]
+  said = capsys.readouterr().out
+  assert "1 images with 16 bits have no pixel above 4,095" in said
+  assert "1 images with 16 bits are scaled to 8" in said

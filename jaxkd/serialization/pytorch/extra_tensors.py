@@ -12,6 +12,7 @@ COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm, not needed
 _TRAINING = re.compile(
   r"criterion|criteria|loss\w*|\w+_loss|metrics?|\w+_metrics?"
   r"|(train|val|valid|test)_\w+|class_weights?|pos_weight|n_averaged|epoch"
+  r"|(ema_)?decay|num_updates"  # of moving averages of the weights
   r"|optimi[sz]er\w*|(lr_)?schedulers?|(grad_)?scaler|rng_states?|param_groups"
   r"|(max_)?exp_avg\w*|momentum_buffer|square_avg"  # states by name
   r"|total_ops|total_params"  # of a profiler, beside every layer

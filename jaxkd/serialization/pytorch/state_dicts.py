@@ -137,7 +137,7 @@ def with_head(
 
   Returns:
     The selection, and the name of the layer that was taken; empty if the
-    selection stays as it was.
+    selection stays as it was. Only the bias may still be missing then.
   """
   missing = set(selection.missing)
   needed = {
@@ -149,33 +149,62 @@ def with_head(
   if len(layers) != 1 or not all(len(shape) <= 2 for shape in needed.values()):
     return selection, ""
   given = {selection.prefix + name for name in selection.tensors}
-  heads = []
-  for name in tensors:
-    layer = name.rpartition(".")[0]
-    found = {n: f"{layer}.{n.rpartition('.')[2]}".lstrip(".") for n in needed}
-    if all(
-      other in tensors
-      and other not in given
-      and tensors[other].shape == needed[n]
-      for n, other in found.items()
-    ):
-      heads.append((layer, found))
+  others = {n: tensor for n, tensor in tensors.items() if n not in given}
+  weights = {n: shape for n, shape in needed.items() if len(shape) == 2}
+  heads = _heads(others, needed) or (weights and _heads(others, weights))
   # Tied heads are one.
   different = {
     tuple(tensors[other].tobytes() for other in found.values())
-    for _, found in heads
+    for found in heads
   }
   if len(different) != 1:
     return selection, ""
-  layer, found = heads[0]
+  found = heads[0]
   prefix, taken = selection.prefix, set(found.values())
-  equal = {other for _, found in heads for other in found.values()}
+  equal = {other for found in heads for other in found.values()}
   return selection._replace(
     tensors=selection.tensors | {n: tensors[o] for n, o in found.items()},
     unused=tuple(n for n in selection.unused if prefix + n not in equal),
-    missing=(),
+    missing=tuple(n for n in selection.missing if n not in found),
     outside=tuple(sorted({*selection.outside, *equal} - taken)),
-  ), layer
+  ), next(iter(taken)).rpartition(".")[0]
+
+
+def _heads(
+  tensors: Tensors, needed: dict[str, tuple[int, ...]]
+) -> list[dict[str, str]]:
+  """Returns the layers that have all tensors of these shapes: the names of
+  theirs by those that are needed.
+  """
+  heads = []
+  for layer in dict.fromkeys(name.rpartition(".")[0] for name in tensors):
+    found = {n: f"{layer}.{n.rpartition('.')[2]}".lstrip(".") for n in needed}
+    if all(
+      other in tensors and tensors[other].shape == needed[n]
+      for n, other in found.items()
+    ):
+      heads.append(found)
+  return heads
+
+
+def with_last_bias(
+  selection: Selection, layouts: TensorLayouts, num_classes: int
+) -> tuple[Selection, str]:
+  """Gives the last layer a bias of 0, where it has weights and no bias.
+
+  Returns:
+    The selection, and the name of the bias; empty if there was one.
+  """
+  name = selection.missing[0] if len(selection.missing) == 1 else ""
+  shapes = {layout.name: layout.shape for layout in layouts.values()}
+  if not name.endswith(".bias") or shapes[name] != (num_classes,):
+    return selection, ""
+  weight = selection.tensors.get(f"{name.removesuffix('bias')}weight")
+  if weight is None or weight.ndim < 2:
+    return selection, ""
+  bias = np.zeros(len(weight), np.float32)
+  tensors = selection.tensors | {name: bias}
+  return selection._replace(tensors=tensors, missing=()), name
 
 
 def without_ones(tensors: Tensors, layouts: TensorLayouts) -> Tensors:

@@ -28,6 +28,7 @@ from jaxkd.serialization.pytorch.state_dicts import (
   Tensors,
   select,
   with_head,
+  with_last_bias,
   with_two_rows,
   without_ones,
 )
@@ -38,6 +39,10 @@ from jaxkd.serialization.pytorch.tensor_names import (
 from jaxkd.types import DataSpec, JaxkdError, Variables
 
 _ALTERNATIVE = "Use your own Flax module instead, see jaxkd.from_linen."
+_FUSED = (
+  "Batch normalisation has been fused into the convolutions; give the state "
+  "dict from before that, or the module itself with --torch=MODULE:FUNCTION."
+)
 
 
 class Converted(NamedTuple):
@@ -93,7 +98,9 @@ def convert(
   given, computed = computed_weights(given)
   names = names_of(models.create(model, spec))
   candidates = layouts_of(model, spec, names, flatten)
-  layouts, selection, notes = _matching(model, names, candidates, given, prefix)
+  layouts, selection, notes = _matching(
+    model, names, candidates, given, prefix, spec.num_classes
+  )
   notes += computed
   found = without_ones(selection.tensors, layouts)
   found, single = with_two_rows(found, layouts, spec.num_classes)
@@ -156,6 +163,7 @@ def _matching(
   candidates: list[TensorLayouts],
   given: Tensors,
   prefix: str | None,
+  num_classes: int,
 ) -> tuple[TensorLayouts, Selection, list[str]]:
   """Returns the layouts of the scheme whose names are those of the tensors, the
   tensors, and notes about them.
@@ -170,6 +178,8 @@ def _matching(
   layouts, selection = candidates[index], selections[index]
   selection, head = with_head(selection, given, layouts)
   notes = [f"{head} is the last layer"] if head else []
+  selection, bias = with_last_bias(selection, layouts, num_classes)
+  notes += [f"{bias} is 0, the file has none"] if bias else []
   # A normaliser beside the layers is none of them.
   unused = {selection.prefix + name: name for name in selection.unused}
   normaliser = find_normaliser({name: given[name] for name in unused}, 0)
@@ -189,8 +199,27 @@ def _matching(
     parts.append(f"{first_three(list(selection.unused))} not used")
   raise JaxkdError(
     f"The tensors do not fit {model}. For the closest names "
-    f"({names.schemes[index].name}): {'; '.join(parts)}. {names.note} "
-    f"{_ALTERNATIVE}".replace("  ", " ")
+    f"({names.schemes[index].name}): {'; '.join(parts)}. "
+    + (
+      _FUSED if _is_fused(selection) else f"{names.note} {_ALTERNATIVE}"
+    ).strip()
+  )
+
+
+def _is_fused(selection: Selection) -> bool:
+  """Returns whether nothing but all of the batch normalisation is missing, and
+  nothing but biases of convolutions is too much.
+  """
+  missing = {name.rpartition(".")[0] for name in selection.missing}
+  norms = {
+    name.rpartition(".")[0]
+    for name in (*selection.missing, *selection.tensors)
+    if name.endswith(".running_mean")
+  }
+  return (
+    bool(norms)
+    and missing == norms
+    and all(name.endswith(".bias") for name in selection.unused)
   )
 
 

@@ -269,3 +269,34 @@ def test_names_as_other_libraries_write_them(rename):
   variables, tensors = network()
   given = {rename(name): tensor for name, tensor in tensors.items()}
   same(read(given).variables, variables)
+
+
+@pytest.mark.parametrize("head", ["fc1", "head"])
+def test_a_last_layer_without_bias_gets_zeros(head):
+  tensors = under("module.")
+  tensors[f"module.{head}.weight"] = tensors.pop("module.fc1.weight")
+  del tensors["module.fc1.bias"]
+  converted = read(tensors)
+  params = network()[0]["params"]
+  head = params["Dense_0"] | {"bias": jnp.zeros(4)}
+  same(converted.variables["params"], params | {"Dense_0": head})
+  assert "fc1.bias is 0, the file has none" in converted.notes
+
+
+def test_fused_batch_normalisation_is_named():
+  tensors = under("")
+  fused = {
+    name: tensor for name, tensor in tensors.items() if "bn" not in name
+  } | {"conv1.bias": np.ones(len(tensors["conv1.weight"]), "f4")}
+  with pytest.raises(JaxkdError, match=r"has been fused.*--torch="):
+    read(fused)
+  with pytest.raises(JaxkdError, match="jaxkd.from_linen"):
+    read(fused | {"se.weight": np.ones((4, 4), "f4")})
+
+
+def test_numbers_of_moving_averages_are_left_out():
+  tensors = under("") | {
+    "model_ema.decay": np.float32(0.999),
+    "model_ema.num_updates": np.int64(7),
+  }
+  same(read(tensors).variables, network()[0])

@@ -234,8 +234,8 @@ def test_flatten_order(lenet):
 
 def test_missing_and_unused_tensors(lenet):
   _, _, tensors, read = lenet
-  lacking = {k: v for k, v in tensors.items() if k != "fc2.bias"}
-  with pytest.raises(JaxkdError, match=r"plain\): fc2.bias missing"):
+  lacking = {k: v for k, v in tensors.items() if k != "fc1.bias"}
+  with pytest.raises(JaxkdError, match=r"plain\): fc1.bias missing"):
     read(lacking)
   more = tensors | {f"aux.{i}.weight": tensors["fc2.bias"] for i in range(5)}
   with pytest.raises(JaxkdError, match=r"aux.2.weight and 2 more not used"):
