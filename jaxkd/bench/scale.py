@@ -24,6 +24,7 @@ from jaxkd.bench import costs, synthesis, timing
 from jaxkd.bench.cases import TEACHER, Case, Size, network
 from jaxkd.bench.results import OURS, Row
 from jaxkd.bench.roofline import Roofline
+from jaxkd.runtime.accelerators import ACCELERATORS
 from jaxkd.types import DataSpec
 
 
@@ -91,7 +92,8 @@ class Job(NamedTuple):
 # Synthesis at the size of ImageNet: the number of its training images, and the
 # number of updates in DeepInversion's first released code.
 IMAGENET_IMAGES, IMAGENET_STEPS = 1_281_167, 2_000
-PEAKS = {"v5e-256": (256, 197e12), "64 H100/H200": (64, 989e12)}
+# The number of devices, and their kind in `ACCELERATORS`.
+MACHINES = {"v5e-256": (256, "v5e"), "64 H100/H200": (64, "h100")}
 
 
 def measure(
@@ -191,18 +193,6 @@ def _flop(model: str, side: int, classes: int) -> float:
   return costs.image_step(costs.shapes(model, spec), spec)
 
 
-def imagenet_flop() -> float:
-  """Counts the FLOP of one 224x224 image in one step of a ResNet-50.
-
-  Our ResNet-50 has the stem for small images. ImageNet's stem, a 7x7
-  convolution of stride 2 and a pool, leaves 56x56 positions, so the body is
-  counted with ours on 56x56 images. The FLOP of the stem and of its gradient
-  are added.
-  """
-  stem = 2 * 112 * 112 * 64 * 7 * 7 * 3
-  return _flop("resnet50", 56, 1_000) + 2 * stem
-
-
 def matrix_share(
   case: Case, image_steps_per_s: float, roofline: Roofline, dtype: str
 ) -> float:
@@ -213,19 +203,20 @@ def matrix_share(
 
 
 def describe_jobs(share: float, origin: str) -> list[str]:
-  """Describes the hours of ImageNet-size synthesis on the devices of `PEAKS`.
+  """Describes the hours of ImageNet-size synthesis on each of `MACHINES`.
 
   Args:
     share: the share of the peak that is sustained.
     origin: where the share comes from.
   """
-  flop, image_steps = imagenet_flop(), IMAGENET_IMAGES * IMAGENET_STEPS
+  flop = _flop("torchvision_resnet50", 224, 1_000)
+  image_steps = IMAGENET_IMAGES * IMAGENET_STEPS
   lines = [
     f"{IMAGENET_IMAGES:,} images of 224x224, {IMAGENET_STEPS:,} steps each, "
     f"ResNet-50 ({flop / 1e9:.1f} GFLOP per image-step), at {share:.1%} of the "
     f"peak for bfloat16, {origin}:"
   ]
-  for name, (devices, peak) in PEAKS.items():
-    job = Job(name, devices, peak, share)
+  for name, (devices, kind) in MACHINES.items():
+    job = Job(name, devices, ACCELERATORS[kind].flops, share)
     lines.append(f"{name}: {job.hours(image_steps, flop):,.1f} hours")
   return lines

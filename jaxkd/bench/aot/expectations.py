@@ -9,8 +9,8 @@ MIN_DONATED = 0.9
 def faults(row: dict[str, Any]) -> list[str]:
   """Returns what is wrong with a compiled cell, in words.
 
-  The rules for CAKE's rounds are checked in the cell `cake`, which
-  `small_cells` has; full cells of CAKE have the names of their networks.
+  The rounds of CAKE are the parts `synthesis`, and the cell `cake` of
+  `small_cells`, whose few images make its store the larger part.
 
   Args:
     row: from `compilation.compile_cell`.
@@ -31,9 +31,9 @@ def faults(row: dict[str, Any]) -> list[str]:
   all_of_them = {each["opcode"] for each in row["collectives"]}
   if row["program"] == "epoch" and all_of_them - {"all-reduce"}:
     texts.append(f"an epoch has {', '.join(sorted(all_of_them))}")
-  if row["case"] == "cake" and row["program"] == "round":
-    if in_loops:
-      texts.append(f"the steps have {', '.join(sorted(in_loops))}")
-    if memory["temporary"] > memory["state"]:
-      texts.append("the temporaries are larger than the store")
+  small = row["case"] == "cake" and row["program"] == "round"
+  if (small or row["part"] == "synthesis") and in_loops:
+    texts.append(f"the steps have {', '.join(sorted(in_loops))}")
+  if small and memory["temporary"] > memory["state"]:
+    texts.append("the temporaries are larger than the store")
   return texts

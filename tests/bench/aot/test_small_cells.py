@@ -59,8 +59,8 @@ def test_temporaries_do_not_depend_on_the_number_of_steps(target):
 def row(**changes):
   memory = {"donated": 100, "state": 100, "temporary": 10}
   return {
-    "case": "cake", "program": "round", "float64": False, "on_host": False,
-    "memory": memory, "collectives": [], **changes,
+    "case": "cake", "part": "round", "program": "round", "float64": False,
+    "on_host": False, "memory": memory, "collectives": [], **changes,
   }  # fmt: skip
 
 
@@ -77,6 +77,14 @@ def collective(opcode, loops):
     ({"memory": {"donated": 0, "state": 9, "temporary": 0}}, "0 of 9 bytes"),
     ({"memory": {"donated": 9, "state": 9, "temporary": 10}}, "than the store"),
     ({"collectives": [collective("all-reduce", 1)]}, "steps have all-reduce"),
+    (
+      {
+        "case": "resnet34",
+        "part": "synthesis",
+        "collectives": [collective("all-gather", 1)],
+      },
+      "steps have all-gather",
+    ),
     (
       {"program": "epoch", "collectives": [collective("all-gather", 0)]},
       "an epoch has all-gather",
