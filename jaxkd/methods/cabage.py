@@ -30,7 +30,7 @@ from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field
 from jaxkd.data.labels import class_counts, hard_labels
 from jaxkd.models.generators.registry import create_generator
-from jaxkd.runtime import devices
+from jaxkd.runtime import parallel
 from jaxkd.synthesis import clones as engine, selection
 from jaxkd.synthesis.first_order import FirstOrderState
 from jaxkd.synthesis.generator import GeneratorState
@@ -167,7 +167,7 @@ def build(
       images, _ = trainer.images(after.generator.variables, fresh, train=False)
       return after.generator, images, terms
 
-    fitted, images, terms = devices.vmap_networks(fit)(
+    fitted, images, terms = parallel.vmap_networks(fit)(
       state.generators, jax.random.split(fit_key, generators)
     )
     images = images.reshape(-1, *spec.shape)

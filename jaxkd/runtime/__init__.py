@@ -3,7 +3,7 @@
 accelerators.py    rates of accelerators by their data sheets
 checkpoints.py     saving and restoring state, clean stops on signals
 compile_target.py  devices that programs are written for, here or described
-devices.py         replicated and sharded arrays, data-parallel training
+devices.py         replicated and sharded arrays
 environment.py     versions, devices and commit, for reports
 files.py           atomic writes of files and folders, JSON
 finished_run.py    reading the folder of a finished run
@@ -11,6 +11,7 @@ formatting.py      numbers as text
 keys.py            the tree of random keys
 leases.py          locks on files that processes share
 metrics.py         the metrics of a run, on disk
+parallel.py        training that devices divide by batches or by networks
 processes.py       several processes that run one program
 profiling.py       profiler traces and peak memory
 progress.py        progress on the terminal

@@ -24,7 +24,7 @@ from jaxkd.config.synthesis_fields import (
   weights_of,
 )
 from jaxkd.models.generators.registry import Generator
-from jaxkd.runtime import devices
+from jaxkd.runtime import parallel
 from jaxkd.synthesis import pixels
 from jaxkd.synthesis.first_order import GeneratorTrainer
 from jaxkd.training import objectives, optimisers
@@ -203,7 +203,7 @@ class Clones(NamedTuple):
       return train_step(config, clone, samples, inputs, key)
 
     keys = jax.random.split(key, self.members)
-    state, losses = devices.vmap_networks(step)(state, keys)
+    state, losses = parallel.vmap_networks(step)(state, keys)
     return state, losses.mean()
 
   def learn(

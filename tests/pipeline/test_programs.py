@@ -6,7 +6,7 @@ import pytest
 import jaxkd
 from jaxkd.pipeline import distill, programs, rounds, students
 from jaxkd.pipeline.setup import setup as make_setup
-from jaxkd.runtime import compile_target, devices
+from jaxkd.runtime import compile_target, devices, parallel
 from jaxkd.runtime.compile_target import CompileTarget, compiling_for
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.teachers.access import TeacherHandle, local_oracle
@@ -44,7 +44,8 @@ def test_programs_are_those_of_a_run(tmp_path, monkeypatch):
   def dispatch(self, *arguments):
     raise Dispatched(arguments)
 
-  monkeypatch.setattr(devices.DataParallel, "__call__", dispatch)
+  for kind in (parallel.DataParallel, parallel.NetworkParallel):
+    monkeypatch.setattr(kind, "__call__", dispatch)
   full = run.store.replace(inserted=setup.method.capacity)
   train, _ = distill.split(setup, sample_store.filled(full))
   with MetricsWriter(tmp_path) as metrics, pytest.raises(Dispatched) as caught:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxkd.errors import BudgetExhausted
-from jaxkd.runtime import devices, processes
+from jaxkd.runtime import devices, parallel, processes
 
 
 def test_there_are_two_devices():
@@ -31,18 +31,18 @@ def test_data_parallel_gradient_is_that_of_the_whole_batch():
 
   def gradient(weights, shared, batch):
     del shared
-    return devices.mean(jax.grad(loss)(weights, batch))
+    return parallel.mean(jax.grad(loss)(weights, batch))
 
   split = batch.reshape(2, 4, 3)
   expected = jax.grad(loss)(weights, batch)
   np.testing.assert_allclose(
-    devices.DataParallel(gradient)(weights, None, split), expected, rtol=1e-5
+    parallel.DataParallel(gradient)(weights, None, split), expected, rtol=1e-5
   )
 
 
 def test_split_batches_keeps_every_batch_together():
   batches = jnp.arange(12).reshape(3, 4)  # three steps of four samples
-  split = devices.split_batches(batches)
+  split = parallel.split_batches(batches)
   assert split.shape == (2, 3, 2)
   for step in range(3):
     np.testing.assert_array_equal(
@@ -51,7 +51,7 @@ def test_split_batches_keeps_every_batch_together():
 
 
 def test_a_device_has_no_more_than_its_slice():
-  (split,) = jax.jit(lambda x: [devices.split_batches(x)])(jnp.ones((3, 4)))
+  (split,) = jax.jit(lambda x: [parallel.split_batches(x)])(jnp.ones((3, 4)))
   shapes = [shard.data.shape for shard in split.addressable_shards]
   assert shapes == [(1, 3, 2), (1, 3, 2)]
 
@@ -73,6 +73,6 @@ def test_ensemble_equals_a_loop():
     return x + y, x * y
 
   xs, ys = jnp.arange(3.0), jnp.arange(3.0) + 1
-  sums, products = devices.vmap_networks(f)(xs, ys)
+  sums, products = parallel.vmap_networks(f)(xs, ys)
   np.testing.assert_allclose(sums, xs + ys)
   np.testing.assert_allclose(products, xs * ys)

@@ -10,7 +10,7 @@ PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from jaxkd.errors import BudgetExhausted, JaxkdError
-from jaxkd.runtime import devices, processes
+from jaxkd.runtime import devices, parallel, processes
 
 me, port = int(sys.argv[1]), sys.argv[2]
 processes.join(
@@ -53,10 +53,10 @@ assert not result.is_fully_replicated
 np.testing.assert_array_equal(devices.to_local(result), 2 * np.arange(4.0))
 
 def step(state, shared, batch):
-  return state + devices.mean(batch.sum()) + 0 * devices.device_index()
+  return state + parallel.mean(batch.sum()) + 0 * parallel.device_index()
 
-step = devices.DataParallel(step)
-split = devices.split_batches(jnp.arange(8.0).reshape(2, 4))
+step = parallel.DataParallel(step)
+split = parallel.split_batches(jnp.arange(8.0).reshape(2, 4))
 state = step(devices.replicate(jnp.float32(1)), None, split)
 state = step(state, None, split)
 assert float(devices.to_local(state)) == 1 + 28 / 2 * 2

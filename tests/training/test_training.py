@@ -189,7 +189,9 @@ def test_one_network_of_several_may_diverge(tmp_path):
   alone = fit(tmp_path / "alone")
   found = both.variables["params"]["w"]
   assert np.isnan(found[0]).all()
-  np.testing.assert_allclose(found[1], alone.variables["params"]["w"][0])
+  np.testing.assert_allclose(
+    found[1], alone.variables["params"]["w"][0], atol=1e-6
+  )
 
 
 def test_batch_statistics_are_averaged_over_devices(tmp_path):
@@ -209,7 +211,7 @@ class Normalised(nn.Module):
     return layers.Dense(3)(nn.relu(hidden))
 
 
-def normalised_epoch(synchronized):
+def normalised_epoch(synchronized, networks=1):
   """Variables after an epoch on two devices, and after the same on one that
   sees whole batches.
   """
@@ -221,11 +223,11 @@ def normalised_epoch(synchronized):
   )
   order = epoch_indices(jax.random.key(2), 24, 8)
   inputs = EpochInputs(
-    {"scale": jnp.ones(1)}, LossContext(jnp.int32(0), jnp.zeros(3)),
+    {"scale": jnp.ones(networks)}, LossContext(jnp.int32(0), jnp.zeros(3)),
     jax.random.key(3),
   )  # fmt: skip
   state = init_state(network, TX)
-  states = jax.tree.map(lambda leaf: leaf[None], state)
+  states = jax.tree.map(lambda leaf: jnp.stack([leaf] * networks), state)
   states, _ = epoch_function(train_config)(states, (inputs, samples()), order)
   inputs = inputs._replace(hyper={"scale": 1.0})
   alone = jax.jit(train_step, static_argnums=0)
@@ -239,13 +241,17 @@ def normalised_epoch(synchronized):
       inputs.key,
     )
   return (
-    jax.tree.map(lambda leaf: leaf[0], states.variables),
+    jax.tree.map(lambda leaf: leaf[-1], states.variables),
     state.variables,
   )
 
 
-def test_synchronised_batch_norm_is_that_of_the_whole_batch():
-  found, expected = normalised_epoch(synchronized=True)
+@pytest.mark.parametrize(
+  ("synchronized", "networks"), [(True, 1), (True, 2), (False, 2)]
+)
+def test_batch_norm_of_whole_batches(synchronized, networks):
+  """Of one network if it is synchronised, and of two, a device for each."""
+  found, expected = normalised_epoch(synchronized, networks)
   for one, other in zip(
     jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
   ):
@@ -292,9 +298,11 @@ def test_networks_drop_out_what_they_would_together(tmp_path):
     return linear(variables, images * kept, train=train)
 
   recipe = RECIPE._replace(apply=dropping)
-  one, two = fit(tmp_path / "together", stacked(0, 0), recipe=recipe).variables[
-    "params"
-  ]["w"]
-  apart = fit(tmp_path / "apart", stacked(0), recipe=recipe, first=1)
-  assert not np.allclose(one, two)
-  np.testing.assert_allclose(apart.variables["params"]["w"][0], two, atol=1e-6)
+  # As many as the devices divide, so that each sees whole batches.
+  together = fit(tmp_path / "together", stacked(0, 0, 0, 0), recipe=recipe)
+  apart = fit(tmp_path / "apart", stacked(0, 0), recipe=recipe, first=2)
+  expected = together.variables["params"]["w"]
+  assert not np.allclose(expected[0], expected[2])
+  np.testing.assert_allclose(
+    apart.variables["params"]["w"], expected[2:], atol=1e-6
+  )
