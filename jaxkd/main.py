@@ -26,7 +26,7 @@ from jaxkd.config import fields, overrides
 from jaxkd.config.fields import Block
 from jaxkd.errors import JaxkdError, fail
 from jaxkd.pipeline import distill, plan, resolution
-from jaxkd.runtime import checkpoints, processes
+from jaxkd.runtime import checkpoints, cores, processes
 from jaxkd.runtime.files import errors_end_command
 from jaxkd.tables import runner
 
@@ -139,10 +139,23 @@ def main(argv: Sequence[str]) -> None:
   with errors_end_command():
     if FIELDS.value:
       print("\n".join(describe_fields()))
-    elif PLAN.value:
+      return
+    if not DISTRIBUTED.value:
+      use_all_cores()
+    if PLAN.value:
       print(describe_plan())
     else:
       run()
+
+
+def use_all_cores() -> None:
+  """Makes a device of JAX of each core that the run, or a table's, can use."""
+  config = CONFIG.value
+  runs = [config]
+  if "cells" in config:
+    runs = [cell.config for cell in config.cells.values()]
+  batches, sets = zip(*map(resolution.divided, runs), strict=True)
+  cores.use_all(sum(batches, []), sum(sets, []))
 
 
 def describe_fields() -> Iterator[str]:

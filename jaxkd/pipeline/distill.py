@@ -43,6 +43,9 @@ def distill(
 ) -> tuple[Classifier, dict[str, Any]]:
   """Copies a classifier into a student.
 
+  It uses the devices that JAX has. On a CPU that is one, unless the environment
+  says more before JAX starts: `JAX_NUM_CPU_DEVICES=4 NPROC=16` for four cores.
+
   Args:
     classifier: the teacher, e.g. from `jaxkd.from_linen`, or a function that
       answers, from `jaxkd.black_box`; None takes the one that the config

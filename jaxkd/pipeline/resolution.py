@@ -20,6 +20,7 @@ GROUP_SIZE = 10  # as published, for 10 classes and for 100
 # the running dispatch.
 IMAGES_PER_ROUND = {"cpu": 1_000}
 IMAGES_PER_ROUND_ACCELERATOR = 32_000
+LARGE_PIXELS = 128  # side of images of which one copy in memory is enough
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
@@ -168,3 +169,26 @@ def sets_per_round(num_sets: int, max_sets: int, devices: int) -> int:
       f"choose a multiple of {devices}."
     )
   return max((c for c in divisors if c <= max_sets), default=divisors[0])
+
+
+def divided(config: ConfigDict) -> tuple[list[int], list[int]]:
+  """Returns what the devices of a run divide among them: the sizes of batches
+  that networks are trained on, and numbers of sets.
+
+  It is nothing for large images, because every device has a copy of all.
+
+  Args:
+    config: of a run, as asked.
+  """
+  if config.get("image_size", 0) >= LARGE_PIXELS:
+    return [], []
+  batches = [
+    block.batch_size
+    for name, block in config.items()
+    if isinstance(block, ConfigDict)
+    and name != "synthesis"
+    and "batch_size" in block
+  ]
+  synthesis = config.get("synthesis", {})
+  sets = [synthesis.get(name) for name in ("num_sets", "sets_per_round")]
+  return batches, [number for number in sets if number]
