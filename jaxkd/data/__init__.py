@@ -21,6 +21,7 @@ data, or `none`.
     labels.py        hard labels and class counts of samples
     loading.py       `load`, with a cache of decoded arrays
     parsers.py       reads the official files of MNIST, CIFAR and SVHN
+    named_images.py  images by the names that tables have for them
     other_images.py  images without labels
     pictures.py      image files: turned, transparent, of 16 bits
     pixels.py        float and 8-bit pixels, PNG, alpha, resizing
@@ -28,6 +29,8 @@ data, or `none`.
     registry.py      the table of named sets
     resolve.py       `find` and `describe`
     shapes.py        the size and the channels that images are converted to
+    table_cells.py   the cells of tables in text files
+    table_columns.py which columns are those of images, labels and splits
     tfds_info.py     what a set of TFDS says about itself
     tfds_sets.py     loads any image classification set of TFDS
     tiny_imagenet.py the archive of Tiny-ImageNet

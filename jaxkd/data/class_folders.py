@@ -1,7 +1,7 @@
 """Folders with a folder of images for each class, with or without splits."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import contextlib
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data import split_folders
-from jaxkd.data.class_order import in_order_of_teacher, plain
+from jaxkd.data.class_order import in_order_of_teacher, same_classes
 from jaxkd.data.pictures import is_image_file, is_special
 from jaxkd.data.shapes import first_three
 from jaxkd.data.split_folders import folders, readable, walk
@@ -17,11 +17,12 @@ from jaxkd.types import JaxkdError
 
 # Files that systems put into folders, in lower case; hidden ones apart.
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
-# Files beside the folders that may hold images of the same data.
+# Files beside the folders that may hold images or labels of the same data.
 _DATA_FILES = (
-  ".7z", ".arrow", ".array_record", ".bin", ".gz", ".h5", ".hdf5", ".lmdb",
-  ".mat", ".npy", ".npz", ".parquet", ".pkl", ".pt", ".rar", ".rec", ".tar",
-  ".tfrecord", ".tfrecords", ".tgz", ".zip",
+  ".7z", ".arrow", ".array_record", ".bin", ".csv", ".gz", ".h5", ".hdf5",
+  ".lmdb", ".mat", ".npy", ".npz", ".ods", ".parquet", ".pkl", ".pt", ".rar",
+  ".rec", ".tar", ".tfrecord", ".tfrecords", ".tgz", ".tsv", ".xls", ".xlsx",
+  ".zip",
 )  # fmt: skip
 
 
@@ -77,14 +78,20 @@ def read(
     folder = split_folders.inner(folder)
     train, test = split_folders.splits(folder, notes)
     parts = [
-      {readable(child.name): child for child in folders(part)} if part else {}
+      {readable(child.name): [child] for child in folders(part)} if part else {}
       for part in (train, test)
     ]
     # Systems write the names of a class in two splits differently.
-    trained = {plain(name): name for name in parts[0]}
-    parts[1] = {trained.get(plain(n), n): c for n, c in parts[1].items()}
+    parts[1] = _merged(parts[1], parts[0])
+    if len(parts[1]) > 1 and all(map(split_folders.is_only_split, parts[1])):
+      raise JaxkdError(
+        f"{folder}: {first_three(parts[1])} have images without classes; put "
+        "them into a folder for each class, or add a table such as train.csv "
+        "with columns file and label."
+      )
     names = _classes(folder, train, test, parts, num_classes)
     names = in_order_of_teacher(folder, names, class_names, num_classes)
+    parts = [_merged(part, names) for part in parts]
     if all(map(str.isdecimal, names)) and names != tuple(
       sorted(names, key=int)
     ):
@@ -143,11 +150,22 @@ def _naming_unreadable() -> Iterator[None]:
     ) from error
 
 
+def _merged(
+  part: dict[str, list[Path]], names: Collection[str]
+) -> dict[str, list[Path]]:
+  """Returns the folders of a split by the names of the classes they are of."""
+  same = same_classes(part, names)
+  merged: dict[str, list[Path]] = {}
+  for name, places in part.items():
+    merged.setdefault(same.get(name, name), []).extend(places)
+  return merged
+
+
 def _classes(
   folder: Path,
   train: Path | None,
   test: Path | None,
-  parts: list[dict[str, Path]],
+  parts: list[dict[str, list[Path]]],
   num_classes: int,
 ) -> tuple[str, ...]:
   """Returns the names of all classes, and refuses one that is in the test split
@@ -164,15 +182,16 @@ def _classes(
 
 
 def _read_part(
-  folders: dict[str, Path], names: tuple[str, ...], skipped: Counter[str]
+  folders: dict[str, list[Path]],
+  names: tuple[str, ...],
+  skipped: Counter[str],
 ) -> Part:
   files, labels = [], []
   for label, name in enumerate(names):
-    if name not in folders:
-      continue
-    images = sorted(_image_files(folders[name], skipped))
-    files += images
-    labels += [label] * len(images)
+    for folder in folders.get(name, ()):
+      images = sorted(_image_files(folder, skipped))
+      files += images
+      labels += [label] * len(images)
   return Part(files, np.array(labels, np.int32))
 
 

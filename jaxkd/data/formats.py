@@ -78,6 +78,11 @@ def read(
     problem = "this is neither a folder nor an .npz file"
     if not path.exists():
       problem = "there is no such folder or .npz file"
+    if path.is_file() and path.suffix.lower() in label_tables.TEXTS:
+      raise JaxkdError(
+        f"{path} is a file of text. Name the folder of the images, in which "
+        f"tables of labels are read: {path.parent}"
+      )
     raise JaxkdError(
       f"{path}: {problem}. Give a folder with one folder of images per class "
       "(unpack an archive), an .npz file, or a folder of IDX files."

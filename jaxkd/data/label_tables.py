@@ -1,35 +1,26 @@
 """Folders of images whose labels stand in tables, as `train.csv`.
 
 A table has a line for each image, with a column of file names and a column of
-labels; commas, semicolons, tabs or spaces are between them. Its first line
-names the columns, unless these two are all. A line may also be a JSON object.
+labels, or a column for each class with a one in that of the image. Commas,
+semicolons, tabs or spaces are between them. Its first line names the columns,
+unless these say themselves what they are. It may also be JSON.
 """
 
 from collections.abc import Iterator
-import csv
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxkd.data import table_cells, table_columns
 from jaxkd.data.class_folders import Folders, Part
-from jaxkd.data.class_order import in_order_of_teacher
-from jaxkd.data.pictures import is_image_file
+from jaxkd.data.class_order import in_order_of_teacher, plain, same_classes
+from jaxkd.data.named_images import NamedImages
 from jaxkd.data.shapes import first_three
-from jaxkd.data.split_folders import folders, readable, split_of, walk
+from jaxkd.data.split_folders import folders, readable, split_of
+from jaxkd.data.table_cells import TEXTS
+from jaxkd.data.table_columns import Columns, number_of
 from jaxkd.types import JaxkdError
-
-_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
-# Names of columns, in lower case and without spaces and underscores.
-_FILES = (
-  "filename", "filepath", "file", "imagepath", "image", "imageid", "imagename",
-  "imagefile", "img", "path", "id", "name",
-)  # fmt: skip
-_LABELS = (
-  "label", "labels", "class", "classname", "classid", "category", "target",
-  "level", "y",
-)  # fmt: skip
 
 
 class _Row(NamedTuple):
@@ -51,10 +42,10 @@ def read(
 ) -> Folders | None:
   """Finds the images that tables in a folder name, by split and class.
 
-  Tables, or else the folders of images, are called as splits are, and tables
-  may lie in these. Without splits the images are the test split. Labels are
-  class numbers if all of them are, and otherwise names, in their order or that
-  of the teacher.
+  Tables, a column in them, or else the folders of images, are called as splits
+  are, and tables may lie in these. Without splits the images are the test
+  split. Labels are class numbers if all of them are, and otherwise names, in
+  their order or that of the teacher.
 
   Args:
     folder: with tables; images are in it or below it.
@@ -67,125 +58,124 @@ def read(
 
   Raises:
     JaxkdError: if a table that labels images has a line without a label, or
-      for an image that doesn't exist.
+      for an image that doesn't exist, or with labels of several classes.
   """
-  tables = sorted(
+  files = sorted(
     path
     for place in (folder, *filter(_is_split, folders(folder)))
     for path in place.iterdir()
-    if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    if path.suffix.lower() in TEXTS and not path.name.startswith(".")
   )
-  images = _images(folder) if tables else {}
-  used = {path: list(_rows(path, folder, images)) for path in tables}
-  used = {path: rows for path, rows in used.items() if rows}
-  if not used:
+  if not files:
     return None
-  rows = [row for rows in used.values() for row in rows]
-  numbers = all(row.label.isdecimal() for row in rows)
-  names = () if numbers else tuple(sorted({row.label for row in rows}))
-  if names:
+  images, tables = NamedImages(folder), {}
+  for path in files:
+    columns = table_columns.find(
+      table_cells.read(path), images, num_classes, class_names
+    )
+    if columns and not _names_folders(columns, folder):
+      tables[path] = columns
+  notes = []
+  for path in [path for path in tables if "submission" in path.stem.lower()]:
+    if len(tables) > 1:  # labels that a contest gives as an example
+      notes.append(f"{path.name} is left out")
+      del tables[path]
+  rows = [
+    row for path, table in tables.items() for row in _rows(path, table, images)
+  ]
+  if not rows:
+    return None
+  rows = _once(rows)
+  numbers = all(number_of(row.label) is not None for row in rows)
+  names: tuple[str, ...] = ()
+  if not numbers:
+    ordered = next((t.classes for t in tables.values() if t.classes), ())
+    names = tuple(sorted({row.label for row in rows}))
+    names = ordered if {*names} <= {*ordered} else names
     names = in_order_of_teacher(folder, names, class_names, num_classes)
+  same = same_classes({row.label for row in rows}, names)
   index = {name: number for number, name in enumerate(names)}
 
   def part(*splits: str) -> Part:
     chosen = [row for row in rows if row.split in splits]
-    labels = [int(r.label) if numbers else index[r.label] for r in chosen]
+    labels = [
+      number_of(row.label) if numbers else index[same[row.label]]
+      for row in chosen
+    ]
     return Part([row.file for row in chosen], np.array(labels, np.int32))
 
-  paths = [readable(path.relative_to(folder).as_posix()) for path in used]
-  note = f"labels are those of {first_three(paths)}"
-  return Folders(part("train"), part("test", ""), names, (note,))
+  paths = [readable(path.relative_to(folder).as_posix()) for path in tables]
+  notes.insert(0, f"labels are those of {first_three(paths)}")
+  if left := len(images.files) - len({row.file for row in rows}):
+    notes.append(f"{left} images that it doesn't name are left out")
+  return Folders(part("train"), part("test", ""), names, tuple(notes))
 
 
 def _is_split(folder: Path) -> bool:
   return bool(split_of(folder.name))
 
 
-def _images(folder: Path) -> dict[str, Path]:
-  """Returns the images below a folder by path, by name and by stem, and by all
-  of them in lower case.
+def _names_folders(columns: Columns, folder: Path) -> bool:
+  """Returns whether this is a list of classes that are the folders' names."""
+  labels = [plain(row[columns.labels[0]]) for row in columns.rows]
+  known = {plain(readable(child.name)) for child in folders(folder)}
+  return len(set(labels)) == len(labels) and known.issuperset(labels)
+
+
+def _rows(path: Path, columns: Columns, images: NamedImages) -> Iterator[_Row]:
+  """Yields the lines of a table.
+
+  Raises:
+    JaxkdError: for a line without an image or a label.
   """
-  found: dict[str, Path] = {}
-  for path in sorted(walk(folder)):
-    if is_image_file(path):
-      relative = path.relative_to(folder)
-      bare = relative.with_suffix("").as_posix()
-      for key in (relative.as_posix(), bare, path.name, path.stem):
-        found.setdefault(key, path)
-  for key, path in list(found.items()):
-    found.setdefault(key.lower(), path)
-  return found
-
-
-def _rows(path: Path, folder: Path, images: dict[str, Path]) -> Iterator[_Row]:
-  """Yields the lines of a table; none, if it has no such columns."""
-  header, *lines = _lines(path) or [[]]
-  columns = ["".join(c for c in name.lower() if c.isalnum()) for name in header]
-  file = next((columns.index(name) for name in _FILES if name in columns), None)
-  label = next(
-    (columns.index(name) for name in _LABELS if name in columns), None
-  )
-  if file is None or label is None:
-    # Without names of columns there are two.
-    are_files = [is_image_file(Path(cell.strip())) for cell in header]
-    if sorted(are_files) != [False, True]:
-      return
-    file, label = are_files.index(True), are_files.index(False)
-    lines = [header, *lines]
-  lines = [line for line in lines if len(line) > max(file, label)]
-  named = [_find(line[file], path, images) for line in lines]
-  if not any(named):
-    return
-  for line, image in zip(lines, named, strict=True):
+  for line in columns.rows:
+    name = line[columns.file].strip()
+    said = split_of(line[columns.split]) if columns.split is not None else ""
+    split = said or split_of(path.stem)
+    image = images.find(name, path, split)
     if image is None:
       raise JaxkdError(
-        f"{path} names {line[file]}, and there is no such image in {folder}; "
+        f"{path} names {name}, and there is no such image in {images.folder}; "
         "add it, or delete the line."
       )
-    if not line[label].strip():
+    if columns.classes:
+      ones = [
+        label
+        for label, c in zip(columns.classes, columns.labels, strict=True)
+        if number_of(line[c]) == 1
+      ]
+      if len(ones) != 1:
+        raise JaxkdError(
+          f"{path} has {len(ones)} classes of {name}; every image needs one."
+        )
+      label = ones[0]
+    else:
+      label = line[columns.labels[0]].strip()
+    if not label:
       raise JaxkdError(
-        f"{path} has no label of {line[file]}; add it, or delete the line."
+        f"{path} has no label of {name}; add it, or delete the line."
       )
-    *places, _ = image.relative_to(folder).parts
-    split = split_of(path.stem) or split_of(places[0] if places else "")
-    yield _Row(image, line[label].strip(), split)
+    *places, _ = image.relative_to(images.folder).parts
+    yield _Row(image, label, split or split_of(places[0] if places else ""))
 
 
-def _find(name: str, path: Path, images: dict[str, Path]) -> Path | None:
-  """Returns the image that a table means by a path, a name or a stem."""
-  name = name.strip().replace("\\", "/").removeprefix("./")
-  last = name.rsplit("/", 1)[-1]
-  # Of two images with one name, that beside the table, or of the table's name.
-  within = (f"{path.parent.name}/{name}", f"{path.stem}/{name}")
-  keys = (*within, name, last)
-  keys = (*keys, *map(str.lower, keys))
-  return next((images[key] for key in keys if key in images), None)
+def _once(rows: list[_Row]) -> list[_Row]:
+  """Returns each image of a split once, as a table of objects in images has
+  several lines for one.
 
-
-def _lines(path: Path) -> list[list[str]]:
-  """Returns the cells of a table, whatever its encoding and its delimiter."""
-  content = path.read_bytes()
-  utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-  try:
-    text = content.decode("utf-16" if utf16 else "utf-8-sig")
-  except UnicodeDecodeError:
-    text = content.decode("cp1252", errors="replace")  # as Windows writes it
-  if path.suffix.lower() == ".jsonl":
-    return _json_lines(text)
-  first = text.partition("\n")[0]
-  delimiter = max(",;\t", key=first.count)
-  delimiter = delimiter if delimiter in first else " "
-  lines = text.splitlines()
-  return [row for row in csv.reader(lines, delimiter=delimiter) if any(row)]
-
-
-def _json_lines(text: str) -> list[list[str]]:
-  """Returns the keys and the values of objects of JSON, one in a line."""
-  try:
-    objects = [json.loads(line) for line in text.splitlines() if line.strip()]
-  except ValueError:
-    return []
-  if not objects or not all(isinstance(each, dict) for each in objects):
-    return []
-  keys = list(objects[0])
-  return [keys, *([str(o.get(key, "")) for key in keys] for o in objects)]
+  Raises:
+    JaxkdError: if an image has two labels.
+  """
+  found: dict[tuple[Path, str], _Row] = {}
+  for row in rows:
+    other = found.setdefault((row.file, row.split), row)
+    if other.label != row.label:
+      raise JaxkdError(
+        f"{row.file} has the labels {other.label} and {row.label} in the "
+        "tables; every image needs one."
+      )
+  # A table of all images beside those of the splits.
+  of_splits = {file for file, split in found if split}
+  return [
+    row for row in found.values() if row.split or row.file not in of_splits
+  ]

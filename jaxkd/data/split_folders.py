@@ -90,17 +90,46 @@ def split_of(name: str) -> str:
 
 
 def inner(folder: Path) -> Path:
-  """Returns the folder in a folder that an archive has put around it."""
-  within, children = folder, folders(folder)
+  """Returns the folder in a folder that an archive has put around it, also
+  beside folders without images.
+  """
+  within, children = folder, _around_images(folder)
   while len(children) == 1:
     outer, within = within, children[0]
     if any(is_image_file(path) for path in within.iterdir()):
       return folder
-    children = folders(within)
+    children = _around_images(within)
     names = {child.name.lower() for child in children}
     if within.name.lower() in TRAIN_SPLITS and not names & {*TRAIN_SPLITS}:
       return outer
   return within if children else folder
+
+
+def _around_images(folder: Path) -> list[Path]:
+  """Returns the folders in a folder, or that of the classes if no other has
+  images, as `images` beside `annotations`.
+  """
+  children = folders(folder)
+  around = [c for c in children if c.name.lower() in _AROUND_CLASSES]
+  if len(around) == 1 and not any(
+    is_image_file(path)
+    for child in children
+    if child != around[0]
+    for path in walk(child)
+  ):
+    return around
+  return children
+
+
+def is_only_split(name: str) -> bool:
+  """Returns whether a folder's name says a split and nothing else.
+
+  >>> is_only_split("test_images"), is_only_split("train 1")
+  (True, False)
+  """
+  words = name.lower().replace("-", "_").replace(" ", "_").split("_")
+  known = (*TRAIN_SPLITS, *TEST_SPLITS, *_AROUND_CLASSES, "set")
+  return bool(split_of(name)) and all(word in known for word in words)
 
 
 def splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxkd.data import pictures
 from jaxkd.data.array_cache import cached, fingerprint
-from jaxkd.data.class_order import in_order_of_teacher
+from jaxkd.data.class_order import in_order_of_teacher, same_classes
 from jaxkd.data.pixels import Background, fit_array
 from jaxkd.data.registry import DATASETS, Arrays, Dataset, DatasetSummary
 from jaxkd.data.shapes import (
@@ -207,4 +207,5 @@ def _order(
       f"{spec.num_classes}; choose other data, or --config.dataset=none."
     )
   place = {name: number for number, name in enumerate(names)}
-  return np.array([place[name] for name in prepared.classes], np.int32)
+  same = same_classes(prepared.classes, names)
+  return np.array([place[same[name]] for name in prepared.classes], np.int32)

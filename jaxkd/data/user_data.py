@@ -130,10 +130,11 @@ def _read_headers(
   labels = np.concatenate([raw.train.labels, raw.test.labels])
   num_classes = len(raw.classes) or int(labels.max()) + 1
   if spec is None and len(np.unique(labels)) < 2:
+    notes = f" {'; '.join(raw.notes)}." if raw.notes else ""
     raise JaxkdError(
       f"{source} has {len(labels)} images of one class; give images of two or "
       "more, in a folder for each or with a table such as train.csv that has "
-      "columns file and label."
+      f"columns file and label.{notes}"
     )
   shapes = _shapes(raw.train.images) | _shapes(raw.test.images)
   if spec is None:

@@ -331,3 +331,35 @@ def test_numbers_in_the_order_of_names_are_said(tmp_path, capsys):
   put(*(tmp_path / name / "1.png" for name in ("1", "2", "10")))
   load_path(str(tmp_path), None)
   assert "as in torchvision: 10 comes before 2" in capsys.readouterr().out
+
+
+def test_folders_of_one_class(tmp_path):
+  put(*(tmp_path / name / "1.png" for name in ("Cat", "cat", "dog")))
+  teacher = TEACHER._replace(num_classes=2)
+  loaded = load_path(str(tmp_path), teacher, class_names=("dog", "cat"))
+  assert loaded.test_labels.tolist() == [0, 1, 1]
+  assert load_path(str(tmp_path), None).spec.num_classes == 3
+
+
+def test_letters_of_both_cases_are_classes(tmp_path):
+  places = [
+    tmp_path / split / name for split in ("train", "test") for name in "Aab"
+  ]
+  put(*(place / "1.png" for place in places))
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1, 2], [0, 1, 2])
+  loaded = load_path(str(tmp_path), TEACHER, class_names=("a", "A", "b"))
+  assert labels(loaded) == ([0, 1, 2], [0, 1, 2])
+
+
+def test_splits_without_classes_are_no_classes(tmp_path):
+  put(tmp_path / "train_images/1.png", tmp_path / "valid/1.png")
+  message = "train_images, valid have images without classes"
+  with pytest.raises(JaxkdError, match=message):
+    load_path(str(tmp_path), None)
+
+
+def test_the_folder_of_the_images_beside_others(tmp_path):
+  put(tmp_path / "images/a/1.png", tmp_path / "images/b/1.png")
+  (tmp_path / "meta").mkdir()
+  (tmp_path / "meta" / "classes.txt").write_text("a\nb\n")
+  assert labels(load_path(str(tmp_path), None)) == ([], [0, 1])
