@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 import contextlib
 from pathlib import Path
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ from jaxkd.data import split_folders
 from jaxkd.data.class_order import in_order_of_teacher, same_classes
 from jaxkd.data.pictures import is_image_file, is_special
 from jaxkd.data.shapes import first_three
-from jaxkd.data.split_folders import folders, readable, walk
+from jaxkd.data.split_folders import readable, walk
 from jaxkd.types import JaxkdError
 
 # Files that systems put into folders, in lower case; hidden ones apart.
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+# Google Drive divides a folder into archives of such names.
+_DRIVE = re.compile(r".*-\d{8}T\d{6}Z(-\d+)+")
 # Files beside the folders that may hold images or labels of the same data.
 _DATA_FILES = (
   ".7z", ".arrow", ".array_record", ".bin", ".csv", ".gz", ".h5", ".hdf5",
@@ -75,10 +78,12 @@ def read(
   """
   with _naming_unreadable():
     notes: list[str] = []
-    folder = split_folders.inner(folder)
+    folder = split_folders.inner(folder, notes)
     train, test = split_folders.splits(folder, notes)
     parts = [
-      {readable(child.name): [child] for child in folders(part)} if part else {}
+      {readable(c.name): [c] for c in split_folders.classes(part, notes)}
+      if part
+      else {}
       for part in (train, test)
     ]
     # Systems write the names of a class in two splits differently.
@@ -88,6 +93,11 @@ def read(
         f"{folder}: {first_three(parts[1])} have images without classes; put "
         "them into a folder for each class, or add a table such as train.csv "
         "with columns file and label."
+      )
+    if parts[1] and all(map(_DRIVE.fullmatch, parts[1])):
+      raise JaxkdError(
+        f"{folder}: {first_three(parts[1])} are parts of one download; merge "
+        "the folders that are in them."
       )
     names = _classes(folder, train, test, parts, num_classes)
     names = in_order_of_teacher(folder, names, class_names, num_classes)

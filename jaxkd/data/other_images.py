@@ -17,6 +17,7 @@ from jaxkd.data.loading import load, train_size
 from jaxkd.data.pixels import MODES, Background, fit, fit_array
 from jaxkd.data.prepared import prepared_dir, prepared_folder
 from jaxkd.data.registry import DATASETS
+from jaxkd.data.split_folders import walk
 from jaxkd.types import JaxkdError
 
 Shape = tuple[int, int, int]
@@ -110,7 +111,8 @@ def _tfds_folder(name: str) -> Path | None:
 
 
 def image_files(name: str) -> list[Path]:
-  """Returns the image files of a folder and the folders in it, by path.
+  """Returns the image files of a folder and the folders in it that are not
+  hidden, by path.
 
   Raises:
     JaxkdError: if there is no such folder or file, or no image in it.
@@ -128,7 +130,7 @@ def image_files(name: str) -> list[Path]:
     )
   files = sorted(
     file
-    for file in path.rglob("*")
+    for file in walk(path)
     if pictures.is_image_file(file) and file.is_file()
   )
   if not files:

@@ -96,7 +96,7 @@ def sixteen_bits_note(pixels: np.ndarray) -> str:
   Args:
     pixels: uint8, after they were scaled.
   """
-  return _TWELVE_BITS if pixels.max() <= 16 else _SIXTEEN_BITS
+  return _TWELVE_BITS if 0 < pixels.max() <= 16 else _SIXTEEN_BITS
 
 
 def read_cut(path: Path, shape: Shape, background: Background) -> np.ndarray:

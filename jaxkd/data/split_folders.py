@@ -89,36 +89,68 @@ def split_of(name: str) -> str:
   return ""
 
 
-def inner(folder: Path) -> Path:
+def inner(folder: Path, notes: list[str]) -> Path:
   """Returns the folder in a folder that an archive has put around it, also
   beside folders without images.
+
+  Args:
+    folder: of the data.
+    notes: gets a line about a folder beside it that is not used.
   """
-  within, children = folder, _around_images(folder)
+  within, children = folder, _around_images(folder, notes)
   while len(children) == 1:
     outer, within = within, children[0]
     if any(is_image_file(path) for path in within.iterdir()):
       return folder
-    children = _around_images(within)
+    children = _around_images(within, notes)
     names = {child.name.lower() for child in children}
     if within.name.lower() in TRAIN_SPLITS and not names & {*TRAIN_SPLITS}:
       return outer
   return within if children else folder
 
 
-def _around_images(folder: Path) -> list[Path]:
-  """Returns the folders in a folder, or that of the classes if no other has
-  images, as `images` beside `annotations`.
+def _around_images(folder: Path, notes: list[str]) -> list[Path]:
+  """Returns the folders in a folder, or that of the classes alone, as `images`
+  beside `annotations` without images, or beside `masks` with the same folders.
   """
   children = folders(folder)
   around = [c for c in children if c.name.lower() in _AROUND_CLASSES]
-  if len(around) == 1 and not any(
+  if len(around) != 1 or len(children) == 1:
+    return children
+  others = [child for child in children if child != around[0]]
+  names = _names_in(around[0])
+  masks = [c for c in others if len(names) > 1 and _names_in(c) == names]
+  if any(
     is_image_file(path)
-    for child in children
-    if child != around[0]
+    for child in others
+    if child not in masks
     for path in walk(child)
   ):
-    return around
+    return children
+  notes += [f"{c.name} is left out, {around[0].name} is used" for c in masks]
+  return around
+
+
+def classes(folder: Path, notes: list[str]) -> list[Path]:
+  """Returns the folders of classes in a folder, without one that an archive has
+  put there as a copy of all of them: `cells/cells` in `cells`.
+
+  Args:
+    folder: of a split, or of all images.
+    notes: gets a line about a copy.
+  """
+  children = folders(folder)
+  others = [child for child in children if child.name != folder.name]
+  if 0 < len(others) < len(children) and _names_in(folder) - {folder.name} <= (
+    _names_in(folder / folder.name)
+  ):
+    notes.append(f"{folder.name} has the same folders and is left out")
+    return others
   return children
+
+
+def _names_in(folder: Path) -> set[str]:
+  return {child.name for child in folders(folder)}
 
 
 def is_only_split(name: str) -> bool:
@@ -162,7 +194,13 @@ def splits(folder: Path, notes: list[str]) -> tuple[Path | None, Path | None]:
   if train is not None:
     # A test split without labels has folders of other names.
     labelled = [test for test in tests if _share_a_class(train, test)]
-    tests = labelled or tests
+    if labelled:
+      notes += [
+        f"{test.name} has other folders than {train.name} and is left out"
+        for test in tests
+        if test not in labelled
+      ]
+      tests = labelled
   for other in tests[1:]:
     notes.append(f"{other.name} is left out, {tests[0].name} is used")
   return train, tests[0] if tests else None
@@ -182,9 +220,7 @@ def _by_words(parts: list[Path]) -> tuple[Path | None, list[Path]]:
 
 
 def _share_a_class(train: Path, test: Path) -> bool:
-  names = (
-    {plain(child.name) for child in folders(split)} for split in (train, test)
-  )
+  names = ({*map(plain, _names_in(split))} for split in (train, test))
   return bool(set.intersection(*names))
 
 

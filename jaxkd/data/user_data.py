@@ -18,6 +18,7 @@ from jaxkd.data.shapes import (
   opaque,
   sizes,
 )
+from jaxkd.data.split_folders import readable
 from jaxkd.types import DataSpec, JaxkdError
 
 
@@ -124,7 +125,7 @@ def _read_headers(
   """
   source = Path(path).expanduser()
   resolved = source.resolve()
-  name = f"user:{resolved.stem if source.is_file() else resolved.name}"
+  name = _name_of(resolved.stem if source.is_file() else resolved.name)
   raw = formats.read(source, spec.num_classes if spec else 0, class_names)
   raw = _count_from_zero(raw, spec)
   labels = np.concatenate([raw.train.labels, raw.test.labels])
@@ -145,6 +146,16 @@ def _read_headers(
   _check_classes(source, raw, labels, spec)
   check_shapes(source, shapes, spec)
   return raw, spec._replace(name=name), shapes
+
+
+def _name_of(file: str) -> str:
+  """Returns the name of the data in a file or folder, which can be printed, and
+  be a part of a file's name.
+  """
+  printable = "".join(
+    c if c.isprintable() and c not in "/\\" else "_" for c in readable(file)
+  )
+  return f"user:{printable.encode()[:90].decode(errors='ignore')}"
 
 
 def _count_from_zero(raw: RawDataset, spec: DataSpec | None) -> RawDataset:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxkd.config import checks
 from jaxkd.data import pictures
 from jaxkd.data.pixels import MODES, Background, fit, to_float
+from jaxkd.data.split_folders import walk
 from jaxkd.errors import JaxkdError
 from jaxkd.serialization import bundle
 from jaxkd.serialization.bundle import LoadedBundle
@@ -97,7 +98,7 @@ def _find_images(source: Path) -> list[Path]:
     return [source]
   paths = sorted(
     path
-    for path in source.rglob("*")
+    for path in walk(source)
     if pictures.is_image_file(path) and path.is_file()
   )
   if not paths:

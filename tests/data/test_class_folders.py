@@ -10,6 +10,7 @@ import pytest
 from jaxkd.data import class_folders
 from jaxkd.data.pictures import open_image
 from jaxkd.data.user_data import describe_path, load_path
+from jaxkd.serialization.data_spec import check_spec
 from jaxkd.types import DataSpec, JaxkdError
 
 TEACHER = DataSpec("bundle", (4, 4, 1), 3, (0.5,), (0.5,))
@@ -356,6 +357,47 @@ def test_splits_without_classes_are_no_classes(tmp_path):
   message = "train_images, valid have images without classes"
   with pytest.raises(JaxkdError, match=message):
     load_path(str(tmp_path), None)
+
+
+def test_parts_of_a_download_are_no_classes(tmp_path):
+  names = (f"pets-20240101T000000Z-00{i}" for i in (1, 2))
+  put(*(tmp_path / name / "pets" / "cat" / "1.png" for name in names))
+  with pytest.raises(JaxkdError, match="parts of one download; merge the"):
+    load_path(str(tmp_path), None)
+
+
+def test_a_copy_of_all_classes_is_no_class(tmp_path, capsys):
+  for folder in (tmp_path / "cells", tmp_path / "cells" / "cells"):
+    put(folder / "a" / "1.png", folder / "b" / "1.png")
+  assert labels(load_path(str(tmp_path), None)) == ([], [0, 1])
+  assert "cells has the same folders and is left" in capsys.readouterr().out
+
+
+def test_masks_beside_images_are_no_images(tmp_path, capsys):
+  for kind, value in (("images", 1), ("masks", 255)):
+    for name in "ab":
+      put(tmp_path / kind / name / "1.png", value=value)
+  loaded = load_path(str(tmp_path), None)
+  assert loaded.test_images.max() == 1
+  assert loaded.test_labels.tolist() == [0, 1]
+  assert "masks is left out, images is used" in capsys.readouterr().out
+
+
+def test_a_test_split_of_other_folders_is_said(tmp_path, capsys):
+  for split in ("train", "valid"):
+    put(*(tmp_path / split / name / "1.png" for name in "ab"))
+  put(tmp_path / "test" / "unknown" / "1.png")
+  assert labels(load_path(str(tmp_path), None)) == ([0, 1], [0, 1])
+  assert "test has other folders than train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "ä\\ \n", "🦊" * 60, b"caf\xe9"])
+def test_any_name_of_a_folder_can_be_saved(tmp_path, name):
+  folder = tmp_path / os.fsdecode(name)
+  put(folder / "a" / "1.png", folder / "b" / "1.png")
+  spec = describe_path(str(folder), None).spec
+  check_spec(spec, "")
+  assert len(spec.name.encode()) < 100
 
 
 def test_the_folder_of_the_images_beside_others(tmp_path):

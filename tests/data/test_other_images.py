@@ -93,3 +93,10 @@ def test_other_numbers_of_channels_are_refused(folder):
 def test_a_folder_is_no_photo(folder):
   with pytest.raises(JaxkdError, match="give one image file, such as"):
     other_images.load_photo(str(folder), 3)
+
+
+def test_hidden_folders_are_not_read(tmp_path):
+  for name in ("a", ".thumbnails", "__MACOSX"):
+    (tmp_path / name).mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / name / "1.png")
+  assert other_images.image_files(str(tmp_path)) == [tmp_path / "a" / "1.png"]
