@@ -337,7 +337,7 @@ def test_an_artefact_with_several_outputs(network, tmp_path, capsys):
   flags = (*FLAGS, "--probe=probe.st")
   message = refused(capsys, run_import, *flags, file="net.stablehlo")
   assert "other (B, 4)" in message and "--output" in message
-  for output, out in (("scores", "by_name"), ("3", "by_index")):
+  for output, out in (("scores", "name"), ("3", "index"), ("-1", "last")):
     run_import(*flags, f"--output={output}", file="net.stablehlo", out=out)
     loaded = bundle.read(out)
     np.testing.assert_allclose(

@@ -289,6 +289,11 @@ def test_averaged_weights_and_a_normaliser_beside_them(capsys):
   save_file(state | {"std": np.float32([0.5])}, "net.safetensors")
   message = refused(capsys, "net", "--weights=net.safetensors", out="other")
   assert "--mean=0.2,0.4,0.6 --std=0.5" in message
+  names = set(state) - {"mean", "std"}
+  state = {f"net.{n}" if n in names else n: t for n, t in state.items()}
+  save_file(state | {"std": np.float32([0.5])}, "net.safetensors")
+  message = refused(capsys, "net", "--weights=net.safetensors", out="other")
+  assert "--mean=0.2,0.4,0.6 --std=0.5" in message
 
 
 def test_weights_of_another_device_are_read(monkeypatch):

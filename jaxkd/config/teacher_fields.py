@@ -19,6 +19,19 @@ ACCESS_LEVELS = ("label", "top_k", "probs", "logits", "white_box")
 # What a network's output is.
 OUTPUT_KINDS = ("logits", "probabilities", "sigmoid")
 
+
+def output_index(name: str, count: int) -> int | None:
+  """Returns which of several outputs an index names, from the end if it is
+  negative; None for a name, or if there are fewer.
+
+  >>> output_index("1", 3), output_index("-1", 3), output_index("3", 3)
+  (1, 2, None)
+  """
+  if not name.removeprefix("-").isdecimal() or not -count <= int(name) < count:
+    return None
+  return int(name) % count
+
+
 TEMPLATE = Block(
   "template",
   "Requests and replies of teacher.protocol=template.",

@@ -165,7 +165,7 @@ def with_output(classifier: Classifier, output: str, kind: str) -> Classifier:
   if isinstance(reader, OutputReader):
     reader = OutputReader(output or reader.name, kind or reader.kind)
     return classifier.replace(apply=replace(apply, outputs=reader))
-  if output not in ("", "0"):
+  if output not in ("", "0", "-1"):
     raise JaxkdError(
       f"teacher.output={output!r}: {classifier.name!r} has one output; leave "
       "the field out."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 import jax
 import jax.numpy as jnp
 
+from jaxkd.config.teacher_fields import output_index
 from jaxkd.types import Array, JaxkdError, Outputs
 
 MIN_PROBABILITY = 1e-12  # smaller ones are raised to it before the logarithm
@@ -74,13 +75,13 @@ class OutputReader:
     Raises:
       JaxkdError: if there is no such output, or if several may be the one.
     """
-    if isinstance(returned, jax.Array) and self.name in ("", "0"):
+    if isinstance(returned, jax.Array) and self.name in ("", "0", "-1"):
       return returned
     arrays = dict(_arrays(returned))
     if self.name:
       top = [value for _, value in _children(returned)]
-      if self.name.isdecimal() and int(self.name) < len(top):
-        arrays.setdefault(self.name, top[int(self.name)])
+      if (index := output_index(self.name, len(top))) is not None:
+        arrays.setdefault(self.name, top[index])
       if isinstance(arrays.get(self.name), jax.Array):
         return arrays[self.name]
       raise JaxkdError(

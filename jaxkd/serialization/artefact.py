@@ -7,6 +7,7 @@ from jax import export
 import jax.numpy as jnp
 import numpy as np
 
+from jaxkd.config.teacher_fields import output_index
 from jaxkd.types import Array, DataSpec, JaxkdError
 
 # Targets of calls back into the Python process that exported the artefact.
@@ -76,7 +77,7 @@ def logits_index(
     JaxkdError: if there is no such output, or if none is named and not exactly
       one fits.
   """
-  if num_batch_norms(exported) is not None and output in ("", "0"):
+  if num_batch_norms(exported) is not None and output in ("", "0", "-1"):
     return 0
   indices = jax.tree.unflatten(
     exported.out_tree, range(len(exported.out_avals))
@@ -87,8 +88,8 @@ def logits_index(
   ]
   if output in paths:
     return paths.index(output)
-  if output.isdecimal() and int(output) < len(paths):
-    return int(output)
+  if (index := output_index(output, len(paths))) is not None:
+    return index
   fitting = [
     index
     for index, array in enumerate(exported.out_avals)

@@ -63,7 +63,8 @@ def check_spec(spec: DataSpec, where: str) -> None:
     )
   if not (_numbers((classes,), int) and 1 < classes <= MAX_CLASSES):
     raise JaxkdError(
-      f"{where}: spec.num_classes={classes}; choose 2 to {MAX_CLASSES}."
+      f"{where}: spec.num_classes={classes}; choose 2 to {MAX_CLASSES}, 2 also "
+      "for a network with one output."
     )
   for field, numbers in (("mean", mean), ("std", std)):
     if not _numbers(numbers, int, float) or len(numbers) not in (1, shape[-1]):

@@ -112,8 +112,11 @@ def _word(dtype: str) -> str:
 
 def _in_folder(folder: Path) -> Path:
   """Returns the index or the only file of weights in a folder."""
-  for pattern in (f"*.safetensors{INDEX_SUFFIX}", "*.safetensors"):
-    files = sorted(folder.glob(pattern))
+  visible = sorted(
+    file for file in folder.iterdir() if not file.name.startswith(".")
+  )
+  for suffix in (f".safetensors{INDEX_SUFFIX}", ".safetensors"):
+    files = [file for file in visible if file.name.lower().endswith(suffix)]
     if len(files) == 1 or (files and _SHARD.fullmatch(files[0].name)):
       return files[0]
     if files:
@@ -122,9 +125,7 @@ def _in_folder(folder: Path) -> Path:
         f"{files[1].name}, ...); name one of them."
       )
   # Their reader tells how they are converted.
-  pickles = [
-    file for file in sorted(folder.iterdir()) if file.suffix in PICKLES
-  ]
+  pickles = [file for file in visible if file.suffix in PICKLES]
   if pickles:
     return pickles[0]
   raise JaxkdError(f"{folder} is a folder without .safetensors files.")

@@ -81,6 +81,9 @@ def test_certain_probabilities_stay_finite():
     ("1", {"features": FEATURES, "scores": LOGITS}),
     ("scores", Named(FEATURES, LOGITS)),
     ("1", Named(FEATURES, LOGITS)),
+    ("-1", (FEATURES, MAPS, LOGITS)),
+    ("-2", {"scores": LOGITS, "features": FEATURES}),
+    ("-1", LOGITS),
     ("heads.1", Outputs(FEATURES, (FEATURES, LOGITS))),
     ("aux.0.fc", {"aux": [{"fc": LOGITS}], "main": FEATURES}),
   ],
@@ -99,6 +102,7 @@ def test_an_output_is_chosen(name, returned):
     ("", (), "returned a tuple; it must"),
     ("c", {"a": LOGITS, "b": FEATURES}, r"output='c': .*a \[2, 3\], b \[2"),
     ("2", (LOGITS, FEATURES), r"output='2': the network returned 0 \[2, 3\]"),
+    ("-3", (LOGITS, FEATURES), r"output='-3': the network returned 0"),
     ("1", LOGITS, r"output='1': the network returned \[2, 3\]"),
   ],
 )

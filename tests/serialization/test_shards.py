@@ -43,6 +43,12 @@ def test_a_folder_with_one_file(tmp_path):
   assert shards.read(files).notes == ()
 
 
+def test_a_folder_as_other_systems_leave_it(tmp_path):
+  save_file(TENSORS, tmp_path / "NET.SafeTensors")
+  (tmp_path / "._NET.SafeTensors").write_bytes(b"of macOS")
+  assert shards.find_files(tmp_path) == (tmp_path / "NET.SafeTensors",)
+
+
 def test_a_folder_of_pickles_leads_to_one(tmp_path):
   (tmp_path / "pytorch_model.bin").write_bytes(b"PK\3\4")
   assert shards.find_files(tmp_path) == (tmp_path / "pytorch_model.bin",)

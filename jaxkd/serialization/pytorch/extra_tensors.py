@@ -30,9 +30,9 @@ def is_named_by_training(name: str) -> bool:
 
 def is_of_training(name: str, tensor: np.ndarray) -> bool:
   """Returns whether a tensor is none of a network's weights: a counter, a
-  single number, or one that only training needs.
+  single number, an empty one, or one that only training needs.
   """
-  single = tensor.ndim == 0 and "." not in name
+  single = tensor.size == 0 or (tensor.ndim == 0 and "." not in name)
   return tensor.dtype.kind in "iub" or single or is_named_by_training(name)
 
 

@@ -87,11 +87,12 @@ def _read(
     tensors, _ = computed_weights(tensors)
   selection = select(tensors, state.keys())
   unused = {selection.prefix + name: name for name in selection.unused}
-  normaliser = find_normaliser({name: tensors[name] for name in unused}, 0)
+  others = {name: tensors[name] for name in (*unused, *selection.outside)}
+  normaliser = find_normaliser(others, spec.shape[-1])
   if normaliser:
     normaliser.check(spec)
     for name in normaliser.names:
-      del unused[name]
+      unused.pop(name, None)
   given = {state[name][1].data_ptr() for name in selection.tensors}
   problems = {
     # Of tensors that are tied one is enough.

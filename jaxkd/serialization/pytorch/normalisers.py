@@ -15,6 +15,8 @@ _LEAF = re.compile(
   re.IGNORECASE,
 )
 TOLERANCE = 1e-3  # of flags that people round
+# A mean or a standard deviation above it is one of pixels of 0 to 255.
+_LARGEST_MEAN, _LARGEST_STD = 1, 16
 
 
 class StoredNormaliser(NamedTuple):
@@ -65,8 +67,8 @@ def find_normaliser(
   for name, tensor in tensors.items():
     match = _LEAF.fullmatch(name.rpartition(".")[2])
     sizes = (1, channels) if channels else (1, 2, 3, 4)
-    is_float = tensor.dtype.kind == "f"
-    if match and is_float and tensor.size in sizes and _is_vector(tensor):
+    is_number = tensor.dtype.kind in "fiu"
+    if match and is_number and tensor.size in sizes and _is_vector(tensor):
       stem = name[: len(name) - len(match[0])] + match["stem"]
       kind = next(kind for kind in ("mean", "std", "var") if match[kind])
       pairs.setdefault(stem, {})[kind] = name
@@ -87,7 +89,7 @@ def find_normaliser(
     std = np.sqrt(np.maximum(var, 0))
   if (std <= 0).any():
     return None
-  if np.abs(mean).max() > 1:  # for pixels of 0 to 255
+  if np.abs(mean).max() > _LARGEST_MEAN or std.max() > _LARGEST_STD:
     mean, std = mean / 255, std / 255
   return StoredNormaliser(
     tuple(pair.values()), tuple(mean.tolist()), tuple(std.tolist())

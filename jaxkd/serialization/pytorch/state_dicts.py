@@ -56,12 +56,18 @@ def select(
     prefix: the one to take; None finds it.
 
   Raises:
-    JaxkdError: if two prefixes fit equally, with other tensors.
+    JaxkdError: if two prefixes fit equally, with other tensors, or if no tensor
+      has the prefix.
   """
   if prefix is not None:
     prefix = f"{prefix.rstrip('.')}." if prefix else ""
     if not any(name.startswith(prefix) for name in tensors):
       prefix = unwrapped(prefix)
+    if not any(name.startswith(prefix) for name in tensors):
+      raise JaxkdError(
+        f"--prefix={prefix}: no tensor has a name that begins so; there is "
+        f"{min(tensors, default='none')}."
+      )
     return _below(prefix, tensors, names)
   # Optimisers keep tensors of the same names, which are a last resort.
   usual = [name for name in tensors if not is_named_by_training(name)]

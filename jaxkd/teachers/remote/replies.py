@@ -6,6 +6,7 @@ and BentoML also the bare list, and TensorFlow Serving columns of named outputs.
 
 import numpy as np
 
+from jaxkd.config.teacher_fields import output_index
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote import words
@@ -116,9 +117,10 @@ def read_prediction(
   Raises:
     JaxkdError: if there is none, or more than one that fits equally.
   """
-  by_index = output.isdecimal() and isinstance(prediction, dict)
-  if by_index and output not in prediction and int(output) < len(prediction):
-    return list(prediction.values())[int(output)]
+  if isinstance(prediction, dict) and output not in prediction:
+    index = output_index(output, len(prediction))
+    if index is not None:
+      return list(prediction.values())[index]
   if output:
     return get_path(prediction, output, "teacher.output")
   ranked = _ranked(prediction)

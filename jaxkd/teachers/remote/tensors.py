@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import math
 from typing import NamedTuple
 
+from jaxkd.config.teacher_fields import output_index
 from jaxkd.errors import JaxkdError
 from jaxkd.runtime.files import Json
 from jaxkd.teachers.remote.codec import ResponseSpec
@@ -120,8 +121,9 @@ def choose_output(
   """
   if name:
     named = [output for output in outputs if output.get("name") == name]
-    if not named and name.isdecimal() and int(name) < len(outputs):
-      named = [outputs[int(name)]]
+    index = output_index(name, len(outputs))
+    if not named and index is not None:
+      named = [outputs[index]]
     if outputs and not named:
       names = ", ".join(str(output.get("name")) for output in outputs)
       raise JaxkdError(f"teacher.output={name!r}: the model has {names}.")

@@ -132,7 +132,7 @@ def test_of_two_different_networks_the_flag_chooses():
     converted = read(tensors, prefix=prefix)
     same(converted.variables, network(1)[0])
     assert "left out: model.bn1" in converted.notes[0]
-  with pytest.raises(JaxkdError, match="missing"):
+  with pytest.raises(JaxkdError, match="no tensor has a name"):
     read(tensors, prefix="student.")
 
 
@@ -205,6 +205,36 @@ def test_a_variance_is_that_of_the_normaliser():
   same(read(tensors).variables, network()[0])
   with pytest.raises(JaxkdError, match=r"--std=0\.6,0\.5,0\.4"):
     read(tensors | {"variance": 4 * STD**2})
+
+
+def test_a_normaliser_that_divides_by_255():
+  spec = SPEC._replace(mean=(0.0,) * 3, std=(1.0,) * 3)
+  tensors = under("") | {
+    "mean": np.zeros(1, "f4"),
+    "std": np.full(1, 255, "f4"),
+  }
+  same(convert(MODEL, spec, tensors).variables, network()[0])
+  with pytest.raises(JaxkdError, match="--mean=0 --std=1"):
+    read(tensors)
+
+
+def test_a_normaliser_of_integers():
+  tensors = under("") | {
+    "mean": np.array([51, 102, 153]),
+    "std": np.full(3, 51),
+  }
+  with pytest.raises(JaxkdError, match=r"--mean=0.2,0.4,0.6 --std=0.2,0.2,0.2"):
+    read(tensors)
+
+
+def test_a_prefix_that_no_tensor_has():
+  with pytest.raises(JaxkdError, match=r"--prefix=ema.: no tensor .* model\."):
+    convert(MODEL, SPEC, under("model."), prefix="ema")
+
+
+def test_an_empty_tensor_is_left_out():
+  tensors = under("") | {"history": np.zeros((0, 3), np.float32)}
+  assert read(tensors).notes == ("left out: history",)
 
 
 def test_a_mean_alone_is_subtracted():
