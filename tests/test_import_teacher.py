@@ -466,6 +466,7 @@ def test_a_header_that_begins_like_a_pickle_is_accepted(network, tmp_path):
     (("--model=ideal_lenet", *FLAGS[:3]), "--std too"),
     (("--model=ideal_lenet", *FLAGS, "--num_classes=5"), "5"),
     (("--model=ideal_lenet", *FLAGS, "--image_shape=9,9"), "spec.shape"),
+    (("--model=ideal_lenet", *FLAGS, "--image_shape=3,8,8"), "=8,8,3"),
     (("--model=ideal_lenet", *FLAGS, "--std=0"), "above 0"),
     (
       ("--model=ideal_lenet", *FLAGS, "--batch_norm_epsilon=3"),

@@ -4,6 +4,7 @@ import argparse
 import re
 
 from jaxkd.config.teacher_fields import OUTPUT_KINDS
+from jaxkd.data.pixels import MODES
 from jaxkd.runtime.files import user_path
 from jaxkd.serialization import data_spec, imported
 from jaxkd.types import DataSpec, JaxkdError
@@ -94,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _integers(text: str) -> tuple[int, ...]:
-  return tuple(int(part) for part in text.split(","))
+  return tuple(int(part) for part in re.split("[,x]", text))
 
 
 def _floats(text: str) -> tuple[float, ...]:
@@ -126,6 +127,14 @@ def spec_of(arguments: argparse.Namespace) -> DataSpec | None:
       f"Give {' and '.join(f'--{flag}' for flag in missing)} too; {hint}"
     )
   shape, classes, mean, std = values.values()
+  if len(shape) == 3 and shape[0] in MODES and shape[-1] not in MODES:
+    given, right = (
+      ",".join(map(str, s)) for s in (shape, shape[1:] + shape[:1])
+    )
+    raise JaxkdError(
+      f"--image_shape={given} has the channels first; give H,W,C: "
+      f"--image_shape={right}"
+    )
   channels = shape[-1]
   mean, std = (v * channels if len(v) == 1 else v for v in (mean, std))
   path = arguments.weights or arguments.file

@@ -17,11 +17,18 @@ _BYTE_ORDER_MARKS = {
   codecs.BOM_UTF16_BE: "utf-16",
 }
 # A number and a name, a name and a number, the line above a table or a list.
-_NUMBERED = re.compile(r"(?P<number>\d+)\s*(?:[:,;.)\t=]|\s)\s*(?P<name>\S.*)")
+_NUMBERED = re.compile(
+  r"\"?(?P<number>\d+)\"?\s*(?:[:,;.)\t=]|\s)\s*(?P<name>\S.*)"
+)
 _NAMED = re.compile(r"(?P<name>.*\S)\s*(?:[:,;\t=]|\s)\s*(?P<number>\d+)")
 _HEAD = re.compile(r"[^\W\d]\w*\s*(?:[,;\t]\s*\w+|:)")
 _COMMENT, _ITEM = "# ", "- "
-_KEYS = ("id2label", "names", "categories")
+_KEYS = ("id2label", "names", "categories", "classes", "class_names", "labels")
+# The value of such a key in YAML, up to the next key.
+_YAML = re.compile(
+  rf"^(?:{'|'.join(_KEYS)}):[ \t]*(?P<value>.*?)(?=^\w+:|\Z)",
+  re.DOTALL | re.MULTILINE,
+)
 _QUOTES = "\"'`"
 
 
@@ -31,9 +38,9 @@ def read(path: Path) -> tuple[str, ...]:
   There is one in each line, with or without its number before or behind it,
   quotes or a comma, below a line that names the columns or above all; or the
   file is a list, a dict from numbers to names or from names to numbers, in
-  JSON or as Python prints it. In a JSON object `id2label`, `names` or
-  `categories` may hold them, each an object with its `id` and `name` if they
-  are a list. A name that occurs twice gets its number behind it.
+  JSON or as Python prints it. In an object of JSON or YAML `id2label`, `names`,
+  `categories` and the like may hold them, each an object with its `id` and
+  `name` if they are a list. A name that occurs twice gets its number behind it.
 
   Raises:
     JaxkdError: if the file can't be read, is longer than a model card, or holds
@@ -48,6 +55,8 @@ def read(path: Path) -> tuple[str, ...]:
     text = _decode(path.read_bytes()).removeprefix("\ufeff")
   except OSError as error:
     raise JaxkdError(f"{path} cannot be read: {error}.") from error
+  if match := _YAML.search(text):
+    text = _quoted_items(match["value"])
   if text.lstrip()[:1] in ("[", "{", "("):
     names = _from_literal(path, text)
   else:
@@ -79,10 +88,23 @@ def _decode(content: bytes) -> str:
     return content.decode("cp1252", errors="replace")
 
 
+def _quoted_items(value: str) -> str:
+  """Returns a list of YAML as one of Python, whose items have quotes.
+
+  >>> _quoted_items("[cat, a dog]")
+  "['cat', 'a dog']"
+  """
+  match = re.fullmatch(r"\s*\[([^]]*)\]\s*", value)
+  if not match or any(quote in match[1] for quote in _QUOTES[:2]):
+    return value
+  return repr([item.strip() for item in match[1].split(",") if item.strip()])
+
+
 def _from_lines(text: str) -> list[str]:
   lines = [line.strip().rstrip(",").strip() for line in text.splitlines()]
   lines = [line for line in lines if line and not line.startswith(_COMMENT)]
-  for rows in (lines, lines[1:] if lines and _HEAD.fullmatch(lines[0]) else []):
+  head = lines[0].replace('"', "") if lines else ""
+  for rows in (lines, lines[1:] if _HEAD.fullmatch(head) else []):
     if rows and all(row.startswith(_ITEM) for row in rows):
       return [_unquoted(row.removeprefix(_ITEM)) for row in rows]
     for pattern in (_NUMBERED, _NAMED):

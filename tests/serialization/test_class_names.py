@@ -33,6 +33,10 @@ NAMES = ("cat", "Straße", "crane, bird")
     "# three classes\ncat\nStraße\ncrane, bird\n",
     "names:\n  0: cat\n  1: Straße\n  2: crane, bird\n",
     "names:\n- cat\n- Straße\n- crane, bird\n",
+    "nc: 3\nnames:\n  - cat\n  - 'Straße'\n  - crane, bird\nurl: a\n",
+    "train: a\nnc: 3\nnames: ['cat', 'Straße', 'crane, bird']\nin:\n  a: b\n",
+    '"id","name"\n"0","cat"\n1,Straße\n2,"crane, bird"\n',
+    json.dumps({"classes": NAMES}),
     json.dumps(NAMES),
     json.dumps([{"id": k, "name": n} for k, n in enumerate(NAMES, 1)][::-1]),
     json.dumps(
@@ -106,3 +110,9 @@ def test_a_long_file_and_none(tmp_path):
   path.write_bytes(b"a" * (model_card.MAX_BYTES + 1))
   with pytest.raises(JaxkdError, match="longer than"):
     class_names.read(path)
+
+
+def test_items_of_yaml_without_quotes(tmp_path):
+  path = tmp_path / "data.yaml"
+  path.write_text("train: ../train\nnames: [cat, guinea pig]\nnc: 2\n")
+  assert class_names.read(path) == ("cat", "guinea pig")
