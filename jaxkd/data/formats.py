@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxkd.data import class_folders, label_tables
+from jaxkd.data.class_order import same_classes
 from jaxkd.data.image_arrays import (
   ImageArray,
   idx_images,
@@ -166,12 +167,13 @@ def _numbers(
   if labels.dtype.kind in "US":
     index = {name: number for number, name in enumerate(classes)}
     names = labels.ravel().astype(np.str_).tolist()
-    if unknown := sorted(set(names) - set(index)):
+    same = same_classes(set(names), classes)
+    if unknown := sorted(set(names) - set(same)):
       raise JaxkdError(
         f"{path} has the label {unknown[0]!r}; the teacher's classes are "
         f"{', '.join(classes[:5])}{', ...' if classes[5:] else ''}."
       )
-    return np.array([index[name] for name in names]).reshape(labels.shape)
+    return np.array([index[same[name]] for name in names]).reshape(labels.shape)
   if labels.dtype.kind == "b":
     return labels.astype(np.int64)
   if labels.dtype.kind in "iuf" and labels.ndim == 2 and labels.shape[1] > 1:

@@ -22,6 +22,9 @@ from jaxkd.data.table_cells import TEXTS
 from jaxkd.data.table_columns import Columns, number_of
 from jaxkd.types import JaxkdError
 
+# What programs write in place of a number that is missing.
+_MISSING = ("nan", "none", "null", "na", "n/a", "<na>")
+
 
 class _Row(NamedTuple):
   """A line of a table.
@@ -87,6 +90,15 @@ def read(
     return None
   rows = _once(rows)
   numbers = all(number_of(row.label) is not None for row in rows)
+  known = [r for r in rows if r.label.lower() not in _MISSING]
+  if len(known) < len(rows) and all(
+    number_of(r.label) is not None for r in known
+  ):
+    file = next(row.file for row in rows if row not in known)
+    raise JaxkdError(
+      f"The tables in {folder} have no label of {file.name}; add it, or delete "
+      "the line."
+    )
   names: tuple[str, ...] = ()
   if not numbers:
     ordered = next((t.classes for t in tables.values() if t.classes), ())
@@ -107,7 +119,7 @@ def read(
   paths = [readable(path.relative_to(folder).as_posix()) for path in tables]
   notes.insert(0, f"labels are those of {first_three(paths)}")
   if left := len(images.files) - len({row.file for row in rows}):
-    notes.append(f"{left} images that it doesn't name are left out")
+    notes.append(f"{left} other images are left out")
   return Folders(part("train"), part("test", ""), names, tuple(notes))
 
 
@@ -174,8 +186,11 @@ def _once(rows: list[_Row]) -> list[_Row]:
         f"{row.file} has the labels {other.label} and {row.label} in the "
         "tables; every image needs one."
       )
-  # A table of all images beside those of the splits.
+  # Tables of all images, or of other images, beside those of the splits.
   of_splits = {file for file, split in found if split}
+  complete = any(split == "test" for _, split in found)
   return [
-    row for row in found.values() if row.split or row.file not in of_splits
+    row
+    for row in found.values()
+    if row.split or not (complete or row.file in of_splits)
   ]

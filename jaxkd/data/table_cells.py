@@ -9,6 +9,7 @@ from jaxkd.data.pictures import SUFFIXES
 from jaxkd.runtime.files import Json
 
 TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+MAX_BYTES = 2**28
 _IMAGE = "|".join(re.escape(suffix) for suffix in SUFFIXES)
 # A file name, which may have spaces, and what stands behind or before it.
 _FILE_FIRST = re.compile(rf"(.*?(?:{_IMAGE}))\s+(\S.*)", re.IGNORECASE)
@@ -17,9 +18,11 @@ _NUMBERS = re.compile(r"[\d.+-]+(?:\s+[\d.+-]+)+")
 
 
 def read(path: Path) -> list[list[str]]:
-  """Returns the rows of a table without those that are empty; none if a file
-  of JSON holds something else.
+  """Returns the rows of a table without those that are empty; none if it is too
+  large for one, or holds something else.
   """
+  if path.stat().st_size > MAX_BYTES:
+    return []
   content = path.read_bytes()
   utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
   try:
@@ -33,9 +36,9 @@ def read(path: Path) -> list[list[str]]:
       return _of_json([json.loads(line) for line in lines])
     if suffix == ".json":
       return _of_json(json.loads(text))
-  except (ValueError, RecursionError):
+    return _of_text(text)
+  except (ValueError, RecursionError, csv.Error):
     return []
-  return _of_text(text)
 
 
 def _of_text(text: str) -> list[list[str]]:

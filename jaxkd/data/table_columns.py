@@ -91,6 +91,8 @@ def find(
   elif not (header and images.in_class_folders()):
     # In class folders other columns may say the sizes, for instance.
     labels = _unnamed(others, names, columns)
+    if labels == [c for c in labels if c < file and _is_count(columns[c])]:
+      return None  # images are numbered, and another table has their labels
   if not labels or (len(labels) > 1 and not header):
     return None
   classes = [header[c].strip() for c in labels] if len(labels) > 1 else []
@@ -139,6 +141,12 @@ def _is_split(name: str, cells: Collection[str]) -> bool:
   cells.
   """
   return name in ("", *_SPLITS) and all(map(split_of, cells))
+
+
+def _is_count(cells: Collection[str]) -> bool:
+  """Returns whether the cells are 0, 1, ... or 1, 2, ... in this order."""
+  numbers, count = [number_of(cell) for cell in cells], len(cells)
+  return numbers in ([*range(count)], [*range(1, count + 1)])
 
 
 def _counts(name: str, cells: Collection[str]) -> bool:

@@ -257,6 +257,7 @@ def write(path, **arrays):
   [
     (np.array(["bee", "ant", "bee"]), [2, 1, 2]),
     (np.array([b"bee", b"ant", b"bee"]), [2, 1, 2]),
+    (np.array(["Bee", "ant", "bee"]), [2, 1, 2]),
     (np.array([2.0, 1.0, 2.0]), [2, 1, 2]),
     (np.array([[0, 0, 1.0], [0, 1, 0], [0, 0, 1]]), [2, 1, 2]),
     (np.array([True, False, True]), [1, 0, 1]),

@@ -154,7 +154,7 @@ def test_a_column_of_splits(tmp_path, table, capsys):
   assert dataset.train_labels.tolist() == [1, 0]
   assert dataset.test_images[:, 0, 0, 0].tolist() == [2]
   assert dataset.test_labels.tolist() == [1]
-  assert "1 images that it doesn't name are left out" in capsys.readouterr().out
+  assert "1 other images are left out" in capsys.readouterr().out
 
 
 def test_an_example_of_answers_has_no_labels(tmp_path, capsys):
@@ -259,6 +259,40 @@ def test_lines_without_image_or_label_are_named(tmp_path, line, message):
 
 def test_other_tables_are_ignored(tmp_path):
   tables = {"sizes.csv": b"file,width\n0.png,4\n", "classes.csv": b"id,name\n"}
+  images = ("cat/0.png", "dog/1.png")
+  dataset = find(folder_of(tmp_path, tables, images))
+  assert dataset.test_labels.tolist() == [0, 1]
+
+
+def test_numbers_of_images_are_no_labels(tmp_path):
+  images = ("images/a/0.jpg", "images/a/1.jpg", "images/b/2.jpg")
+  lines = b"1 a/0.jpg\n2 a/1.jpg\n3 b/2.jpg\n"
+  tables = {"images.txt": lines, "image_class_labels.txt": b"1 1\n2 1\n3 2\n"}
+  dataset = find(folder_of(tmp_path, tables, images))
+  assert dataset.test_labels.tolist() == [0, 0, 1]
+
+
+def test_a_table_of_other_images_beside_those_of_splits(tmp_path):
+  images = ("Train/0.png", "Train/1.png", "Test/2.png", "Meta/3.png")
+  header = "Width,ClassId,Path"
+  tables = {
+    "Train.csv": f"{header}\n4,1,Train/0.png\n4,0,Train/1.png\n".encode(),
+    "Test.csv": f"{header}\n4,1,Test/2.png\n".encode(),
+    "Meta.csv": f"{header}\n4,0,Meta/3.png\n".encode(),
+  }
+  dataset = find(folder_of(tmp_path, tables, images))
+  assert dataset.train_labels.tolist() == [1, 0]
+  assert dataset.test_images[:, 0, 0, 0].tolist() == [2]
+
+
+def test_a_number_that_is_missing(tmp_path):
+  tables = {"t.csv": b"file,label\n0.png,1.0\n1.png,0.0\n2.png,nan\n"}
+  with pytest.raises(JaxkdError, match="no label of 2.png"):
+    find(folder_of(tmp_path, tables))
+
+
+def test_what_is_no_table_is_not_read(tmp_path):
+  tables = {"log.csv": b"file,label\n" + b"x" * 200_000, "a.json": b"{"}
   images = ("cat/0.png", "dog/1.png")
   dataset = find(folder_of(tmp_path, tables, images))
   assert dataset.test_labels.tolist() == [0, 1]
