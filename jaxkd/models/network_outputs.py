@@ -75,30 +75,38 @@ class OutputReader:
     Raises:
       JaxkdError: if there is no such output, or if several may be the one.
     """
-    if isinstance(returned, jax.Array) and self.name in ("", "0", "-1"):
-      return returned
+    single = isinstance(returned, jax.Array) and self.name in ("", "0", "-1")
+    name = "" if single else self.name
     arrays = dict(_arrays(returned))
-    if self.name:
+    if name:
       top = [value for _, value in _children(returned)]
-      if (index := output_index(self.name, len(top))) is not None:
-        arrays.setdefault(self.name, top[index])
-      if isinstance(arrays.get(self.name), jax.Array):
-        return arrays[self.name]
+      if (index := output_index(name, len(top))) is not None:
+        arrays.setdefault(name, top[index])
+      chosen = arrays.get(name)
+      if isinstance(chosen, jax.Array) and _are_numbers(chosen):
+        return chosen
       raise JaxkdError(
-        f"teacher.output={self.name!r}: the network returned "
+        f"teacher.output={name!r}: the network returned "
         f"{_described(returned)}; name one of these, or its index."
       )
-    named = [path for path in arrays if path.rpartition(".")[2] == LOGITS]
-    flat = [path for path, array in arrays.items() if array.ndim <= 2]
-    for paths in (arrays, named, flat):
+    numbers = {path: a for path, a in arrays.items() if _are_numbers(a)}
+    named = [path for path in numbers if path.rpartition(".")[2] == LOGITS]
+    on_top = [path for path in named if path == LOGITS]
+    flat = [path for path, array in numbers.items() if array.ndim in (1, 2)]
+    for paths in (numbers, on_top, named, flat):
       if len(paths) == 1:
-        return arrays[next(iter(paths))]
+        return numbers[next(iter(paths))]
     raise JaxkdError(
       f"The network returned {_described(returned)}; it must return logits "
       "[B, K] or jaxkd.Outputs, or one of several outputs must be chosen: "
       "teacher.output (output= of jaxkd.from_linen and so on) is its name or "
       "index."
     )
+
+
+def _are_numbers(array: Array) -> bool:
+  """Returns whether these are no labels, which are integers."""
+  return jnp.issubdtype(array.dtype, jnp.floating)
 
 
 def _children(returned: object) -> list[tuple[str, object]]:
@@ -128,5 +136,7 @@ def _described(returned: object) -> str:
   if not arrays:
     return f"a {type(returned).__name__}"
   return ", ".join(
-    f"{path} {list(array.shape)}".strip() for path, array in arrays[:6]
+    f"{path} {list(array.shape)}".strip()
+    + ("" if _are_numbers(array) else f" {array.dtype}")
+    for path, array in arrays[:6]
   ) + (", ..." if len(arrays) > 6 else "")
