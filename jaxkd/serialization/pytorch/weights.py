@@ -219,6 +219,7 @@ def _is_fused(selection: Selection) -> bool:
   return (
     bool(norms)
     and missing == norms
+    and all(f"{norm}.weight" in selection.missing for norm in norms)
     and all(name.endswith(".bias") for name in selection.unused)
   )
 

@@ -324,6 +324,14 @@ def test_fused_batch_normalisation_is_named():
     read(fused | {"se.weight": np.ones((4, 4), "f4")})
 
 
+def test_missing_statistics_are_not_taken_for_fused_layers():
+  tensors = under("")
+  averaged = {n: t for n, t in tensors.items() if ".running_" not in n}
+  with pytest.raises(JaxkdError, match=r"running_mean.*missing") as error:
+    read(averaged)
+  assert "fused" not in str(error.value)
+
+
 def test_numbers_of_moving_averages_are_left_out():
   tensors = under("") | {
     "model_ema.decay": np.float32(0.999),
