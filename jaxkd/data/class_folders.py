@@ -12,8 +12,8 @@ import numpy as np
 from jaxkd.data import split_folders
 from jaxkd.data.class_order import in_order_of_teacher, same_classes
 from jaxkd.data.pictures import is_image_file, is_special
-from jaxkd.data.shapes import first_three
 from jaxkd.data.split_folders import readable, walk
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 # Files that systems put into folders, in lower case; hidden ones apart.

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 import unicodedata
 
-from jaxkd.data.shapes import first_three
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxkd.data import pictures, split_folders
 from jaxkd.data.labelled_files import LabelledFiles, labelled
 from jaxkd.data.pixels import Background, to_png
-from jaxkd.data.shapes import first_three
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 _NUM_CLASSES = 12

@@ -16,10 +16,10 @@ from jaxkd.data import table_cells, table_columns
 from jaxkd.data.class_folders import Folders, Part
 from jaxkd.data.class_order import in_order_of_teacher, plain, same_classes
 from jaxkd.data.named_images import NamedImages
-from jaxkd.data.shapes import first_three
 from jaxkd.data.split_folders import folders, readable, split_of
 from jaxkd.data.table_cells import TEXTS
 from jaxkd.data.table_columns import Columns, number_of
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 # What programs write in place of a number that is missing.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxkd.data.shapes import first_three
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 

@@ -5,8 +5,8 @@ import unicodedata
 from urllib.parse import unquote
 
 from jaxkd.data.pictures import is_image_file
-from jaxkd.data.shapes import first_three
 from jaxkd.data.split_folders import is_only_split, readable, split_of, walk
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import JaxkdError
 
 

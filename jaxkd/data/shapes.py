@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from jaxkd.data.pixels import MODES
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import DataSpec, JaxkdError
 
 Shape = tuple[int, int, int]
@@ -77,9 +78,3 @@ def sizes(shapes: Iterable[tuple[int, ...]]) -> str:
   '28 x 28 x 1, 32 x 32 x 3'
   """
   return first_three([" x ".join(map(str, shape)) for shape in shapes])
-
-
-def first_three(names: Iterable[str]) -> str:
-  """Returns the first three names, and dots if there are more."""
-  names = list(names)
-  return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

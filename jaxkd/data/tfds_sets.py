@@ -20,10 +20,10 @@ from jaxkd.data.shapes import (
   Shape,
   check_shapes,
   common_shape,
-  first_three,
   opaque,
 )
 from jaxkd.data.tfds_info import HELD_OUT, Part, PreparedSet, damaged, read_info
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import DataSpec, JaxkdError
 
 _READ_BATCH_SIZE = 1000  # examples

@@ -14,11 +14,11 @@ from jaxkd.data.shapes import (
   Shape,
   check_shapes,
   common_shape,
-  first_three,
   opaque,
   sizes,
 )
 from jaxkd.data.split_folders import readable
+from jaxkd.runtime.formatting import first_three
 from jaxkd.types import DataSpec, JaxkdError
 
 

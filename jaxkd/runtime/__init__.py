@@ -7,7 +7,7 @@ devices.py         replicated and sharded arrays
 environment.py     versions, devices and commit, for reports
 files.py           atomic writes of files and folders, JSON
 finished_run.py    reading the folder of a finished run
-formatting.py      numbers as text
+formatting.py      numbers and names as text
 keys.py            the tree of random keys
 leases.py          locks on files that processes share
 metrics.py         the metrics of a run, on disk

@@ -1,4 +1,6 @@
-"""Formats numbers for people; an unknown number (None) is shown as a dash."""
+"""Formats numbers and names for people; an unknown number (None) is a dash."""
+
+from collections.abc import Iterable
 
 UNKNOWN = "–"
 
@@ -111,3 +113,14 @@ def count_names(names: list[str]) -> str:
     name if number == 1 else f"{number} × {name}"
     for name, number in counts.items()
   )
+
+
+def first_three(names: Iterable[str]) -> str:
+  """Returns the first three names, and how many more there are.
+
+  >>> first_three("abcde")
+  'a, b, c and 2 more'
+  """
+  names = list(names)
+  more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+  return ", ".join(names[:3]) + more

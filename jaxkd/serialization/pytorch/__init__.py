@@ -10,6 +10,7 @@ naming_schemes.py    helpers to define the names
 normalisers.py       mean and std that a state dict holds
 parametrisations.py  weights that PyTorch computes from several tensors
 plain.py             names of the layers of plain networks
+shape_checks.py      tensors of another shape than a network's
 state_dicts.py       a network's tensors among those of a state dict
 tensor_names.py      names as wrappers and other libraries write them
 transformers.py      names of the layers of vision transformers

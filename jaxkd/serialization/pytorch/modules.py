@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxkd.config import user_code
 from jaxkd.models import pytorch
+from jaxkd.runtime.formatting import first_three
 from jaxkd.serialization import shards
 from jaxkd.serialization.imported import is_pickle
 from jaxkd.serialization.pytorch.extra_tensors import (
@@ -20,7 +21,6 @@ from jaxkd.serialization.pytorch.parametrisations import (
 )
 from jaxkd.serialization.pytorch.state_dicts import select
 from jaxkd.serialization.pytorch.tensor_names import unwrapped, without_wrappers
-from jaxkd.serialization.pytorch.weights import first_three
 from jaxkd.types import DataSpec, JaxkdError
 
 if TYPE_CHECKING:

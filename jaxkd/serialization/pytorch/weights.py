@@ -5,7 +5,7 @@ here, linear layers are transposed, and a flattened map has channels first in
 PyTorch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -14,8 +14,8 @@ import numpy as np
 
 from jaxkd import models
 from jaxkd.config import checks
+from jaxkd.runtime.formatting import first_three
 from jaxkd.serialization.pytorch.layouts import (
-  TensorLayout,
   TensorLayouts,
   layouts_of,
 )
@@ -23,6 +23,7 @@ from jaxkd.serialization.pytorch.names import names_of
 from jaxkd.serialization.pytorch.naming_schemes import Names
 from jaxkd.serialization.pytorch.normalisers import find_normaliser
 from jaxkd.serialization.pytorch.parametrisations import computed_weights
+from jaxkd.serialization.pytorch.shape_checks import check_shapes
 from jaxkd.serialization.pytorch.state_dicts import (
   Selection,
   Tensors,
@@ -112,7 +113,7 @@ def convert(
     normaliser.check(spec)
   if others:
     notes.append(f"left out: {first_three(list(others))}")
-  _check_shapes(model, spec, names.note, layouts, found)
+  check_shapes(model, spec, names.note, layouts, found)
   for name, tensor in found.items():
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
       raise JaxkdError(f"{name} holds {tensor.dtype}; weights must be floats.")
@@ -222,53 +223,3 @@ def _is_fused(selection: Selection) -> bool:
     and all(f"{norm}.weight" in selection.missing for norm in norms)
     and all(name.endswith(".bias") for name in selection.unused)
   )
-
-
-def _check_shapes(
-  model: str, spec: DataSpec, note: str, layouts: TensorLayouts, given: Tensors
-) -> None:
-  wrong = [
-    layout
-    for layout in layouts.values()
-    if given[layout.name].shape != layout.shape
-  ]
-  if not wrong:
-    return
-  cases = [
-    f"{layout.name} is {_times(given[layout.name].shape)} in place of "
-    f"{_times(layout.shape)}"
-    for layout in wrong
-  ]
-  raise JaxkdError(
-    f"The tensors do not fit {model}: {first_three(cases)}. "
-    + _remedy(spec, note, wrong, given)
-  )
-
-
-def _remedy(
-  spec: DataSpec, note: str, wrong: list[TensorLayout], given: Tensors
-) -> str:
-  """Describes what to do about tensors of another shape."""
-  classes = {
-    given[layout.name].shape[0]
-    for layout in wrong
-    if given[layout.name].shape[1:] == layout.shape[1:]
-    and layout.shape[:1] == (spec.num_classes,)
-  }
-  if len(classes) == 1 and len(wrong) < 3:
-    return (
-      f"They are those of {classes.pop()} classes, and spec.num_classes is "
-      f"{spec.num_classes}."
-    )
-  shape = _times(spec.shape)
-  return f"Compare spec.shape={shape} with the network's inputs. {note}".strip()
-
-
-def first_three(items: Sequence[str]) -> str:
-  """Returns the first three of some names, and how many more there are."""
-  more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-  return ", ".join(items[:3]) + more
-
-
-def _times(shape: tuple[int, ...]) -> str:
-  return "x".join(map(str, shape)) or "a number"
