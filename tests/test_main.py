@@ -15,6 +15,8 @@ import pytest
 
 import jaxkd
 from jaxkd import main
+from jaxkd.pipeline import resolution
+from jaxkd.runtime import cores
 from jaxkd.runtime.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -247,3 +249,13 @@ def test_a_full_disk_is_one_line_and_a_mistake_of_ours_a_traceback(
   for bug in (ZeroDivisionError(), FileNotFoundError(errno.ENOENT, "none")):
     with pytest.raises(type(bug)):
       fails_with(bug)
+
+
+@pytest.mark.skipif(cores.count() < 2, reason="this machine has one core")
+def test_every_core_is_a_device():
+  config = jaxkd.load_config(TOY.removeprefix("--config="))
+  devices = cores.number_of_devices(cores.count(), *resolution.divided(config))
+  several = run(TOY, "--plan", XLA_FLAGS="")
+  assert f"on the {devices} CPU device(s)" in several.stdout, several.stderr
+  one = run(TOY, "--plan", "--jax_num_cpu_devices=1", XLA_FLAGS="")
+  assert "on the 1 CPU device(s)" in one.stdout, one.stderr

@@ -104,3 +104,13 @@ def test_sets_that_do_not_split_over_the_devices_are_refused():
 )
 def test_a_group_has_no_more_images_than_there_are_classes(classes, groups):
   assert fit(load(), classes=classes).group_size == groups
+
+
+def test_devices_divide_batches_and_sets():
+  batches, sets = resolution.divided(load())
+  assert sorted(batches) == sorted(
+    [load().teacher.batch_size, load().student.batch_size]
+  )
+  assert sets == [load().synthesis.num_sets]
+  large = jaxkd.load_config("configs/cake.py:dataset=none,image_size=224")
+  assert resolution.divided(large) == ([], [])
