@@ -240,6 +240,7 @@ def test_a_full_disk_is_one_line_and_a_mistake_of_ours_a_traceback(
   monkeypatch.setattr(main, "PLAN", SimpleNamespace(value=True))
   monkeypatch.setattr(main, "LIST", SimpleNamespace(value=False))
   monkeypatch.setattr(main, "FIELDS", SimpleNamespace(value=False))
+  monkeypatch.setattr(main, "DISTRIBUTED", SimpleNamespace(value=True))
   with pytest.raises(SystemExit):
     fails_with(OSError(errno.ENOSPC, "No space left on device", "/disk/file"))
   said = capsys.readouterr().err
