@@ -25,7 +25,7 @@ from jaxkd.types import DataSpec, JaxkdError
 ANY = "resnet8_16"  # a small network for images of any size
 LARGE = 48  # the side from which configs have recipes for large images
 # Of their sets a CPU makes so many in minutes.
-FEWER = " --config.synthesis.num_sets=16"
+FEWER = " --config.synthesis.num_sets=8"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
