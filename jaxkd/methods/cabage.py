@@ -28,6 +28,7 @@ import jax.numpy as jnp
 
 from jaxkd.config import checks
 from jaxkd.config.fields import COUNT, Field
+from jaxkd.data import to_float
 from jaxkd.data.labels import class_counts, hard_labels
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.runtime import parallel
@@ -187,8 +188,7 @@ def build(
   def learn(state: CabageState, nets: Networks, samples: Samples, key: Array):
     """Updates the clones; returns the difficulty of each sample, `[B]`."""
     updated, loss = group.learn(nets, state.clones, samples, key)
-
-    logits = group.logits(nets, updated, samples.images)
+    logits = group.logits(nets, updated, to_float(samples.images))
     losses = [engine.distance(each, samples.targets) for each in logits]
     difficulty = sum(losses) / clones + LEAST_DIFFICULTY
     return state.replace(clones=updated), difficulty, {"clones": loss}

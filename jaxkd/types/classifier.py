@@ -5,6 +5,9 @@ from typing import NamedTuple, Protocol
 import chex
 import flax
 import jax
+import jax.numpy as jnp
+
+from jaxkd.errors import JaxkdError
 
 Array = jax.Array
 Variables = chex.ArrayTree  # of a network: {'params': ..., 'batch_stats': ...}
@@ -47,7 +50,8 @@ class ApplyFn(Protocol):
 class Classifier:
   """A network as a pytree: its variables and the function that applies them.
 
-  `classifier(images)` returns `Outputs` in evaluation mode.
+  `classifier(images)` returns `Outputs` in evaluation mode. Integers are
+  refused: layers give wrong numbers or NaN for them, and no error.
 
   Attributes:
     variables: to differentiate, stack or shard.
@@ -60,6 +64,11 @@ class Classifier:
   name: str = flax.struct.field(pytree_node=False, default="classifier")
 
   def __call__(self, images: Array) -> Outputs:
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+      raise JaxkdError(
+        f"{self.name} takes floats, for images in [0, 1], not {images.dtype}: "
+        "convert images with jaxkd.data.to_float."
+      )
     return self.apply(self.variables, images)[0]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from toy_task import KEY, SPEC, black_box, linear, network, run_rounds, start
 
+from jaxkd.data import to_float
 from jaxkd.methods import cabage
 from jaxkd.pipeline.costs import round_costs
 from jaxkd.synthesis import clones
@@ -106,7 +107,7 @@ def test_a_class_that_was_given_seldom_is_asked_more():
 
 def test_difficult_samples_are_drawn_more_often_and_measured_again():
   method = build(budget=120)
-  run, _ = run_rounds(method, 10, black_box("label"))
+  run, _ = run_rounds(method, 10, black_box("label", eight_bit=True))
   state, store = run.state, run.store
   assert state.difficulty.shape == (120,)
   assert (state.difficulty > 0).all()
@@ -120,7 +121,8 @@ def test_difficult_samples_are_drawn_more_often_and_measured_again():
   after, *_ = method.phases[1].tell(drawn, nets, samples, KEY)
   losses = [
     clones.distance(
-      linear({"params": weight}, samples.images)[0].logits, samples.targets
+      linear({"params": weight}, to_float(samples.images))[0].logits,
+      samples.targets,
     )
     for weight in after.clones.variables["params"]
   ]
@@ -131,11 +133,12 @@ def test_difficult_samples_are_drawn_more_often_and_measured_again():
 
 @pytest.mark.slow
 def test_places_follow_the_store_around_its_end():
-  run, _ = run_rounds(build(capacity=30, replay_steps=0), 4, black_box("label"))
+  method = build(capacity=30, replay_steps=0)
+  run, _ = run_rounds(method, 4, black_box("label", eight_bit=True))
   assert int(run.state.asked) == int(run.store.inserted) == 48
   classes = run.store.samples.targets
   logits = jnp.stack([
-    linear({"params": weight}, run.store.samples.images)[0].logits
+    linear({"params": weight}, to_float(run.store.samples.images))[0].logits
     for weight in run.state.clones.variables["params"]
   ])  # fmt: skip
   loss = np.mean([clones.distance(each, classes) for each in logits], axis=0)
