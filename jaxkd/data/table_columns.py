@@ -35,7 +35,8 @@ class Columns(NamedTuple):
     labels: of their labels; one for each class where rows have a one.
     split: of the splits; None where no column says them.
     classes: names of the classes in their order where rows have a one.
-    rows: the rows below the names of the columns.
+    rows: those that name a file, below the names of the columns; short ones
+      are filled up with empty cells.
   """
 
   file: int
@@ -96,8 +97,8 @@ def find(
   if not labels or (len(labels) > 1 and not header):
     return None
   classes = [header[c].strip() for c in labels] if len(labels) > 1 else []
-  rows = [row for row in rows if len(row) > max(file, *labels)]
-  return Columns(file, tuple(labels), split, tuple(classes), rows)
+  named = [row for row in filled if row[file].strip()]
+  return Columns(file, tuple(labels), split, tuple(classes), named)
 
 
 def _places_of_files(

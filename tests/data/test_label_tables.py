@@ -249,6 +249,7 @@ def test_folders_of_splits_with_one_table(tmp_path):
   [
     ("9.png,cat", "names 9.png, and there is no such image"),
     ("0.png, ", "has no label of 0.png"),
+    ("0.png", "has no label of 0.png"),
   ],
 )
 def test_lines_without_image_or_label_are_named(tmp_path, line, message):
