@@ -156,6 +156,11 @@ def build(
       "Choose another dataset."
     )
   classes, others = spec.num_classes, spec.num_classes - 1
+  if classes == 2:
+    raise JaxkdError(
+      "zsdb3kd makes labels of the distances to several other classes, and "
+      f"{spec.name} has one other; choose another method."
+    )
   samples = moves // moves_per_sample  # of one walk
   move_inward = boundary.move_inward(longest_move)
 
@@ -181,11 +186,10 @@ def build(
     budget, num_walks, refinements, cost
   )
   move, search = programs(refinements)
-  num_directions = num_walks * probes * samples * others
-  num_rounds = num_rounds or min(
-    math.ceil(num_directions / MAX_DIRECTIONS), num_walks
-  )
   checks.at_most("num_rounds", num_rounds, num_walks, "walks")
+  if not num_rounds:
+    most = max(MAX_DIRECTIONS // (probes * samples * others), 1)
+    num_rounds = equal_rounds(num_walks, min(most, num_walks))
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class
 
@@ -228,6 +232,29 @@ def build(
     hyper=hyper,
     required_access="label",
     float_pixels=True,
+  )
+
+
+def equal_rounds(num_walks: int, most: int) -> int:
+  """Returns the number of equal rounds that leave out the fewest walks.
+
+  The smallest of equal ones is taken; up to twice as many are looked at as
+  there must be.
+
+  Args:
+    num_walks: in all.
+    most: walks of a round.
+
+  Example:
+    >>> equal_rounds(num_walks=30, most=12), equal_rounds(10, 6)
+    (3, 2)
+    >>> equal_rounds(num_walks=7, most=2)  # in four rounds three are left out
+    7
+  """
+  fewest = math.ceil(num_walks / most)
+  return min(
+    range(fewest, min(2 * fewest, num_walks) + 1),
+    key=lambda rounds: num_walks % rounds,
   )
 
 

@@ -113,7 +113,9 @@ def distill(
       points = students.train_students(
         setup, effective_teacher, fresh, made.run, train, folder, metrics
       )
-      chosen, validation = grid.choose(points, held_out)
+      chosen, validation = grid.choose(
+        points, held_out, real=bool(setup.method.real_images)
+      )
 
       # 4. Evaluation.
       grid_summary = grid.summary(points, chosen, validation, dataset)

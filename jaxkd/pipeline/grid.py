@@ -119,18 +119,21 @@ def at_once(
 
 
 def choose(
-  points: list[GridPoint], held_out: Samples
+  points: list[GridPoint], held_out: Samples, *, real: bool
 ) -> tuple[int, list[float]]:
   """The index of the point with the best validation accuracy, and the accuracy
   of every point; the first of equal ones is chosen.
 
-  Accuracy is measured on held-out samples against their labels, or against the
-  teacher's answers where samples have no label.
+  Accuracy is measured on held-out samples against the teacher's answers; on
+  `real` images against their labels, where they have any. The label of a
+  synthetic image is the class that it was made for, which the teacher may see
+  otherwise.
   """
   if len(points) == 1:
     return 0, []
-  answers = hard_labels(held_out.targets)
-  labels = np.where(held_out.labels < 0, answers, held_out.labels)
+  labels = hard_labels(held_out.targets)
+  if real:
+    labels = np.where(held_out.labels < 0, labels, held_out.labels)
   scores = [
     float(np.mean(accuracies(point, held_out.images, labels)))
     for point in points

@@ -13,6 +13,8 @@ from jaxkd.synthesis.boundary import Search
 from jaxkd.synthesis.noise_pool import NoisePool
 from jaxkd.types import Array, Networks, Phase, Samples
 
+TIE = 1e-3  # how much larger the logit of the own class is at least
+
 
 def targeted_searches(
   pool: NoisePool, images: Array, labels: Array, probes: int
@@ -96,7 +98,8 @@ def soft_labels(searches: Search, others: int) -> Array:
   """Computes log-probabilities `[N, K]` from searches for K - 1 other classes.
 
   Logit t is 1 / d_t, or 0 if the search for class t has not crossed, and that
-  of the sample's own class is the sum of them.
+  of the sample's own class is the sum of them, and a little more: with one
+  class that was crossed, or none, they would be equal.
   """
   near = 1.0 / jnp.maximum(searches.distance, 1e-6)
   near = jnp.where(searches.crossed, near, 0.0).reshape(-1, others)
@@ -105,4 +108,5 @@ def soft_labels(searches: Search, others: int) -> Array:
   logits = jnp.zeros((len(labels), others + 1))
   columns = searches.target_classes.reshape(-1, others)
   logits = logits.at[rows[:, None], columns].set(near)
-  return jax.nn.log_softmax(logits.at[rows, labels].set(near.sum(axis=1)))
+  own = (1 + TIE) * near.sum(axis=1) + TIE
+  return jax.nn.log_softmax(logits.at[rows, labels].set(own))

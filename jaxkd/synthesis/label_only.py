@@ -210,7 +210,10 @@ def generator_objective(
   """
 
   def batches(logits: Array, targets: Array) -> Array:
-    smoothed = label_smoothing.as_logits(targets, logits.shape[-1], floor)
+    # Also where the teacher gives logits, which are known up to a constant.
+    smoothed = jax.nn.log_softmax(
+      label_smoothing.as_logits(targets, logits.shape[-1], floor)
+    )
     pairs = (
       leaf.reshape(-1, batch_size, leaf.shape[-1])
       for leaf in (logits, smoothed)

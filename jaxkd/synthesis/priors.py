@@ -37,9 +37,13 @@ def cycled_labels(count: int, num_classes: int) -> Array:
 def balanced_labels(key: Array, count: int, num_classes: int) -> Array:
   """Draws labels `[count]` in random order, every class equally often.
 
-  Frequencies differ by at most one.
+  Frequencies differ by at most one; which classes are the rarer is random.
   """
-  return jax.random.permutation(key, jnp.arange(count) % num_classes)
+  labels = jnp.arange(count) % num_classes
+  if count % num_classes:
+    key, class_key = jax.random.split(key)
+    labels = jax.random.permutation(class_key, num_classes)[labels]
+  return jax.random.permutation(key, labels)
 
 
 def frobenius_norm(images: Array) -> Array:

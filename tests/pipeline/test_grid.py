@@ -2,6 +2,7 @@
 and memory bounds how many networks train at once.
 """
 
+import functools
 from types import SimpleNamespace
 
 import jax
@@ -88,6 +89,9 @@ def points(*labels):
   ]
 
 
+choose = functools.partial(grid.choose, real=True)
+
+
 def samples_with(labels, answers):
   """Samples with these labels, to which the teacher gives `answers`."""
   return Samples(
@@ -97,27 +101,33 @@ def samples_with(labels, answers):
   )
 
 
-def test_labels_choose_the_point():
+def test_labels_of_real_images_choose_the_point():
   held_out = samples_with([1, 1, 1, 0], [0, 0, 0, 0])
-  assert grid.choose(points(0, 1), held_out) == (1, [0.25, 0.75])
+  assert choose(points(0, 1), held_out) == (1, [0.25, 0.75])
+
+
+def test_of_synthetic_images_the_teachers_answers_choose():
+  """Their labels are the classes that they were made for."""
+  held_out = samples_with([1, 1, 1, 0], [0, 0, 0, 1])
+  assert grid.choose(points(0, 1), held_out, real=False) == (0, [0.75, 0.25])
 
 
 def test_the_teachers_answers_choose_where_there_is_no_label():
   held_out = samples_with([-1, -1, -1, 0], [1, 1, 1, 1])
-  assert grid.choose(points(0, 1), held_out) == (1, [0.25, 0.75])
+  assert choose(points(0, 1), held_out) == (1, [0.25, 0.75])
   hard = held_out._replace(targets=jnp.array([1, 1, 1, 1]))
-  assert grid.choose(points(0, 1), hard) == (1, [0.25, 0.75])
+  assert choose(points(0, 1), hard) == (1, [0.25, 0.75])
 
 
 def test_of_equal_points_the_first_is_chosen():
   held_out = samples_with([0, 1], [0, 1])
-  assert grid.choose(points(1, 0, 1), held_out) == (0, [0.5, 0.5, 0.5])
+  assert choose(points(1, 0, 1), held_out) == (0, [0.5, 0.5, 0.5])
 
 
 def test_all_seeds_count():
   mixed = GridPoint({"alpha": 0.0}, [constant(0), constant(0), constant(1)])
   held_out = samples_with([0, 0, 0, 0], [0, 0, 0, 0])
-  assert grid.choose([mixed, *points(1)], held_out) == (
+  assert choose([mixed, *points(1)], held_out) == (
     0, [pytest.approx(2 / 3), 0.0],
   )  # fmt: skip
 
@@ -130,7 +140,7 @@ def dataset(test_labels):
 
 def test_test_data_is_the_oracles_alone():
   held_out = samples_with([1, 1, 1, 0], [0, 0, 0, 0])
-  chosen, scores = grid.choose(points(0, 1), held_out)
+  chosen, scores = choose(points(0, 1), held_out)
   result = grid.summary(points(0, 1), chosen, scores, dataset([0, 0, 0, 1]))
   assert (result["chosen"], result["oracle"]) == (1, 0)
   assert result["names"] == ["alpha"]
@@ -148,7 +158,7 @@ def test_without_test_data_there_is_no_oracle():
 
 
 def test_without_a_grid_there_is_no_summary():
-  assert grid.choose(points(1), samples_with([0], [0])) == (0, [])
+  assert choose(points(1), samples_with([0], [0])) == (0, [])
   assert grid.summary(points(1), 0, [], dataset([0])) is None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batch_norm_network import normed
 from dense_generator import dense_generator
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -139,6 +140,20 @@ def test_rare_classes_are_worth_more_and_their_mean_is_the_entropy():
   assert rarity[3] > rarity[0]
   q = np.exp(smoothed).mean(0)
   assert float(rarity.mean()) == pytest.approx(-(q * np.log(q)).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dafl", "dd", "zskt"])
+def test_logits_are_as_good_as_log_probabilities(name):
+  objective = label_only.generator_objective(
+    methods.info(name).label_objective, 4, 0.01
+  )
+  student, teacher = jax.random.normal(jax.random.key(0), (2, 4, 3))
+  np.testing.assert_allclose(
+    objective(student, teacher + 5.0),
+    objective(student, jax.nn.log_softmax(teacher)),
+    rtol=1e-5,
+    atol=1e-6,
+  )
 
 
 @pytest.mark.parametrize("name", ["dd", "zskt"])

@@ -23,6 +23,16 @@ def test_whole_groups_draw_every_class_equally_often():
   assert len({tuple(group) for group in np.asarray(labels)}) > 20
 
 
+@pytest.mark.parametrize("count", [12, 14, 5])
+def test_balanced_labels_favour_no_class(count):
+  keys = jax.random.split(jax.random.key(0), 600)
+  labels = jax.vmap(lambda key: priors.balanced_labels(key, count, 8))(keys)
+  of_batch = np.stack([np.bincount(each, minlength=8) for each in labels])
+  assert np.ptp(of_batch, axis=1).max() == 1
+  # Each class is one of the more frequent ones with p = (count mod 8) / 8.
+  np.testing.assert_allclose(of_batch.mean(0), count / 8, atol=0.09)
+
+
 def test_normal_is_standard_in_the_normalised_space():
   inputs = priors.normal(jax.random.key(0), 500, SPEC)
   assert inputs.shape == (500, 4, 4, 2)
