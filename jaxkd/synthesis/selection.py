@@ -9,6 +9,8 @@ disagreement (Seung, Opper and Sompolinsky, "Query by Committee", 1992). No
 image is asked about twice while there are new ones.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +19,7 @@ from jaxkd.types import Array
 
 CRITERIA = ("none", "random", "margin", "disagreement")
 MIN_QUOTA = 0.02  # of the images asked in a round, for each class
-CHUNK = 1024  # images whose pixels are 32-bit numbers at once
+CHUNK = 1024  # images that are compared, or draws that are made, at once
 MARGIN_NOISE = 0.15  # largest random number that is added to a margin
 
 
@@ -109,10 +111,28 @@ def rare_classes(key: Array, labels: Array, counts: Array, count: int) -> Array:
 
 
 def draw(key: Array, weights: Array, count: int) -> Array:
-  """Draws indices `[count]` by their `weights [N]`, with replacement."""
-  total = jnp.cumsum(weights)
-  draws = jax.random.uniform(key, (count,)) * total[-1]
-  return jnp.searchsorted(total, draws, side="right").clip(0, len(weights) - 1)
+  """Draws indices `[count]` by their `weights [N]`, with replacement.
+
+  Those of weight 0 are not drawn, if there are others. First one of about
+  sqrt(N) rows is drawn and then one of its weights: in a sum over all of them
+  small weights would be rounded away.
+  """
+  side = math.isqrt(max(len(weights) - 1, 0)) + 1
+  rows = jnp.pad(weights, (0, side**2 - len(weights))).reshape(side, side)
+  ends, ends_in_rows = jnp.cumsum(rows.sum(1)), jnp.cumsum(rows, axis=1)
+
+  def place(ends: Array, draw: Array) -> Array:
+    # Below the end, because a place after the last weight has the same end.
+    below = jnp.minimum(draw * ends[-1], jnp.nextafter(ends[-1], 0.0))
+    return jnp.searchsorted(ends, below, side="right")
+
+  def one(draws: Array) -> Array:
+    row = place(ends, draws[0]).clip(0, side - 1)
+    index = row * side + place(ends_in_rows[row], draws[1])
+    return index.clip(0, len(weights) - 1)
+
+  draws = jax.random.uniform(key, (count, 2))
+  return jax.lax.map(one, draws, batch_size=CHUNK)
 
 
 def is_new(images: Array, earlier: Array, num_earlier: Array) -> Array:

@@ -100,3 +100,33 @@ def test_rare_classes_are_drawn_as_often_as_frequent_ones():
   drawn = labels[rows]
   assert (drawn >= 0).all()
   assert 0.45 < float(drawn.mean()) < 0.55
+
+
+def test_places_are_drawn_by_their_weights():
+  weights = jnp.array([0.0, 1.0, 3.0, 0.0, 6.0, 0.0, 0.0])
+  rows = selection.draw(KEY, weights, 20_000)
+  shares = np.bincount(rows, minlength=7) / 20_000
+  np.testing.assert_allclose(shares, weights / 10, atol=0.015)
+  assert (shares[weights == 0] == 0).all()
+
+
+def test_small_weights_are_not_lost_among_many():
+  """In one sum over all weights only a tenth of these would have a share."""
+  half = 2**19
+  weights = jnp.concatenate([jnp.full(half, 4.0), jnp.full(half, 0.02)])
+  rows = np.asarray(selection.draw(KEY, weights, 400_000))
+  small = rows[rows >= half]
+  assert 1700 < len(small) < 2300  # 1,990 are expected
+  assert len(small) - len(set(small)) < 20  # four, or fifty of a tenth
+
+
+def test_the_largest_draw_is_of_a_place_that_has_a_weight(monkeypatch):
+  highest = jnp.nextafter(jnp.float32(1.0), 0.0)
+  monkeypatch.setattr(
+    jax.random, "uniform", lambda key, shape: jnp.full(shape, highest)
+  )
+  for seed, count in enumerate((7, 1000, 25_000)):
+    weights = np.random.default_rng(seed).uniform(1e-3, 2, count)
+    weights[int(0.3 * count) :] = 0.0
+    place = selection.draw(KEY, jnp.float32(weights), 1)
+    assert weights[int(place[0])] > 0
