@@ -26,7 +26,7 @@ def get_config(argument: str = ""):
   )
   # There are several generators to train.
   made.generator_steps = min(made.generator_steps, 2)
-  # Three seeds of mnist_5k do not diverge without it either; the records have it.
+  # Three seeds of mnist_5k do not diverge without it; the records have it.
   made.clone_optimizer.clip_norm = 1.0
   if args["dataset"] in BUDGETS and not args["smoke"]:
     config.queries.budget = BUDGETS[args["dataset"]]
