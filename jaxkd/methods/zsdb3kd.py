@@ -146,7 +146,8 @@ def build(
 
   Raises:
     JaxkdError: if a field is no multiple of another one that it must be, if
-      inputs are no images, or if the budget is too small.
+      inputs are no images, if there are two classes, or if the budget is too
+      small.
   """
   checks.multiple("directions", directions, "probes", probes)
   checks.multiple("moves", moves, "moves_per_sample", moves_per_sample)
@@ -189,7 +190,7 @@ def build(
   checks.at_most("num_rounds", num_rounds, num_walks, "walks")
   if not num_rounds:
     most = max(MAX_DIRECTIONS // (probes * samples * others), 1)
-    num_rounds = equal_rounds(num_walks, min(most, num_walks))
+    num_rounds = equal_rounds(num_walks, most)
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class
 
