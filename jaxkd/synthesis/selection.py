@@ -117,7 +117,7 @@ def draw(key: Array, weights: Array, count: int) -> Array:
   sqrt(N) rows is drawn and then one of its weights: in a sum over all of them
   small weights would be rounded away.
   """
-  side = math.isqrt(max(len(weights) - 1, 0)) + 1
+  side = math.isqrt(len(weights) - 1) + 1
   rows = jnp.pad(weights, (0, side**2 - len(weights))).reshape(side, side)
   ends, ends_in_rows = jnp.cumsum(rows.sum(1)), jnp.cumsum(rows, axis=1)
 

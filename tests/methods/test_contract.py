@@ -26,6 +26,7 @@ from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.host_exchange import make_host_round
 from jaxkd.pipeline.method import build_method
 from jaxkd.runtime import compile_target, devices
+from jaxkd.teachers.access import shows_eight_bit
 from jaxkd.teachers.oracles import BlackBox, WhiteBox
 from jaxkd.training.step import TrainConfig, init_state
 from jaxkd.types import JaxkdError, Samples
@@ -135,12 +136,8 @@ class ToyRun:
       self.config, self.spec, reserved=0, num_images=40
     )
     access = self.method.required_access
-    # As `teachers.access.shows_eight_bit` says.
-    eight_bit = (
-      access != "white_box"
-      and len(self.spec.shape) == 3
-      and not self.method.float_pixels
-    )
+    self.config.teacher.access = access
+    eight_bit = shows_eight_bit(self.config.teacher, self.spec, self.method)
     self.student = normed(2, self.spec)
     self.network = evaluated(normed(1, self.spec))
     self.teacher = (
