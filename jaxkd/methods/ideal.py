@@ -274,6 +274,9 @@ def build(
     state, samples, terms = images_of(state, nets, image_key)
     if labels == "meant":
       samples = samples._replace(targets=samples.labels)
+    elif relabel and nets.teacher is not None:
+      # No pass learns from them; the held-out ones evaluate the student.
+      samples = samples._replace(targets=nets.teacher(samples.images).logits)
     return {**state, "passes": replay.start_passes(pass_key)}, samples, terms
 
   asks_teacher, relabel = labels == "teacher", mode == "relabel"

@@ -91,6 +91,16 @@ def test_who_is_asked_in_which_phase():
   assert queries(labels="meant") == [False, False]
 
 
+def test_a_white_box_answers_the_stored_images_of_relabelled_views(student):
+  teacher = models.init("mlp", jax.random.key(8), SPEC)
+  method = build(mode="relabel")
+  nets = Networks(teacher, student)
+  state = method.init(jax.random.key(1), nets)
+  _, samples, _ = method.phases[0].ask(state, nets, jax.random.key(0))
+  answers = teacher(samples.images).logits
+  np.testing.assert_allclose(samples.targets, answers, rtol=1e-5)
+
+
 def test_the_classes_meant_are_balanced(student):
   _, samples, _ = ask(build(batch_size=7), student)
   counts = np.bincount(samples.labels, minlength=3)
