@@ -145,6 +145,9 @@ def build(
       f"generator_steps={generator_steps}: mode=datafree makes one; set it to "
       "1, or mode=original."
     )
+  numbers = {"temperature": hyper["temperature"]}
+  if hyper["attention"]:  # without a weight no maps are stored
+    numbers = hyper
   distance = functools.partial(
     divergence, reduction=reduction, temperature=hyper["temperature"]
   )
@@ -192,7 +195,7 @@ def build(
     steps_per_round=steps_per_round,
     capacity=capacity,
     objective=functools.partial(student_loss, reduction=reduction),
-    hyper=hyper,
+    hyper=numbers,
     student_steps=student_steps if original else 1,
     init=init,
   )

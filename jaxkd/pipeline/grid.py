@@ -52,7 +52,8 @@ def expand_grid(block: ConfigDict, method: Method) -> list[dict[str, float]]:
     if name not in method.hyper:
       raise JaxkdError(
         f"grid.{name}: the method has the numbers "
-        f"{', '.join(sorted(method.hyper)) or '(none)'}; choose among them."
+        f"{', '.join(sorted(method.hyper)) or '(none)'}; choose among them. "
+        "A weight of 0 in the config can take its number away."
       )
     if not values:
       raise JaxkdError(f"grid.{name} is empty; give values, or leave it out.")
