@@ -95,6 +95,8 @@ class DastState:
     alpha: weight of its label loss.
     latents: `[B, Z]`, of the batch of this round.
     targets: the teacher's answers to that batch.
+    answered: `[B]`, whether an image's answer is its own: one without a valid
+      answer has become a copy of another image.
   """
 
   variables: Variables
@@ -102,6 +104,7 @@ class DastState:
   alpha: Array
   latents: Array
   targets: Array
+  answered: Array
 
 
 def build(
@@ -135,6 +138,7 @@ def build(
   rounds = checks.rounds_within(budget, batch_size, num_rounds)
   generator = create_generator("dast", spec, latents=latents, width=width)
   tx = optax.adam(step_size, b1=0.5)
+  rows = jnp.arange(batch_size)
   # The generator's rows are sorted by branch.
   labels = jnp.repeat(
     jnp.arange(spec.num_classes), batch_size // spec.num_classes
@@ -151,6 +155,7 @@ def build(
       jnp.zeros((batch_size, spec.num_classes))
       if beta
       else jnp.zeros(batch_size, jnp.int32),
+      jnp.ones(batch_size, bool),
     )
 
   def ask(
@@ -162,15 +167,17 @@ def build(
     state = state.replace(
       variables={**state.variables, **changed}, latents=latents
     )
-    return state, Samples(generator.to_pixels(pre), labels), {}
+    images = generator.to_pixels(pre)
+    return state, Samples(images, labels, extras={"row": rows}), {}
 
   def tell(state: DastState, nets: Networks, samples: Samples, key: Array):
     del nets, key
     targets = samples.targets
     if not beta:
       targets = hard_labels(targets)
-    samples = samples._replace(targets=targets)
-    return state.replace(targets=targets), samples, {}
+    answered = samples.extras["row"] == rows
+    samples = samples._replace(targets=targets, extras={})
+    return state.replace(targets=targets, answered=answered), samples, {}
 
   def fit(
     state: DastState, nets: Networks, key: Array
@@ -185,7 +192,8 @@ def build(
       outputs, _ = nets.student.apply(
         nets.student.variables, images, train=True, rng=key
       )
-      gap = distance(outputs.logits, state.targets, beta).mean()
+      gaps = distance(outputs.logits, state.targets, beta)
+      gap = jnp.mean(gaps, where=state.answered)
       error = optax.softmax_cross_entropy_with_integer_labels(
         outputs.logits, labels
       ).mean()
@@ -214,12 +222,12 @@ def build(
     rounds=rounds,
     capacity=min(capacity, rounds * batch_size),
     objective=student_loss,
-    hyper=hyper,
+    hyper=hyper if beta else {},  # no number of labels alone
     required_access="probs" if beta else "label",
   )
 
 
-def distance(logits: Array, targets: Array, beta: float | Array) -> Array:
+def distance(logits: Array, targets: Array, beta: float | Array = 0.0) -> Array:
   """Computes d, the distance of the student to the teacher's answers, `[B]`.
 
   Args:

@@ -10,8 +10,10 @@ import pytest
 import toy_task
 from toy_task import KEY, SPEC
 
+from jaxkd import config as c
 from jaxkd.methods import dast
 from jaxkd.models.generators.registry import Generator
+from jaxkd.pipeline import grid
 from jaxkd.pipeline.costs import round_costs
 from jaxkd.pipeline.method import check_access
 from jaxkd.teachers.oracles import BlackBox
@@ -134,6 +136,29 @@ def test_the_generator_raises_the_disagreement():
   assert disagreement(after.state) > disagreement(before.state)
 
 
+def test_an_answer_of_another_image_is_left_out_of_the_generators_loss():
+  method = build()
+  nets = Networks(None, network(2))
+  state, samples, _ = method.phases[0].ask(method.init(KEY, nets), nets, KEY)
+  answered = samples._replace(targets=jnp.array([0, 1, 2, 0, 1, 2]))
+  # The third image has become a copy of the first, as
+  # `host_exchange.leave_out_wrong` does.
+  copied = jax.tree.map(lambda x: x[jnp.array([0, 1, 0, 3, 4, 5])], answered)
+  state, kept, _ = method.phases[0].tell(state, nets, copied, KEY)
+  assert not kept.extras
+  _, _, terms = method.phases[1].ask(state, nets, KEY)
+  pre, _ = dast.create_generator("dast", SPEC).apply(
+    state.variables, state.latents, train=True
+  )
+  logits = nets.student.apply(
+    nets.student.variables, jax.nn.sigmoid(pre), train=True
+  )[0].logits
+  log_probs = np.asarray(jax.nn.log_softmax(logits))
+  own = [row for row in range(6) if row != 2]
+  expected = -log_probs[own, np.asarray(answered.targets)[own]].mean()
+  np.testing.assert_allclose(terms["disagreement"], expected, rtol=1e-5)
+
+
 def test_the_student_is_asked_about_the_batch_that_it_learnt():
   before, after, _ = run_rounds()
   images = images_of(before.state.variables["params"], after.state.latents)
@@ -207,6 +232,12 @@ def test_with_beta_probabilities_are_needed():
   assert after.state.targets.shape == (6, 3)
   with pytest.raises(JaxkdError, match="needs probs .* gives label"):
     check_access(build(hyper={"beta": 0.1}), "label", False)
+
+
+def test_a_grid_over_beta_needs_probabilities():
+  assert build(hyper={"beta": 0.1}).hyper == {"beta": 0.1}
+  with pytest.raises(JaxkdError, match="grid.beta: .* weight of 0"):
+    grid.expand_grid(c.block(beta=(0.1, 1.0)), build(hyper={"beta": 0.0}))
 
 
 @pytest.mark.parametrize(
