@@ -70,7 +70,8 @@ QUERIES = Block(
       "eval_at",
       tuple[float, ...],
       (),
-      "Shares of the budget at which the student is evaluated in between.",
+      "Shares of the budget, without the queries for the test images, at "
+      "which the student is evaluated in between.",
       SHARE,
       formerly="marks",
     ),

@@ -242,10 +242,11 @@ def evaluate_at_budget(
   shares in `queries.eval_at`; the last of all rounds passes all that are left.
   """
   queries, number = setup.config.queries, int(run.round)
+  budget = queries.budget - setup.num_evaluation_queries
   after = sum(cost.queries for cost in setup.costs[:number])
   before = after - setup.costs[number - 1].queries
-  end = after if number < len(setup.costs) else queries.budget
-  if any(before < share * queries.budget <= end for share in queries.eval_at):
+  end = after if number < len(setup.costs) else budget
+  if any(before < share * budget <= end for share in queries.eval_at):
     variables = devices.to_local(exchange.student_variables(setup.method, run))
     now = student.replace(variables=variables)
     predictions = scores.predict_test_data(dataset, teacher, now)

@@ -144,6 +144,15 @@ def test_the_student_is_evaluated_at_shares_of_the_budget(
     assert record["agreement"] == record["accuracy"] > 0
 
 
+def test_shares_are_of_the_queries_that_are_not_for_test_images(
+  run_rounds, tmp_path
+):
+  setup = make_setup(two_phases(), budget=4 * COST, eval_at=(0.5,))
+  run_rounds(setup._replace(num_evaluation_queries=2 * COST))
+  records = [r for r in read_metrics(tmp_path / "run") if "queries" in r]
+  assert [record["queries"] for record in records] == [COST]
+
+
 def test_a_term_that_is_not_finite_is_named_with_its_set_and_fields():
   setup = make_setup(two_phases())
   assert rounds.check_finite(setup, {"a": np.zeros(4)}, 2) is None
