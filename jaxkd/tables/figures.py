@@ -194,10 +194,13 @@ def ask_teachers(
 def teacher_files(folder: Path, report: dict[str, Any]) -> dict[str, Path]:
   """Returns the weights of a cell's teachers, by the names in the paper.
 
-  `member2`, which is trained against the published teacher, is Seq-1.
+  `member2`, which is trained against the published teacher, is Seq-1. A defence
+  that changes answers trains nothing: `teacher` is the network behind it.
   """
   defence = report.get("defense")
-  published = f"{defence['name']} teacher" if defence else "teacher"
+  published = "teacher"
+  if defence and not defence.get("changes_answers"):
+    published = f"{defence['name']} teacher"
   count = len(list(folder.glob("member*.safetensors")))
   stems = {
     "undefended teacher": "normal",

@@ -68,6 +68,14 @@ def test_a_plain_teacher_is_the_published_one(tmp_path):
   assert list(outputs.logits) == ["teacher"] == [outputs.published]
 
 
+def test_a_defence_of_the_answer_does_not_name_the_network(tmp_path):
+  saved(tmp_path / "cells" / "kd", "teacher")
+  defense = {"name": "rounding", "changes_answers": True}
+  reports = {"kd": report_of(defense=defense)}
+  outputs = table_figures.ask_teachers(tmp_path, table_of(reports), reports)
+  assert list(outputs.logits) == ["teacher"]
+
+
 @pytest.mark.parametrize("reports", [{}, {"kd": report_of()}])
 def test_a_figure_without_cells_is_not_drawn(tmp_path, capsys, reports):
   figures = (*table_figures.TEACHER_FIGURES, "sweep")
