@@ -17,6 +17,7 @@ from jaxkd.errors import JaxkdError
 from jaxkd.runtime import devices
 from jaxkd.synthesis.procedural.fractal import fractal
 from jaxkd.synthesis.procedural.leaves import leaves
+from jaxkd.synthesis.procedural.objects import objects
 from jaxkd.synthesis.procedural.shapes import shapes
 from jaxkd.synthesis.procedural.smooth import smooth
 from jaxkd.synthesis.procedural.spectrum import spectrum
@@ -35,6 +36,7 @@ SOURCES: dict[str, Source] = {
   "strokes": strokes,
   "fractal": fractal,
   "shapes": shapes,
+  "objects": objects,
 }
 MOST_CHANNELS = 4
 PIXELS = 2**17  # drawn at once, which bounds the memory

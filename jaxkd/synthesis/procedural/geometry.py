@@ -27,7 +27,6 @@ class Outline(NamedTuple):
     center: `[2]`, x and y.
     frame: `[2, 2]`: this matrix times the offset from the centre gives
       coordinates in which the ellipse is the unit circle.
-    radii: `[2]`, of the ellipse.
     normals: `[2, 4]`, unit normals of the polygon's four edges, outwards.
     offsets: `[4]`, distance of each edge from the centre.
     is_ellipse: whether it is the ellipse.
@@ -36,7 +35,6 @@ class Outline(NamedTuple):
 
   center: Array
   frame: Array
-  radii: Array
   normals: Array
   offsets: Array
   is_ellipse: Array
@@ -59,11 +57,17 @@ def random_outlines(key: Array, height: int, width: int) -> Outline:
   """
   uniform = jax.random.uniform(key, (MOST_SHAPES, 9))
   number = whole_number(uniform[0, 8], 1, MOST_SHAPES)
-  outlines = jax.vmap(lambda u: _outline(u, height, width))(uniform[:, :8])
+  outlines = jax.vmap(lambda u: outline(u, height, width))(uniform[:, :8])
   return outlines._replace(present=jnp.arange(MOST_SHAPES) < number)
 
 
-def _outline(uniform: Array, height: int, width: int) -> Outline:
+def outline(uniform: Array, height: int, width: int) -> Outline:
+  """Maps eight uniform numbers to a shape.
+
+  They decide on its kind, the centre's x and y (as a fraction of the image),
+  the size, where 0 is the largest, the aspect, the rotation (of a full turn)
+  and, the last two, the corners.
+  """
   kind_u, x_u, y_u, size_u, aspect_u, turn_u, u, v = uniform
   kind = whole_number(kind_u, 1, _KINDS)
   # A distribution that is close to Beta(1.2, 2.5), in closed form.
@@ -85,9 +89,22 @@ def _outline(uniform: Array, height: int, width: int) -> Outline:
   vertices = axes[0][:, None] * local[0] + axes[1][:, None] * local[1]
   normals, offsets = _edges(vertices)
   return Outline(
-    jnp.stack([x_u * width, y_u * height]), axes / radii[:, None], radii,
+    jnp.stack([x_u * width, y_u * height]), axes / radii[:, None],
     normals, offsets, kind == 1, jnp.array(True),
   )  # fmt: skip
+
+
+def stretched(outline: Outline, factors: Array, center: Array) -> Outline:
+  """Returns a shape whose offsets `[2]` from a point are multiplied."""
+  normals = outline.normals / factors[:, None]
+  # An edge without length has no normal.
+  length = jnp.maximum(jnp.sqrt(jnp.square(normals).sum(0)), 1e-6)
+  return outline._replace(
+    center=center + factors * (outline.center - center),
+    frame=outline.frame / factors,
+    normals=normals / length,
+    offsets=outline.offsets / length,
+  )
 
 
 def _edges(vertices: Array) -> tuple[Array, Array]:
@@ -119,9 +136,9 @@ def cover(distance: Array) -> Array:
 
 def _ellipse_distance(x: Array, y: Array, outline: Outline) -> Array:
   """Computes the distance to first order, which holds near the edge."""
-  u = outline.frame[0, 0] * x + outline.frame[0, 1] * y
-  v = outline.frame[1, 0] * x + outline.frame[1, 1] * y
-  slope = jnp.square(u / outline.radii[0]) + jnp.square(v / outline.radii[1])
+  ((a, b), (c, d)) = outline.frame
+  u, v = a * x + b * y, c * x + d * y
+  slope = jnp.square(a * u + c * v) + jnp.square(b * u + d * v)
   return 0.5 * (u * u + v * v - 1) * jax.lax.rsqrt(slope + 1e-12)
 
 

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from jaxkd.synthesis import procedural
-from jaxkd.synthesis.procedural.geometry import coverage, random_outlines
+from jaxkd.synthesis.procedural.geometry import (
+  coverage,
+  outline,
+  random_outlines,
+  stretched,
+)
 from jaxkd.synthesis.procedural.spectrum import spectrum_field
 
 COUNT = 200
@@ -44,7 +49,9 @@ def amplitude_slope(fields):
 
 
 def statistics(images):
-  """Returns `[N, 4]`: slope, sharp edges, share of extreme pixels, mean."""
+  """Returns `[N, 5]`: slope, sharp edges, share of extreme pixels, mean, and
+  how much the left side differs from the right.
+  """
   steps = np.abs(np.diff(images, axis=1))
   return np.stack(
     [
@@ -52,6 +59,7 @@ def statistics(images):
       (steps > 0.2).mean((1, 2)),
       ((images < 0.02) | (images > 0.98)).mean((1, 2)),
       images.mean((1, 2)),
+      np.abs(images - images[:, :, ::-1]).mean((1, 2)),
     ],
     1,
   )
@@ -95,6 +103,44 @@ def test_half_of_the_leaves_lie_on_black(images):
   # The others have a background of any grey.
   share = ((images["leaves"] == 0).mean((1, 2)) > 0.02).mean()
   assert share == pytest.approx(0.5, abs=0.1)
+
+
+def test_objects_stand_in_the_middle_and_most_are_their_own_mirror_image(
+  images,
+):
+  objects = images["objects"]
+  on_black = objects[(objects == 0).mean((1, 2)) > 0.02]
+  assert len(on_black) / COUNT == pytest.approx(0.5, abs=0.15)
+  covered = on_black > 0
+  middle = covered[:, 8:24, 8:24].mean((1, 2))
+  corners = covered[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(1)
+  assert middle.mean() > 3 * corners.mean()
+  # A texture has black pixels too.
+  differing = (covered != covered[:, :, ::-1]).mean((1, 2))
+  alike = (differing < 0.02).mean()
+  assert alike == pytest.approx(0.75, abs=0.15)
+
+
+# Kind, centre, size, aspect, rotation and corners of an ellipse, a triangle and
+# a rectangle.
+SHAPES = [
+  [0.1, 0.4, 0.6, 0.1, 0.3, 0.1, 0.5, 0.5],
+  [0.5, 0.4, 0.6, 0.1, 0.3, 0.1, 0.4, 0.8],
+  [0.9, 0.4, 0.6, 0.1, 0.3, 0.1, 0.5, 0.5],
+]
+
+
+@pytest.mark.parametrize("numbers", SHAPES)
+def test_a_stretched_shape_covers_the_stretched_pixels(numbers):
+  shape = outline(jnp.array(numbers), 40, 40)
+  factors = jnp.array([2.0, 0.5])
+  tall = stretched(shape, factors, jnp.zeros(2))
+  # 40 pixels across become 80, and 40 down become 20.
+  share = np.asarray(coverage(tall, 20, 80)).reshape(20, 40, 2).mean(2)
+  expected = np.asarray(coverage(shape, 40, 40)).reshape(20, 2, 40).mean(1)
+  assert expected.max() == 1
+  assert np.abs(share - expected).mean() < 0.02
+  assert share.sum() == pytest.approx(expected.sum(), rel=0.03)
 
 
 def test_sizes_are_relative_to_the_image():
