@@ -12,8 +12,9 @@ IDEAL's if it is not given; sizes of rounds and epochs follow from it, as they
 do not from `--config.queries.budget`. `select` is `student`, where students of
 the round before select what is asked, `teacher`, where a white box does
 (default there), or `none`. `sources` is a name or several with `+` between
-them, in equal parts, as in `sources=smooth+leaves`. Strokes use the knowledge
-that the classes are digits; smooth noise and leaves assume nothing.
+them, in equal parts, as in `sources=smooth+leaves`. Strokes look like digits,
+and objects like things on a plain background; smooth noise and leaves assume
+nothing.
 """
 
 from jaxkd import config as c
@@ -50,7 +51,7 @@ def get_config(argument: str = ""):
     dataset="mnist_5k",
     access="label",
     select="",
-    sources="smooth+leaves+strokes",
+    sources="strokes+objects",
     budget="0",
   )
   recipe = c.lookup(RECIPES, args["dataset"])

@@ -1,7 +1,7 @@
 """Procedural images in other methods: as starts, or as a share of the queries.
 
-Both are a third each of smooth noise, dead leaves and strokes, see
-`jaxkd.synthesis.procedural`. No published system has them.
+Both are strokes and objects in equal parts, see `jaxkd.synthesis.procedural`.
+No published system has them.
 """
 
 import jax
@@ -26,7 +26,7 @@ from jaxkd.types import (
 
 NUM_PROBES = 512
 CANDIDATES = 8  # procedural images of which one is taken
-MIXTURE = {"smooth": 1.0, "leaves": 1.0, "strokes": 1.0}
+MIXTURE = {"strokes": 1.0, "objects": 1.0}
 _MEANING = "What images are before their first update: as published (noise), "
 START = Field(
   "start",
