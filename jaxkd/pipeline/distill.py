@@ -25,6 +25,7 @@ from jaxkd.pipeline.setup import Setup, setup as make_setup
 from jaxkd.pipeline.teacher import make_teacher
 from jaxkd.report import writer
 from jaxkd.runtime import processes, run_folder
+from jaxkd.runtime.environment import environment
 from jaxkd.runtime.keys import Stream
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.serialization import weights
@@ -71,6 +72,7 @@ def distill(
       teacher_warnings = sanity_checks.check_teacher(setup.teacher, setup.spec)
       sanity_checks.warn(teacher_warnings)
   hosts.check(setup.config, dataset)
+  origin = environment()  # before the checkout can change beside the run
   with (
     run_folder.lock_workdir(
       workdir,
@@ -123,8 +125,9 @@ def distill(
         setup, points[chosen].students, teacher, published, scale, held_out
       )
       report = results.build_report(
-        setup, teacher, trained, dataset, held_out, made, grid_summary, metrics
-      )
+        setup, teacher, trained, dataset, held_out, made, grid_summary, metrics,
+        origin,
+      )  # fmt: skip
       report["seconds"]["total"] = time.monotonic() - began
       report["teacher"]["scale"] = scale and scale._asdict()
       report["defense"] = scores.evaluate_defense(setup, pair, dataset)

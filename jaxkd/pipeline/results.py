@@ -13,7 +13,6 @@ from jaxkd.pipeline import scores
 from jaxkd.pipeline.rounds import SynthesisResult
 from jaxkd.pipeline.setup import Setup
 from jaxkd.runtime import profiling
-from jaxkd.runtime.environment import environment
 from jaxkd.runtime.metrics import MetricsWriter
 from jaxkd.teachers.access import TeacherHandle
 from jaxkd.types import Classifier, Samples
@@ -32,6 +31,7 @@ def build_report(
   made: SynthesisResult,
   grid_summary: dict[str, Any] | None,
   metrics: MetricsWriter,
+  origin: dict[str, Any],
 ) -> dict[str, Any]:
   """Evaluates teacher and students and gathers what a run has measured.
 
@@ -47,6 +47,7 @@ def build_report(
     made: what the rounds led to.
     grid_summary: from `jaxkd.pipeline.grid.summary`; None without a grid.
     metrics: of the run.
+    origin: from `jaxkd.runtime.environment`, when the run was started.
   """
   config, spec = setup.config, setup.spec
   without_data = [
@@ -114,7 +115,7 @@ def build_report(
     "memory": stage_memory(metrics),
     "grid": grid_summary,
     "config": config.to_dict(),
-    **environment(),
+    **origin,
   }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import jaxkd
 from jaxkd import data
+from jaxkd.runtime import environment
 from jaxkd.runtime.metrics import read_metrics
 from jaxkd.tables import results
 from jaxkd.tables.rows import differences
@@ -26,9 +27,15 @@ def small(name="cake", dataset="two_moons", **fields):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-  """One uninterrupted run, and its folder."""
+  """One uninterrupted run, and its folder; a commit is made beside it."""
   folder = tmp_path_factory.mktemp("whole")
-  return *jaxkd.distill(None, small(), folder), folder
+
+  def commit(_):
+    return "after" if (folder / "metrics.jsonl").exists() else "before"
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(environment, "commit", commit)
+    return *jaxkd.distill(None, small(), folder), folder
 
 
 def test_a_run_leaves_everything_behind(whole):
@@ -60,6 +67,7 @@ def test_the_report_has_what_scripts_rely_on(whole):
   assert {
     "method", "dataset", "config", "versions", "devices", "commit",
   } <= saved.keys()  # fmt: skip
+  assert saved["commit"] == "before"
   assert saved["synthesis"]["images"] == 400
   assert saved["queries"]["spent"] == 0
 
