@@ -23,6 +23,8 @@ from jaxkd.tables.rows import RESULTS, Row, differences
 from jaxkd.tables.runner import ordered_cells
 from jaxkd.types import JaxkdError
 
+MOST_NAMED = 2  # cells whose names are printed for one difference
+
 
 def record(
   workdir: Path, rows: Sequence[Row], folder: Path = RESULTS
@@ -89,7 +91,7 @@ def find_row(
   Raises:
     JaxkdError: if there is none, with what the nearest differs in.
   """
-  nearest: list[str] = []
+  nearest: list[tuple[str, str]] = []
   for row in rows:
     if not row.is_table:
       continue
@@ -102,7 +104,8 @@ def find_row(
         return row, config
       if not nearest or len(differing) < len(nearest):
         nearest = differing
-  hint = f"; the nearest differs in {'; '.join(nearest[:3])}" if nearest else ""
+  differing = [f"{text} ({name})" for text, name in nearest[:3]]
+  hint = f"; the nearest differs in {'; '.join(differing)}" if nearest else ""
   raise JaxkdError(
     f"{workdir} is a table of no row in rows.toml{hint}. Add a row."
   )
@@ -110,23 +113,26 @@ def find_row(
 
 def changes(
   config: ConfigDict, recorded: Mapping[str, dict[str, Any]]
-) -> list[str]:
+) -> list[tuple[str, str]]:
   """Lists the fields in which recorded cells differ from a table of today.
 
   Args:
     config: of the table.
     recorded: resolved configs, by the names of cells.
+
+  Returns:
+    A text for each field, with both values, and the name of the cell.
   """
-  texts = []
+  found = []
   for name, values in recorded.items():
     if name not in config.cells:
-      texts.append(f"{name} is gone")
+      found.append(("not in the table", name))
       continue
     cell = config.cells[name].config
-    texts += [f"{name}: {text}" for text in differences(cell, values)]
+    found += [(text, name) for text in differences(cell, values)]
     if cell.seed != values["seed"]:
-      texts.append(f"{name}: seed {cell.seed}, recorded {values['seed']}")
-  return texts
+      found.append((f"seed {cell.seed}, recorded {values['seed']}", name))
+  return found
 
 
 def render(row: Row, content: Mapping[str, Any]) -> str:
@@ -159,5 +165,12 @@ def origin(config: ConfigDict, content: Mapping[str, Any]) -> str:
     f"{brackets}. Runs: {len(runs)}, on "
     f"{' / '.join(devices(runs))}, {spent} in all; {', '.join(origins(runs))}."
   )
-  outdated = changes(config, recorded)
-  return f"{text} Outdated: {'; '.join(outdated)}." if outdated else text
+  cells_of: dict[str, list[str]] = {}  # by what differs
+  for difference, cell in changes(config, recorded):
+    cells_of.setdefault(difference, []).append(cell)
+  outdated = "; ".join(
+    f"{difference} ({', '.join(cells[:MOST_NAMED])}"
+    f"{f' and {len(cells) - MOST_NAMED} more' * (len(cells) > MOST_NAMED)})"
+    for difference, cells in cells_of.items()
+  )
+  return f"{text} Outdated: {outdated}." if outdated else text

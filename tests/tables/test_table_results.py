@@ -1,6 +1,7 @@
 """Tests of the records of tables, whose cells are runs."""
 
 import json
+import re
 
 import pytest
 from report_example import a_report
@@ -84,8 +85,23 @@ def test_a_table_is_rendered_with_the_cells_that_are_finished(
   values = content["runs"][own]["values"]
   values["student"]["epochs"], values["seed"] = 7, 5
   text = results_page.render(ROWS, {ROW.record_name: content})
-  assert f"Outdated: {own}: student.epochs 2, recorded 7; " in text
-  assert f"{own}: seed 0, recorded 5." in text
+  assert f"Outdated: student.epochs 2, recorded 7 ({own}); " in text
+  assert f"seed 0, recorded 5 ({own})." in text
+
+
+def test_what_differs_in_many_cells_is_said_once(table, config, tmp_path):
+  _, own = shared(config)
+  content = recorded(table("t", own), tmp_path)
+  values = content["runs"][own]["values"]
+  content["runs"][own]["values"] = {**values, "seed": 5}
+  cell = next(iter(content["cells"].values()))
+  others = [name for name in config.cells if name != own][:3]
+  for name in others:
+    content["cells"][name] = cell
+    content["runs"][cell_folder(config, name)] = content["runs"][own]
+  text = results_page.render(ROWS, {ROW.record_name: content})
+  assert text.count("seed 0, recorded 5") == 1
+  assert re.search(r"seed 0, recorded 5 \([^,]+, [^,]+ and \d+ more\)", text)
 
 
 def test_a_table_of_no_row_is_refused(table, config, tmp_path):
@@ -97,7 +113,9 @@ def test_a_table_of_no_row_is_refused(table, config, tmp_path):
   report = json.loads(path.read_text())
   report["config"]["seed"] = 5
   path.write_text(json.dumps(report))
-  with pytest.raises(JaxkdError, match=f"differs in {own}: seed 0, recorded 5"):
+  with pytest.raises(
+    JaxkdError, match=rf"differs in seed 0, recorded 5 \({own}\)"
+  ):
     recorded(folder, tmp_path)
 
 
