@@ -1,7 +1,7 @@
 """Procedural images: a few lines of geometry, labelled by the teacher.
 
 No image is optimised and none is real. `jaxkd.synthesis.procedural` draws
-images (smooth noise, dead leaves, strokes and others), and
+images (strokes, objects, smooth noise and others), and
 `jaxkd.synthesis.candidate_images` selects those that the teacher is asked
 about. The method is ours. Neighbours are Baradad et al., "Learning to See by
 Looking at Noise", NeurIPS 2021, whose sources pre-train a network; Kataoka et
