@@ -53,7 +53,7 @@ def expand_grid(block: ConfigDict, method: Method) -> list[dict[str, float]]:
       raise JaxkdError(
         f"grid.{name}: the method has the numbers "
         f"{', '.join(sorted(method.hyper)) or '(none)'}; choose among them. "
-        "A weight of 0 in the config can take its number away."
+        "A weight of 0 in hyper can leave its term out of the method."
       )
     if not values:
       raise JaxkdError(f"grid.{name} is empty; give values, or leave it out.")

@@ -17,11 +17,11 @@ from jaxkd.synthesis.procedural.smooth import smooth_field
 from jaxkd.types import Array
 
 MOST_PARTS = 7
-MIRRORED = 0.75  # share of the objects whose left is the mirror image of right
+MIRRORED = 0.75  # share of the objects that are their own mirror image
 UPRIGHT = 0.75  # share of the parts that are not rotated
-LARGEST = 0.6  # of the sizes of shapes, from the largest
-MIDDLE = np.array([0.5, 0.7])  # of width and height, where parts have a centre
-MOST_STRETCHED = 0.6  # the logarithm of the largest factor
+LARGEST = 0.6  # parts have the largest 60 % of the sizes of other shapes
+MIDDLE = np.array([0.5, 0.7])  # share of width and height that centres lie in
+MOST_STRETCHED = 0.6  # natural logarithm of the largest factor
 SCALES = (3, 5, 9, 16)  # of the texture
 
 
