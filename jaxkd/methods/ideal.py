@@ -39,6 +39,7 @@ from jaxkd.config.synthesis_fields import (
   STEP_SIZE,
   weights_of,
 )
+from jaxkd.evaluation.predictions import log_probs
 from jaxkd.models.generators.registry import create_generator
 from jaxkd.synthesis import (
   generator as engine,
@@ -276,7 +277,8 @@ def build(
       samples = samples._replace(targets=samples.labels)
     elif relabel and nets.teacher is not None:
       # No pass learns from them; the held-out ones evaluate the student.
-      samples = samples._replace(targets=nets.teacher(samples.images).logits)
+      answers = log_probs(nets.teacher, samples.images)
+      samples = samples._replace(targets=answers)
     return {**state, "passes": replay.start_passes(pass_key)}, samples, terms
 
   asks_teacher, relabel = labels == "teacher", mode == "relabel"

@@ -97,7 +97,19 @@ def test_a_white_box_answers_the_stored_images_of_relabelled_views(student):
   nets = Networks(teacher, student)
   state = method.init(jax.random.key(1), nets)
   _, samples, _ = method.phases[0].ask(state, nets, jax.random.key(0))
-  answers = teacher(samples.images).logits
+  answers = jax.nn.log_softmax(teacher(samples.images).logits)
+  np.testing.assert_allclose(samples.targets, answers, rtol=1e-5)
+
+
+def test_a_white_box_answers_real_images_of_eight_bits(student):
+  teacher = models.init("mlp", jax.random.key(8), SPEC)
+  images = jnp.arange(6 * 64, dtype=jnp.uint8).reshape(6, 8, 8, 1)
+  data = Samples(images, jnp.full(6, -1))
+  method = build(mode="relabel", source="real")
+  nets = Networks(teacher, student, data=data)
+  state = method.init(jax.random.key(1), nets)
+  _, samples, _ = method.phases[0].ask(state, nets, jax.random.key(0))
+  answers = jax.nn.log_softmax(teacher(samples.images / 255.0).logits)
   np.testing.assert_allclose(samples.targets, answers, rtol=1e-5)
 
 
