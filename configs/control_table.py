@@ -3,6 +3,7 @@
   python -m jaxkd.main --config=configs/control_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/control_table.py:part=4
   python -m jaxkd.main --config=configs/control_table.py:methods=DisGUIDE+IDEAL
+  python -m jaxkd.main --config=configs/control_table.py:columns=procedural
   python -m jaxkd.main --config=configs/control_table.py:dataset=fashion_mnist
   python -m jaxkd.main --config=configs/control_table.py:smoke
 
@@ -12,7 +13,7 @@ they began. The column `procedural` is the control that counts: the same student
 makes as many updates on as many procedural images, which the same teacher
 answers with the same access. Three seeds, each with a teacher of its own.
 `part=4` makes a quarter of each method's rounds, sets or queries. `methods` are
-rows with `+` between them.
+rows and `columns` are columns of each seed, with `+` between them.
 """
 
 from jaxkd import config as c, methods
@@ -37,41 +38,50 @@ METHODS = {
   "CaBaGE": "cabage",
 }
 SEEDS = (0, 1, 2)
+# Columns of each seed, and what a seed's name is followed by.
+COLUMNS = {"method": "", "control": ", control", "procedural": ", procedural"}
 NEGLIGIBLE_STEP = 1e-12  # for images: far below one of 256 levels
 
 
 def get_config(argument: str = ""):
   args = c.arguments(
-    argument, dataset="mnist_5k", part="1", methods="+".join(METHODS)
+    argument,
+    dataset="mnist_5k",
+    part="1",
+    methods="+".join(METHODS),
+    columns="+".join(COLUMNS),
   )
   c.forbid(args, "teacher", "student", "seeds")
   rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
+  shown = args["columns"].split("+")
   columns = {
-    f"seed {seed}{control and ', '}{control}": (seed, control)
+    f"seed {seed}{c.lookup(COLUMNS, column, 'columns')}": (seed, column)
     for seed in SEEDS
-    for control in ("", "control", "procedural")
+    for column in shown
   }
   cells = {}
   rows = tuple(args["methods"].split("+"))
   for row in rows:
     method = c.lookup(METHODS, row, "methods")
     name, _, method_argument = method.partition(":")
-    for column, (seed, control) in columns.items():
+    for title, (seed, column) in columns.items():
       config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
       config.seed = seed
       shorten(config, c.number(args, "part"))
-      if control == "control":
+      if column == "control":
         freeze_images(config)
-      if control == "procedural":
+      if column == "procedural":
         config = c.procedural_control(
           config, c.sibling(__file__, "procedural", rest)
         )
-      other = "" if control else c.slug(f"{row}_{column}, procedural")
-      cells[c.slug(f"{row}_{column}")] = c.cell(
-        row, column, config, control=other
+      control = ""
+      if column == "method" and "procedural" in shown:
+        control = c.slug(f"{row}_{title}, procedural")
+      cells[c.slug(f"{row}_{title}")] = c.cell(
+        row, title, config, control=control
       )
-  title = f"Students, and those of the same runs without learning, on {rest}"
-  return c.table("control", title, rows, tuple(columns), cells)
+  caption = f"Students, and those of the same runs without learning, on {rest}"
+  return c.table("control", caption, rows, tuple(columns), cells)
 
 
 def shorten(config, part: int):

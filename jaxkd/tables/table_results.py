@@ -18,7 +18,7 @@ from jaxkd.tables.records import (
   empty_record,
   filled_record,
 )
-from jaxkd.tables.results import devices, origins, record_of
+from jaxkd.tables.results import devices, origins, read_record, record_of
 from jaxkd.tables.rows import RESULTS, Row, differences
 from jaxkd.tables.runner import ordered_cells
 from jaxkd.types import JaxkdError
@@ -29,7 +29,9 @@ MOST_NAMED = 2  # cells whose names are printed for one difference
 def record(
   workdir: Path, rows: Sequence[Row], folder: Path = RESULTS
 ) -> tuple[Path, list[str]]:
-  """Records the finished cells of a table; it replaces an earlier record.
+  """Records the finished cells of a table, or of a part of its cells.
+
+  They replace earlier ones; recorded cells that the folder does not have stay.
 
   Args:
     workdir: the folder of the table.
@@ -47,20 +49,23 @@ def record(
   content = read_json(path)
   require_fields(path, content, ["config.cells"])
   names = set(content["config"]["cells"])
-  reports = {
+  found = {
     name: report
     for name in sorted(names)
     if (report := read_report(workdir / "cells" / name)) is not None
   }
-  if not reports:
+  if not found:
     raise JaxkdError(
       f"{workdir} has no finished cell; run the command of the table first."
     )
-  row, config = find_row(workdir, names, reports, rows)
+  row, config = find_row(workdir, names, found, rows)
+  # A part of a table may name a run that several cells share by another cell.
+  folders = {cell_folder(config, name): name for name in found}
+  reports = {run: found[name] for run, name in folders.items()}
   runs = {
-    name: record_of(workdir / "cells" / name, report)
-    | {"values": report["config"]}
-    for name, report in reports.items()
+    run: record_of(workdir / "cells" / name, found[name])
+    | {"values": found[name]["config"]}
+    for run, name in folders.items()
   }
   factor = UNITS[config.unit]
   cells = {
@@ -69,9 +74,26 @@ def record(
     if (run := cell_folder(config, name)) in reports
   }
   path = folder / row.record_name
-  content = {"config": row.config, "overrides": row.overrides}
-  write_json(path, {**content, "runs": runs, "cells": cells})
-  return path, [f"{row.command}: {len(cells)} of {len(config.cells)} cells"]
+  before = read_record(path) if path.exists() else {"runs": {}, "cells": {}}
+  kept = {
+    name: cell
+    for name, cell in before["cells"].items()
+    if name in config.cells
+    and name not in cells
+    and cell_folder(config, name) in before["runs"]
+  }
+  kept_runs = {cell_folder(config, name) for name in kept}
+  content = {
+    "config": row.config,
+    "overrides": row.overrides,
+    "runs": runs | {run: before["runs"][run] for run in sorted(kept_runs)},
+    "cells": cells | kept,
+  }
+  write_json(path, content)
+  lines = [f"{row.command}: {len(cells)} of {len(config.cells)} cells"]
+  if kept:
+    lines.append(f"kept {len(kept)} cells that were recorded before")
+  return path, lines
 
 
 def find_row(
@@ -84,7 +106,7 @@ def find_row(
 
   Args:
     workdir: the folder of the table.
-    names: of all its cells.
+    names: of all its cells, which may be a part of the row's.
     reports: those of its finished runs, by the cell that their folder is of.
     rows: the declared rows.
 
@@ -92,11 +114,10 @@ def find_row(
     JaxkdError: if there is none, with what the nearest differs in.
   """
   nearest: list[tuple[str, str]] = []
-  for row in rows:
-    if not row.is_table:
-      continue
-    config = row.load()
-    if names == set(config.cells):
+  tables = [(row, row.load()) for row in rows if row.is_table]
+  # A row that has just these cells comes before one that has others as well.
+  for row, config in sorted(tables, key=lambda item: len(item[1].cells)):
+    if names <= set(config.cells):
       differing = changes(
         config, {name: report["config"] for name, report in reports.items()}
       )

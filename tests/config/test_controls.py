@@ -9,6 +9,7 @@ import pytest
 from jaxkd import config as c
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+TABLE = f"{CONFIGS}/control_table.py"
 
 
 def control_of(name):
@@ -44,3 +45,18 @@ def test_the_method_s_own_config_is_left_as_it_is():
   config, control = control_of("cake")
   control.teacher.epochs = 1
   assert config.teacher.epochs == 30
+
+
+def test_a_column_alone_has_the_cells_that_the_whole_table_has():
+  whole = c.load_config(f"{TABLE}:methods=DisGUIDE,smoke")
+  part = c.load_config(f"{TABLE}:methods=DisGUIDE,columns=procedural,smoke")
+  assert set(part.cells) == {
+    name for name in whole.cells if name.endswith("_procedural")
+  }
+  assert len(part.cells) == len(part.columns) == 3
+  for name, cell in part.cells.items():
+    assert cell == whole.cells[name]
+  named = {cell.control for cell in whole.cells.values() if cell.control}
+  assert named == set(part.cells)
+  with pytest.raises(c.JaxkdError, match="columns"):
+    c.load_config(f"{TABLE}:columns=controls")

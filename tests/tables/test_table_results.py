@@ -104,6 +104,26 @@ def test_what_differs_in_many_cells_is_said_once(table, config, tmp_path):
   assert re.search(r"seed 0, recorded 5 \([^,]+, [^,]+ and \d+ more\)", text)
 
 
+def test_a_part_of_a_table_leaves_the_other_cells_as_they_were(
+  table, config, tmp_path
+):
+  both, own = shared(config)
+  recorded(table("t", both, own), tmp_path)
+  part = table("part", own, date="2025-06-07T00:00:00+00:00")
+  identity = json.loads((part / "config.json").read_text())
+  cells = identity["config"]["cells"]
+  identity["config"]["cells"] = {own: cells[own]}
+  (part / "config.json").write_text(json.dumps(identity))
+  path, lines = table_results.record(part, ROWS, tmp_path / "results")
+  content = json.loads(path.read_text())
+  assert content["runs"].keys() == {both, own}
+  assert "kept" in lines[1]
+  dates = {name: content["cells"][name]["date"] for name in content["cells"]}
+  assert dates.pop(own).startswith("2025")
+  assert len(dates) > 1
+  assert all(date.startswith("2024") for date in dates.values())
+
+
 def test_a_table_of_no_row_is_refused(table, config, tmp_path):
   _, own = shared(config)
   with pytest.raises(JaxkdError, match="no finished cell"):
