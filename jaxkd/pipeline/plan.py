@@ -123,15 +123,15 @@ def memory(setup: Setup) -> str:
   if teacher is None or not (white_box and setup.method.steps):
     return text
   dtype = setup.config.compute_dtype
-  each = memory_estimate.image_bytes(
-    models.with_compute_dtype(teacher, dtype), setup.spec
-  )
+  teacher = models.with_compute_dtype(teacher, dtype)
+  each = memory_estimate.image_bytes(teacher, setup.spec)
   text += (
     f"\n  {images:,} images at once, about {images * each / 2**30:,.2f} GiB "
     f"with what the teacher keeps of them in {dtype}"
   )
   devices = compile_target.device_count()
-  needed = size * 2**20 + images * each / devices
+  most = memory_estimate.image_bytes(teacher, setup.spec, devices)
+  needed = size * 2**20 + images * most / devices
   free = compile_target.memory_bytes()
   if free and needed > free:
     text += (

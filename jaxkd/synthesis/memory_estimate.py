@@ -2,7 +2,8 @@
 
 Optimising an image keeps what the gradient of the network needs from its
 forward pass, and the image, its gradient and its update. Before that, one set
-of images at a time may be chosen from candidates.
+of images at a time may be chosen from candidates; afterwards the images of all
+devices are copied to each, because each has the whole store.
 """
 
 import math
@@ -23,6 +24,9 @@ BATCH = 8  # images whose residuals are counted
 SHARE = 0.45
 PIXEL_COPIES = 4  # of a float32 image: itself, gradient, update, next image
 COPIES_OF_MAPS = 2  # usual ratio of the bytes kept to those of the maps
+# Bytes of a pixel that is copied from another device. It has 8 bits, and a TPU
+# fills three channels up to four times and more their size.
+COPIED_PIXEL_BYTES = 4
 CANDIDATE_COPIES = 2  # of an 8-bit image: as it is drawn, and in order
 
 
@@ -53,11 +57,23 @@ def residual_bytes(classifier: Classifier, spec: DataSpec) -> float:
   return total / BATCH
 
 
-def image_bytes(classifier: Classifier, spec: DataSpec) -> float:
-  """Returns the bytes that optimising one image takes."""
-  return residual_bytes(classifier, spec) + PIXEL_COPIES * 4 * math.prod(
-    spec.shape
-  )
+def image_bytes(
+  classifier: Classifier, spec: DataSpec, devices: int = 1
+) -> float:
+  """Returns the bytes that one image of a device takes on that device.
+
+  They are taken while it is optimised, or afterwards by it and by an image of
+  each other device; the first are free when the copies are made.
+  """
+  pixels = math.prod(spec.shape)
+  optimised = residual_bytes(classifier, spec) + PIXEL_COPIES * 4 * pixels
+  return max(optimised, copied_bytes(devices, spec, devices))
+
+
+def copied_bytes(count: int, spec: DataSpec, devices: int) -> float:
+  """Returns the bytes on each device of `count` images of all devices."""
+  copied = count * COPIED_PIXEL_BYTES * math.prod(spec.shape)
+  return copied if devices > 1 else 0
 
 
 def candidate_bytes(count: int, spec: DataSpec) -> float:
@@ -88,5 +104,5 @@ def images_per_round(
   if not limit:
     return max_images
   free = SHARE * limit - candidate_bytes(matched, spec)
-  images = int(free / image_bytes(classifier, spec))
-  return min(max(images, 1) * devices, max_images)
+  each = image_bytes(classifier, spec, devices)
+  return min(max(int(free / each), 1) * devices, max_images)

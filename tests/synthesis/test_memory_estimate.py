@@ -59,6 +59,30 @@ def test_candidates_of_a_set_leave_room_for_fewer_images(monkeypatch):
   assert none > some > many == 1
 
 
+@pytest.mark.parametrize(
+  ("shape", "images", "compiled"),
+  [((32, 32, 1), 256_000, 1.065e9), ((224, 224, 3), 12_800, 8.867e9)],
+)
+def test_copies_from_all_devices_are_what_the_compiler_makes(
+  shape, images, compiled
+):
+  """The all-gathers of CAKE's rounds in jaxkd/bench/aot/results.md."""
+  spec = SPEC._replace(shape=shape)
+  copied = memory_estimate.copied_bytes(images, spec, 8)
+  assert copied == pytest.approx(compiled, rel=0.2)
+  assert memory_estimate.copied_bytes(images, spec, 1) == 0
+
+
+def test_copies_from_many_devices_leave_less_room_on_each(monkeypatch):
+  monkeypatch.setattr(jax, "local_devices", lambda: [Device(10**9)])
+  on_one, on_two, on_many = (
+    memory_estimate.images_per_round(network("resnet8_8"), SPEC, devices, 10**8)
+    / devices
+    for devices in (1, 2, 256)
+  )
+  assert on_one == on_two > 2 * on_many
+
+
 def test_devices_of_the_cpu_share_its_memory():
   """The tests have two."""
   total = 2 * compile_target.memory_bytes()
@@ -76,6 +100,6 @@ def test_a_round_is_what_fits(limit, fills, monkeypatch):
   if not fills:
     assert result == 32_000
     return
-  each = memory_estimate.image_bytes(network("resnet18"), SPEC)
+  each = memory_estimate.image_bytes(network("resnet18"), SPEC, 2)
   free = 2 * memory_estimate.SHARE * limit
   assert result * each <= free < (result + 2) * each

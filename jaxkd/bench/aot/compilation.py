@@ -54,14 +54,14 @@ def compile_cell(
     **fields,
     "note": prepared.note,
     "compile_seconds": round(seconds, 1),
-    "estimate": estimate(setup, prepared, kind),
+    "estimate": estimate(setup, prepared, target),
     "memory": memory(compiled, kind, prepared.state_bytes),
     **costs(compiled.as_text(), prepared, flops, kind),
   }
 
 
 def estimate(
-  setup: Setup, prepared: Prepared, kind: Accelerator
+  setup: Setup, prepared: Prepared, target: CompileTarget
 ) -> dict[str, float] | None:
   """What a run expects of a dispatch when it chooses `sets_per_round`.
 
@@ -69,6 +69,7 @@ def estimate(
     `bytes` of one device for its images, and `seconds`; None for runs that do
     not choose, and for devices of unknown rates.
   """
+  kind = kind_of(target.name)
   if "sets_per_round" not in setup.config.synthesis or not kind.flops:
     return None
   teacher = models.with_compute_dtype(
@@ -76,8 +77,10 @@ def estimate(
   )
   each = time_estimate.image_step_seconds(teacher, setup.spec, kind)
   kept = memory_estimate.residual_bytes(teacher, setup.spec)
+  devices = len(target.devices)
+  copied = memory_estimate.copied_bytes(devices, setup.spec, devices)
   return {
-    "bytes": prepared.images * kept,
+    "bytes": prepared.images * max(kept, copied),
     "seconds": prepared.images * prepared.steps * each,
   }
 

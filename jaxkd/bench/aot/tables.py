@@ -15,7 +15,8 @@ COLUMNS = (
 
 ESTIMATES = (
   "What a run expects when it chooses `sets_per_round`, bytes kept for the "
-  "backward pass and seconds of a dispatch, and what the compiler says:"
+  "backward pass or, if they are more, copied from all devices, and seconds of "
+  "a dispatch, and what the compiler says:"
 )
 RUNS = (
   "Rounds or epochs of the whole run, by the cycles or, where there are none, "
