@@ -10,9 +10,10 @@ and calibration error on test data. The attacks are all on the same LeNet-5,
 with a LeNet-5 as student: knowledge distillation on the owner's training images
 with the teacher's answers, procedural images that nobody optimised, with the
 probabilities and with the labels of the answers, DFME with probabilities, and
-IDEAL with labels, without its ensemble. The lines below the table name the
-cheapest defence that was measured to help against each attack, and against the
-strongest one of each row.
+IDEAL with labels, without its ensemble. Where a defence never changes a label,
+the attacks by labels are the run without one. The lines below the table name
+the cheapest defence that was measured to help against each attack, and against
+the strongest one of each row.
 `mnist_5k` is sized for two CPU cores; the others have the budgets of IDEAL's
 paper, for DFME as well.
 """
@@ -44,7 +45,7 @@ def get_config(argument: str = ""):
     f"Defences of the answer by attack, on {args['dataset']}",
     (c.UNDEFENDED, *names),
     (*c.HONEST, *attacks),
-    c.cells_of_defenses(names, attacks),
+    c.cells_of_defenses(names, attacks, [*filter(defenses.keeps_label, names)]),
     prices=tuple(c.HONEST),
   )
 

@@ -1,6 +1,6 @@
 """Tables are configs with cells; `jaxkd.tables.runner` runs them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import re
 from typing import Any
 
@@ -83,7 +83,9 @@ def cells(
 
 
 def cells_of_defenses(
-  names: Sequence[str], attacks: dict[str, ConfigDict]
+  names: Sequence[str],
+  attacks: dict[str, ConfigDict],
+  keeping_label: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
   """Returns a cell for every defence and attack, and for what defences cost.
 
@@ -91,6 +93,8 @@ def cells_of_defenses(
     names: of the defences; a row without one comes first, see `UNDEFENDED`.
     attacks: whole configs by the names of their columns, all on one teacher.
       The columns `HONEST` beside them share the runs of the first.
+    keeping_label: defences that never change a label. Other attacks that see
+      labels alone are the same run as without one.
   """
   cells_by_name = {}
   first = next(iter(attacks))
@@ -98,7 +102,9 @@ def cells_of_defenses(
   for row in (UNDEFENDED, *names):
     for column, attack in columns.items():
       config = ConfigDict(copied(attacks[attack]))
-      config.teacher.defense = defense(name="" if row == UNDEFENDED else row)
+      same = attack != first and config.teacher.access == "label"
+      undefended = row == UNDEFENDED or (same and row in keeping_label)
+      config.teacher.defense = defense(name="" if undefended else row)
       value = HONEST.get(column, "student.accuracy")
       name = slug(f"{row}_{column}")
       cells_by_name[name] = cell(row, column, config, value=value)

@@ -13,7 +13,8 @@ and declares the fields that it adds to `teacher.defense` in `FIELDS`. `answer`
 is a pure function of `probs [B, K]` and of the `images [B, ...]` in pixel space
 that they answer; it returns probabilities `[B, K]`, not negative, whose sum
 differs from 1 by rounding at most. It needs no training, so that
-`python -m jaxkd.serve --defense=NAME` applies it as well.
+`python -m jaxkd.serve --defense=NAME` applies it as well. `KEEPS_LABEL = True`
+in its module says that the likeliest class always stays.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ def find(name: str, field: str = FIELD) -> ModuleType:
 def changes_answers(name: str) -> bool:
   """Returns whether a defence changes answers and trains nothing."""
   return hasattr(find(name), "answer")
+
+
+def keeps_label(name: str) -> bool:
+  """Returns whether a defence of the answer never changes the label."""
+  return getattr(find(name), "KEEPS_LABEL", False)
 
 
 def own_fields(name: str) -> tuple[Field | Block, ...]:

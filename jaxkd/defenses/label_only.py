@@ -16,6 +16,7 @@ import jax
 from jaxkd.config.fields import Field
 from jaxkd.types import Array
 
+KEEPS_LABEL = True
 FIELDS: tuple[Field, ...] = ()
 
 

@@ -34,6 +34,7 @@ SMOOTHING = 1e-6  # of p before its logarithm
 SEARCH_STEPS = 48  # of the ternary search; each leaves two thirds
 PENALTY = 1e3  # steeper than the value, so that no constraint is violated
 
+KEEPS_LABEL = True
 FIELDS = (
   Field(
     "epsilon",

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxkd.config.fields import COUNT, Field
 from jaxkd.types import Array
 
+KEEPS_LABEL = True
 FIELDS = (
   Field("count", int, 1, "k, classes whose probability is told.", COUNT),
 )

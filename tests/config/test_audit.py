@@ -96,3 +96,16 @@ def test_a_served_teacher_can_not_be_defended_from_outside():
   config.teacher.url = "http://127.0.0.1:1"
   with pytest.raises(jaxkd.JaxkdError, match="can't be changed from outside"):
     plan.describe(config)
+
+
+def test_attacks_by_labels_share_a_run_where_a_defence_keeps_the_label():
+  table = jaxkd.load_config("configs/answer_defenses.py:smoke")
+  named = {
+    name: cell.config.teacher.defense.name for name, cell in table.cells.items()
+  }
+  for attack in ("procedural_labels", "ideal"):
+    assert named[f"top_k_{attack}"] == named[f"modelguard_w_{attack}"] == ""
+    assert named[f"rounding_{attack}"] == "rounding"
+    assert named[f"reverse_sigmoid_{attack}"] == "reverse_sigmoid"
+  for column in ("honest_accuracy", "kd_on_real_images", "dfme"):
+    assert named[f"top_k_{column}"] == "top_k"

@@ -24,7 +24,6 @@ PROBS = np.concatenate(
   + [np.eye(6)[:2], np.full((1, 6), 1 / 6), [[0, 0, 0.5, 0.5, 0, 0]]]
 ).astype(np.float32)
 IMAGES = RANDOM.integers(0, 256, (len(PROBS), 5, 4, 1)).astype(np.float32) / 255
-KEEP_LABEL = ("label_only", "top_k", "modelguard_w")
 
 
 def of(name, **values):
@@ -45,8 +44,16 @@ def test_answers_are_probabilities(name):
   assert (told >= 0).all()
   rounded = 6 / 2 * 0.1 if name == "rounding" else 0
   assert (abs(told.sum(-1) - 1) <= rounded + 1e-5).all()
-  if name in KEEP_LABEL:
+  if defenses.keeps_label(name):
     np.testing.assert_array_equal(told.argmax(-1), PROBS.argmax(-1))
+
+
+def test_the_answers_of_some_can_have_another_label():
+  keeping = {n for n in defenses.answer_names() if defenses.keeps_label(n)}
+  assert keeping == {"label_only", "modelguard_w", "top_k"}
+  # A largest probability that is not well above beta / 2 loses to 0.
+  even = np.array([[0.26, 0.25, 0.25, 0.24, 0.0, 0.0]], np.float32)
+  assert answers("reverse_sigmoid", even, beta=0.9).argmax() != 0
 
 
 def test_rounded_probabilities_have_the_decimals():
