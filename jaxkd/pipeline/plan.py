@@ -130,8 +130,8 @@ def memory(setup: Setup) -> str:
     f"with what the teacher keeps of them in {dtype}"
   )
   devices = compile_target.device_count()
-  most = memory_estimate.image_bytes(teacher, setup.spec, devices)
-  needed = size * 2**20 + images * most / devices
+  copied = memory_estimate.copied_bytes(images, setup.spec, devices)
+  needed = size * 2**20 + max(images * each / devices, copied)
   free = compile_target.memory_bytes()
   if free and needed > free:
     text += (

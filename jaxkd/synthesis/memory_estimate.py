@@ -24,9 +24,7 @@ BATCH = 8  # images whose residuals are counted
 SHARE = 0.45
 PIXEL_COPIES = 4  # of a float32 image: itself, gradient, update, next image
 COPIES_OF_MAPS = 2  # usual ratio of the bytes kept to those of the maps
-# Bytes of a pixel that is copied from another device. It has 8 bits, and a TPU
-# fills three channels up to four times and more their size.
-COPIED_PIXEL_BYTES = 4
+COPIED_PIXEL_BYTES = 4  # images are copied as they are made, in float32
 CANDIDATE_COPIES = 2  # of an 8-bit image: as it is drawn, and in order
 
 
