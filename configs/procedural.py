@@ -78,6 +78,7 @@ def get_config(argument: str = ""):
       "model": "lenet5_half"
       if white_box and recipe["image_size"]
       else recipe["student"],
+      "start": "auto" if white_box else "random",
       "epochs": min(max(visits // budget, 1), MAX_EPOCHS),
       "batch_size": 32,
       "augment": (),

@@ -83,6 +83,15 @@ STUDENT = Block(
   (
     *NETWORK,
     Field(
+      "start",
+      str,
+      "random",
+      "Weights before it is trained: random, or the teacher's for fewer "
+      "channels (teacher), which needs a white box and a student that is its "
+      "network with fewer; auto: the teacher's where that is so.",
+      ("random", "teacher", "auto"),
+    ),
+    Field(
       "epochs",
       int,
       ...,

@@ -101,7 +101,7 @@ def distill(
       setup.black_box,
     ) as teacher:
       # 2. Rounds: make images, ask the teacher, store the answers.
-      fresh = students.init_students(setup)
+      fresh = students.init_students(setup, visible)
       made = rounds.run_rounds(
         setup, teacher, fresh[0], dataset, folder, metrics
       )

@@ -1,8 +1,10 @@
 """Checks of a config, and the automatic values that are filled in."""
 
+import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from jaxkd import defenses, methods, models
+from jaxkd import defenses, methods, models, narrowing
 from jaxkd.config import checks, fields
 from jaxkd.config.fields import Block, Field
 from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
@@ -42,6 +44,7 @@ def fit(
   config: ConfigDict,
   spec: DataSpec,
   teacher: Classifier | None,
+  student: Classifier,
   devices: int,
   backend: str,
 ) -> None:
@@ -54,12 +57,15 @@ def fit(
     config: from `resolve`; it is changed.
     spec: of the inputs.
     teacher: as shapes or arrays; None behind an interface.
+    student: as shapes.
     devices: number of devices.
     backend: their kind, as `jax.default_backend()`.
 
   Raises:
-    JaxkdError: if sets can't be split over the devices.
+    JaxkdError: if sets can't be split over the devices, or if the student can't
+      start with weights of the teacher.
   """
+  config.student.start = student_start(config, spec, teacher, student)
   synthesis = config.synthesis
   if synthesis.get("group_size") == 0:
     most = min(GROUP_SIZE, spec.num_classes)
@@ -77,6 +83,35 @@ def fit(
     synthesis.sets_per_round = sets_per_round(
       synthesis.num_sets, images // max(synthesis.set_size, 1), devices
     )
+
+
+def student_start(
+  config: ConfigDict,
+  spec: DataSpec,
+  teacher: Classifier | None,
+  student: Classifier,
+) -> str:
+  """Returns whose weights the student starts with, `random` or `teacher`.
+
+  Raises:
+    JaxkdError: if the teacher's are asked for and can't be had.
+  """
+  asked = config.student.start
+  if asked == "random":
+    return asked
+  try:
+    if teacher is None or config.teacher.access != "white_box":
+      raise JaxkdError("its teacher is no white box")
+    image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
+    narrowing.make_plan(teacher, student, image)
+  except JaxkdError as error:
+    if asked == "auto":
+      return "random"
+    raise JaxkdError(
+      f"student.start=teacher: the student {config.student.model!r} can't "
+      f"start with the teacher's weights: {error}. Choose random, or auto."
+    ) from error
+  return "teacher"
 
 
 def images_per_round(

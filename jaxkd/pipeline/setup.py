@@ -153,6 +153,7 @@ def setup(
     resolved,
     summary.spec,
     networks.teacher,
+    networks.student,
     compile_target.device_count(),
     compile_target.backend(),
   )

@@ -8,7 +8,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 
-from jaxkd import models
+from jaxkd import models, narrowing
 from jaxkd.data.labels import class_counts, labels_of
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
@@ -18,27 +18,36 @@ from jaxkd.runtime import buckets, compile_target, processes
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
+from jaxkd.synthesis import starts
 from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import fit, optimisers
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Classifier, LossContext, Samples
 
+NUM_COMPARED = 2_000  # images on which the layers of two networks are compared
 # The numbers of the objective, and the student that is trained with them.
 Trainee = tuple[dict[str, float], Classifier]
 
 
-def init_students(setup: Setup) -> list[Classifier]:
-  """A student with initial weights for each seed."""
+def init_students(setup: Setup, teacher: Classifier | None) -> list[Classifier]:
+  """A student with initial weights for each seed.
+
+  Args:
+    setup: of the run.
+    teacher: the network whose weights they have with `student.start=teacher`;
+      each seed compares both on images of its own.
+  """
   block = setup.config.student
-  return [
-    models.init(
-      block.model,
-      setup.key(Stream.STUDENT, Purpose.INITIAL, seed),
-      setup.spec,
-    )
-    for seed in range(block.seeds)
-  ]
+  students = []
+  for seed in range(block.seeds):
+    key = setup.key(Stream.STUDENT, Purpose.INITIAL, seed)
+    student = models.init(block.model, key, setup.spec)
+    if block.start == "teacher":
+      images = starts.probe_images(setup.spec, key, NUM_COMPARED)
+      student = narrowing.narrow(teacher, student, images)
+    students.append(student)
+  return students
 
 
 def run_pre_student_stage(

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from pathlib import Path
+import sys
 import tempfile
 
 import jax
@@ -115,12 +116,18 @@ def errors_end_command() -> Iterator[None]:
   """Ends a command with status 2 and a line, for what a user can mend.
 
   That is a `JaxkdError`, or a file or disk that can't be used. Other exceptions
-  are mistakes of the package and keep their traceback.
+  are mistakes of the package and keep their traceback. A reader of the output
+  that has ended, such as `head`, ends the command with status 1.
   """
   try:
     yield
+    sys.stdout.flush()
   except JaxkdError as error:
     fail(str(error))
+  except BrokenPipeError:
+    # Python writes what is left to standard output once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except OSError as error:
     reason = system_failure(error) or in_the_way(error)
     if reason is None:

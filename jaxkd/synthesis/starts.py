@@ -146,16 +146,24 @@ def replace_share(
   )
 
 
-def probe_images(spec: DataSpec) -> Array:
-  """Returns the inputs on which a teacher's scale is measured, as floats.
+def probe_images(
+  spec: DataSpec, key: Array | None = None, count: int = NUM_PROBES
+) -> Array:
+  """Returns inputs on which networks are measured, as floats `[count, ...]`.
 
   They are procedural images, or points that are distributed as the data's
-  mean and standard deviation say, and the same for all runs.
+  mean and standard deviation say.
+
+  Args:
+    spec: of the inputs.
+    key: random key; None: the same inputs for all runs.
+    count: number of inputs.
   """
-  key = keys.fold(jax.random.key(0), Stream.PROBES)
+  if key is None:
+    key = keys.fold(jax.random.key(0), Stream.PROBES)
   if len(spec.shape) == 3:
-    return to_float(draw(key, NUM_PROBES, spec))
-  return to_pixels(priors.normal(key, NUM_PROBES, spec), spec)
+    return to_float(draw(key, count, spec))
+  return to_pixels(priors.normal(key, count, spec), spec)
 
 
 def draw(key: Array, count: int, spec: DataSpec) -> Array:

@@ -1,6 +1,6 @@
 """Records of tables, whose cells are whole runs, and how they are shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +74,11 @@ def record(
     if (run := cell_folder(config, name)) in reports
   }
   path = folder / row.record_name
-  before = read_record(path) if path.exists() else {"runs": {}, "cells": {}}
-  kept = {
-    name: cell
-    for name, cell in before["cells"].items()
-    if name in config.cells
-    and name not in cells
-    and cell_folder(config, name) in before["runs"]
-  }
-  kept_runs = {cell_folder(config, name) for name in kept}
+  kept, kept_runs = recorded_before(path, config, cells)
   content = {
     "config": row.config,
     "overrides": row.overrides,
-    "runs": runs | {run: before["runs"][run] for run in sorted(kept_runs)},
+    "runs": runs | kept_runs,
     "cells": cells | kept,
   }
   write_json(path, content)
@@ -94,6 +86,30 @@ def record(
   if kept:
     lines.append(f"kept {len(kept)} cells that were recorded before")
   return path, lines
+
+
+def recorded_before(
+  path: Path, config: ConfigDict, new: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Returns the cells of an earlier record that stay, and their runs.
+
+  Args:
+    path: of the record, which may be absent.
+    config: of the table.
+    new: names of the cells that replace earlier ones.
+  """
+  if not path.exists():
+    return {}, {}
+  before = read_record(path)
+  kept = {
+    name: cell
+    for name, cell in before["cells"].items()
+    if name in config.cells
+    and name not in new
+    and cell_folder(config, name) in before["runs"]
+  }
+  runs = sorted({cell_folder(config, name) for name in kept})
+  return kept, {run: before["runs"][run] for run in runs}
 
 
 def find_row(

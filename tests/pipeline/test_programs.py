@@ -31,7 +31,7 @@ class Dispatched(Exception):
 
 def test_programs_are_those_of_a_run(tmp_path, monkeypatch):
   setup = points(fraction=0.25)
-  fresh = students.init_students(setup)
+  fresh = students.init_students(setup, None)
   teacher = fresh[0]
   oracle = local_oracle(setup.config, setup.spec, setup.method, teacher)
   handle = TeacherHandle(oracle, setup.config, teacher)

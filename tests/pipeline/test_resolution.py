@@ -25,7 +25,8 @@ def fit(config, devices=2, backend="cpu", classes=10):
   resolved = resolution.resolve(config)
   spec = TEACHER_SPEC._replace(num_classes=classes)
   teacher = models.abstract("lenet5", spec)
-  resolution.fit(resolved, spec, teacher, devices, backend)
+  student = models.abstract(resolved.student.model, spec)
+  resolution.fit(resolved, spec, teacher, student, devices, backend)
   return resolved.synthesis
 
 
@@ -114,3 +115,44 @@ def test_devices_divide_batches_and_sets():
   assert sets == [load().synthesis.num_sets]
   large = jaxkd.load_config("configs/cake.py:dataset=none,image_size=224")
   assert resolution.divided(large) == ([], [])
+
+
+@pytest.mark.parametrize(
+  ("fields", "start"),
+  [
+    ({}, "teacher"),
+    ({"student.model": "mlp_half"}, "random"),
+    ({"student.model": "lenet5"}, "random"),
+    ({"teacher.access": "probs"}, "random"),
+    ({"student.start": "random"}, "random"),
+    ({"student.start": "teacher"}, "teacher"),
+  ],
+)
+def test_a_narrower_student_starts_with_weights_of_its_teacher(fields, start):
+  config = load(**fields)
+  resolved = resolution.resolve(config)
+  found = resolution.student_start(
+    resolved,
+    TEACHER_SPEC,
+    models.abstract("lenet5", TEACHER_SPEC),
+    models.abstract(resolved.student.model, TEACHER_SPEC),
+  )
+  assert found == start
+
+
+@pytest.mark.parametrize(
+  ("fields", "reason"),
+  [
+    ({"student.model": "mlp_half"}, "other names"),
+    ({"teacher.access": "probs"}, "no white box"),
+  ],
+)
+def test_a_start_that_was_asked_for_and_cannot_be_is_refused(fields, reason):
+  resolved = resolution.resolve(load(**fields, **{"student.start": "teacher"}))
+  with pytest.raises(jaxkd.JaxkdError, match=f"student.start.*{reason}"):
+    resolution.student_start(
+      resolved,
+      TEACHER_SPEC,
+      models.abstract("lenet5", TEACHER_SPEC),
+      models.abstract(resolved.student.model, TEACHER_SPEC),
+    )

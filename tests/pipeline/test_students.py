@@ -41,6 +41,7 @@ def make_setup(method=METHOD, **student):
   fields = {
     "model": "mlp",
     "seeds": 2,
+    "start": "random",
     "at_once": 0,
     "epochs": 2,
     "batch_size": 8,
@@ -65,7 +66,7 @@ def train(tmp_path):
 
   def train(folder, run=None, **student):
     setup = make_setup(**student)
-    fresh = students.init_students(setup)
+    fresh = students.init_students(setup, None)
     with MetricsWriter(tmp_path) as metrics:
       return students.train_students(
         setup, None, fresh, run, samples(), tmp_path / folder, metrics
@@ -83,12 +84,32 @@ def pairs(some, others):
 
 def test_every_seed_has_initial_weights_of_its_own():
   setup = make_setup(seeds=3)
-  first, second, third = students.init_students(setup)
+  first, second, third = students.init_students(setup, None)
   key = setup.key(Stream.STUDENT, Purpose.INITIAL, 1)
   same(second, models.init("mlp", key, SPEC))
   assert not np.array_equal(weights(first)[0], weights(third)[0])
   # The same seeds of a run with fewer are the same students.
-  same(students.init_students(make_setup(seeds=1))[0], first)
+  same(students.init_students(make_setup(seeds=1), None)[0], first)
+
+
+def test_students_start_with_weights_of_the_teacher():
+  setup = make_setup(seeds=2, model="mlp_half", start="teacher")
+  teacher = models.init("mlp", jax.random.key(0), SPEC)
+  first, second = students.init_students(setup, teacher)
+  inputs = jax.random.normal(jax.random.key(1), (200, *SPEC.shape))
+  agreement = [
+    (
+      network(inputs).logits.argmax(1) == teacher(inputs).logits.argmax(1)
+    ).mean()
+    for network in (
+      first,
+      second,
+      models.init("mlp_half", jax.random.key(5), SPEC),
+    )
+  ]
+  assert min(agreement[:2]) > agreement[2]
+  # Each seed compares the networks on images of its own.
+  assert not np.array_equal(weights(first)[0], weights(second)[0])
 
 
 def test_all_seeds_at_all_points_are_trained(train, tmp_path):

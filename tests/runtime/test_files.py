@@ -5,6 +5,8 @@ import json
 import math
 import os
 from pathlib import Path
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -177,3 +179,21 @@ def test_what_a_user_can_mend_ends_a_command_with_a_line(error, line, capsys):
 def test_a_mistake_of_ours_keeps_its_traceback(bug):
   with pytest.raises(type(bug)), files.errors_end_command():
     raise bug
+
+
+def test_a_reader_of_the_output_that_has_ended_ends_a_command(tmp_path):
+  lines = (
+    "from jaxkd.runtime import files",
+    "with files.errors_end_command():",
+    "  for _ in range(100_000):",
+    "    print('a line')",
+  )
+  script = tmp_path / "command.py"
+  script.write_text("\n".join(lines))
+  with subprocess.Popen(
+    [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+  ) as command:
+    assert command.stdout.readline() == b"a line\n"
+    command.stdout.close()
+    assert command.stderr.read() == b""
+  assert command.returncode == 1

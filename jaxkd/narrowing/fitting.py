@@ -1,0 +1,187 @@
+"""The weights of a narrower network, layer by layer."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.extend.core as jex
+import numpy as np
+
+from jaxkd.models import last_layer
+from jaxkd.models.cpu.stored_equations import bind
+from jaxkd.narrowing import equations, moments
+from jaxkd.narrowing.channels import Layer
+from jaxkd.narrowing.choice import Reader, choose
+from jaxkd.narrowing.matrices import is_linear
+from jaxkd.narrowing.plan import Plan, make_plan, slice_leaf
+from jaxkd.types import Array, Classifier
+
+MAX_RESULTS = 2**23  # elements of a layer's results that are kept
+NUM_SCALED = 64  # images by which the logits' scale is found
+
+
+def narrow(
+  teacher: Classifier, student: Classifier, images: Array
+) -> Classifier:
+  """Returns a student with weights of its teacher, for fewer channels.
+
+  Args:
+    teacher: the wider network.
+    student: the narrower one; of its weights only the shapes count.
+    images: `[N, ...]` floats in pixel space, on which layers are compared;
+      about two thousand.
+
+  Raises:
+    JaxkdError: if the student is not the teacher with fewer channels, or if it
+      can't be followed through the network which parameters belong together.
+  """
+  plan = make_plan(teacher, student, images[:1])
+  leaves, tree = jax.tree.flatten(teacher.variables)
+  wide = _Wide(plan)
+  equations.evaluate(
+    equations.trace(teacher, images), [*leaves, images], wide.rule, _same
+  )
+  kept = {
+    group: choose(wide.readers[group], after)
+    if before > after
+    else np.arange(after)
+    for group, (before, after) in plan.sizes.items()
+  }
+  sliced = [
+    slice_leaf(leaf, plan.channels.leaf_axes(index), kept)
+    for index, leaf in enumerate(leaves)
+  ]
+  student = student.replace(variables=jax.tree.unflatten(tree, sliced))
+  fit = _Fit(plan, wide.results, kept, sliced)
+  equations.evaluate(
+    equations.trace(student, images), [*sliced, images], fit.rule, _same
+  )
+  student = student.replace(variables=jax.tree.unflatten(tree, fit.leaves))
+  return _with_scale(teacher, student, images[:NUM_SCALED])
+
+
+class _Wide:
+  """Measures the layers of the wider network.
+
+  Attributes:
+    readers: by group, the layers that read channels of which some go.
+    results: by the number of a layer, its results for the first images.
+  """
+
+  def __init__(self, plan: Plan):
+    self.readers: dict[int, list[Reader]] = {g: [] for g in plan.narrowed}
+    self.results: dict[int, Array] = {}
+    self._plan, self._number = plan, -1
+
+  def rule(self, eqn: jex.JaxprEqn, values: list[Array]) -> Sequence[Array]:
+    """Evaluates an equation."""
+    outputs = bind(eqn, values, eqn.params)
+    if not is_linear(eqn):
+      return outputs
+    self._number += 1
+    layer = self._plan.channels.layers[self._number]
+    if layer is None:
+      return outputs
+    product, result = layer.product._replace(eqn=eqn), outputs[0]
+    count = max(min(MAX_RESULTS * len(result) // result.size, len(result)), 1)
+    if self._number in self._plan.fitted:
+      self.results[self._number] = result[:count]
+    self._add_reader(layer._replace(product=product), values, result, count)
+    return outputs
+
+  def _add_reader(
+    self, layer: Layer, values: list[Array], result: Array, count: int
+  ) -> None:
+    axis = layer.channels and self._plan.channels.resolve(layer.channels)
+    if axis is None or axis.group not in self.readers:
+      return
+    x, kernel = values
+    product = layer.product
+    rows = product.columns(result[:count])
+    found = moments.measure(
+      product, x[:count], rows.reshape(len(rows), -1)[:, :1]
+    )
+    matrix = product.matrix(kernel)
+    width = x.shape[product.inputs[0]]
+    # Inputs in the order of channels, whose places are not always side by side.
+    order = np.arange(len(matrix))
+    order = order.reshape(axis.outer, -1, axis.inner * (len(matrix) // width))
+    channels = order.shape[1]
+    order = order.transpose(1, 0, 2).reshape(-1)
+    gram = found.covariance()[np.ix_(order, order)]
+    block = len(matrix) // channels
+    self.readers[axis.group].append(
+      Reader(
+        gram.reshape(channels, block, channels, block),
+        matrix[order].reshape(channels, block, -1),
+      )
+    )
+
+
+class _Fit:
+  """Fits the layers of the narrower network, each to what the wider one has.
+
+  Attributes:
+    leaves: the narrower network's parameters.
+  """
+
+  def __init__(
+    self,
+    plan: Plan,
+    results: dict[int, Array],
+    kept: dict[int, np.ndarray],
+    leaves: list[Array],
+  ):
+    self.leaves = list(leaves)
+    self._plan, self._results, self._kept = plan, results, kept
+    self._number = -1
+
+  def rule(self, eqn: jex.JaxprEqn, values: list[Array]) -> Sequence[Array]:
+    """Evaluates an equation; a layer has its new weights."""
+    self._number += is_linear(eqn)
+    layer = self._plan.fitted.get(self._number) if is_linear(eqn) else None
+    if layer is None:
+      return bind(eqn, values, eqn.params)
+    x, old = values
+    product = layer.product._replace(eqn=eqn)
+    wanted = product.columns(self._results[self._number])
+    axes = self._plan.channels.leaf_axes(layer.kernel)
+    wanted = slice_leaf(
+      wanted,
+      [None, *(axes[layer.order[i]] for i in product.outputs)],
+      self._kept,
+    )
+    shift = self._plan.channels.shifts.get(self._number)
+    count = len(self._results[self._number])
+    matrix, constants = moments.measure(
+      product, x[:count], wanted.reshape(len(wanted), -1)
+    ).solve(shifted=shift is not None)
+    kernel = product.kernel_of(matrix)
+    self.leaves[layer.kernel] = kernel.transpose(np.argsort(layer.order))
+    (result,) = bind(eqn, [x, kernel.astype(old.dtype)], eqn.params)
+    if shift is None:
+      return [result]
+    constants = moments.as_array(constants)
+    leaf, sign = shift
+    self.leaves[leaf] += sign * constants
+    place = [1] * result.ndim
+    place[product.result_axis(result.ndim)] = -1
+    return [result + constants.astype(result.dtype).reshape(place)]
+
+
+def _same(array: Array) -> Array:
+  return array
+
+
+def _with_scale(
+  teacher: Classifier, student: Classifier, images: Array
+) -> Classifier:
+  """Returns the student with logits of the teacher's scale.
+
+  They differ where the teacher's logits are scaled after its last layer. A
+  network whose last layer is not found stays as it is.
+  """
+  wanted, given = teacher(images).logits, student(images).logits
+  factor = float((wanted * given).sum() / (given**2).sum())
+  if not 0 < factor < np.inf:
+    return student
+  return last_layer.with_scaled_logits(student, factor, images) or student
