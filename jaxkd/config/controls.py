@@ -24,6 +24,7 @@ def procedural_control(
   control.student = block(**procedural.student)
   for name in ("model", "seeds", "batch_size"):
     control.student[name] = config.student[name]
+  control.student.start = config.student.get("start", "random")
   updates = count_updates(config, count)
   epochs = updates * config.student.batch_size / count
   control.student.epochs = max(round(epochs), 1)

@@ -84,6 +84,7 @@ def build_report(
     "teacher": scores.evaluate_teacher(dataset, teacher, predictions[0]),
     "student": {
       **measure(students[0], spec),
+      "start": config.student.start,
       **means,
       "accuracy_interval": interval(means["accuracy"], num_test),
       "agreement_interval": interval(

@@ -93,6 +93,11 @@ def optional_results(report: dict[str, Any]) -> dict[str, str]:
       f"{number(scale['entropy'], 'nat')}, {percent(scale['class_share'])} in "
       f"one class), and were brought to {wanted:g}"
     )
+  if report["student"].get("start") == "teacher":
+    lines["start"] = (
+      "before it was trained the student had the teacher's weights, for fewer "
+      "channels"
+    )
   if defense := report.get("defense"):
     lines["defence"] = (
       f"{defense['name']}: the undefended teacher has accuracy "

@@ -36,6 +36,7 @@ def test_as_many_images_and_updates(name, images, updates):
   made = student.epochs * images / student.batch_size
   assert made == pytest.approx(updates, rel=0.15)
   assert student.model == config.student.model
+  assert student.start == config.student.get("start", "random")
   assert control.teacher == config.teacher
   assert control.queries.budget == config.queries.budget
   assert control.synthesis.selection.criterion == "none"

@@ -46,3 +46,10 @@ def test_a_run_without_held_out_samples_says_so():
   nothing = {"samples": 0, "agreement": None, "predicted": None}
   text = summary(a_report(data_free=nothing))
   assert "data-free   unknown: no samples were held out" in text
+
+
+def test_a_start_with_weights_of_the_teacher_is_said():
+  report = a_report()
+  assert "before it was trained" not in summary(report)
+  report["student"]["start"] = "teacher"
+  assert "before it was trained the student had" in summary(report)
