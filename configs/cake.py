@@ -146,7 +146,6 @@ def get_config(argument: str = ""):
     },
     student={
       "model": student,
-      "start": "auto" if ours else "random",
       "epochs": 20 if ours else 30,
       "batch_size": 64 if ours else 256,
       # The smaller batch needs a smaller rate.

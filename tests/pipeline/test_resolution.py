@@ -120,12 +120,12 @@ def test_devices_divide_batches_and_sets():
 @pytest.mark.parametrize(
   ("fields", "start"),
   [
-    ({}, "teacher"),
-    ({"student.model": "mlp_half"}, "random"),
-    ({"student.model": "lenet5"}, "random"),
-    ({"teacher.access": "probs"}, "random"),
-    ({"student.start": "random"}, "random"),
+    ({}, "random"),
     ({"student.start": "teacher"}, "teacher"),
+    ({"student.start": "auto"}, "teacher"),
+    ({"student.start": "auto", "student.model": "mlp_half"}, "random"),
+    ({"student.start": "auto", "student.model": "lenet5"}, "random"),
+    ({"student.start": "auto", "teacher.access": "probs"}, "random"),
   ],
 )
 def test_a_narrower_student_starts_with_weights_of_its_teacher(fields, start):
