@@ -32,12 +32,14 @@ class Value(NamedTuple):
     leaf: index of the parameter that the value is, or None.
     order: the parameter's axes in the value.
     layer: index of the layer that has the value as its result, or None.
+    uniform: whether all elements are the same number.
   """
 
   axes: tuple[Axis | None, ...]
   leaf: int | None = None
   order: tuple[int, ...] = ()
   layer: int | None = None
+  uniform: bool = False
 
 
 def is_broadcast(shape: Shape, to: Shape) -> bool:
@@ -49,6 +51,8 @@ def is_broadcast(shape: Shape, to: Shape) -> bool:
 
 
 def _broadcast(eqn: jex.JaxprEqn, value: Value, shape: Shape) -> Value:
+  if not value.axes or value.uniform:
+    return Value((None,) * len(shape), uniform=True)
   axes: list[Axis | None] = [None] * len(shape)
   targets = eqn.params["broadcast_dimensions"]
   for axis, target in zip(value.axes, targets, strict=True):
@@ -120,33 +124,31 @@ def _squeeze(eqn: jex.JaxprEqn, value: Value, shape: Shape) -> Value:
   return Value(tuple(a for i, a in enumerate(value.axes) if i not in gone))
 
 
-# Equations that move axes, and those that leave the channels where they are
-# when their size stays.
+def _window(eqn: jex.JaxprEqn, value: Value, shape: Shape) -> Value:
+  before = np.shape(eqn.invars[0].aval)
+  windows = eqn.params.get("window_dimensions", (1,) * len(shape))
+  pads = eqn.params.get("padding_config", eqn.params.get("padding"))
+  pads = pads or ((0, 0),) * len(shape)
+  axes = tuple(
+    axis if (old, window, any(pad)) == (new, 1, False) else None
+    for axis, old, new, window, pad in zip(
+      value.axes, before, shape, windows, pads, strict=True
+    )
+  )
+  return Value(axes)
+
+
+REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min")
+_WINDOWS = (
+  "reduce_window_max", "reduce_window_min", "reduce_window_sum", "pad", "slice",
+  "dynamic_slice",
+)  # fmt: skip
+# Equations of which it is known where the axes of their first operand go.
 MOVES: dict[str, Callable[[jex.JaxprEqn, Value, Shape], Value]] = {
   "broadcast_in_dim": _broadcast,
   "transpose": _transpose,
   "reshape": _reshape,
   "squeeze": _squeeze,
-  "reduce_sum": _reduce,
-  "reduce_max": _reduce,
-  "reduce_min": _reduce,
+  **dict.fromkeys(REDUCTIONS, _reduce),
+  **dict.fromkeys(_WINDOWS, _window),
 }
-WINDOWS = ("reduce_window", "pad", "slice", "dynamic_slice")
-
-
-def same_sizes(
-  axes: tuple[Axis | None, ...],
-  shape: Shape,
-  outputs: list[Shape],
-) -> list[tuple[Axis | None, ...]] | None:
-  """Returns the axes of results in which those with channels keep their size.
-
-  None: if there is another.
-  """
-  for output in outputs:
-    if len(output) != len(shape) or any(
-      axis and before != after
-      for axis, before, after in zip(axes, shape, output, strict=True)
-    ):
-      return None
-  return [axes] * len(outputs)

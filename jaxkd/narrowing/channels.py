@@ -5,6 +5,7 @@ kernels that read them must keep the same ones. The network is traced, and each
 axis of each value is followed through its equations.
 """
 
+import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,21 +14,18 @@ import jax.extend.core as jex
 from jax.extend.core import primitives
 import numpy as np
 
+from jaxkd.models.cpu.stored_equations import ELEMENTWISE
 from jaxkd.narrowing import equations
 from jaxkd.narrowing.axes import (
   MOVES,
-  WINDOWS,
+  REDUCTIONS,
   Axis,
   Shape,
   Value,
   is_broadcast,
-  same_sizes,
 )
 from jaxkd.narrowing.matrices import Product, is_linear, product
 from jaxkd.types import Array, Classifier
-
-# Equations of one operand that keep its shape, but not each element's place.
-_MIXING = {"rev", "sort", "cumsum", "cumprod", "cummax", "cummin"}
 
 
 class Layer(NamedTuple):
@@ -38,12 +36,14 @@ class Layer(NamedTuple):
     kernel: index of the parameter.
     order: axes of the parameter in the kernel.
     channels: the channels that it reads.
+    rows: groups of channels of which each is read by itself.
   """
 
   product: Product
   kernel: int
   order: tuple[int, ...]
   channels: Axis | None
+  rows: tuple[int, ...]
 
 
 class Channels:
@@ -55,12 +55,15 @@ class Channels:
     shifts: by the number of a layer, the parameter that is added to its result
       and the sign.
     unknown: groups of which not all places were found.
+    reads: how often each parameter is read.
   """
 
   def __init__(self, classifier: Classifier, images: Array):
     self.layers: list[Layer | None] = []
     self.shifts: dict[int, tuple[int, int]] = {}
     self.unknown: set[int] = set()
+    self.reads: collections.Counter[int] = collections.Counter()
+    self._result_reads: collections.Counter[int] = collections.Counter()
     self._parents: list[int] = []
     self._repeated: dict[int, Axis] = {}  # groups that are others, repeated
     leaves = jax.tree.leaves(classifier.variables)
@@ -74,9 +77,15 @@ class Channels:
       equations.trace(classifier, images),
       [*arguments, Value(picture)],
       self._rule,
-      lambda array: Value((None,) * np.ndim(array)),
+      lambda array: Value((None,) * np.ndim(array), uniform=not np.ndim(array)),
     )
     self.unknown = {self.resolve(Axis(group)).group for group in self.unknown}
+    # A constant may be added where nothing else reads parameter or result.
+    self.shifts = {
+      number: (leaf, sign)
+      for number, (leaf, sign) in self.shifts.items()
+      if self.reads[leaf] == self._result_reads[number] == 1
+    }
 
   def leaf_axes(self, leaf: int) -> tuple[Axis | None, ...]:
     """Returns the channels of a parameter's axes, None where there is one."""
@@ -125,26 +134,34 @@ class Channels:
     return first
 
   def _rule(self, eqn: jex.JaxprEqn, operands: list[Value]) -> list[Value]:
-    if is_linear(eqn):
-      return [self._linear(eqn, *operands)]
+    results = self._follow(eqn, operands)
+    # The same parameter in another form is read when that form is.
+    same = {(result.leaf, result.layer) for result in results}
+    for operand in operands:
+      if (operand.leaf, operand.layer) not in same:
+        if operand.leaf is not None:
+          self.reads[operand.leaf] += 1
+        if operand.layer is not None:
+          self._result_reads[operand.layer] += 1
+    return results
+
+  def _follow(self, eqn: jex.JaxprEqn, operands: list[Value]) -> list[Value]:
+    name = eqn.primitive.name
     shapes = [np.shape(atom.aval) for atom in eqn.invars]
     outputs = [np.shape(var.aval) for var in eqn.outvars]
-    if eqn.primitive.name not in _MIXING and all(
-      is_broadcast(shape, outputs[0]) for shape in (*shapes, *outputs)
+    if is_linear(eqn):
+      return [self._linear(eqn, *operands)]
+    if name in ELEMENTWISE and all(
+      is_broadcast(shape, outputs[0]) for shape in shapes
     ):
-      value = self._elementwise(eqn, operands, shapes, outputs[0])
-      return [value] * len(outputs)
-    move = MOVES.get(eqn.primitive.name)
-    if move is not None:
-      moved = move(eqn, operands[0], outputs[0])
-      if eqn.primitive is primitives.reshape_p:
+      return [self._elementwise(eqn, operands, shapes, outputs[0])]
+    if name in MOVES:
+      moved = MOVES[name](eqn, operands[0], outputs[0])
+      if name not in REDUCTIONS:
         self._lose([operands[0]], but=moved)
       return [moved]
-    kept = same_sizes(operands[0].axes, shapes[0], outputs)
-    if kept is None or not eqn.primitive.name.startswith(WINDOWS):
-      self._lose(operands)
-      return [Value((None,) * len(shape)) for shape in outputs]
-    return [Value(axes) for axes in kept]
+    self._lose(operands)
+    return [Value((None,) * len(shape)) for shape in outputs]
 
   def _lose(self, operands: list[Value], but: Value | None = None) -> None:
     """Notes that channels can't be followed, but for those of a result."""
@@ -159,34 +176,36 @@ class Channels:
     shapes: list[Shape],
     shape: Shape,
   ) -> Value:
+    if eqn.primitive.name in ("convert_element_type", "copy"):
+      return operands[0]
     full = [
-      operand
+      (operand, each)
       for operand, each in zip(operands, shapes, strict=True)
-      if each and operand.axes
+      if each and not operand.uniform
     ]
-    if len(full) == 1 and eqn.primitive.name in (
-      "convert_element_type",
-      "copy",
-    ):
-      return full[0]
     axes = tuple(
-      self._join(
-        *(
-          operand.axes[axis]
-          for operand, each in zip(operands, shapes, strict=True)
-          if each and each[axis] > 1
-        )
-      )
+      self._join(*(v.axes[axis] for v, each in full if each[axis] > 1))
       for axis in range(len(shape))
     )
     if eqn.primitive.name in ("add", "sub") and len(full) == 2:
-      first, second = full
       sign = 1 if eqn.primitive.name == "add" else -1
+      (first, _), (second, _) = full
       if first.layer is None and sign == 1:
         first, second = second, first
-      if first.layer is not None and second.leaf is not None:
-        self.shifts.setdefault(first.layer, (second.leaf, sign))
-    return Value(axes)
+      self._add_shift(first, second, sign)
+    return Value(axes, uniform=not full)
+
+  def _add_shift(self, result: Value, added: Value, sign: int) -> None:
+    """Notes a parameter with a number for each channel of a layer's result."""
+    layer = None if result.layer is None else self.layers[result.layer]
+    if layer is None or added.leaf is None:
+      return
+    place = layer.product.result_axis(len(result.axes))
+    if (
+      len(self._leaves[added.leaf]) == len(layer.product.outputs) == 1
+      and added.axes[place] is not None
+    ):
+      self.shifts.setdefault(result.layer, (added.leaf, sign))
 
   def _linear(self, eqn: jex.JaxprEqn, x: Value, kernel: Value) -> Value:
     form = product(eqn)
@@ -209,7 +228,12 @@ class Channels:
     if form is None or len(kernel.order) != len(kernel.axes):
       return Value(axes)
     channels = x.axes[form.inputs[0]] if len(form.inputs) == 1 else None
-    self.layers[number] = Layer(form, kernel.leaf, kernel.order, channels)
+    rows = tuple(
+      axis.group
+      for index, axis in enumerate(x.axes)
+      if axis is not None and index not in form.inputs
+    )
+    self.layers[number] = Layer(form, kernel.leaf, kernel.order, channels, rows)
     return Value(axes, layer=number)
 
   def _convolution(
@@ -220,6 +244,8 @@ class Channels:
     axes: list[Axis | None] = [None] * len(x.axes)
     axes[numbers.out_spec[0]] = x.axes[numbers.lhs_spec[0]]
     into, out = x.axes[numbers.lhs_spec[1]], kernel.axes[numbers.rhs_spec[0]]
+    between = tuple(x.axes[axis] for axis in numbers.lhs_spec[2:])
+    self._lose([Value(between)])
     if groups == 1:
       self._join(into, kernel.axes[numbers.rhs_spec[1]])
     elif eqn.invars[1].aval.shape[numbers.rhs_spec[1]] == 1:

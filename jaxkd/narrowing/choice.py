@@ -39,7 +39,7 @@ def choose(readers: list[Reader], count: int) -> np.ndarray:
   states = [_State(reader) for reader in readers]
   kept: list[int] = []
   while len(kept) < count:
-    gain = sum(state.gains() for state in states)
+    gain = np.nan_to_num(sum(state.gains() for state in states))
     gain[kept] = -np.inf
     added = min(-(-count // MAX_STEPS), count - len(kept))
     best = np.argsort(-gain)[:added]

@@ -13,7 +13,7 @@ from jax.extend.core import primitives
 
 from jaxkd.models.cpu import conv
 from jaxkd.models.cpu.stored_equations import AnyJaxpr, parts
-from jaxkd.types import Array, Classifier
+from jaxkd.types import Array, Classifier, JaxkdError
 
 Value = TypeVar("Value")
 Rule = Callable[[jex.JaxprEqn, list[Value]], Sequence[Value]]
@@ -31,6 +31,9 @@ def trace(classifier: Classifier, images: Array) -> jex.ClosedJaxpr:
   """Returns the equations of a network's logits for `images [N, ...]`.
 
   Their arguments are the leaves of its variables, then the images.
+
+  Raises:
+    JaxkdError: if the network can't be traced for as many images.
   """
   leaves, tree = jax.tree.flatten(classifier.variables)
 
@@ -38,8 +41,11 @@ def trace(classifier: Classifier, images: Array) -> jex.ClosedJaxpr:
     variables = jax.tree.unflatten(tree, leaves)
     return classifier.apply(variables, images)[0].logits
 
-  with conv.reference_form():
-    return jax.make_jaxpr(logits)(leaves, images)
+  try:
+    with conv.reference_form():
+      return jax.make_jaxpr(logits)(leaves, images)
+  except Exception as error:  # a network of the user's may raise any
+    raise JaxkdError(f"{classifier.name!r} can't be traced: {error}") from error
 
 
 def evaluate(
@@ -63,7 +69,13 @@ def evaluate(
   def read(atom: jex.Var | jex.Literal) -> Value:
     return constant(atom.val) if isinstance(atom, jex.Literal) else values[atom]
 
-  for eqn in inner.eqns:
+  last = {
+    var: number
+    for number, eqn in enumerate(inner.eqns)
+    for var in _variables(eqn)
+  }
+  results_of_all = {v for v in inner.outvars if not isinstance(v, jex.Literal)}
+  for number, eqn in enumerate(inner.eqns):
     operands = [read(atom) for atom in eqn.invars]
     if eqn.primitive in _CALLS:
       (called,) = jex.jaxprs_in_params(eqn.params)
@@ -71,4 +83,14 @@ def evaluate(
     else:
       results = rule(eqn, operands)
     values.update(zip(eqn.outvars, results, strict=True))
+    # What no other equation reads is freed; a large network would not fit.
+    for var in _variables(eqn) - results_of_all:
+      if last[var] == number:
+        del values[var]
   return [read(atom) for atom in inner.outvars]
+
+
+def _variables(eqn: jex.JaxprEqn) -> set[jex.Var]:
+  """Returns what an equation reads and makes."""
+  atoms = (*eqn.invars, *eqn.outvars)
+  return {atom for atom in atoms if not isinstance(atom, jex.Literal)}

@@ -13,9 +13,10 @@ from jaxkd.narrowing.channels import Layer
 from jaxkd.narrowing.choice import Reader, choose
 from jaxkd.narrowing.matrices import is_linear
 from jaxkd.narrowing.plan import Plan, make_plan, slice_leaf
-from jaxkd.types import Array, Classifier
+from jaxkd.types import Array, Classifier, JaxkdError
 
 MAX_RESULTS = 2**23  # elements of a layer's results that are kept
+NUM_TRACED = 2  # some networks take no single image
 NUM_SCALED = 64  # images by which the logits' scale is found
 
 
@@ -31,11 +32,12 @@ def narrow(
       about two thousand.
 
   Raises:
-    JaxkdError: if the student is not the teacher with fewer channels, or if it
-      can't be followed through the network which parameters belong together.
+    JaxkdError: if the student is not the teacher with fewer channels, if it
+      can't be followed through the network which parameters belong together, or
+      if weights are not finite.
   """
-  plan = make_plan(teacher, student, images[:1])
-  leaves, tree = jax.tree.flatten(teacher.variables)
+  plan = make_plan(teacher, student, images[:NUM_TRACED])
+  leaves = jax.tree.leaves(teacher.variables)
   wide = _Wide(plan)
   equations.evaluate(
     equations.trace(teacher, images), [*leaves, images], wide.rule, _same
@@ -50,12 +52,21 @@ def narrow(
     slice_leaf(leaf, plan.channels.leaf_axes(index), kept)
     for index, leaf in enumerate(leaves)
   ]
+  own, tree = jax.tree.flatten(student.variables)
   student = student.replace(variables=jax.tree.unflatten(tree, sliced))
   fit = _Fit(plan, wide.results, kept, sliced)
   equations.evaluate(
     equations.trace(student, images), [*sliced, images], fit.rule, _same
   )
-  student = student.replace(variables=jax.tree.unflatten(tree, fit.leaves))
+  fitted = [
+    leaf.astype(like.dtype) for leaf, like in zip(fit.leaves, own, strict=True)
+  ]
+  if not all(np.isfinite(leaf).all() for leaf in fitted):
+    raise JaxkdError(
+      f"The weights of {teacher.name!r} for fewer channels are not finite; "
+      "choose student.start=random."
+    )
+  student = student.replace(variables=jax.tree.unflatten(tree, fitted))
   return _with_scale(teacher, student, images[:NUM_SCALED])
 
 

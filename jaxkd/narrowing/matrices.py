@@ -4,6 +4,7 @@ Rows are positions of images, columns of the inputs are channels with the taps
 of the kernel, columns of the outputs are channels.
 """
 
+import math
 from typing import NamedTuple
 
 from jax import lax
@@ -33,6 +34,12 @@ class Product(NamedTuple):
   @property
   def is_convolution(self) -> bool:
     return self.eqn.primitive is primitives.conv_general_dilated_p
+
+  @property
+  def num_columns(self) -> int:
+    """The number D of inputs of a result."""
+    shape = self.eqn.invars[1].aval.shape
+    return math.prod(shape[axis] for axis in self.kernel)
 
   def rows(self, x: Array) -> Array:
     """Returns the inputs as a matrix `[R, D]`."""

@@ -67,15 +67,20 @@ def measure(product: Product, x: Array, results: Array) -> Moments:
   step = max(CHUNK // rows.size, 1)
   sums = [0.0] * 4
   for first in range(0, len(x), step):
-    rows = product.rows(x[first : first + step])
+    rows = product.rows(x[first : first + step]).astype(jnp.float32)
     start = first * (len(results) // len(x))
     some = results[start : start + len(rows)]
-    parts = rows.sum(0), rows.T @ rows, some.sum(0), rows.T @ some
+    parts = rows.sum(0), _dot(rows, rows), some.sum(0), _dot(rows, some)
     sums = [
       total + np.asarray(part, np.float64)
       for total, part in zip(sums, parts, strict=True)
     ]
   return Moments(len(results), *sums)
+
+
+def _dot(a: Array, b: Array) -> Array:
+  # Accelerators round to bfloat16 otherwise, and means are taken off later.
+  return jnp.matmul(a.T, b, precision="highest")
 
 
 def as_array(values: np.ndarray) -> Array:

@@ -9,6 +9,8 @@ import numpy as np
 from jaxkd.narrowing.channels import Axis, Channels, Layer
 from jaxkd.types import Array, Classifier, JaxkdError
 
+MAX_COLUMNS = 10_000  # of a layer, whose products fill a square matrix
+
 
 class Plan(NamedTuple):
   """How two networks belong to each other.
@@ -16,8 +18,8 @@ class Plan(NamedTuple):
   Attributes:
     channels: of the wider network.
     sizes: of each group of channels, in the wider and the narrower network.
-    fitted: by number, the layers whose weights are fitted: those that have a
-      kernel of their own.
+    fitted: by number, the layers whose weights are fitted, not only cut to
+      size: those that have a kernel of their own.
   """
 
   channels: Channels
@@ -48,15 +50,23 @@ def make_plan(teacher: Classifier, student: Classifier, images: Array) -> Plan:
   """
   _check_shapes(teacher, student)
   channels, small = Channels(teacher, images), Channels(student, images)
-  kernels = [layer and layer.kernel for layer in channels.layers]
-  if kernels != [layer and layer.kernel for layer in small.layers]:
-    raise JaxkdError("their layers are applied in another order")
-  fitted = {
-    number: layer
-    for number, layer in enumerate(channels.layers)
-    if layer is not None and kernels.count(layer.kernel) == 1
-  }
-  return Plan(channels, _group_sizes(channels, teacher, student), fitted)
+  _check_layout(channels, small, len(jax.tree.leaves(teacher.variables)))
+  sizes = _group_sizes(channels, teacher, student)
+  plan = Plan(channels, sizes, {})
+  for number, layer in enumerate(channels.layers):
+    if layer is None:
+      continue
+    columns = layer.product.num_columns
+    if columns > MAX_COLUMNS:
+      raise JaxkdError(
+        f"a layer has {columns:,} inputs, and at most {MAX_COLUMNS:,} can be "
+        "fitted"
+      )
+    # Rows of channels that go can't be compared one by one.
+    rows = {channels.resolve(Axis(group)).group for group in layer.rows}
+    if channels.reads[layer.kernel] == 1 and not rows & plan.narrowed:
+      plan.fitted[number] = layer
+  return plan
 
 
 def slice_leaf(
@@ -83,8 +93,8 @@ def _check_shapes(teacher: Classifier, student: Classifier) -> None:
     jax.tree_util.tree_flatten_with_path(net.variables)[0]
     for net in (teacher, student)
   )
-  if [(path, leaf.ndim) for path, leaf in large] != [
-    (path, leaf.ndim) for path, leaf in small
+  if [(path, np.ndim(leaf)) for path, leaf in large] != [
+    (path, np.ndim(leaf)) for path, leaf in small
   ]:
     raise JaxkdError(
       "their parameters have other names or another number of axes"
@@ -92,12 +102,38 @@ def _check_shapes(teacher: Classifier, student: Classifier) -> None:
   pairs = [
     pair
     for (_, wide), (_, narrow) in zip(large, small, strict=True)
-    for pair in zip(wide.shape, narrow.shape, strict=True)
+    for pair in zip(np.shape(wide), np.shape(narrow), strict=True)
   ]
   if any(wide < narrow for wide, narrow in pairs):
     raise JaxkdError("the student has more of some channels")
   if all(wide == narrow for wide, narrow in pairs):
     raise JaxkdError("both have as many channels")
+
+
+def _check_layout(large: Channels, small: Channels, leaves: int) -> None:
+  """Refuses networks that apply their parameters in different ways."""
+  groups: dict[int, int] = {}
+  pairs = [
+    pair
+    for leaf in range(leaves)
+    for pair in zip(large.leaf_axes(leaf), small.leaf_axes(leaf), strict=True)
+    if None not in pair
+  ]
+  same = all(
+    a[1:] == b[1:] and groups.setdefault(a.group, b.group) == b.group
+    for a, b in pairs
+  )
+  kernels, others = (
+    [layer and (layer.kernel, layer.order) for layer in channels.layers]
+    for channels in (large, small)
+  )
+  if (
+    not same
+    or len(set(groups.values())) != len(groups)
+    or kernels != others
+    or large.shifts != small.shifts
+  ):
+    raise JaxkdError("their layers belong to each other in different ways")
 
 
 def _group_sizes(

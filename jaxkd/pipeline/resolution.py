@@ -102,8 +102,8 @@ def student_start(
   try:
     if teacher is None or config.teacher.access != "white_box":
       raise JaxkdError("its teacher is no white box")
-    image = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    narrowing.make_plan(teacher, student, image)
+    images = jax.ShapeDtypeStruct((2, *spec.shape), jnp.float32)
+    narrowing.make_plan(teacher, student, images)
   except JaxkdError as error:
     if asked == "auto":
       return "random"

@@ -2,6 +2,7 @@
 samples, for all seeds and all points of the grid.
 """
 
+import math
 from pathlib import Path
 import shutil
 
@@ -25,7 +26,9 @@ from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.training.trained_network import Trainer
 from jaxkd.types import Classifier, LossContext, Samples
 
-NUM_COMPARED = 2_000  # images on which the layers of two networks are compared
+# Images on which the layers of two networks are compared: fewer of large ones,
+# whose activations fill the memory.
+MAX_COMPARED, MIN_COMPARED, MAX_PIXELS = 2_000, 64, 2**21
 # The numbers of the objective, and the student that is trained with them.
 Trainee = tuple[dict[str, float], Classifier]
 
@@ -44,8 +47,13 @@ def init_students(setup: Setup, teacher: Classifier | None) -> list[Classifier]:
     key = setup.key(Stream.STUDENT, Purpose.INITIAL, seed)
     student = models.init(block.model, key, setup.spec)
     if block.start == "teacher":
-      images = starts.probe_images(setup.spec, key, NUM_COMPARED)
+      pixels = math.prod(setup.spec.shape[:2])
+      count = max(min(MAX_COMPARED, MAX_PIXELS // pixels), MIN_COMPARED)
+      images = starts.probe_images(setup.spec, key, count)
       student = narrowing.narrow(teacher, student, images)
+      # Hosts may round in different ways.
+      variables = processes.broadcast_arrays(student.variables)
+      student = student.replace(variables=variables)
     students.append(student)
   return students
 

@@ -8,6 +8,7 @@ writes the files of a run.
 from collections.abc import Iterator
 import contextlib
 
+import chex
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
@@ -126,6 +127,13 @@ def broadcast(number: int) -> int:
   if not is_multiprocess():
     return number
   return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def broadcast_arrays(tree: chex.ArrayTree) -> chex.ArrayTree:
+  """Returns the arrays that the first process passes."""
+  if not is_multiprocess():
+    return tree
+  return multihost_utils.broadcast_one_to_all(tree)
 
 
 def any_process(*flags: bool) -> tuple[bool, ...]:

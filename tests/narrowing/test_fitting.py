@@ -199,3 +199,162 @@ def test_every_parameter_has_its_channels(teacher, student):
   plan = narrowing.make_plan(teacher, models.abstract(student, SPEC), image)
   assert plan.narrowed
   assert len(plan.fitted) == len([x for x in plan.channels.layers if x])
+
+
+def function_network(apply, shapes):
+  """`width -> classifier`; `shapes` has a function of the width for each."""
+
+  def network(width):
+    params = {
+      name: jax.ShapeDtypeStruct(shape(width), jnp.float32)
+      for name, shape in shapes.items()
+    }
+    return models.from_function(
+      lambda variables, x: apply(variables["params"], x), {"params": params}
+    )
+
+  return network
+
+
+def convolved(params, x):
+  return lax.conv_general_dilated(
+    x, params["a"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+  )
+
+
+def with_last(between):
+  """A convolution, a step and a dense layer of means."""
+
+  def apply(params, x):
+    y = between(params, convolved(params, x))
+    return y.mean((1, 2)) @ params["z"]
+
+  return apply
+
+
+SHAPES = {"a": lambda w: (3, 3, 1, w), "z": lambda w: (w, 4)}
+MIXING_STEPS = {
+  "normalisation over neighbouring channels": lambda p, y: y
+  / (
+    1
+    + lax.reduce_window(y**2, 0.0, lax.add, (1, 1, 1, 5), (1,) * 4, "SAME")
+  ),
+  "fourier transform": lambda p, y: jnp.fft.fft(y, axis=-1).real,
+  "reversed": lambda p, y: y[..., ::-1],
+  "rolled": lambda p, y: jnp.roll(y, 1, -1),
+  "rolled in a loop": lambda p, y: lax.scan(
+    lambda c, _: (jnp.roll(c, 1, -1), None), y, None, 2
+  )[0],
+  "branch": lambda p, y: lax.cond(y.sum() > 0, lambda v: v[..., ::-1], abs, y),
+  "cumulative": lambda p, y: lax.cumlogsumexp(y, 3),
+  "shifted": lambda p, y: lax.pad(
+    y, 0.0, [(0, 0, 0), (0, 0, 0), (0, 0, 0), (1, -1, 0)]
+  ),
+  "sorted": lambda p, y: lax.top_k(y, y.shape[-1])[0],
+  "convolution over channels": lambda p, y: y * lax.conv_general_dilated(
+    y.mean((1, 2))[..., None], jnp.ones((3, 1, 1)), (1,), "SAME",
+    dimension_numbers=("NWC", "WIO", "NWC"),
+  )[:, None, None, :, 0],
+  "halves": lambda p, y: jnp.concatenate(
+    [y[..., y.shape[-1] // 2 :], y[..., : y.shape[-1] // 2]], -1
+  ),
+  "groups": lambda p, y: jax.nn.standardize(
+    y.reshape(*y.shape[:3], 2, -1), (1, 2, 4)
+  ).reshape(y.shape),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", MIXING_STEPS.values(), ids=MIXING_STEPS)
+def test_steps_that_mix_channels_are_refused(step):
+  network = function_network(with_last(step), SHAPES)
+  image = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+  with pytest.raises(JaxkdError, match="can't be followed"):
+    narrowing.make_plan(network(16), network(8), image)
+
+
+@pytest.mark.parametrize(
+  "step",
+  [
+    lambda p, y: jax.nn.elu(y),
+    lambda p, y: jax.nn.gelu(y),
+    lambda p, y: y - y.mean(-1, keepdims=True),
+    lambda p, y: lax.reduce_window(
+      y, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+    ),
+  ],
+)
+def test_steps_that_take_each_channel_by_itself_are_followed(step):
+  network = function_network(with_last(step), SHAPES)
+  image = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+  plan = narrowing.make_plan(network(16), network(8), image)
+  assert len(plan.fitted) == 2
+
+
+def test_parameters_that_are_read_twice_are_not_fitted():
+  """They are cut to size alone, and a constant is not added to them."""
+  image = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+  vector, number = {"b": lambda w: (w,)}, {"one": lambda w: (1,)}
+
+  def found(more, step):
+    network = function_network(with_last(step), SHAPES | more)
+    plan = narrowing.make_plan(network(16), network(8), image)
+    return len(plan.channels.shifts), sorted(plan.fitted)
+
+  assert found(vector, lambda p, y: y + p["b"]) == (1, [0, 1])
+  assert found(number, lambda p, y: y + p["one"]) == (0, [0, 1])
+  assert found(vector, lambda p, y: y + p["b"] + abs(p["b"])) == (0, [0, 1])
+  assert found(vector, lambda p, y: abs(y + p["b"]) + y) == (0, [0, 1])
+  assert found({}, lambda p, y: y + (p["z"] @ p["z"].T).sum(0))[1] == [0]
+
+
+def test_rows_that_are_channels_are_not_compared():
+  """As in an MLP-Mixer, whose layers take turns over places and channels."""
+
+  def apply(params, x):
+    y = x.reshape(len(x), 16, 4) @ params["a"]
+    y = jax.nn.relu(y.swapaxes(1, 2) @ params["t"])
+    return y.mean(2) @ params["z"]
+
+  shapes = {
+    "a": lambda w: (4, w), "t": lambda w: (16, 16), "z": lambda w: (w, 4),
+  }  # fmt: skip
+  network = function_network(apply, shapes)
+  image = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+  plan = narrowing.make_plan(network(10), network(4), image)
+  assert sorted(plan.fitted) == [0, 2]
+
+
+def test_the_student_s_own_kinds_of_numbers_stay():
+  teacher = models.init("mlp", jax.random.key(0), SPEC)
+  student = models.init("mlp_half", jax.random.key(1), SPEC)
+  half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), teacher.variables)
+  narrowed = narrowing.narrow(
+    teacher.replace(variables=half), student, images()
+  )
+  kinds = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), student.variables)
+  assert kinds == jax.tree.map(
+    lambda leaf: (leaf.shape, leaf.dtype), narrowed.variables
+  )
+
+
+def test_weights_that_are_not_finite_are_refused():
+  teacher = models.init("mlp", jax.random.key(0), SPEC)
+  variables = jax.tree.map(lambda leaf: leaf * jnp.nan, teacher.variables)
+  student = models.init("mlp_half", jax.random.key(1), SPEC)
+  with pytest.raises(JaxkdError, match="not finite"):
+    narrowing.narrow(teacher.replace(variables=variables), student, images())
+
+
+def test_networks_that_cannot_be_traced_are_refused():
+  def apply(params, x):
+    jax.debug.print("sum {}", x.sum())
+    if len(x) == 2:
+      raise ValueError("too few")
+    return convolved(params, x).mean((1, 2)) @ params["z"]
+
+  network = function_network(apply, SHAPES)
+  image = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+  with pytest.raises(JaxkdError, match="can't be traced: too few"):
+    narrowing.make_plan(network(16), network(8), image)
+  image = jax.ShapeDtypeStruct((3, 8, 8, 1), jnp.float32)
+  assert narrowing.make_plan(network(16), network(8), image).fitted

@@ -15,7 +15,7 @@ from jaxkd.types import Array
 
 AnyJaxpr = jex.Jaxpr | jex.ClosedJaxpr
 
-_ELEMENTWISE = {
+ELEMENTWISE = {
   "abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type",
   "copy", "cos", "div", "eq", "erf", "exp", "expm1", "floor", "ge", "gt",
   "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max",
@@ -48,7 +48,7 @@ def apply_stored(
     return _reduce(eqn, array, layout)
   if any(var.aval.shape != shape for var in eqn.outvars):
     return None
-  if eqn.primitive.name in _ELEMENTWISE:
+  if eqn.primitive.name in ELEMENTWISE:
     operands = [_store_operand(value, layout, shape) for value in values]
     if any(operand is None for operand in operands):
       return None
@@ -114,7 +114,7 @@ def _is_elementwise(eqn: jex.JaxprEqn, shape: tuple[int, ...]) -> bool:
       and all(_is_elementwise(eqn, shape) for eqn in inner.eqns)
       for inner, _ in map(parts, jex.jaxprs_in_params(eqn.params))
     )
-  return eqn.primitive.name in _ELEMENTWISE
+  return eqn.primitive.name in ELEMENTWISE
 
 
 def bind(
