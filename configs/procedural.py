@@ -83,7 +83,10 @@ def get_config(argument: str = ""):
       "batch_size": 32,
       "augment": (),
       "optimizer": c.optimizer(
-        "sgd", 0.03, "one_cycle", weight_decay=c.weight_decay(budget)
+        "sgd",
+        0.01 if white_box else 0.03,
+        "one_cycle",
+        weight_decay=c.weight_decay(budget),
       ),
     },
     synthesis={

@@ -49,7 +49,7 @@ def init_students(setup: Setup, teacher: Classifier | None) -> list[Classifier]:
     if block.start == "teacher":
       pixels = math.prod(setup.spec.shape[:2])
       count = max(min(MAX_COMPARED, MAX_PIXELS // pixels), MIN_COMPARED)
-      images = starts.probe_images(setup.spec, key, count)
+      images = starts.compared_images(teacher, key, count, setup.spec)
       student = narrowing.narrow(teacher, student, images)
       # Hosts may round in different ways.
       variables = processes.broadcast_arrays(student.variables)

@@ -166,6 +166,21 @@ def probe_images(
   return to_pixels(priors.normal(key, count, spec), spec)
 
 
+def compared_images(
+  teacher: Classifier, key: Array, count: int, spec: DataSpec
+) -> Array:
+  """Returns inputs on which two networks are compared, `[count, ...]` floats.
+
+  They are procedural images that the teacher takes for all classes equally
+  often, or points as in `probe_images`. (Half a LeNet-5 with weights that were
+  fitted on images of any class is worse by 5 points on Fashion-MNIST.)
+  """
+  if len(spec.shape) != 3:
+    return probe_images(spec, key, count)
+  labels = jnp.arange(count) % spec.num_classes
+  return to_pixels(matched_images(teacher, key, labels, spec), spec)
+
+
 def draw(key: Array, count: int, spec: DataSpec) -> Array:
   """Draws procedural images, uint8 `[count, *spec.shape]`.
 
