@@ -78,15 +78,11 @@ def get_config(argument: str = ""):
       "model": "lenet5_half"
       if white_box and recipe["image_size"]
       else recipe["student"],
-      "start": "auto" if white_box else "random",
       "epochs": min(max(visits // budget, 1), MAX_EPOCHS),
       "batch_size": 32,
       "augment": (),
       "optimizer": c.optimizer(
-        "sgd",
-        0.01 if white_box else 0.03,
-        "one_cycle",
-        weight_decay=c.weight_decay(budget),
+        "sgd", 0.03, "one_cycle", weight_decay=c.weight_decay(budget)
       ),
     },
     synthesis={

@@ -8,15 +8,23 @@ A defence helps against an attack if the student's 95 % interval lies below the
 one without a defence. The cheapest is the one that costs honest users the least
 accuracy, and among equals the least calibration error. An attacker who has all
 of the attacks takes the strongest one against each defence, and can leave
-probabilities that mislead alone.
+probabilities that mislead alone: where a defence keeps the label, each attack
+does as well as against labels.
 """
 
 from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 
+from jaxkd import defenses
 from jaxkd.tables.records import Record
 
+MEANING = (
+  "Measured to help: the 95 % interval of the student's accuracy lies below "
+  "the one without a defence. Intervals are those of the test images; another "
+  "seed can give another verdict."
+)
+LABELS = "label_only"  # the row of a teacher that answers with labels
 Row = Mapping[str, Record]  # the finished cells of a row, by column
 
 
@@ -44,8 +52,31 @@ def advice(config: ConfigDict, records: Sequence[Record]) -> list[str]:
     name: row for name, row in rows.items() if set(attacks) <= set(row)
   }
   if len(attacks) > 1 and complete:
+    complete = _against_labels(complete, attacks)
     lines.append(_line(config.prices, attacks, undefended, complete))
-  return lines
+  return [*lines, MEANING] if lines else []
+
+
+def _against_labels(
+  rows: Mapping[str, Row], attacks: Sequence[str]
+) -> dict[str, Row]:
+  """Returns rows in which an attack takes labels alone where that is better.
+
+  Only defences that keep the label are compared with the row of labels.
+  """
+  if LABELS not in rows:
+    return dict(rows)
+  adapted = {}
+  for name, row in rows.items():
+    adapted[name] = row
+    if name in defenses.names() and defenses.keeps_label(name):
+      adapted[name] = {
+        column: max(cell, rows[LABELS][column], key=lambda r: r["value"])
+        if column in attacks
+        else cell
+        for column, cell in row.items()
+      }
+  return adapted
 
 
 def _finished_rows(
@@ -66,7 +97,11 @@ def _line(
   rows: Mapping[str, Row],
 ) -> str:
   """Names the cheapest defence against the strongest of some attacks."""
-  against = attacks[0] if len(attacks) == 1 else "the strongest of all attacks"
+  against = (
+    f"{attacks[0]}, which takes answers as they are"
+    if len(attacks) == 1
+    else "the strongest of all attacks, or of these with labels alone"
+  )
   before = strongest(undefended, attacks)
   after = {name: strongest(row, attacks) for name, row in rows.items()}
   helping = [name for name in rows if _high(after[name]) < _low(before)]
