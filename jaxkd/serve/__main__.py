@@ -4,7 +4,7 @@ It gives audits a server to be tested against:
 
   pip install 'jaxkd[serve]'
   python -m jaxkd.serve --workdir=DIR --access=label --rate_limit=500
-  python -m jaxkd.serve --workdir=DIR --defense=additive_noise:scale=0.3
+  python -m jaxkd.serve --workdir=DIR --defense=additive_noise:scale=0.3,secret=90125
 
 It serves one model, version 1, in two protocols:
 
@@ -44,6 +44,7 @@ from jaxkd.runtime.files import errors_end_command
 from jaxkd.serialization import weights
 
 try:
+  from jaxkd.serve import answers
   from jaxkd.serve.answers import ServerConfig
   from jaxkd.serve.app import build_app
   from jaxkd.serve.server import http_server, listen, url_of
@@ -125,7 +126,8 @@ def main(argv: Sequence[str]) -> None:
       classifier, spec = weights.load_classifier(path, values["model"])
     app = build_app(classifier, spec, config)
     listener = listen(values["host"], values["port"])
-  defense = config.defense and f", defence {config.defense}"
+  steps = answers.described(config)
+  defense = f", defence {' then '.join(steps)}" if steps else ""
   print(
     f"{classifier.name} for {spec.name} {list(spec.shape)}, access "
     f"{config.access}{defense}: {url_of(listener)}/v2/models/{config.name}",

@@ -68,13 +68,18 @@ def chain(config: ServerConfig, spec: DataSpec) -> tuple[AnswerDefense, ...]:
     )
   if config.decimals is not None and not 0 <= config.decimals < math.inf:
     raise JaxkdError(f"decimals={config.decimals}: it must be 0 or more.")
+  return tuple(map(parse, described(config)))
+
+
+def described(config: ServerConfig) -> list[str]:
+  """Returns the defences of a server as texts for `parse`, in their order."""
   texts = [
     config.defense,
     f"top_k:count={config.top_k}" * (config.access == "top_k"),
     "" if config.decimals is None else f"rounding:decimals={config.decimals}",
     "label_only" * (config.access == "label"),
   ]
-  return tuple(parse(text) for text in texts if text)
+  return [text for text in texts if text]
 
 
 def parse(text: str) -> AnswerDefense:

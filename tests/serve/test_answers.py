@@ -30,6 +30,18 @@ def test_older_flags_stand_for_defences_and_come_last():
   )
 
 
+def test_all_that_is_applied_is_described_in_its_order():
+  assert answers.described(ServerConfig()) == []
+  config = ServerConfig(
+    defense="rounding:decimals=3", access="top_k", top_k=2, decimals=1
+  )
+  assert answers.described(config) == [
+    "rounding:decimals=3",
+    "top_k:count=2",
+    "rounding:decimals=1",
+  ]
+
+
 def test_a_defence_is_named_with_its_fields():
   (defense,) = chain(defense="additive_noise:scale=0.5,secret=7")
   assert dict(defense.values) == {"scale": 0.5, "secret": 7}
