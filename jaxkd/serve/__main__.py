@@ -4,7 +4,7 @@ It gives audits a server to be tested against:
 
   pip install 'jaxkd[serve]'
   python -m jaxkd.serve --workdir=DIR --access=label --rate_limit=500
-  python -m jaxkd.serve --workdir=DIR --defense=additive_noise:scale=0.3,secret=90125
+  python -m jaxkd.serve --workdir=DIR --defense=additive_noise:secret=90125
 
 It serves one model, version 1, in two protocols:
 
