@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.extend.core as jex
+import jax.numpy as jnp
 import numpy as np
 
 from jaxkd.models import last_layer
@@ -37,7 +38,8 @@ def narrow(
       if weights are not finite.
   """
   plan = make_plan(teacher, student, images[:NUM_TRACED])
-  leaves = jax.tree.leaves(teacher.variables)
+  # A user's own function may have plain numbers among its variables.
+  leaves = list(map(jnp.asarray, jax.tree.leaves(teacher.variables)))
   wide = _Wide(plan)
   equations.evaluate(
     equations.trace(teacher, images), [*leaves, images], wide.rule, _same
@@ -59,7 +61,8 @@ def narrow(
     equations.trace(student, images), [*sliced, images], fit.rule, _same
   )
   fitted = [
-    leaf.astype(like.dtype) for leaf, like in zip(fit.leaves, own, strict=True)
+    leaf.astype(jnp.result_type(like))
+    for leaf, like in zip(fit.leaves, own, strict=True)
   ]
   if not all(np.isfinite(leaf).all() for leaf in fitted):
     raise JaxkdError(

@@ -158,7 +158,7 @@ def _group_sizes(
     zip(large, small, strict=True)
   ):
     for axis, before, after in zip(
-      channels.leaf_axes(index), wide.shape, narrow.shape, strict=True
+      channels.leaf_axes(index), np.shape(wide), np.shape(narrow), strict=True
     ):
       if axis is None:
         continue

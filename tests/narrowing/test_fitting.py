@@ -358,3 +358,23 @@ def test_networks_that_cannot_be_traced_are_refused():
     narrowing.make_plan(network(16), network(8), image)
   image = jax.ShapeDtypeStruct((3, 8, 8, 1), jnp.float32)
   assert narrowing.make_plan(network(16), network(8), image).fitted
+
+
+def test_plain_numbers_among_the_variables_stay():
+  def network(width):
+    keys = jax.random.split(jax.random.key(width))
+    params = {
+      "a": jax.random.normal(keys[0], (3, 3, 1, width)),
+      "scale": 2.0,
+      "z": jax.random.normal(keys[1], (width, 4)),
+    }
+
+    def apply(variables, x):
+      params = variables["params"]
+      return params["scale"] * convolved(params, x).mean((1, 2)) @ params["z"]
+
+    return models.from_function(apply, {"params": params})
+
+  inputs = images(SPEC._replace(shape=(8, 8, 1)))
+  narrowed = narrowing.narrow(network(16), network(8), inputs)
+  assert narrowed.variables["params"]["scale"] == 2.0
