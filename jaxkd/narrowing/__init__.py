@@ -19,7 +19,7 @@ both measure on training images.
     fitting.py    the layers' weights
 """
 
-from jaxkd.narrowing.fitting import narrow
+from jaxkd.narrowing.fitting import max_images, narrow
 from jaxkd.narrowing.plan import make_plan
 
-__all__ = ["make_plan", "narrow"]
+__all__ = ["make_plan", "max_images", "narrow"]

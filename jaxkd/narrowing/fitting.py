@@ -1,6 +1,8 @@
 """The weights of a narrower network, layer by layer."""
 
 from collections.abc import Sequence
+import math
+from typing import Any
 
 import jax
 import jax.extend.core as jex
@@ -18,6 +20,7 @@ from jaxkd.types import Array, Classifier, JaxkdError
 
 MAX_RESULTS = 2**23  # elements of a layer's results that are kept
 NUM_TRACED = 2  # some networks take no single image
+MAX_VALUES = 2**27  # elements of a network's largest array, for all images
 NUM_SCALED = 64  # images by which the logits' scale is found
 
 
@@ -29,8 +32,10 @@ def narrow(
   Args:
     teacher: the wider network.
     student: the narrower one; of its weights only the shapes count.
-    images: `[N, ...]` floats in pixel space, on which layers are compared;
-      about two thousand.
+    images: `[N, ...]` floats in pixel space, on which layers are compared, at
+      most `max_images`. The more, the better: half a LeNet-5 that is trained
+      afterwards ends at 83.3 to 84.8 % on Fashion-MNIST with 2,000 images, by
+      their draw, and at 85.1 to 85.3 % with 8,000.
 
   Raises:
     JaxkdError: if the student is not the teacher with fewer channels, if it
@@ -71,6 +76,27 @@ def narrow(
     )
   student = student.replace(variables=jax.tree.unflatten(tree, fitted))
   return _with_scale(teacher, student, images[:NUM_SCALED])
+
+
+def max_images(classifier: Classifier, shape: tuple[int, ...]) -> int:
+  """Returns how many images fit into the memory with all their activations.
+
+  Args:
+    classifier: the wider network.
+    shape: of an image.
+  """
+  sizes = [0]
+
+  def rule(eqn: jex.JaxprEqn, values: list[Any]) -> Sequence[Any]:
+    sizes.extend(math.prod(var.aval.shape) for var in eqn.outvars)
+    return [var.aval for var in eqn.outvars]
+
+  images = jax.ShapeDtypeStruct((NUM_TRACED, *shape), jnp.float32)
+  leaves = jax.tree.leaves(classifier.variables)
+  equations.evaluate(
+    equations.trace(classifier, images), [*leaves, images], rule, _same
+  )
+  return max(MAX_VALUES * NUM_TRACED // max(sizes), 1)
 
 
 class _Wide:

@@ -112,6 +112,7 @@ def distill(
       effective_teacher, train = students.run_pre_student_stage(
         setup, teacher, train, folder, metrics
       )
+      fresh = students.start_students(setup, visible, fresh, train.images)
       points = students.train_students(
         setup, effective_teacher, fresh, made.run, train, folder, metrics
       )

@@ -2,7 +2,6 @@
 samples, for all seeds and all points of the grid.
 """
 
-import math
 from pathlib import Path
 import shutil
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxkd import models, narrowing
+from jaxkd.data import to_float
 from jaxkd.data.labels import class_counts, labels_of
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
@@ -24,38 +24,72 @@ from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import fit, optimisers
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.training.trained_network import Trainer
-from jaxkd.types import Classifier, LossContext, Samples
+from jaxkd.types import Array, Classifier, LossContext, Samples
 
-# Images on which the layers of two networks are compared: fewer of large ones,
-# whose activations fill the memory.
-MAX_COMPARED, MIN_COMPARED, MAX_PIXELS = 2_000, 64, 2**21
+MAX_COMPARED = 25_000  # images on which the layers of two networks are compared
+MAX_DRAWN = 4_000  # of these if they are drawn for it
 # The numbers of the objective, and the student that is trained with them.
 Trainee = tuple[dict[str, float], Classifier]
 
 
 def init_students(setup: Setup, teacher: Classifier | None) -> list[Classifier]:
-  """A student with initial weights for each seed.
+  """A student for each seed, as it is before the rounds.
 
   Args:
     setup: of the run.
-    teacher: the network whose weights they have with `student.start=teacher`;
-      each seed compares both on images of its own.
+    teacher: with `student.start=teacher` and no epochs, where the student of
+      the rounds is the one, it has weights of this network from the first; with
+      epochs see `start_students`.
   """
   block = setup.config.student
-  students = []
-  for seed in range(block.seeds):
+  students = [
+    models.init(
+      block.model, setup.key(Stream.STUDENT, Purpose.INITIAL, seed), setup.spec
+    )
+    for seed in range(block.seeds)
+  ]
+  if block.start == "random" or block.epochs:
+    return students
+  key = setup.key(Stream.STUDENT, Purpose.INITIAL, 0)
+  count = min(narrowing.max_images(teacher, setup.spec.shape), MAX_DRAWN)
+  images = starts.compared_images(teacher, key, count, setup.spec)
+  return [_narrowed(teacher, student, images) for student in students]
+
+
+def start_students(
+  setup: Setup,
+  teacher: Classifier | None,
+  students: list[Classifier],
+  images: Array,
+) -> list[Classifier]:
+  """The students of all seeds, as they are before their epochs.
+
+  Args:
+    setup: of the run.
+    teacher: the network whose weights they have with `student.start=teacher`.
+    students: with random weights, as they stay with `student.start=random`.
+    images: `[N, ...]` that they are trained on. The layers of both networks are
+      compared on some of them, in each seed on others.
+  """
+  block = setup.config.student
+  if block.start == "random" or not block.epochs:
+    return students
+  count = min(narrowing.max_images(teacher, setup.spec.shape), MAX_COMPARED)
+  started = []
+  for seed, student in enumerate(students):
     key = setup.key(Stream.STUDENT, Purpose.INITIAL, seed)
-    student = models.init(block.model, key, setup.spec)
-    if block.start == "teacher":
-      pixels = math.prod(setup.spec.shape[:2])
-      count = max(min(MAX_COMPARED, MAX_PIXELS // pixels), MIN_COMPARED)
-      images = starts.compared_images(teacher, key, count, setup.spec)
-      student = narrowing.narrow(teacher, student, images)
-      # Hosts may round in different ways.
-      variables = processes.broadcast_arrays(student.variables)
-      student = student.replace(variables=variables)
-    students.append(student)
-  return students
+    rows = jax.random.permutation(key, len(images))[:count]
+    started.append(_narrowed(teacher, student, to_float(images[rows])))
+  return started
+
+
+def _narrowed(
+  teacher: Classifier, student: Classifier, images: Array
+) -> Classifier:
+  student = narrowing.narrow(teacher, student, images)
+  # Hosts may round in different ways.
+  variables = processes.broadcast_arrays(student.variables)
+  return student.replace(variables=variables)
 
 
 def run_pre_student_stage(

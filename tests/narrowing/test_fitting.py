@@ -378,3 +378,9 @@ def test_plain_numbers_among_the_variables_stay():
   inputs = images(SPEC._replace(shape=(8, 8, 1)))
   narrowed = narrowing.narrow(network(16), network(8), inputs)
   assert narrowed.variables["params"]["scale"] == 2.0
+
+
+def test_the_largest_activation_bounds_the_number_of_images():
+  teacher = models.init("lenet5", jax.random.key(0), SPEC)
+  largest = 28 * 28 * 6  # the first convolution's results for 32 x 32 pixels
+  assert narrowing.max_images(teacher, SPEC.shape) == 2**27 // largest
