@@ -6,15 +6,16 @@
   python -m jaxkd.main --config=configs/procedural.py:select=none,sources=smooth
   python -m jaxkd.main --config=configs/procedural.py:smoke
 
-`access` is `label`, `probs` or `white_box`, where the student is the half-sized
-network and the images are as many as the budget would pay for. `budget` is
-IDEAL's if it is not given; sizes of rounds and epochs follow from it, as they
-do not from `--config.queries.budget`. `select` is `student`, where students of
-the round before select what is asked, `teacher`, where a white box does
-(default there), or `none`. `sources` is a name or several with `+` between
-them, in equal parts, as in `sources=smooth+leaves`. Strokes look like digits,
-and objects like things on a plain background; smooth noise and leaves assume
-nothing.
+`access` is `label`, `probs` or `white_box`, where the images are as many as the
+budget would pay for, and the student is half a LeNet-5 that starts with weights
+of its teacher (`student.start`), unless the argument names networks. `budget`
+is IDEAL's if it is not given; sizes of rounds and epochs follow from it, as
+they do not from `--config.queries.budget`. `select` is `student`, where
+students of the round before select what is asked, `teacher`, where a white box
+does (default there), or `none`. `sources` is a name or several with `+` between
+them, in equal parts, as in `sources=smooth+leaves`; without it strokes and
+objects, on Fashion-MNIST objects alone. Strokes look like digits, and objects
+like things on a plain background; smooth noise and leaves assume nothing.
 """
 
 from jaxkd import config as c
@@ -22,12 +23,16 @@ from jaxkd import config as c
 LENETS = dict(teacher="lenet5", student="lenet5", image_size=32)
 RESNETS = dict(teacher="resnet34", student="resnet18", image_size=0)
 # By data set: networks, budget of queries, epochs of the teacher, and images in
-# all updates of the student, if they are not `VISITS`.
+# all updates of the student and their sources, if they are not those below.
 RECIPES = {
   "mnist_5k": dict(LENETS, budget=10_000, teacher_epochs=30),
   "mnist": dict(LENETS, budget=25_000, teacher_epochs=10),
   "fashion_mnist": dict(
-    LENETS, budget=100_000, teacher_epochs=20, visits=6_000_000
+    LENETS,
+    budget=100_000,
+    teacher_epochs=20,
+    visits=6_000_000,
+    sources="objects",
   ),
   "svhn_cropped": dict(
     RESNETS, teacher="resnet18", budget=100_000, teacher_epochs=30
@@ -41,6 +46,8 @@ RECIPES = {
 }
 ROUNDS = 10
 VISITS = 900_000
+NARROWED_VISITS = 150_000  # of a student that starts with the teacher's weights
+SOURCES = "strokes+objects"
 MAX_EPOCHS = 200
 SMOKE = dict(budget=200, teacher_epochs=2)
 
@@ -51,7 +58,7 @@ def get_config(argument: str = ""):
     dataset="mnist_5k",
     access="label",
     select="",
-    sources="strokes+objects",
+    sources="",
     budget="0",
   )
   recipe = c.lookup(RECIPES, args["dataset"])
@@ -59,7 +66,10 @@ def get_config(argument: str = ""):
     recipe = {**recipe, **SMOKE}
   white_box = args["access"] == "white_box"
   budget = c.number(args, "budget") or recipe["budget"]
-  visits = recipe.get("visits", VISITS)
+  half = white_box and recipe["teacher"] == "lenet5"
+  narrowed = half and not {"teacher", "student"} & set(args)
+  visits = NARROWED_VISITS if narrowed else recipe.get("visits", VISITS)
+  sources = args["sources"] or recipe.get("sources", SOURCES)
   rounds = 2 if args["smoke"] else ROUNDS
   if budget < rounds:
     raise c.JaxkdError(f"budget={budget}: choose {rounds} or more.")
@@ -75,20 +85,22 @@ def get_config(argument: str = ""):
       "optimizer": c.optimizer("sgd", 0.1, "one_cycle"),
     },
     student={
-      "model": "lenet5_half"
-      if white_box and recipe["image_size"]
-      else recipe["student"],
+      "model": "lenet5_half" if half else recipe["student"],
+      "start": "teacher" if narrowed else "random",
       "epochs": min(max(visits // budget, 1), MAX_EPOCHS),
-      "batch_size": 32,
+      "batch_size": 64 if narrowed else 32,
       "augment": (),
-      "optimizer": c.optimizer(
+      # Large steps would leave the weights that were fitted.
+      "optimizer": c.optimizer("sgd", 0.01, "one_cycle", weight_decay=1e-3)
+      if narrowed
+      else c.optimizer(
         "sgd", 0.03, "one_cycle", weight_decay=c.weight_decay(budget)
       ),
     },
     synthesis={
       "num_rounds": rounds if white_box else 0,  # 0: as the budget pays for
       "batch_size": budget // rounds,
-      "sources": dict.fromkeys(args["sources"].split("+"), 1.0),
+      "sources": dict.fromkeys(sources.split("+"), 1.0),
       "selection": selection(args, budget),
       "answers": "once",
     },
