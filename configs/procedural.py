@@ -46,7 +46,7 @@ RECIPES = {
 }
 ROUNDS = 10
 VISITS = 900_000
-NARROWED_VISITS = 150_000  # of a student that starts with the teacher's weights
+NARROWED_VISITS = 200_000  # of a student that starts with the teacher's weights
 SOURCES = "strokes+objects"
 MAX_EPOCHS = 200
 SMOKE = dict(budget=200, teacher_epochs=2)
