@@ -104,6 +104,7 @@ FIELDS = (
     optimisers.DYNAMICS,
   ),
   starts.MATCHED_START,
+  starts.sources_block(starts.MIXTURE),
   Field(
     "jitter",
     int,
@@ -145,6 +146,7 @@ def build(
   contrast: str,
   dynamics: str,
   start: str,
+  sources: dict[str, float],
   jitter: int,
   step_unit: str,
   sets_per_round: int,
@@ -158,8 +160,9 @@ def build(
 
   Raises:
     JaxkdError: if `group_size` exceeds the number of classes, if a set is no
-      multiple of a group, if the sets are no multiple of those of a round, or
-      if inputs are rolled or halved that are no images.
+      multiple of a group, if the sets are no multiple of those of a round, if
+      inputs are rolled or halved that are no images, or if images are to start
+      from procedural ones and no source of these has a weight.
   """
   # Both are chosen by now.
   checks.positive(sets_per_round=sets_per_round, group_size=group_size)
@@ -170,6 +173,8 @@ def build(
   sizes = optimisers.step_sizes(num_sets, step_size, step_size_decades)
   is_image = len(spec.shape) == 3
   multi_resolution.check(spec, num_steps, coarse_steps)
+  if start != "noise":
+    starts.check_sources(sources)
   if jitter and not is_image:
     raise JaxkdError(
       f"synthesis.jitter={jitter}: {spec.name} has inputs of shape "
@@ -192,8 +197,8 @@ def build(
 
   def first_inputs(nets: Networks, key: Array, labels: Array) -> Array:
     if start == "matched":
-      return starts.matched_images(nets.teacher, key, labels, spec)
-    return starts.start_images(start, key, set_size, spec)
+      return starts.matched_images(nets.teacher, key, labels, spec, sources)
+    return starts.start_images(start, key, set_size, spec, sources)
 
   def project(inputs: Array) -> Array:
     stays = step_unit == "pixel" and is_image

@@ -15,8 +15,7 @@ answers every augmented view of an image (`answers="per_view"`), at no cost.
 """
 
 from jaxkd.config import checks
-from jaxkd.config.fields import NOT_NEGATIVE, Block, Field
-from jaxkd.synthesis import candidate_images, procedural
+from jaxkd.synthesis import candidate_images, procedural, starts
 from jaxkd.synthesis.selection_fields import SelectionConfig
 from jaxkd.training import ensemble_labeling, sample_store
 from jaxkd.training.ensemble_labeling import EnsembleConfig
@@ -38,17 +37,9 @@ INFO = MethodInfo(
   objective="cross entropy on labels, KL on probabilities",
 )
 
-SOURCES = Block(
-  "sources",
-  "Weights of the sources of images, see jaxkd.synthesis.procedural.",
-  tuple(
-    Field(name, float, 0.0, f"Weight of {name}.", NOT_NEGATIVE)
-    for name in procedural.SOURCES
-  ),
-)
 FIELDS = (
   *candidate_images.FIELDS,
-  SOURCES,
+  starts.sources_block({}),
   *ensemble_labeling.FIELDS,
 )
 HYPER = candidate_images.HYPER
@@ -79,11 +70,7 @@ def build(
     JaxkdError: if the budget does not pay for one round, if no source has a
       weight, or for an ensemble beside a teacher that answers every view.
   """
-  if not any(sources.values()):
-    raise JaxkdError(
-      "synthesis.sources: all weights are 0; set one of "
-      f"{', '.join(procedural.SOURCES)} above 0."
-    )
+  starts.check_sources(sources)
   if ensemble and answers == "per_view":
     raise JaxkdError(
       f"synthesis.ensemble={ensemble}: with answers=per_view the teacher "

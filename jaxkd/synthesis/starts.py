@@ -1,13 +1,13 @@
 """Procedural images in other methods: as starts, or as a share of the queries.
 
-Both are strokes and objects in equal parts, see `jaxkd.synthesis.procedural`.
-No published system has them.
+They are strokes and objects in equal parts, unless a method has weights of the
+sources of its own (`jaxkd.synthesis.procedural`). No published system has them.
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxkd.config.fields import FRACTION, Field
+from jaxkd.config.fields import FRACTION, NOT_NEGATIVE, Block, Field
 from jaxkd.data.pixels import to_float
 from jaxkd.models.layers import to_pixels
 from jaxkd.runtime import keys
@@ -52,7 +52,40 @@ SHARE = Field(
 )
 
 
-def start_images(start: str, key: Array, count: int, spec: DataSpec) -> Array:
+def sources_block(defaults: dict[str, float]) -> Block:
+  """Returns the block `sources`, the weights of the sources of images.
+
+  Args:
+    defaults: weights by the names of sources; the others are 0.
+  """
+  return Block(
+    "sources",
+    "Weights of the sources of images, see jaxkd.synthesis.procedural.",
+    tuple(
+      Field(
+        name, float, defaults.get(name, 0.0), f"Weight of {name}.", NOT_NEGATIVE
+      )
+      for name in procedural.SOURCES
+    ),
+  )
+
+
+def check_sources(sources: dict[str, float]) -> None:
+  """Raises a `JaxkdError` if no source has a weight."""
+  if not any(sources.values()):
+    raise JaxkdError(
+      "synthesis.sources: all weights are 0; set one of "
+      f"{', '.join(procedural.SOURCES)} above 0."
+    )
+
+
+def start_images(
+  start: str,
+  key: Array,
+  count: int,
+  spec: DataSpec,
+  sources: dict[str, float] = MIXTURE,
+) -> Array:
   """Draws normalised inputs `[count, *spec.shape]` to optimise.
 
   Args:
@@ -60,17 +93,22 @@ def start_images(start: str, key: Array, count: int, spec: DataSpec) -> Array:
     key: random key.
     count: number of inputs.
     spec: of the inputs.
+    sources: weights of the sources of procedural images.
 
   Raises:
     JaxkdError: if inputs that are no images are to be procedural.
   """
   if start == "noise":
     return priors.normal(key, count, spec)
-  return _normalise(draw(key, count, spec), spec)
+  return _normalise(draw(key, count, spec, sources), spec)
 
 
 def matched_images(
-  teacher: Classifier, key: Array, labels: Array, spec: DataSpec
+  teacher: Classifier,
+  key: Array,
+  labels: Array,
+  spec: DataSpec,
+  sources: dict[str, float] = MIXTURE,
 ) -> Array:
   """Draws normalised inputs `[N, *spec.shape]` that resemble their class.
 
@@ -84,12 +122,13 @@ def matched_images(
     key: random key.
     labels: the class of each input, `[N]`.
     spec: of the inputs.
+    sources: weights of the sources of procedural images.
 
   Raises:
     JaxkdError: if the inputs are no images.
   """
   draw_key, order_key = jax.random.split(key)
-  images = draw(draw_key, CANDIDATES * len(labels), spec)
+  images = draw(draw_key, CANDIDATES * len(labels), spec, sources)
 
   def answer(images: Array) -> Array:
     return jax.nn.softmax(teacher(to_float(images)).logits)
@@ -181,7 +220,12 @@ def compared_images(
   return to_pixels(matched_images(teacher, key, labels, spec), spec)
 
 
-def draw(key: Array, count: int, spec: DataSpec) -> Array:
+def draw(
+  key: Array,
+  count: int,
+  spec: DataSpec,
+  sources: dict[str, float] = MIXTURE,
+) -> Array:
   """Draws procedural images, uint8 `[count, *spec.shape]`.
 
   Raises:
@@ -192,7 +236,7 @@ def draw(key: Array, count: int, spec: DataSpec) -> Array:
       f"{spec.name} has inputs of shape {spec.shape}, and procedural images "
       "are [H, W, C]; set synthesis.start=noise or procedural_share=0."
     )
-  return procedural.draw_mixture(MIXTURE, key, count, spec.shape)
+  return procedural.draw_mixture(sources, key, count, spec.shape)
 
 
 def _normalise(images: Array, spec: DataSpec) -> Array:
