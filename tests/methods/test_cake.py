@@ -251,6 +251,10 @@ def test_noise_of_pixel_steps_is_as_large_as_the_first_step():
     ({"sets_per_round": 3}, "num_sets=4 is not a multiple of sets_per_round=3"),
     ({"weights": {"classification": 1.0}}, "weights.contrast is missing"),
     ({"set_sise": 3}, "Did you mean set_size"),
+    (
+      {"start": "matched", "sources": {"objects": 0.0, "strokes": 0.0}},
+      "synthesis.sources: all weights are 0",
+    ),
   ],
 )
 def test_values_that_can_not_be(changes, message):

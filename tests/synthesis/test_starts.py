@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxkd.synthesis import starts
+from jaxkd.synthesis import procedural, starts
 from jaxkd.types import DataSpec, JaxkdError, Networks, Phase, Samples
 
 KEY = jax.random.key(0)
@@ -26,6 +26,24 @@ def test_procedural_starts_are_pixels_that_were_normalised():
   np.testing.assert_array_equal(
     levels.round().astype(np.uint8), starts.draw(KEY, 6, SPEC)
   )
+
+
+def test_starts_are_of_the_sources_that_have_a_weight():
+  objects, strokes = (
+    starts.start_images("procedural", KEY, 6, SPEC, {name: 1.0})
+    for name in ("objects", "strokes")
+  )
+  assert not np.array_equal(objects, strokes)
+  drawn = procedural.draw("objects", KEY, 6, SPEC.shape)
+  np.testing.assert_array_equal(
+    starts.draw(KEY, 6, SPEC, {"objects": 2.0, "strokes": 0.0}), drawn
+  )
+
+
+def test_sources_without_a_weight_are_refused():
+  starts.check_sources({"objects": 1.0, "strokes": 0.0})
+  with pytest.raises(JaxkdError, match=r"set one of .*objects.* above 0"):
+    starts.check_sources({"objects": 0.0})
 
 
 def test_points_have_no_procedural_start():
