@@ -34,7 +34,7 @@ def narrow(
     student: the narrower one; of its weights only the shapes count.
     images: `[N, ...]` floats in pixel space, on which layers are compared, at
       most `max_images`. The more, the better: half a LeNet-5 that is trained
-      afterwards ends at 83.3 to 84.8 % on Fashion-MNIST with 2,000 images, by
+      afterwards ends at 83.2 to 84.8 % on Fashion-MNIST with 2,000 images, by
       their draw, and at 85.1 to 85.3 % with 8,000.
 
   Raises:
