@@ -15,6 +15,7 @@ from jaxkd.evaluation import image_checks, run_warnings, sanity_checks
 from jaxkd.pipeline import (
   grid,
   hosts,
+  initial_weights,
   logit_scale,
   results,
   rounds,
@@ -101,7 +102,7 @@ def distill(
       setup.black_box,
     ) as teacher:
       # 2. Rounds: make images, ask the teacher, store the answers.
-      fresh = students.init_students(setup, visible)
+      fresh = initial_weights.init_students(setup, visible)
       made = rounds.run_rounds(
         setup, teacher, fresh[0], dataset, folder, metrics
       )
@@ -112,7 +113,9 @@ def distill(
       effective_teacher, train = students.run_pre_student_stage(
         setup, teacher, train, folder, metrics
       )
-      fresh = students.start_students(setup, visible, fresh, train.images)
+      fresh = initial_weights.start_students(
+        setup, visible, fresh, train.images
+      )
       points = students.train_students(
         setup, effective_teacher, fresh, made.run, train, folder, metrics
       )

@@ -1,5 +1,5 @@
-"""The students of a run: their initial weights, and their epochs on the stored
-samples, for all seeds and all points of the grid.
+"""The epochs of a run's students on the stored samples, for all seeds and all
+points of the grid.
 """
 
 from pathlib import Path
@@ -8,8 +8,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 
-from jaxkd import models, narrowing
-from jaxkd.data import to_float
+from jaxkd import models
 from jaxkd.data.labels import class_counts, labels_of
 from jaxkd.pipeline import exchange, grid
 from jaxkd.pipeline.exchange import RunState
@@ -19,77 +18,14 @@ from jaxkd.runtime import buckets, compile_target, processes
 from jaxkd.runtime.files import write_text
 from jaxkd.runtime.keys import Purpose, Stream
 from jaxkd.runtime.metrics import MetricsWriter
-from jaxkd.synthesis import starts
 from jaxkd.teachers.access import TeacherHandle
 from jaxkd.training import fit, optimisers
 from jaxkd.training.step import EpochInputs, TrainConfig, init_state
 from jaxkd.training.trained_network import Trainer
-from jaxkd.types import Array, Classifier, LossContext, Samples
+from jaxkd.types import Classifier, LossContext, Samples
 
-MAX_COMPARED = 25_000  # images on which the layers of two networks are compared
-MAX_DRAWN = 4_000  # of these if they are drawn for it
 # The numbers of the objective, and the student that is trained with them.
 Trainee = tuple[dict[str, float], Classifier]
-
-
-def init_students(setup: Setup, teacher: Classifier | None) -> list[Classifier]:
-  """A student for each seed, as it is before the rounds.
-
-  Args:
-    setup: of the run.
-    teacher: with `student.start=teacher` and no epochs, where the student of
-      the rounds is the one, it has weights of this network from the first; with
-      epochs see `start_students`.
-  """
-  block = setup.config.student
-  students = [
-    models.init(
-      block.model, setup.key(Stream.STUDENT, Purpose.INITIAL, seed), setup.spec
-    )
-    for seed in range(block.seeds)
-  ]
-  if block.start == "random" or block.epochs:
-    return students
-  key = setup.key(Stream.STUDENT, Purpose.INITIAL, 0)
-  count = min(narrowing.max_images(teacher, setup.spec.shape), MAX_DRAWN)
-  images = starts.compared_images(teacher, key, count, setup.spec)
-  return [_narrowed(teacher, student, images) for student in students]
-
-
-def start_students(
-  setup: Setup,
-  teacher: Classifier | None,
-  students: list[Classifier],
-  images: Array,
-) -> list[Classifier]:
-  """The students of all seeds, as they are before their epochs.
-
-  Args:
-    setup: of the run.
-    teacher: the network whose weights they have with `student.start=teacher`.
-    students: with random weights, as they stay with `student.start=random`.
-    images: `[N, ...]` that they are trained on. The layers of both networks are
-      compared on some of them, in each seed on others.
-  """
-  block = setup.config.student
-  if block.start == "random" or not block.epochs:
-    return students
-  count = min(narrowing.max_images(teacher, setup.spec.shape), MAX_COMPARED)
-  started = []
-  for seed, student in enumerate(students):
-    key = setup.key(Stream.STUDENT, Purpose.INITIAL, seed)
-    rows = jax.random.permutation(key, len(images))[:count]
-    started.append(_narrowed(teacher, student, to_float(images[rows])))
-  return started
-
-
-def _narrowed(
-  teacher: Classifier, student: Classifier, images: Array
-) -> Classifier:
-  student = narrowing.narrow(teacher, student, images)
-  # Hosts may round in different ways.
-  variables = processes.broadcast_arrays(student.variables)
-  return student.replace(variables=variables)
 
 
 def run_pre_student_stage(

@@ -4,7 +4,13 @@ import jax
 import pytest
 
 import jaxkd
-from jaxkd.pipeline import distill, programs, rounds, students
+from jaxkd.pipeline import (
+  distill,
+  initial_weights,
+  programs,
+  rounds,
+  students,
+)
 from jaxkd.pipeline.setup import setup as make_setup
 from jaxkd.runtime import compile_target, devices, parallel
 from jaxkd.runtime.compile_target import CompileTarget, compiling_for
@@ -31,7 +37,7 @@ class Dispatched(Exception):
 
 def test_programs_are_those_of_a_run(tmp_path, monkeypatch):
   setup = points(fraction=0.25)
-  fresh = students.init_students(setup, None)
+  fresh = initial_weights.init_students(setup, None)
   teacher = fresh[0]
   oracle = local_oracle(setup.config, setup.spec, setup.method, teacher)
   handle = TeacherHandle(oracle, setup.config, teacher)

@@ -14,8 +14,7 @@ from setups import bare_setup
 import jaxkd
 from jaxkd import config as c, models
 from jaxkd.methods import htc
-from jaxkd.pipeline import students
-from jaxkd.runtime.keys import Purpose, Stream
+from jaxkd.pipeline import initial_weights, students
 from jaxkd.runtime.metrics import MetricsWriter, read_metrics
 from jaxkd.types import PreStudentStage, Samples
 
@@ -66,7 +65,7 @@ def train(tmp_path):
 
   def train(folder, run=None, **student):
     setup = make_setup(**student)
-    fresh = students.init_students(setup, None)
+    fresh = initial_weights.init_students(setup, None)
     with MetricsWriter(tmp_path) as metrics:
       return students.train_students(
         setup, None, fresh, run, samples(), tmp_path / folder, metrics
@@ -80,64 +79,6 @@ def pairs(some, others):
   for a, b in zip(some, others, strict=True):
     assert a.hyper == b.hyper
     yield from zip(a.students, b.students, strict=True)
-
-
-def test_every_seed_has_initial_weights_of_its_own():
-  setup = make_setup(seeds=3)
-  first, second, third = students.init_students(setup, None)
-  key = setup.key(Stream.STUDENT, Purpose.INITIAL, 1)
-  same(second, models.init("mlp", key, SPEC))
-  assert not np.array_equal(weights(first)[0], weights(third)[0])
-  # The same seeds of a run with fewer are the same students.
-  same(students.init_students(make_setup(seeds=1), None)[0], first)
-
-
-def error_of(student, teacher):
-  inputs = jax.random.normal(jax.random.key(1), (200, *SPEC.shape))
-  return jnp.square(student(inputs).logits - teacher(inputs).logits).mean()
-
-
-def test_students_start_with_weights_of_the_teacher():
-  setup = make_setup(seeds=2, model="mlp_half", start="teacher")
-  teacher = models.init("mlp", jax.random.key(0), SPEC)
-  fresh = students.init_students(setup, teacher)
-  images = jax.random.normal(jax.random.key(2), (900, *SPEC.shape))
-  first, second = students.start_students(setup, teacher, fresh, images)
-  before = [error_of(net, teacher) for net in fresh]
-  assert error_of(first, teacher) < min(before) / 10
-  assert error_of(second, teacher) < min(before) / 10
-
-
-def test_networks_are_compared_on_the_images_of_the_run(monkeypatch):
-  monkeypatch.setattr(students, "MAX_COMPARED", 20)
-  setup = make_setup(seeds=2, model="mlp_half", start="teacher")
-  teacher = models.init("mlp", jax.random.key(0), SPEC)
-  fresh = students.init_students(setup, teacher)
-  some, others = jax.random.normal(jax.random.key(2), (2, 40, *SPEC.shape))
-  first, second = students.start_students(setup, teacher, fresh, some)
-  third, _ = students.start_students(setup, teacher, fresh, others)
-  assert not np.array_equal(weights(first)[0], weights(third)[0])
-  # Each seed takes others of more images than there is room for.
-  assert not np.array_equal(weights(first)[0], weights(second)[0])
-
-
-def test_the_student_of_the_rounds_starts_before_them():
-  setup = make_setup(seeds=1, model="mlp_half", start="teacher", epochs=0)
-  teacher = models.init("mlp", jax.random.key(0), SPEC)
-  (student,) = students.init_students(setup, teacher)
-  fresh = students.init_students(make_setup(seeds=1, model="mlp_half"), None)
-  assert error_of(student, teacher) < error_of(fresh[0], teacher) / 10
-  (again,) = students.start_students(setup, teacher, [student], None)
-  same(again, student)
-
-
-def test_random_students_stay_as_they_are():
-  setup = make_setup(seeds=2)
-  fresh = students.init_students(setup, None)
-  for net, other in zip(
-    students.start_students(setup, None, fresh, None), fresh, strict=True
-  ):
-    same(net, other)
 
 
 def test_all_seeds_at_all_points_are_trained(train, tmp_path):
