@@ -51,12 +51,13 @@ LARGE_PHOTOS = dict(
   augment=("resized_crop", "flip"),
 )
 # By data set; `peak` is the learning rate of both, `augment` and `batch_size`
-# are the teacher's.
+# are the teacher's, and `start` is the student's in `recipe=ours`, where the
+# teacher's weights were tried.
 NETWORKS = {
   **dict.fromkeys(c.POINTS, dict(LENETS, teacher="mlp", student="mlp")),
   "mnist_5k": dict(LENETS, batch_size=128),
   "mnist": LENETS,
-  "fashion_mnist": LENETS,
+  "fashion_mnist": dict(LENETS, start="teacher"),
   "svhn_cropped": dict(RESNETS, augment=("crop",)),
   "cifar10": RESNETS,
   "cifar100": RESNETS,
@@ -122,9 +123,6 @@ SIZED_OURS = {
   48: dict(OURS, set_size=100),
   128: dict(OURS, num_sets=256, set_size=50, num_steps=12, coarse_steps=6),
 }
-# Data sets whose student starts with its teacher's weights, if the argument
-# names no networks. On the others that was not tried.
-NARROWED = ("fashion_mnist",)
 LOGIT_STD = 2.5  # of the teacher's logits in `recipe=ours`
 
 
@@ -142,8 +140,24 @@ def get_config(argument: str = ""):
   ours = args["recipe"] == "ours" and not points
   teacher = args.get("teacher", networks["teacher"])
   student = args.get("student", networks["student"])
-  named = {"teacher", "student"} & set(args)
-  narrowed = ours and args["dataset"] in NARROWED and not named
+  if not ours:
+    peak = networks["peak"]
+    training = dict(
+      epochs=30, batch_size=256, optimizer=optimizer(student, peak, 5e-4)
+    )
+  elif "start" in networks and not {"teacher", "student"} & set(args):
+    # Large steps would leave the weights that were fitted.
+    training = dict(
+      start=networks["start"],
+      epochs=4,
+      batch_size=64,
+      optimizer=optimizer(student, 0.01, 1e-3),
+    )
+  else:
+    # The smaller batch needs a smaller rate.
+    training = dict(
+      epochs=20, batch_size=64, optimizer=optimizer(student, 0.04, 1e-3)
+    )
   return c.experiment(
     "cake",
     args,
@@ -156,17 +170,7 @@ def get_config(argument: str = ""):
       "optimizer": optimizer(teacher, networks["peak"], 5e-4),
       "logit_std": LOGIT_STD if ours else 0.0,
     },
-    student={
-      "model": student,
-      "start": "teacher" if narrowed else "random",
-      "epochs": 4 if narrowed else 20 if ours else 30,
-      "batch_size": 64 if ours else 256,
-      # The smaller batch needs a smaller rate, and weights of the teacher one
-      # that does not leave them.
-      "optimizer": optimizer(student, 0.01 if narrowed else 0.04, 1e-3)
-      if ours
-      else optimizer(student, networks["peak"], 5e-4),
-    },
+    student={"model": student, **training},
     synthesis={
       "contrast": "groups",
       "dynamics": "sgd",

@@ -7,15 +7,16 @@
   python -m jaxkd.main --config=configs/procedural.py:smoke
 
 `access` is `label`, `probs` or `white_box`, where the images are as many as the
-budget would pay for, and the student is half a LeNet-5 that starts with weights
-of its teacher (`student.start`), unless the argument names networks. `budget`
-is IDEAL's if it is not given; sizes of rounds and epochs follow from it, as
-they do not from `--config.queries.budget`. `select` is `student`, where
-students of the round before select what is asked, `teacher`, where a white box
-does (default there), or `none`. `sources` is a name or several with `+` between
-them, in equal parts, as in `sources=smooth+leaves`; without it strokes and
-objects, on Fashion-MNIST objects alone. Strokes look like digits, and objects
-like things on a plain background; smooth noise and leaves assume nothing.
+budget would pay for, and on grey images the student is half a LeNet-5 that
+starts with weights of its teacher (`student.start`), unless the argument names
+networks. `budget` is IDEAL's if it is not given; sizes of rounds and epochs
+follow from it, as they do not from `--config.queries.budget`. `select` is
+`student`, where students of the round before select what is asked, `teacher`,
+where a white box does (default there), or `none`. `sources` is a name or
+several with `+` between them, in equal parts, as in `sources=smooth+leaves`;
+without it strokes and objects, on Fashion-MNIST objects alone. Strokes look
+like digits, and objects like things on a plain background; smooth noise and
+leaves assume nothing.
 """
 
 from jaxkd import config as c
@@ -67,8 +68,23 @@ def get_config(argument: str = ""):
   white_box = args["access"] == "white_box"
   budget = c.number(args, "budget") or recipe["budget"]
   half = white_box and recipe["teacher"] == "lenet5"
-  narrowed = half and not {"teacher", "student"} & set(args)
-  visits = NARROWED_VISITS if narrowed else recipe.get("visits", VISITS)
+  if half and not {"teacher", "student"} & set(args):
+    visits = NARROWED_VISITS
+    # Large steps would leave the weights that were fitted.
+    training = dict(
+      start="teacher",
+      batch_size=64,
+      optimizer=c.optimizer("sgd", 0.01, "one_cycle", weight_decay=1e-3),
+    )
+  else:
+    visits = recipe.get("visits", VISITS)
+    weight_decay = c.weight_decay(budget)
+    training = dict(
+      batch_size=32,
+      optimizer=c.optimizer(
+        "sgd", 0.03, "one_cycle", weight_decay=weight_decay
+      ),
+    )
   sources = args["sources"] or recipe.get("sources", SOURCES)
   rounds = 2 if args["smoke"] else ROUNDS
   if budget < rounds:
@@ -86,16 +102,9 @@ def get_config(argument: str = ""):
     },
     student={
       "model": "lenet5_half" if half else recipe["student"],
-      "start": "teacher" if narrowed else "random",
       "epochs": min(max(visits // budget, 1), MAX_EPOCHS),
-      "batch_size": 64 if narrowed else 32,
       "augment": (),
-      # Large steps would leave the weights that were fitted.
-      "optimizer": c.optimizer("sgd", 0.01, "one_cycle", weight_decay=1e-3)
-      if narrowed
-      else c.optimizer(
-        "sgd", 0.03, "one_cycle", weight_decay=c.weight_decay(budget)
-      ),
+      **training,
     },
     synthesis={
       "num_rounds": rounds if white_box else 0,  # 0: as the budget pays for

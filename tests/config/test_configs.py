@@ -167,6 +167,21 @@ def test_images_of_any_size_have_a_recipe(name):
   assert (small.dataset, small.student.model) == ("mnist_5k", "resnet8_8")
 
 
+@pytest.mark.parametrize(
+  "argument, start",
+  [
+    ("", "teacher"),
+    (",student=mlp", "random"),
+    (",recipe=published", "random"),
+    (",image_size=64", "random"),  # whose networks are others
+  ],
+)
+def test_half_a_lenet_starts_with_weights_of_its_teacher(argument, start):
+  path = CONFIGS[0].parent / "cake.py"
+  config = c.load_config(f"{path}:dataset=fashion_mnist{argument}")
+  assert config.student.start == start
+
+
 def test_unknown_dataset_names_the_ones_with_a_recipe():
   with pytest.raises(JaxkdError, match="'minst'. Did you mean mnist"):
     c.load_config(f"{CONFIGS[0].parent}/cake.py:dataset=minst")
