@@ -22,7 +22,8 @@ kernels (`losses`) and objectives; one update of a network (`training.step`);
 how the teacher is trained (`pipeline.teacher`, `training.trained_network`) and
 reached (`teachers`, `pipeline.host_exchange`), and the scale of its logits
 (`pipeline.logit_scale`); what rounds cost and how they are compiled
-(`pipeline.costs`, `pipeline.programs`); the choice on a grid (`pipeline.grid`);
+(`pipeline.costs`, `pipeline.programs`); the students' weights before their
+epochs (`pipeline.initial_weights`); the choice on a grid (`pipeline.grid`);
 evaluation (`pipeline.scores`, `pipeline.results`, `evaluation`); the report
 (`report`); devices, checkpoints, metrics and the run XX (`serialization`).
 
