@@ -3,6 +3,7 @@
   python -m jaxkd.main --config=configs/teachers_table.py --workdir=DIR
   python -m jaxkd.main --config=configs/teachers_table.py:dataset=mnist
   python -m jaxkd.main --config=configs/teachers_table.py:methods=CAKE+KD
+  python -m jaxkd.main --config=configs/teachers_table.py:kinds=ViT-4,seed=1
   python -m jaxkd.main --config=configs/teachers_table.py:of=training
   python -m jaxkd.main --config=configs/teachers_table.py:own=my_models:teacher
   python -m jaxkd.main --config=configs/teachers_table.py:smoke
@@ -13,11 +14,12 @@ with weight decay and with none. With `of=training` they are LeNet-5 that were
 trained in several ways: which of them gives away little? The student is the
 half-sized network of the same kind, or `student` for all. `own` adds a teacher
 of the user's, as `--config.teacher.factory` takes one; `student` has to take
-its images, or they are of 28 x 28 pixels. `methods` are columns with `+`
-between them. Where a network is slow on a CPU its teacher has fewer epochs and
-CAKE optimises fewer sets, and the row says how many. DeepInversion needs batch
-normalisations, which VGGs and ResNets have. Labels are 25,000 on MNIST. KD has
-the real images and is the ceiling.
+its images, or they are of 28 x 28 pixels. `methods` are columns, and `kinds`
+the networks whose rows are made, with `+` between them; `seed` is added to the
+seed of every row. Where a network is slow on a CPU its teacher has fewer epochs
+and CAKE optimises fewer sets, and the row says how many. DeepInversion needs
+batch normalisations, which VGGs and ResNets have. Labels are 25,000 on MNIST.
+KD has the real images and is the ceiling.
 """
 
 from jaxkd import config as c
@@ -85,12 +87,21 @@ def get_config(argument: str = ""):
     of="kinds",
     own="",
     student="",
+    kinds="+".join(KINDS),
+    seed="0",
     methods="+".join(METHODS),
   )
   c.forbid(args, "teacher", "seeds")
   epochs = c.lookup(TEACHER_EPOCHS, args["dataset"])
   methods = args["methods"].split("+")
-  rows = dict(c.lookup(TEACHERS, args["of"], "of"))
+  kinds = args["kinds"].split("+")
+  for kind in kinds:
+    c.lookup(KINDS, kind, "kinds")
+  rows = {
+    row: teacher
+    for row, teacher in c.lookup(TEACHERS, args["of"], "of").items()
+    if teacher["kind"] in kinds
+  }
   if args["own"]:
     rows[OWN] = trained("")
   cells, titles = {}, []
@@ -106,7 +117,8 @@ def get_config(argument: str = ""):
         continue
       rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
       config = c.sibling(__file__, name, rest)
-      config.seed, config.image_size = teacher["seed"], 32
+      config.seed = teacher["seed"] + c.number(args, "seed")
+      config.image_size = 32
       config.student.model = args["student"] or student
       if sets and column == "CAKE" and not args["smoke"]:
         config.synthesis.num_sets = sets

@@ -237,3 +237,15 @@ def test_tables_of_ideal_change_one_part_each():
   assert len(access) == 6 and len(teachers) == 1
   assert access.ideal.config.queries.budget == 25_000
   assert access.dfme.config.teacher.access == "probs"
+
+
+def test_a_table_of_teachers_has_the_rows_that_are_asked_for():
+  table = "configs/teachers_table.py:methods=CAKE,kinds=LeNet-5+ViT-4"
+  first = c.load_config(f"{table}").cells
+  other = c.load_config(f"{table},seed=3").cells
+  assert {name.split("_")[0] for name in first} == {"lenet", "vit"}
+  assert set(other) == set(first)
+  for name in first:
+    assert other[name].config.seed == first[name].config.seed + 3
+  with pytest.raises(JaxkdError, match="kinds"):
+    c.load_config("configs/teachers_table.py:kinds=AlexNet")
