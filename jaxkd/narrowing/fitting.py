@@ -125,21 +125,16 @@ class _Wide:
     count = max(min(MAX_RESULTS * len(result) // result.size, len(result)), 1)
     if self._number in self._plan.fitted:
       self.results[self._number] = result[:count]
-    self._add_reader(layer._replace(product=product), values, result, count)
+    x, kernel = values
+    self._add_reader(layer._replace(product=product), x[:count], kernel)
     return outputs
 
-  def _add_reader(
-    self, layer: Layer, values: list[Array], result: Array, count: int
-  ) -> None:
+  def _add_reader(self, layer: Layer, x: Array, kernel: Array) -> None:
     axis = layer.channels and self._plan.channels.resolve(layer.channels)
     if axis is None or axis.group not in self.readers:
       return
-    x, kernel = values
     product = layer.product
-    rows = product.columns(result[:count])
-    found = moments.measure(
-      product, x[:count], rows.reshape(len(rows), -1)[:, :1]
-    )
+    covariance = moments.covariance(product, x)
     matrix = product.matrix(kernel)
     width = x.shape[product.inputs[0]]
     # Inputs in the order of channels, whose places are not always side by side.
@@ -147,7 +142,7 @@ class _Wide:
     order = order.reshape(axis.outer, -1, axis.inner * (len(matrix) // width))
     channels = order.shape[1]
     order = order.transpose(1, 0, 2).reshape(-1)
-    gram = found.covariance()[np.ix_(order, order)]
+    gram = covariance[np.ix_(order, order)]
     block = len(matrix) // channels
     self.readers[axis.group].append(
       Reader(

@@ -29,11 +29,6 @@ class Moments(NamedTuple):
   results: np.ndarray
   products: np.ndarray
 
-  def covariance(self) -> np.ndarray:
-    """Returns the covariance `[D, D]` of the inputs."""
-    mean = self.inputs / self.count
-    return self.gram / self.count - np.outer(mean, mean)
-
   def solve(self, shifted: bool) -> tuple[np.ndarray, np.ndarray]:
     """Returns the matrix that gives the results by least squares.
 
@@ -76,6 +71,19 @@ def measure(product: Product, x: Array, results: Array) -> Moments:
       for total, part in zip(sums, parts, strict=True)
     ]
   return Moments(len(results), *sums)
+
+
+def covariance(product: Product, x: Array) -> np.ndarray:
+  """Returns the covariance `[D, D]` of the rows of a layer's inputs.
+
+  Args:
+    product: the layer.
+    x: its inputs, for some images.
+  """
+  count = len(product.rows(x[:1])) * len(x)
+  sums = measure(product, x, jnp.zeros((count, 0)))
+  mean = sums.inputs / count
+  return sums.gram / count - np.outer(mean, mean)
 
 
 def _dot(a: Array, b: Array) -> Array:
