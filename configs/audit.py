@@ -72,16 +72,16 @@ def both(rest: str):
   """Two attacks, each with half of the budget."""
   parts = dict(part.partition("=")[::2] for part in rest.split(","))
   rest = c.without(rest, "budget")
-  ideal = audit("ideal", rest)
-  whole = c.number({"budget": ideal.queries.budget, **parts}, "budget")
-  half = whole // 2
-  ideal.queries.budget = half
-  procedural = audit("procedural", f"{rest},budget={half}")
-  cells = {
-    attack: c.cell(row, "student", config)
-    for (row, attack), config in zip(
-      BOTH.items(), (ideal, procedural), strict=True
+  budget = audit("ideal", rest).queries.budget
+  half = c.number({"budget": budget, **parts}, "budget") // 2
+  if half < 1:
+    raise c.JaxkdError(
+      f"budget={parts['budget']}: two attacks share it; choose 2 or more."
     )
+  rest = f"{rest},budget={half}".strip(",")
+  cells = {
+    attack: c.cell(row, "student", audit(attack, rest))
+    for row, attack in BOTH.items()
   }
   title = f"Two attacks that share a budget of {2 * half:,} queries"
   return c.table("both_attacks", title, tuple(BOTH), ("student",), cells)

@@ -10,8 +10,9 @@
 A control is the same run, student and all, in which images are never improved:
 the generator stays as it was initialised, pixels stay noise, walks stay where
 they began. The column `procedural` is the control that counts: the same student
-makes as many updates on as many procedural images, which the same teacher
-answers with the same access. Three seeds, each with a teacher of its own.
+makes as many updates, to whole epochs, on as many procedural images, which the
+same teacher answers with the same access. Three seeds, each with a teacher of
+its own.
 `part=4` makes a quarter of each method's rounds, sets or queries. `methods` are
 rows and `columns` are columns of each seed, with `+` between them.
 """
@@ -52,6 +53,9 @@ def get_config(argument: str = ""):
     columns="+".join(COLUMNS),
   )
   c.forbid(args, "teacher", "student", "seeds")
+  part = c.number(args, "part")
+  if part < 1:
+    raise c.JaxkdError(f"part={part}: it must be 1 or above.")
   rest = f"dataset={args['dataset']}" + ",smoke" * args["smoke"]
   shown = args["columns"].split("+")
   columns = {
@@ -67,7 +71,7 @@ def get_config(argument: str = ""):
     for title, (seed, column) in columns.items():
       config = c.sibling(__file__, name, f"{rest},{method_argument}".strip(","))
       config.seed = seed
-      shorten(config, c.number(args, "part"))
+      shorten(config, part)
       if column == "control":
         freeze_images(config)
       if column == "procedural":
@@ -86,10 +90,18 @@ def get_config(argument: str = ""):
 
 def shorten(config, part: int):
   """Leaves one part of what a method makes or asks for."""
-  for field in ("num_sets", "num_rounds"):
-    if field in config.synthesis:
-      config.synthesis[field] //= part
-  config.queries.budget //= part
+  parts = [
+    (config.synthesis, name)
+    for name in ("num_sets", "num_rounds")
+    if name in config.synthesis
+  ]
+  for block, name in (*parts, (config.queries, "budget")):
+    if 0 < block[name] < part:
+      raise c.JaxkdError(
+        f"part={part}: {name}={block[name]} of {config.method} has no such "
+        "part; choose a smaller one."
+      )
+    block[name] //= part
 
 
 def freeze_images(config):

@@ -3,11 +3,13 @@
   python -m jaxkd.main --config=configs/ideal.py
   python -m jaxkd.main --config=configs/ideal.py:dataset=mnist
   python -m jaxkd.main --config=configs/ideal.py:dataset=mnist,recipe=published
+  python -m jaxkd.main --config=configs/ideal.py:budget=5000
   python -m jaxkd.main --config=configs/ideal.py:smoke
 
 Budgets and E_G are the paper's. `recipe=ours` adds what the budget does not
 forbid: images of all tones (`tones`), and a student that starts afresh once the
-rounds are over (`student.epochs`), with a weight decay for so many labels.
+rounds are over (`student.epochs`), with a weight decay for so many labels as
+`budget` says; `--config.queries.budget` leaves it as it is.
 `recipe=published` has neither. Either takes a share of procedural images
 (`--config.synthesis.procedural_share=0.5`), and an ensemble that labels more
 images in the teacher's place (`--config.synthesis.ensemble=4`).
@@ -54,14 +56,15 @@ SMOKE = dict(budget=200, batch_size=50, width=8)
 
 
 def get_config(argument: str = ""):
-  args = c.arguments(argument, dataset="mnist_5k", recipe="ours")
+  args = c.arguments(argument, dataset="mnist_5k", recipe="ours", budget="0")
   recipe = c.lookup(RECIPES, args["dataset"])
   if args["smoke"]:
     recipe = {**recipe, **SMOKE}
   extended = c.lookup(
     {"ours": True, "published": False}, args["recipe"], "recipe"
   )
-  weight_decay = c.weight_decay(recipe["budget"]) if extended else 5e-4
+  budget = c.number(args, "budget") or recipe["budget"]
+  weight_decay = c.weight_decay(budget) if extended else 5e-4
   return c.experiment(
     "ideal",
     args,
@@ -105,6 +108,6 @@ def get_config(argument: str = ""):
       "ensemble": 0,
       "extra_images": 0,
     },
-    queries={"budget": recipe["budget"]},
+    queries={"budget": budget},
     hyper={},
   )

@@ -86,6 +86,8 @@ def get_config(argument: str = ""):
       ),
     )
   sources = args["sources"] or recipe.get("sources", SOURCES)
+  if not all(sources.split("+")):
+    raise c.JaxkdError(f"sources={sources}: there is no name beside a +.")
   rounds = 2 if args["smoke"] else ROUNDS
   if budget < rounds:
     raise c.JaxkdError(f"budget={budget}: choose {rounds} or more.")

@@ -4,14 +4,16 @@ from ml_collections import ConfigDict
 
 from jaxkd.config.blocks import block
 
+MAX_BATCH = 50_000  # images that are drawn at once
+
 
 def procedural_control(
   config: ConfigDict, procedural: ConfigDict
 ) -> ConfigDict:
   """Returns the control of a config with procedural images.
 
-  The same student makes as many updates (to whole epochs) on as many images,
-  which the same teacher answers with the same access, once each.
+  The same student makes as many updates (to whole epochs, one at least) on as
+  many images, which the same teacher answers with the same access, once each.
 
   Args:
     config: of the method that is compared.
@@ -25,11 +27,15 @@ def procedural_control(
   for name in ("model", "seeds", "batch_size"):
     control.student[name] = config.student[name]
   control.student.start = config.student.get("start", "random")
+  if control.student.start != "random":
+    # Weights that were fitted need smaller steps than random ones.
+    control.student.optimizer = block(**config.student.optimizer)
   updates = count_updates(config, count)
   epochs = updates * config.student.batch_size / count
   control.student.epochs = max(round(epochs), 1)
-  control.synthesis.num_rounds = 1
-  control.synthesis.batch_size = count
+  rounds = -(-count // MAX_BATCH)
+  control.synthesis.num_rounds = rounds
+  control.synthesis.batch_size = count // rounds
   control.synthesis.answers = "once"
   control.synthesis.selection.criterion = "none"
   control.synthesis.selection.candidates = 1.1  # a few are drawn twice
@@ -48,11 +54,24 @@ def count_images(config: ConfigDict) -> int:
 
 
 def count_updates(config: ConfigDict, count: int) -> int:
-  """Counts the updates of the student, of those in the epochs if there are."""
+  """Counts the updates of the student, of those in the epochs if there are.
+
+  ZSDB3KD stores one sample for some hundred answers, and its walks say how many
+  there are: its control makes one epoch of all answered images.
+  """
   made, block = config.synthesis, config.student
+  if config.method == "zsdb3kd":
+    return 1
   if block.epochs:
     images = count * (1 + made.get("extra_images", 0))
     return block.epochs * images // block.batch_size
-  rounds = made.num_rounds or count // made.batch_size
+  asked = 1  # batches that are asked about in a round
   steps = made.get("steps_per_round", 1) * made.get("student_steps", 1)
+  if config.method == "dfme":
+    differences = made.generator_steps * (made.num_directions + 1)
+    asked = differences + made.student_steps
+  elif config.method == "maze":
+    asked = made.num_directions + made.student_steps
+    steps += made.replay_steps
+  rounds = made.num_rounds or count // (asked * made.batch_size)
   return max(rounds * steps, 1)

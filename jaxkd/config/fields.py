@@ -194,7 +194,7 @@ def find(block: Block, name: str, path: str = "") -> Field | Block:
         f"{path}{name}.{rest}: {path}{name} holds no further fields, it takes "
         f"{field.takes}."
       )
-    if isinstance(field, Field) and name == field.formerly:
+    if isinstance(field, Field) and name and name == field.formerly:
       raise JaxkdError(f"{path}{name} is called {path}{field.name} now.")
   if not block.fields:
     raise JaxkdError(

@@ -87,17 +87,17 @@ def load_photo(name: str, channels: int, background: str = "") -> np.ndarray:
     JaxkdError: as in `load_images`.
   """
   _check_channels(channels)
-  path, *others = image_files(name)
-  if others:
+  files = [] if name in DATASETS else image_files(name)
+  if len(files) != 1:
     raise JaxkdError(
       f"other_dataset={name}: give one image file, such as photo.jpg, or one "
       f"of {', '.join(PHOTOS)}."
     )
   colour = Background.named("--config.background", background)
-  with pictures.open_image(path) as opened:
-    picture = pictures.upright(opened, path)
+  with pictures.open_image(files[0]) as opened:
+    picture = pictures.upright(opened, files[0])
     shape = (picture.height, picture.width, channels)
-    return fit(picture, shape, colour, str(path))
+    return fit(picture, shape, colour, str(files[0]))
 
 
 def _tfds_folder(name: str) -> Path | None:
@@ -123,10 +123,11 @@ def image_files(name: str) -> list[Path]:
   if path.is_file():
     return [path]
   if not path.is_dir():
+    named = [n for n, info in DATASETS.items() if len(info.spec.shape) == 3]
     raise JaxkdError(
       f"other_dataset={name}: there is no such data set, folder or file; "
-      f"choose one of {', '.join((*DATASETS, *PHOTOS))}, a prepared set of "
-      "TFDS, or a folder of images."
+      f"choose one of {', '.join((*named, *PHOTOS))}, a prepared set of TFDS, "
+      "or a folder of images."
     )
   files = sorted(
     file

@@ -121,9 +121,10 @@ def read_cut(path: Path, shape: Shape, background: Background) -> np.ndarray:
       if wide
       else (picture.width, picture.width * height / width)
     )
-    corner = (picture.width - side[0]) / 2, (picture.height - side[1]) / 2
-    box = (*corner, corner[0] + side[0], corner[1] + side[1])
-    cut = picture.crop(tuple(map(round, box)))
+    # Whole pixels, and the same side wherever the corner lies.
+    width, height = (max(round(length), 1) for length in side)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    cut = picture.crop((left, top, left + width, top + height))
     return fit(cut, shape, background, str(path))
 
 

@@ -81,8 +81,12 @@ def build(
   """
   select = SelectionConfig(**selection)
   rounds = checks.rounds_within(budget, batch_size, num_rounds)
-  if source == "images":
-    checks.at_most("synthesis.batch_size", batch_size, num_images, "images")
+  if source == "images" and batch_size > num_images:
+    raise JaxkdError(
+      f"synthesis.batch_size={batch_size}: other_dataset has {num_images} "
+      "images, fewer than a round asks about; give the config a smaller "
+      "budget, which sizes the rounds: configs/knockoff.py:budget=..."
+    )
   mutates = select.criterion != "none" and select.mutations
   if source == "images" and not mutates and rounds * batch_size > num_images:
     raise JaxkdError(

@@ -137,8 +137,9 @@ def check_access(method: Method, access: str, eight_bit: bool) -> None:
   if ACCESS_LEVELS.index(access) < ACCESS_LEVELS.index(needed):
     raise JaxkdError(
       f"teacher.access={access}: the method needs {needed} access to the "
-      f"teacher, which gives {access}; choose a method that needs no more, "
-      "such as procedural."
+      f"teacher, which gives {access}; choose one that needs no more, such as "
+      "procedural with synthesis.selection.critic=students and "
+      "synthesis.answers=once."
     )
   if method.float_pixels and eight_bit:
     raise JaxkdError(

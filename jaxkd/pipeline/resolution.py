@@ -10,7 +10,7 @@ from jaxkd.config.fields import Block, Field
 from jaxkd.config.run_fields import METHOD, OBJECTIVE, RUN
 from jaxkd.data import augmentation
 from jaxkd.synthesis import memory_estimate, time_estimate
-from jaxkd.types import Classifier, DataSpec, JaxkdError
+from jaxkd.types import Classifier, DataSpec, JaxkdError, Method
 
 # Fields whose values decide which other fields there are.
 FIRST = (METHOD.name, OBJECTIVE.name, defenses.FIELD)
@@ -44,7 +44,6 @@ def fit(
   config: ConfigDict,
   spec: DataSpec,
   teacher: Classifier | None,
-  student: Classifier,
   devices: int,
   backend: str,
 ) -> None:
@@ -57,15 +56,12 @@ def fit(
     config: from `resolve`; it is changed.
     spec: of the inputs.
     teacher: as shapes or arrays; None behind an interface.
-    student: as shapes.
     devices: number of devices.
     backend: their kind, as `jax.default_backend()`.
 
   Raises:
-    JaxkdError: if sets can't be split over the devices, or if the student can't
-      start with weights of the teacher.
+    JaxkdError: if sets can't be split over the devices.
   """
-  config.student.start = student_start(config, spec, teacher, student)
   synthesis = config.synthesis
   if synthesis.get("group_size") == 0:
     most = min(GROUP_SIZE, spec.num_classes)
@@ -90,8 +86,12 @@ def student_start(
   spec: DataSpec,
   teacher: Classifier | None,
   student: Classifier,
+  method: Method,
 ) -> str:
   """Returns whose weights the student starts with, `random` or `teacher`.
+
+  A method that trains students of its own in the rounds initialises them at
+  random; without epochs one of them is the student.
 
   Raises:
     JaxkdError: if the teacher's are asked for and can't be had.
@@ -102,6 +102,11 @@ def student_start(
   try:
     if teacher is None or config.teacher.access != "white_box":
       raise JaxkdError("its teacher is no white box")
+    if method.round_student is not None and not config.student.epochs:
+      raise JaxkdError(
+        f"{config.method} trains students of its own, which start at random, "
+        "and with student.epochs=0 one of them is the student"
+      )
     images = jax.ShapeDtypeStruct((2, *spec.shape), jnp.float32)
     narrowing.make_plan(teacher, student, images)
   except JaxkdError as error:

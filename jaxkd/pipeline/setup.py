@@ -153,13 +153,15 @@ def setup(
     resolved,
     summary.spec,
     networks.teacher,
-    networks.student,
     compile_target.device_count(),
     compile_target.backend(),
   )
   reserved = access.count_evaluation_queries(resolved, summary.num_test)
   method = build_method(
     resolved, summary.spec, reserved=reserved, num_images=summary.num_train
+  )
+  resolved.student.start = resolution.student_start(
+    resolved, summary.spec, networks.teacher, networks.student, method
   )
   inputs = _input_shapes(resolved, summary, networks, method)
   spec = _round_spec(resolved, summary.spec, method, networks.student)

@@ -50,6 +50,11 @@ def test_two_attacks_share_a_budget():
   assert procedural.synthesis.batch_size == 150
   assert procedural.teacher == ideal.teacher
   assert procedural.student.epochs * 1500 <= 900_000
+  decays = [x.student.optimizer.weight_decay for x in (ideal, procedural)]
+  assert decays == [1e-2, 1e-2]
+  for budget in (0, 1, -4):
+    with pytest.raises(jaxkd.JaxkdError, match=f"budget={budget}"):
+      jaxkd.load_config(f"configs/audit.py:attack=both,budget={budget}")
 
 
 def test_an_audit_of_defences_has_a_row_for_each_and_one_without():

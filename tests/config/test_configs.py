@@ -249,3 +249,23 @@ def test_a_table_of_teachers_has_the_rows_that_are_asked_for():
     assert other[name].config.seed == first[name].config.seed + 3
   with pytest.raises(JaxkdError, match="kinds"):
     c.load_config("configs/teachers_table.py:kinds=AlexNet")
+
+
+@pytest.mark.parametrize(
+  "argument",
+  [
+    "images=mnist",
+    "dataset=mnist,images=mnist_5k",
+    "dataset=fashion_mnist,images=mnist_5k,smoke",
+  ],
+)
+def test_images_of_the_teacher_s_own_data_set_are_refused(argument):
+  """All of mnist_5k, its test images too, is in the training part of mnist."""
+  with pytest.raises(JaxkdError, match="images=mnist.* teacher"):
+    c.load_config(f"configs/knockoff.py:{argument}")
+
+
+@pytest.mark.parametrize("sources", ["smooth+", "+", "smooth++leaves"])
+def test_a_source_without_a_name_is_refused(sources):
+  with pytest.raises(JaxkdError, match="no name beside"):
+    c.load_config(f"configs/procedural.py:sources={sources}")

@@ -31,6 +31,27 @@ def test_a_folder_is_read_whole_and_cut_about_the_middle(folder):
   assert np.ptp(images[2]) == 0 and abs(int(images[2, 0, 0, 0]) - 77) <= 2
 
 
+@pytest.mark.parametrize("size", [(4, 1), (1, 4), (31, 30), (30, 37), (5, 58)])
+def test_any_image_is_cut_to_a_square_of_whole_pixels(tmp_path, size):
+  """Its sides are those of the shorter one, and nothing outside is read."""
+  Image.new("L", size, 200).save(tmp_path / "a.png")
+  side = min(size)
+  images = other_images.load_images(str(tmp_path), (side, side, 1))
+  assert (images == 200).all()
+
+
+@pytest.mark.parametrize("name", ["mnist_5k", "two_moons"])
+def test_a_data_set_is_no_photo(name):
+  with pytest.raises(JaxkdError, match=f"{name}: give one image file"):
+    other_images.load_photo(name, 1)
+
+
+def test_only_sets_of_images_are_proposed():
+  with pytest.raises(JaxkdError, match="mnist_5k") as caught:
+    other_images.count_images("mnist_6k")
+  assert "two_moons" not in str(caught.value)
+
+
 def test_grey_inputs_get_grey_images(folder):
   assert other_images.load_images(str(folder), (5, 5, 1)).shape == (3, 5, 5, 1)
 

@@ -82,9 +82,7 @@ def test_too_few_images_are_told():
 
 
 def test_a_round_asks_about_no_more_images_than_there_are():
-  with pytest.raises(
-    JaxkdError, match="batch_size=10: there are only 5 images"
-  ):
+  with pytest.raises(JaxkdError, match="batch_size=10: other_dataset has 5"):
     build("margin", mutations=2.0, num_images=5)
 
 

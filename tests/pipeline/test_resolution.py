@@ -9,9 +9,11 @@ import jaxkd
 from jaxkd import models
 from jaxkd.data import spec as data_spec
 from jaxkd.pipeline import resolution
+from jaxkd.pipeline.setup import setup as make_setup
 from jaxkd.types import JaxkdError
 
 TEACHER_SPEC = data_spec("mnist", image_size=32)
+METHOD = SimpleNamespace(round_student=None)
 
 
 def load(name="cake", **fields):
@@ -25,8 +27,7 @@ def fit(config, devices=2, backend="cpu", classes=10):
   resolved = resolution.resolve(config)
   spec = TEACHER_SPEC._replace(num_classes=classes)
   teacher = models.abstract("lenet5", spec)
-  student = models.abstract(resolved.student.model, spec)
-  resolution.fit(resolved, spec, teacher, student, devices, backend)
+  resolution.fit(resolved, spec, teacher, devices, backend)
   return resolved.synthesis
 
 
@@ -136,6 +137,7 @@ def test_a_narrower_student_starts_with_weights_of_its_teacher(fields, start):
     TEACHER_SPEC,
     models.abstract("lenet5", TEACHER_SPEC),
     models.abstract(resolved.student.model, TEACHER_SPEC),
+    METHOD,
   )
   assert found == start
 
@@ -155,4 +157,17 @@ def test_a_start_that_was_asked_for_and_cannot_be_is_refused(fields, reason):
       TEACHER_SPEC,
       models.abstract("lenet5", TEACHER_SPEC),
       models.abstract(resolved.student.model, TEACHER_SPEC),
+      METHOD,
     )
+
+
+def test_students_of_the_method_itself_do_not_start_with_the_teachers_weights():
+  """They are initialised in the rounds, and one of them is the student."""
+  config = jaxkd.load_config("configs/procedural.py:access=white_box")
+  config.synthesis.selection.critic = "students"
+  assert make_setup(config).config.student.start == "teacher"
+  config.student.epochs = 0
+  with pytest.raises(jaxkd.JaxkdError, match="student.start.*of its own"):
+    make_setup(config)
+  config.student.start = "auto"
+  assert make_setup(config).config.student.start == "random"

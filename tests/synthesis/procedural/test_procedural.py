@@ -87,6 +87,13 @@ def test_any_size_and_number_of_channels(name, shape):
     assert (images[..., first] != images[..., first + 1]).any()
 
 
+@pytest.mark.parametrize("name", ["spectrum", "shapes"])
+def test_one_pixel_is_an_image(name):
+  """Its only frequency is 0, from which no power falls."""
+  images = procedural.draw(name, jax.random.key(0), 24, (1, 1, 1))
+  assert len(np.unique(images)) > 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", procedural.SOURCES)
 def test_large_images(name):
