@@ -86,3 +86,26 @@ def rounds_within(budget: int, cost: int, num_rounds: int) -> int:
       "queries; raise it, or lower synthesis.batch_size."
     )
   return num_rounds or paid
+
+
+def equal_rounds(count: int, most: int) -> int:
+  """Returns the number of equal rounds that leave out the fewest of `count`.
+
+  The smallest of equal ones is taken; up to twice as many are looked at as
+  there must be.
+
+  Args:
+    count: in all.
+    most: of a round.
+
+  Example:
+    >>> equal_rounds(count=30, most=12), equal_rounds(10, 6)
+    (3, 2)
+    >>> equal_rounds(count=7, most=2)  # in four rounds three are left out
+    7
+  """
+  fewest = -(-count // most)
+  return min(
+    range(fewest, min(2 * fewest, count) + 1),
+    key=lambda rounds: count % rounds,
+  )

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from jaxkd.config import checks
 from jaxkd.config.blocks import block
 
 MAX_BATCH = 50_000  # images that are drawn at once
@@ -33,7 +34,7 @@ def procedural_control(
   updates = count_updates(config, count)
   epochs = updates * config.student.batch_size / count
   control.student.epochs = max(round(epochs), 1)
-  rounds = -(-count // MAX_BATCH)
+  rounds = checks.equal_rounds(count, MAX_BATCH)
   control.synthesis.num_rounds = rounds
   control.synthesis.batch_size = count // rounds
   control.synthesis.answers = "once"

@@ -190,7 +190,7 @@ def build(
   checks.at_most("num_rounds", num_rounds, num_walks, "walks")
   if not num_rounds:
     most = max(MAX_DIRECTIONS // (probes * samples * others), 1)
-    num_rounds = equal_rounds(num_walks, most)
+    num_rounds = checks.equal_rounds(num_walks, most)
   walks = num_walks // num_rounds  # of one round
   places = max(probes, math.ceil(2 * walks / classes))  # per class
 
@@ -233,29 +233,6 @@ def build(
     hyper=hyper,
     required_access="label",
     float_pixels=True,
-  )
-
-
-def equal_rounds(num_walks: int, most: int) -> int:
-  """Returns the number of equal rounds that leave out the fewest walks.
-
-  The smallest of equal ones is taken; up to twice as many are looked at as
-  there must be.
-
-  Args:
-    num_walks: in all.
-    most: walks of a round.
-
-  Example:
-    >>> equal_rounds(num_walks=30, most=12), equal_rounds(10, 6)
-    (3, 2)
-    >>> equal_rounds(num_walks=7, most=2)  # in four rounds three are left out
-    7
-  """
-  fewest = math.ceil(num_walks / most)
-  return min(
-    range(fewest, min(2 * fewest, num_walks) + 1),
-    key=lambda rounds: num_walks % rounds,
   )
 
 
