@@ -25,7 +25,8 @@ reached (`teachers`, `pipeline.host_exchange`), and the scale of its logits
 (`pipeline.costs`, `pipeline.programs`); the students' weights before their
 epochs (`pipeline.initial_weights`); the choice on a grid (`pipeline.grid`);
 evaluation (`pipeline.scores`, `pipeline.results`, `evaluation`); the report
-(`report`); devices, checkpoints, metrics and the run XX (`serialization`).
+(`report`); devices, checkpoints, metrics and the run folder (`runtime`);
+and the weights on disk (`serialization`).
 
 `--plan` describes a run and starts none (`pipeline.plan`, `pipeline.run_time`).
 """
